@@ -1,0 +1,1 @@
+//! Lifeguard: a Kubernetes operator for Azure Container Apps session pools, their identities and command jobs.

@@ -1,0 +1,2 @@
+//! The Lifeguard operator.
+fn main() {}
