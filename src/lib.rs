@@ -1,1 +1,3 @@
 //! Lifeguard: a Kubernetes operator for Azure Container Apps session pools, their identities and command jobs.
+
+pub mod api;

@@ -1,0 +1,166 @@
+//! AzureAccount: the credential, tenant, subscription and defaults that the objects of a namespace use.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use kube::{CustomResource, KubeSchema};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::reference::LocalReference;
+
+/// The credential, tenant and subscription that the objects of a namespace use in Azure. Objects that name no account
+/// use the one called `default`.
+#[derive(CustomResource, Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+#[kube(
+    group = "lifeguard.dev",
+    version = "v1alpha1",
+    kind = "AzureAccount",
+    plural = "azureaccounts",
+    shortname = "azacct",
+    category = "lifeguard",
+    namespaced,
+    status = "AzureAccountStatus",
+    derive = "PartialEq",
+    printcolumn(
+        name = "READY",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type=='Ready')].status"
+    ),
+    printcolumn(
+        name = "REASON",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type=='Ready')].reason"
+    ),
+    printcolumn(name = "SUBSCRIPTION", type_ = "string", json_path = ".spec.subscriptionId"),
+    printcolumn(name = "AGE", type_ = "date", json_path = ".metadata.creationTimestamp")
+)]
+pub struct AzureAccountSpec {
+    /// The Microsoft Entra tenant: a GUID or a verified domain. It cannot be changed.
+    #[schemars(length(min = 1, max = 253), regex(pattern = "^[A-Za-z0-9.-]+$"))]
+    #[x_kube(validation = ("self == oldSelf", "tenantId cannot be changed; create another AzureAccount"))]
+    pub tenant_id: String,
+    /// The subscription, as a GUID. It cannot be changed, since the objects that use the account live in it.
+    #[schemars(
+        length(min = 36, max = 36),
+        regex(pattern = "^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$")
+    )]
+    #[x_kube(validation = ("self == oldSelf", "subscriptionId cannot be changed; create another AzureAccount"))]
+    pub subscription_id: String,
+    /// How the operator proves to be this account. Exactly one way must be set.
+    pub credential: Credential,
+    /// Resource group of objects that name none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 90))]
+    pub resource_group: Option<String>,
+    /// Azure region of objects that name none, such as `northcentralus`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 90))]
+    pub location: Option<String>,
+}
+
+/// How the operator proves to be an account: exactly one member is set.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = (
+    "has(self.workloadIdentity) != has(self.clientSecret)",
+    "exactly one of workloadIdentity and clientSecret must be set"
+))]
+pub struct Credential {
+    /// Workload identity federation: a token of a ServiceAccount of this namespace is exchanged for one of Azure. No
+    /// secret is stored anywhere.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub workload_identity: Option<WorkloadIdentity>,
+    /// A client secret of an app registration, kept in a Secret of this namespace.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_secret: Option<ClientSecret>,
+}
+
+/// Workload identity federation with a ServiceAccount of the same namespace.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct WorkloadIdentity {
+    /// Client id of the managed identity or app registration that trusts the ServiceAccount.
+    #[schemars(
+        length(min = 36, max = 36),
+        regex(pattern = "^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$")
+    )]
+    pub client_id: String,
+    /// The ServiceAccount of this namespace whose token is exchanged. The operator may ask for tokens of the names
+    /// that its installation lists; by default just `lifeguard`.
+    #[serde(default = "default_service_account")]
+    #[schemars(length(min = 1, max = 253))]
+    pub service_account_name: String,
+}
+
+fn default_service_account() -> String {
+    "lifeguard".into()
+}
+
+/// A client secret in a Secret of the same namespace.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ClientSecret {
+    /// Client id of the app registration.
+    #[schemars(
+        length(min = 36, max = 36),
+        regex(pattern = "^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$")
+    )]
+    pub client_id: String,
+    /// The Secret that holds the client secret.
+    pub secret_ref: ClientSecretReference,
+}
+
+/// Names a Secret and the key that holds a client secret.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ClientSecretReference {
+    /// Name of the Secret.
+    #[schemars(length(min = 1, max = 253))]
+    pub name: String,
+    /// Key within the Secret's `data`. Default `clientSecret`.
+    #[serde(default = "default_secret_key")]
+    #[schemars(length(min = 1, max = 253))]
+    pub key: String,
+}
+
+fn default_secret_key() -> String {
+    "clientSecret".into()
+}
+
+/// The observed state of an AzureAccount.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct AzureAccountStatus {
+    /// The generation of the spec that this status describes; -1 before the first look.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+    /// `Ready`, and while true `Reconciling` or `Stalled`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
+    pub conditions: Vec<Condition>,
+    /// Display name of the subscription, as Azure gives it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subscription_name: Option<String>,
+}
+
+impl AzureAccountSpec {
+    /// The client id of whichever credential is set.
+    pub fn client_id(&self) -> Option<&str> {
+        let Credential {
+            workload_identity,
+            client_secret,
+        } = &self.credential;
+        workload_identity
+            .as_ref()
+            .map(|it| it.client_id.as_str())
+            .or(client_secret.as_ref().map(|it| it.client_id.as_str()))
+    }
+
+    /// The default account's name, for objects without `accountRef`.
+    pub const DEFAULT_NAME: &str = "default";
+
+    /// The account's name for an object with this `accountRef`.
+    pub fn name_for(account_ref: Option<&LocalReference>) -> &str {
+        account_ref.map_or(Self::DEFAULT_NAME, |it| it.name.as_str())
+    }
+}

@@ -1,0 +1,149 @@
+//! Condition types and the closed list of reasons.
+
+/// Condition types that the kinds use, besides those of Jobs.
+pub mod kind {
+    /// True when the object is what its spec says and may be used.
+    pub const READY: &str = "Ready";
+    /// Present and true while work is under way (kstatus).
+    pub const RECONCILING: &str = "Reconciling";
+    /// Present and true while nothing will happen until somebody acts (kstatus).
+    pub const STALLED: &str = "Stalled";
+    /// True once a CommandJob's command ended with exit code 0, as for a Job.
+    pub const COMPLETE: &str = "Complete";
+    /// True once a CommandJob ended in any other way, as for a Job.
+    pub const FAILED: &str = "Failed";
+}
+
+/// Declares the closed list of condition reasons: variant, text for the documentation.
+macro_rules! reasons {
+    ($($(#[doc = $doc:literal])+ $name:ident,)+) => {
+        /// Why a condition is as it is: the closed list of reasons that `status.conditions[].reason` can hold.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub enum Reason { $($(#[doc = $doc])+ $name,)+ }
+
+        impl Reason {
+            /// Every reason, in order.
+            pub const ALL: &'static [Reason] = &[$(Reason::$name,)+];
+
+            /// The text in `reason`.
+            pub fn as_str(self) -> &'static str {
+                match self { $(Reason::$name => stringify!($name),)+ }
+            }
+
+            /// What the reason means and who can do what about it: the text of the documentation.
+            pub fn explanation(self) -> &'static str {
+                match self { $(Reason::$name => concat!($($doc),+).trim_ascii(),)+ }
+            }
+        }
+
+        impl std::fmt::Display for Reason {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str(self.as_str())
+            }
+        }
+    };
+}
+
+reasons! {
+    /// The object is what its spec says.
+    Available,
+    /// The object was accepted and its first look at Azure is under way.
+    Pending,
+    /// The Azure resource is being created.
+    Creating,
+    /// The Azure resource is being changed.
+    Updating,
+    /// Azure reports that an operation on the resource is still running.
+    Provisioning,
+    /// The Azure resource is being deleted.
+    Deleting,
+    /// The resource provider is being registered for the subscription.
+    RegisteringProvider,
+    /// The Azure resource differs from the spec and the policy forbids changing it; see `status.drift`.
+    Drifted,
+    /// The object is suspended: Azure is observed, nothing is changed.
+    Suspended,
+    /// A resource of that name exists and was not made by this object; set `adoptionPolicy` or choose another name.
+    AlreadyExists,
+    /// The Azure resource carries the owner tag of another cluster or object and is never taken over.
+    OwnedByAnother,
+    /// The resource is expected to exist (by `adoptionPolicy: MustExist` or `managementPolicy: ObserveOnly`) and does not.
+    NotFound,
+    /// The AzureAccount that the object uses does not exist in this namespace.
+    AccountNotFound,
+    /// The AzureAccount that the object uses is not ready.
+    AccountNotReady,
+    /// The object named by a reference does not exist.
+    ReferenceNotFound,
+    /// The object named by a reference is not ready yet.
+    ReferenceNotReady,
+    /// The pool's `allowedNamespaces` does not let this namespace in.
+    NamespaceNotAllowed,
+    /// The pool's container type runs no shell commands.
+    UnsupportedTarget,
+    /// A Secret or a key of it does not exist.
+    SecretNotFound,
+    /// A ConfigMap or a key of it does not exist.
+    ConfigMapNotFound,
+    /// A ServiceAccount that is to be used for workload identity does not exist.
+    ServiceAccountNotFound,
+    /// The credential was refused by the authority: a wrong or expired secret, or an unknown application or tenant.
+    InvalidCredential,
+    /// The credential is valid and lacks a permission in Azure.
+    Unauthorized,
+    /// The subscription does not exist or is not visible to the credential.
+    SubscriptionNotFound,
+    /// Azure refused the request; nothing will change until the spec does.
+    Rejected,
+    /// The spec asks for a change that Azure cannot make to an existing resource.
+    ImmutableChange,
+    /// The cloud has no dynamic sessions, or the endpoint that Azure returned is not one of its own.
+    UnsupportedCloud,
+    /// Azure or the network did not answer as it should; the operator tries again.
+    Unavailable,
+    /// Azure asked to slow down; the operator tries again when it said.
+    Throttled,
+    /// The resource group holds resources that Lifeguard does not manage; they are named in the message.
+    GroupNotEmpty,
+    /// No token can be had any more, so nothing can be deleted; see the annotation `lifeguard.dev/abandon`.
+    CredentialGone,
+    /// Objects that use the account still have to be removed from Azure.
+    InUse,
+    /// The spec is not valid in a way that the API server could not check.
+    InvalidSpec,
+    /// The Azure operation on the resource failed or was cancelled.
+    ProvisioningFailed,
+    /// The operator met a defect of its own; see its logs.
+    InternalError,
+    /// The job waits for what it needs: its pool, its account, or a Secret.
+    WaitingForTarget,
+    /// Every session of the pool is in use; the job starts when one is free.
+    PoolExhausted,
+    /// The command is being prepared or runs.
+    Running,
+    /// The command ended with exit code 0.
+    CommandSucceeded,
+    /// The command ended with another exit code.
+    NonZeroExitCode,
+    /// The command ran longer than `timeoutSeconds` and was killed.
+    DeadlineExceeded,
+    /// It cannot be known whether the command ran to its end: its session was replaced or died. It is not run again.
+    Lost,
+    /// The runner could not prepare the command in the session; the command was not started.
+    PreparationFailed,
+    /// The result does not fit into the object; the streams were cut.
+    ResultTooLarge,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_reason_is_a_valid_condition_reason_and_is_explained() {
+        for reason in Reason::ALL {
+            assert!(reason.as_str().chars().all(|c| c.is_ascii_alphanumeric()), "{reason}");
+            assert!(reason.explanation().len() > 20, "{reason}");
+        }
+    }
+}

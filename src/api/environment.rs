@@ -1,0 +1,45 @@
+//! Environment variables of a command.
+
+use kube::KubeSchema;
+use serde::{Deserialize, Serialize};
+
+use super::reference::{ConfigMapKeySelector, SecretKeySelector};
+
+/// One environment variable of the command.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = ("has(self.value) != has(self.valueFrom)", "exactly one of value and valueFrom must be set"))]
+#[x_kube(validation = (
+    "!(self.name in ['UID', 'EUID', 'PPID', 'SHELLOPTS', 'BASHOPTS', 'BASHPID', 'BASH_VERSINFO', 'LG_ID'])",
+    "the shell reserves this name; choose another"
+))]
+pub struct EnvironmentVariable {
+    /// Name of the variable: letters, digits and `_`, not starting with a digit.
+    #[schemars(length(min = 1, max = 256), regex(pattern = "^[A-Za-z_][A-Za-z0-9_]*$"))]
+    pub name: String,
+    /// The value. `$(NAME)` is replaced by the value of a variable defined earlier in the list; `$$` is a literal
+    /// `$`, as in Pods.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 131_072))]
+    pub value: Option<String>,
+    /// Where the value comes from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub value_from: Option<EnvironmentSource>,
+}
+
+/// Where the value of an environment variable comes from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = (
+    "has(self.secretKeyRef) != has(self.configMapKeyRef)",
+    "exactly one of secretKeyRef and configMapKeyRef must be set"
+))]
+pub struct EnvironmentSource {
+    /// A key of a Secret of this namespace. The value never appears in a command line, in status, in events or in
+    /// logs, and is masked in the captured output.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secret_key_ref: Option<SecretKeySelector>,
+    /// A key of a ConfigMap of this namespace.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub config_map_key_ref: Option<ConfigMapKeySelector>,
+}

@@ -1,0 +1,58 @@
+//! References to other objects. Every reference names an object of the **same namespace**; the one exception is
+//! [`PoolReference`], which needs the pool's consent.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// Names an object of the same namespace.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct LocalReference {
+    /// Name of the object.
+    #[schemars(length(min = 1, max = 253))]
+    pub name: String,
+}
+
+/// Names a SessionPool, by default of the same namespace.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PoolReference {
+    /// Name of the SessionPool.
+    #[schemars(length(min = 1, max = 253))]
+    pub name: String,
+    /// Namespace of the SessionPool; absent means the namespace of this object. A pool of another namespace has to
+    /// let this one in by its `spec.allowedNamespaces`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 63))]
+    pub namespace: Option<String>,
+}
+
+/// Selects one key of a Secret of the same namespace.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SecretKeySelector {
+    /// Name of the Secret.
+    #[schemars(length(min = 1, max = 253))]
+    pub name: String,
+    /// Key within the Secret's `data`.
+    #[schemars(length(min = 1, max = 253))]
+    pub key: String,
+    /// When true, a Secret or key that does not exist is left out instead of making the object wait. Default false.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub optional: Option<bool>,
+}
+
+/// Selects one key of a ConfigMap of the same namespace.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ConfigMapKeySelector {
+    /// Name of the ConfigMap.
+    #[schemars(length(min = 1, max = 253))]
+    pub name: String,
+    /// Key within the ConfigMap's `data` or `binaryData`.
+    #[schemars(length(min = 1, max = 253))]
+    pub key: String,
+    /// When true, a ConfigMap or key that does not exist is left out instead of making the object wait. Default false.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub optional: Option<bool>,
+}

@@ -1,0 +1,277 @@
+//! SessionPool: a Microsoft.App/sessionPools resource. Property names and nesting of `spec` are those of API version
+//! 2025-10-02-preview.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, LabelSelector};
+use kube::{CustomResource, KubeSchema};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::azure_resource::{AzureResourceSpec, Drift};
+use super::reference::{LocalReference, SecretKeySelector};
+
+mod container;
+
+pub use container::{
+    Container, ContainerEnvironmentVariable, ContainerResources, CustomContainerTemplate, HttpGetProbe, HttpHeader,
+    HttpScheme, Ingress, Probe, ProbeKind, RegistryCredentials, TcpSocketProbe,
+};
+
+/// An Azure Container Apps session pool.
+#[derive(CustomResource, Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+#[kube(
+    group = "lifeguard.dev",
+    version = "v1alpha1",
+    kind = "SessionPool",
+    plural = "sessionpools",
+    shortname = "azsp",
+    category = "lifeguard",
+    category = "azure",
+    namespaced,
+    status = "SessionPoolStatus",
+    derive = "PartialEq",
+    printcolumn(name = "READY", type_ = "string", json_path = ".status.conditions[?(@.type=='Ready')].status"),
+    printcolumn(name = "REASON", type_ = "string", json_path = ".status.conditions[?(@.type=='Ready')].reason"),
+    printcolumn(name = "TYPE", type_ = "string", json_path = ".spec.containerType"),
+    printcolumn(name = "MAX", type_ = "integer", json_path = ".spec.scaleConfiguration.maxConcurrentSessions"),
+    printcolumn(name = "STATE", type_ = "string", json_path = ".status.provisioningState"),
+    printcolumn(name = "AGE", type_ = "date", json_path = ".metadata.creationTimestamp"),
+    validation = ("has(self.spec.azureName) || self.metadata.name.matches('^[a-z][a-z0-9-]{1,61}[a-z0-9]$')", "metadata.name is not a valid session pool name (3 to 63 lower-case letters, digits and hyphens, starting with a letter); set spec.azureName")
+)]
+#[x_kube(validation = ("has(self.azureName) == has(oldSelf.azureName) && (!has(self.azureName) || self.azureName == oldSelf.azureName)", "azureName cannot be changed; create another object"))]
+#[x_kube(validation = ("has(self.location) == has(oldSelf.location) && (!has(self.location) || self.location == oldSelf.location)", "location cannot be changed: Azure moves no session pool"))]
+#[x_kube(validation = ("!has(self.azureName) || self.azureName.matches('^[a-z][a-z0-9-]{1,61}[a-z0-9]$')", "azureName must be 3 to 63 lower-case letters, digits and hyphens, starting with a letter"))]
+#[x_kube(validation = ("!(has(self.resourceGroup) && has(self.resourceGroupRef))", "only one of resourceGroup and resourceGroupRef may be set"))]
+#[x_kube(validation = ("has(self.resourceGroup) == has(oldSelf.resourceGroup) && (!has(self.resourceGroup) || self.resourceGroup == oldSelf.resourceGroup)", "resourceGroup cannot be changed; create another object"))]
+#[x_kube(validation = ("has(self.resourceGroupRef) == has(oldSelf.resourceGroupRef) && (!has(self.resourceGroupRef) || self.resourceGroupRef == oldSelf.resourceGroupRef)", "resourceGroupRef cannot be changed; create another object"))]
+#[x_kube(validation = ("!has(self.tags) || !('lifeguard-owner' in self.tags)", "the tag lifeguard-owner is reserved"))]
+#[x_kube(validation = ("!has(self.interval) || duration(self.interval) >= duration('1s')", "interval must be at least 1s"))]
+#[x_kube(validation = ("self.containerType == oldSelf.containerType", "containerType cannot be changed; create another pool"))]
+#[x_kube(validation = ("has(self.environmentId) == has(oldSelf.environmentId) && (!has(self.environmentId) || self.environmentId == oldSelf.environmentId)", "environmentId cannot be changed; create another pool"))]
+#[x_kube(validation = ("self.containerType == 'CustomContainer' ? has(self.environmentId) : !has(self.environmentId)", "environmentId is required for containerType CustomContainer and not allowed for the built-in types"))]
+#[x_kube(validation = ("self.containerType == 'CustomContainer' ? has(self.customContainerTemplate) : !has(self.customContainerTemplate)", "customContainerTemplate is required for containerType CustomContainer and not allowed for the built-in types"))]
+#[x_kube(validation = ("self.containerType == 'CustomContainer' || !has(self.scaleConfiguration) || !has(self.scaleConfiguration.readySessionInstances)", "scaleConfiguration.readySessionInstances is for containerType CustomContainer only"))]
+#[x_kube(validation = ("self.containerType == 'CustomContainer' || !has(self.dynamicPoolConfiguration) || !has(self.dynamicPoolConfiguration.lifecycleConfiguration) || self.dynamicPoolConfiguration.lifecycleConfiguration.lifecycleType == 'Timed'", "lifecycleType OnContainerExit is for containerType CustomContainer only"))]
+pub struct SessionPoolSpec {
+    /// What every kind that owns an Azure resource has.
+    #[serde(flatten)]
+    pub azure: AzureResourceSpec,
+    /// Name of the resource group. Default: that of the AzureAccount.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 90))]
+    pub resource_group: Option<String>,
+    /// A ResourceGroup object of this namespace; the pool waits until it is ready.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resource_group_ref: Option<LocalReference>,
+    /// What a session of the pool is. It cannot be changed.
+    pub container_type: ContainerType,
+    /// How the pool is managed. Default `Dynamic`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pool_management_type: Option<PoolManagementType>,
+    /// Resource id of the Container Apps environment; for `CustomContainer` only. It cannot be changed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 1024))]
+    pub environment_id: Option<String>,
+    /// How many sessions there may be.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scale_configuration: Option<ScaleConfiguration>,
+    /// How long a session lives.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dynamic_pool_configuration: Option<DynamicPoolConfiguration>,
+    /// Secrets of the pool, to which `env[].secretRef` and `passwordSecretRef` refer by name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 50))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
+    pub secrets: Vec<PoolSecret>,
+    /// The containers of a session; for `CustomContainer` only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub custom_container_template: Option<CustomContainerTemplate>,
+    /// Whether sessions may reach the network.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session_network_configuration: Option<SessionNetworkConfiguration>,
+    /// The pool's MCP (Model Context Protocol) server.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mcp_server_settings: Option<McpServerSettings>,
+    /// Which namespaces' CommandJobs may use the pool. Default: this one only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub allowed_namespaces: Option<AllowedNamespaces>,
+}
+
+/// What a session of a pool is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum ContainerType {
+    /// Containers of your own, in an environment of your own.
+    CustomContainer,
+    /// Microsoft's Python code interpreter.
+    #[serde(rename = "PythonLTS")]
+    PythonLts,
+    /// A shell with common tools; what CommandJobs run in.
+    Shell,
+    /// Microsoft's Node.js code interpreter.
+    #[serde(rename = "NodeLTS")]
+    NodeLts,
+    /// A base image with GPU support.
+    GpuBase,
+}
+
+/// How a pool is managed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum PoolManagementType {
+    /// Sessions are allocated on demand.
+    Dynamic,
+    /// Sessions are managed by hand.
+    Manual,
+}
+
+/// How many sessions a pool may have.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = ("!has(self.readySessionInstances) || !has(self.maxConcurrentSessions) || self.readySessionInstances <= self.maxConcurrentSessions", "readySessionInstances may not exceed maxConcurrentSessions"))]
+pub struct ScaleConfiguration {
+    /// Sessions that may exist at the same time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 10_000))]
+    pub max_concurrent_sessions: Option<i32>,
+    /// Warm sessions that are kept ready; for `CustomContainer` only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 10_000))]
+    pub ready_session_instances: Option<i32>,
+}
+
+/// The configuration of a dynamic pool.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct DynamicPoolConfiguration {
+    /// When a session ends.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lifecycle_configuration: Option<LifecycleConfiguration>,
+}
+
+/// When a session ends.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = ("self.lifecycleType == 'Timed' || !has(self.cooldownPeriodInSeconds)", "cooldownPeriodInSeconds goes with lifecycleType Timed"))]
+#[x_kube(validation = ("self.lifecycleType == 'OnContainerExit' || !has(self.maxAlivePeriodInSeconds)", "maxAlivePeriodInSeconds goes with lifecycleType OnContainerExit"))]
+pub struct LifecycleConfiguration {
+    /// `Timed`: after a time without requests. `OnContainerExit`: when its container exits.
+    #[serde(default)]
+    pub lifecycle_type: LifecycleType,
+    /// Seconds without a request after which a `Timed` session is destroyed: 300 to 3600.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 300, max = 3600))]
+    pub cooldown_period_in_seconds: Option<i32>,
+    /// Seconds after which an `OnContainerExit` session is destroyed at the latest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 864_000))]
+    pub max_alive_period_in_seconds: Option<i32>,
+}
+
+/// What ends a session.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum LifecycleType {
+    /// A time without requests.
+    #[default]
+    Timed,
+    /// The exit of its container.
+    OnContainerExit,
+}
+
+/// One secret of a pool; its value comes from a Secret of this namespace.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PoolSecret {
+    /// Name of the secret in Azure: lower-case letters, digits and `-`.
+    #[schemars(length(min = 1, max = 253), regex(pattern = "^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"))]
+    pub name: String,
+    /// Where the value comes from.
+    pub value_from: PoolSecretSource,
+}
+
+/// Where the value of a pool's secret comes from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PoolSecretSource {
+    /// A key of a Secret of this namespace.
+    pub secret_key_ref: SecretKeySelector,
+}
+
+/// Whether sessions may reach the network.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SessionNetworkConfiguration {
+    /// `EgressEnabled` or `EgressDisabled` (Azure's default).
+    pub status: SessionNetworkStatus,
+}
+
+/// Whether sessions may reach the network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum SessionNetworkStatus {
+    /// Sessions may open connections.
+    EgressEnabled,
+    /// Sessions have no network.
+    EgressDisabled,
+}
+
+/// The pool's MCP (Model Context Protocol) server.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct McpServerSettings {
+    /// Whether the server is on. Azure's default is false.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub is_mcp_server_enabled: Option<bool>,
+    /// Whether its API key is disabled. Azure's default is false.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub is_mcp_server_api_key_disabled: Option<bool>,
+}
+
+/// Which namespaces' CommandJobs may use a pool.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = ("(self.from == 'Selector') == has(self.selector)", "selector must be set when from is Selector, and only then"))]
+pub struct AllowedNamespaces {
+    /// `Same`: this namespace only. `All`: every namespace. `Selector`: those whose labels match `selector`.
+    pub from: NamespacesFrom,
+    /// Labels of the namespaces that are let in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub selector: Option<LabelSelector>,
+}
+
+/// How namespaces are chosen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum NamespacesFrom {
+    /// This namespace only.
+    Same,
+    /// Every namespace.
+    All,
+    /// Namespaces whose labels match.
+    Selector,
+}
+
+/// The observed state of a SessionPool.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SessionPoolStatus {
+    /// The generation of the spec that this status describes; -1 before the first look.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+    /// `Ready`, and while true `Reconciling` or `Stalled`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
+    pub conditions: Vec<Condition>,
+    /// Azure resource id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
+    /// Azure's own state of the resource, such as `Succeeded`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub provisioning_state: Option<String>,
+    /// The endpoint of the pool's sessions, as Azure gives it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pool_management_endpoint: Option<String>,
+    /// Properties that differ from the spec and are not put right, because of the policy or because Azure cannot.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub drift: Vec<Drift>,
+    /// A keyed digest of the secret values that Azure was last given. Azure never returns them, so a changed Secret is
+    /// recognised by it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secrets_digest: Option<String>,
+}

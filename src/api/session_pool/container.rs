@@ -1,0 +1,217 @@
+//! The containers of a `CustomContainer` pool, in ARM's names.
+
+use kube::KubeSchema;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// The containers of a session of a `CustomContainer` pool.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct CustomContainerTemplate {
+    /// The container registry that the images come from, if it is private.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub registry_credentials: Option<RegistryCredentials>,
+    /// The containers.
+    #[schemars(length(min = 1, max = 20))]
+    pub containers: Vec<Container>,
+    /// Where requests to a session go.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ingress: Option<Ingress>,
+}
+
+/// Credentials of a private container registry.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RegistryCredentials {
+    /// Host name of the registry.
+    #[schemars(length(min = 1, max = 253))]
+    pub server: String,
+    /// User name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 253))]
+    pub username: Option<String>,
+    /// Name of the entry of `secrets` that holds the password.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 253))]
+    pub password_secret_ref: Option<String>,
+}
+
+/// One container of a session.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Container {
+    /// Name of the container.
+    #[schemars(length(min = 1, max = 63))]
+    pub name: String,
+    /// Image, with a tag.
+    #[schemars(length(min = 1, max = 1024))]
+    pub image: String,
+    /// Replaces the image's entry point.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 100))]
+    pub command: Vec<String>,
+    /// Arguments of the entry point.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 100))]
+    pub args: Vec<String>,
+    /// Environment variables.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 200))]
+    pub env: Vec<ContainerEnvironmentVariable>,
+    /// CPU and memory.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resources: Option<ContainerResources>,
+    /// Liveness and startup probes, at most one of each.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 2))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
+    pub probes: Vec<Probe>,
+}
+
+/// One environment variable of a container.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = ("has(self.value) != has(self.secretRef)", "exactly one of value and secretRef must be set"))]
+pub struct ContainerEnvironmentVariable {
+    /// Name of the variable.
+    #[schemars(length(min = 1, max = 256))]
+    pub name: String,
+    /// The value.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 32_768))]
+    pub value: Option<String>,
+    /// Name of the entry of the pool's `secrets` that holds the value.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 253))]
+    pub secret_ref: Option<String>,
+}
+
+/// CPU and memory of a container.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ContainerResources {
+    /// Cores, such as 0.5.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cpu: Option<f64>,
+    /// Memory, such as `1Gi`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 32))]
+    pub memory: Option<String>,
+}
+
+/// Where requests to a session go.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Ingress {
+    /// The port that the container listens on.
+    #[schemars(range(min = 1, max = 65_535))]
+    pub target_port: i32,
+}
+
+/// What a probe is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum ProbeKind {
+    /// A container that fails it is restarted.
+    Liveness,
+    /// Other probes wait until it succeeds.
+    Startup,
+}
+
+/// A liveness or startup probe. Azure has no readiness probes for sessions.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = ("has(self.httpGet) != has(self.tcpSocket)", "exactly one of httpGet and tcpSocket must be set"))]
+pub struct Probe {
+    /// What the probe is for.
+    #[serde(rename = "type")]
+    pub kind: ProbeKind,
+    /// An HTTP request that must succeed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub http_get: Option<HttpGetProbe>,
+    /// A TCP connection that must succeed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tcp_socket: Option<TcpSocketProbe>,
+    /// Consecutive failures after which the probe has failed. Azure's default is 3.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 10))]
+    pub failure_threshold: Option<i32>,
+    /// Seconds after the container's start before the first probe.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 60))]
+    pub initial_delay_seconds: Option<i32>,
+    /// Seconds between probes. Azure's default is 10.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 240))]
+    pub period_seconds: Option<i32>,
+    /// Consecutive successes after a failure; Azure allows only 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 1))]
+    pub success_threshold: Option<i32>,
+    /// Seconds after which a probe has failed. Azure's default is 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 240))]
+    pub timeout_seconds: Option<i32>,
+    /// Seconds that the container has to end after a failed probe.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 3600))]
+    pub termination_grace_period_seconds: Option<i64>,
+}
+
+/// An HTTP request of a probe.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct HttpGetProbe {
+    /// Host name; default is the container itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 253))]
+    pub host: Option<String>,
+    /// Path of the request.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 2048))]
+    pub path: Option<String>,
+    /// Port.
+    #[schemars(range(min = 1, max = 65_535))]
+    pub port: i32,
+    /// HTTP (default) or HTTPS.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scheme: Option<HttpScheme>,
+    /// Headers of the request.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 50))]
+    pub http_headers: Vec<HttpHeader>,
+}
+
+/// The scheme of a probe's request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum HttpScheme {
+    /// Plain HTTP.
+    Http,
+    /// HTTP over TLS.
+    Https,
+}
+
+/// A header of a probe's request.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct HttpHeader {
+    /// Name of the header.
+    #[schemars(length(min = 1, max = 256))]
+    pub name: String,
+    /// Value of the header.
+    #[schemars(length(max = 4096))]
+    pub value: String,
+}
+
+/// A TCP connection of a probe.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct TcpSocketProbe {
+    /// Host name; default is the container itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 253))]
+    pub host: Option<String>,
+    /// Port.
+    #[schemars(range(min = 1, max = 65_535))]
+    pub port: i32,
+}
