@@ -16,7 +16,8 @@ pub use container::{
     HttpScheme, Ingress, Probe, ProbeKind, RegistryCredentials, TcpSocketProbe,
 };
 
-/// An Azure Container Apps session pool.
+/// An Azure Container Apps session pool: Azure keeps sessions, which are isolated sandboxes, ready on demand in it, and
+/// CommandJobs run in them.
 #[derive(CustomResource, Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 #[kube(
