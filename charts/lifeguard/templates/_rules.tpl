@@ -1,0 +1,49 @@
+{{/*
+What the operator may do in the namespaces that it works in: the rules of the ClusterRole or, with `watchNamespaces`, of
+a Role in each of them. Every verb is used; a test keeps the list.
+*/}}
+{{- define "lifeguard.rules" -}}
+# Its own kinds: list and watch to follow them, get to read one again before a decision that cannot be taken back.
+- apiGroups: [lifeguard.dev]
+  resources: [azureaccounts, resourcegroups, sessionpools, commandjobs]
+  verbs: [get, list, watch]
+# Their status, by patch only.
+- apiGroups: [lifeguard.dev]
+  resources: [azureaccounts/status, resourcegroups/status, sessionpools/status, commandjobs/status]
+  verbs: [patch]
+# Finalizers are set and removed by a patch of the object itself. Command jobs have none, so they are not listed.
+- apiGroups: [lifeguard.dev]
+  resources: [azureaccounts, resourcegroups, sessionpools]
+  verbs: [patch]
+# Finished command jobs are deleted after ttlSecondsAfterFinished.
+- apiGroups: [lifeguard.dev]
+  resources: [commandjobs]
+  verbs: [delete]
+# Client secrets, pool secrets and environment variables, each read by the name that an object of the same namespace
+# gives. Never listed or watched: nothing that is not named is read.
+- apiGroups: [""]
+  resources: [secrets]
+  verbs: [get]
+# Environment variables are read from ConfigMaps; output beyond maxBytes is written to new ones that the job owns.
+- apiGroups: [""]
+  resources: [configmaps]
+  verbs: [get, create]
+# The labels of a job's namespace, for allowedNamespaces of a pool{{ if not .Values.watchNamespaces }}; the UID of kube-system, as the cluster's id{{ end }}.
+- apiGroups: [""]
+  resources: [namespaces]
+  verbs: [get]
+{{- with .Values.workloadIdentity.serviceAccountNames }}
+# Tokens that are exchanged for Azure's (workload identity federation), of the ServiceAccounts that the values name.
+- apiGroups: [""]
+  resources: [serviceaccounts/token]
+  resourceNames:
+    {{- range . }}
+    - {{ . }}
+    {{- end }}
+  verbs: [create]
+{{- end }}
+# Events: created once, patched when they repeat.
+- apiGroups: [events.k8s.io]
+  resources: [events]
+  verbs: [create, patch]
+{{- end -}}
