@@ -1,0 +1,86 @@
+//! Switches of Azure Resource Manager.
+
+use serde::{Deserialize, Serialize};
+
+/// How Azure Resource Manager behaves.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct ArmBehaviour {
+    /// How long an asynchronous operation of a resource takes.
+    pub operation_seconds: f64,
+    /// How long the deletion of a resource group takes, with all that is in it.
+    pub group_deletion_seconds: f64,
+    /// How long a resource provider stays `Registering` or `Unregistering`.
+    pub registration_seconds: f64,
+    /// Whether a new subscription has every resource provider registered. Live ones have not.
+    pub providers_registered: bool,
+    /// How long ARM answers a repeated `x-ms-client-request-id` with the `MissingSubscriptionRegistration` it gave first.
+    pub replay_seconds: f64,
+    /// Whether 202 answers carry `Retry-After` (recorded traffic of session pools had none; resource groups always do).
+    pub retry_after_on_pools: bool,
+    /// The `Retry-After` of asynchronous answers.
+    pub retry_after_seconds: u32,
+    /// Whether creating a pool of a built-in type is asynchronous too (the live service answers at once).
+    pub asynchronous_built_in_pools: bool,
+    /// The state that the creation of a session pool ends in: `Succeeded`, `Failed` or `Canceled`.
+    pub pool_outcome: String,
+    /// How many items a page of a list holds.
+    pub page_size: usize,
+    /// Whether ARM stops requests that exceed the buckets.
+    pub throttling: bool,
+    /// Reads a principal may make in a subscription.
+    pub reads: Bucket,
+    /// Writes a principal may make in a subscription.
+    pub writes: Bucket,
+    /// Deletions a principal may make in a subscription.
+    pub deletes: Bucket,
+    /// How many times the bucket of a principal fits into the subscription's, of all principals.
+    pub global_factor: u32,
+    /// Requests to the resource provider of session pools that change something (recorded: 399 left after one).
+    pub resource_requests: Bucket,
+}
+
+/// A token bucket (Azure Resource Manager throttling model of 2024).
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Bucket {
+    /// Requests that a full bucket allows.
+    pub size: u32,
+    /// Requests that come back each second.
+    pub refill_per_second: f64,
+}
+
+impl Default for ArmBehaviour {
+    fn default() -> Self {
+        Self {
+            operation_seconds: 30.0,
+            group_deletion_seconds: 30.0,
+            registration_seconds: 30.0,
+            providers_registered: false,
+            replay_seconds: 600.0,
+            retry_after_on_pools: false,
+            retry_after_seconds: 15,
+            asynchronous_built_in_pools: false,
+            pool_outcome: "Succeeded".to_owned(),
+            page_size: 100,
+            throttling: true,
+            reads: Bucket {
+                size: 250,
+                refill_per_second: 25.0,
+            },
+            writes: Bucket {
+                size: 200,
+                refill_per_second: 10.0,
+            },
+            deletes: Bucket {
+                size: 200,
+                refill_per_second: 10.0,
+            },
+            global_factor: 15,
+            resource_requests: Bucket {
+                size: 400,
+                refill_per_second: 20.0,
+            },
+        }
+    }
+}

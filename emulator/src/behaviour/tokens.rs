@@ -1,0 +1,22 @@
+//! Switches of the authority.
+
+use serde::{Deserialize, Serialize};
+
+/// How the authority issues tokens.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct TokensBehaviour {
+    /// Lifetime of an access token (`expires_in` in the answer).
+    pub lifetime_seconds: u32,
+    /// How long a new federated credential is not found yet (AADSTS70021).
+    pub federation_propagation_seconds: f64,
+}
+
+impl Default for TokensBehaviour {
+    fn default() -> Self {
+        Self {
+            lifetime_seconds: 3599,
+            federation_propagation_seconds: 0.0,
+        }
+    }
+}

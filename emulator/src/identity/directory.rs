@@ -1,0 +1,84 @@
+//! App registrations with their service principals, and the token issuers that they are federated to.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::Principal;
+
+/// An app registration with its service principal.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Application {
+    /// Its client id (`appId`).
+    pub client_id: String,
+    /// Object id of its service principal, which role assignments name.
+    pub object_id: String,
+    /// Its only secret.
+    pub client_secret: String,
+    /// Tokens of others that are taken in place of the secret.
+    pub federated_credentials: Vec<FederatedCredential>,
+    /// When it was registered, by the virtual clock.
+    pub created: Timestamp,
+}
+
+impl std::fmt::Debug for Application {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter
+            .debug_struct("Application")
+            .field("client_id", &self.client_id)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A federated credential: issuer, subject and audience must be exactly those of the assertion.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct FederatedCredential {
+    /// `iss` of the assertion.
+    pub issuer: String,
+    /// `sub` of the assertion.
+    pub subject: String,
+    /// One of these is an `aud` of the assertion.
+    pub audiences: Vec<String>,
+}
+
+/// The directory of the tenant.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Directory {
+    /// App registrations.
+    pub applications: Vec<Application>,
+    /// JWKS documents of token issuers, by issuer, as the control API registered them.
+    pub issuers: BTreeMap<String, Value>,
+}
+
+impl Directory {
+    /// The application of a client id.
+    pub fn application(&self, client_id: &str) -> Option<&Application> {
+        self.applications
+            .iter()
+            .find(|application| application.client_id.eq_ignore_ascii_case(client_id))
+    }
+
+    /// When the principal of an object id came to be; `None` when there is none.
+    pub fn principal_created(&self, object_id: &str) -> Option<Timestamp> {
+        self.applications
+            .iter()
+            .find(|application| application.object_id.eq_ignore_ascii_case(object_id))
+            .map(|application| application.created)
+    }
+}
+
+impl Application {
+    /// Who a token of this application stands for.
+    pub fn principal(&self, tenant_id: &str) -> Principal {
+        Principal {
+            object_id: self.object_id.clone(),
+            client_id: self.client_id.clone(),
+            tenant_id: tenant_id.to_owned(),
+        }
+    }
+}

@@ -1,0 +1,107 @@
+//! The authority's RSA key: made once, kept in the data directory, published as a JWKS.
+
+use std::path::Path;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use ring::rand::SystemRandom;
+use ring::signature::{RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_SHA256, RsaKeyPair, UnparsedPublicKey};
+use rsa::RsaPrivateKey;
+use rsa::pkcs8::{DecodePrivateKey as _, EncodePrivateKey as _};
+use rsa::traits::PublicKeyParts as _;
+use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
+
+const KEY_FILE: &str = "authority.key";
+const KEY_BITS: usize = 2048;
+
+/// Why the authority has no key.
+#[derive(Debug, thiserror::Error)]
+pub enum KeyError {
+    /// The data directory could not be read or written.
+    #[error("cannot keep the authority's key in the data directory")]
+    Io(#[from] std::io::Error),
+    /// The key could not be made.
+    #[error("cannot make the authority's key")]
+    Generate(#[from] rsa::Error),
+    /// The key could not be read or written as PKCS #8.
+    #[error("the authority's key in the data directory is damaged")]
+    Encoding(#[from] rsa::pkcs8::Error),
+    /// ring refused the key.
+    #[error("the authority's key in the data directory cannot be used")]
+    Rejected,
+}
+
+/// The key that signs access tokens (RS256).
+pub struct SigningKey {
+    pair: RsaKeyPair,
+    id: String,
+    modulus: Vec<u8>,
+    exponent: Vec<u8>,
+    random: SystemRandom,
+}
+
+impl std::fmt::Debug for SigningKey {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter
+            .debug_struct("SigningKey")
+            .field("id", &self.id)
+            .finish_non_exhaustive()
+    }
+}
+
+impl SigningKey {
+    /// The key of a data directory, made on the first start.
+    pub fn load(data_dir: &Path) -> Result<Self, KeyError> {
+        let path = data_dir.join(KEY_FILE);
+        let private = match std::fs::read_to_string(&path) {
+            Ok(pem) => RsaPrivateKey::from_pkcs8_pem(&pem)?,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                let private = RsaPrivateKey::new(&mut rsa::rand_core::OsRng, KEY_BITS)?;
+                crate::tls::write_private(&path, private.to_pkcs8_pem(rsa::pkcs8::LineEnding::LF)?.as_bytes())?;
+                private
+            }
+            Err(error) => return Err(error.into()),
+        };
+        let pair = RsaKeyPair::from_pkcs8(private.to_pkcs8_der()?.as_bytes()).map_err(|_| KeyError::Rejected)?;
+        let modulus = private.n().to_bytes_be();
+        let id = URL_SAFE_NO_PAD.encode(&Sha256::digest(&modulus)[..20]);
+        Ok(Self {
+            pair,
+            id,
+            exponent: private.e().to_bytes_be(),
+            modulus,
+            random: SystemRandom::new(),
+        })
+    }
+
+    /// `kid` of the key.
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// The signature of `message` (RSASSA-PKCS1-v1_5 with SHA-256).
+    pub fn sign(&self, message: &[u8]) -> Vec<u8> {
+        let mut signature = vec![0; self.pair.public().modulus_len()];
+        self.pair
+            .sign(&RSA_PKCS1_SHA256, &self.random, message, &mut signature)
+            .expect("invariant: the buffer is as long as the modulus");
+        signature
+    }
+
+    /// Whether this key signed `message`.
+    pub fn verifies(&self, message: &[u8], signature: &[u8]) -> bool {
+        UnparsedPublicKey::new(&RSA_PKCS1_2048_8192_SHA256, self.pair.public().as_ref())
+            .verify(message, signature)
+            .is_ok()
+    }
+
+    /// The JWKS document that publishes the key.
+    pub fn jwks(&self) -> Value {
+        json!({ "keys": [{
+            "kty": "RSA", "use": "sig", "alg": "RS256", "kid": self.id,
+            "n": URL_SAFE_NO_PAD.encode(&self.modulus),
+            "e": URL_SAFE_NO_PAD.encode(&self.exponent),
+        }] })
+    }
+}

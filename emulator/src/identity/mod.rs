@@ -1,0 +1,13 @@
+//! The authority (Microsoft Entra's token service) and the tokens it signs.
+
+mod assertion;
+mod authority;
+mod directory;
+mod keys;
+mod tokens;
+
+pub use assertion::AssertionError;
+pub use authority::handle;
+pub use directory::{Application, Directory, FederatedCredential};
+pub use keys::{KeyError, SigningKey};
+pub use tokens::{Audience, Principal, TokenError, Tokens};

@@ -1,0 +1,99 @@
+//! Bodies as the journal shows them: secrets become digests, so that a test can compare them but nothing can leak.
+
+use serde_json::{Map, Value, json};
+use sha2::{Digest, Sha256};
+
+/// Longest text of a body that the journal keeps.
+const MAX_TEXT_BYTES: usize = 64 * 1024;
+
+/// Members whose value is secret wherever they occur.
+const SECRET_MEMBERS: [&str; 6] = [
+    "client_secret",
+    "clientSecret",
+    "client_assertion",
+    "password",
+    "secureValue",
+    "apiKey",
+];
+
+/// The body of a request as the journal keeps it.
+///
+/// JSON and form bodies are kept with their secrets replaced by `sha256:<hex>`; of anything else only the length.
+pub fn journal_body(content_type: Option<&str>, body: &[u8]) -> Value {
+    if body.is_empty() {
+        return Value::Null;
+    }
+    let content_type = content_type.unwrap_or_default().to_ascii_lowercase();
+    if content_type.contains("json")
+        && let Ok(mut value) = serde_json::from_slice::<Value>(body)
+    {
+        redact(&mut value);
+        return value;
+    }
+    if content_type.starts_with("application/x-www-form-urlencoded") {
+        let fields: Map<String, Value> = crate::query::parse(&String::from_utf8_lossy(body))
+            .into_iter()
+            .map(|(name, value)| {
+                let shown = if is_secret(&name) { digest(&value) } else { value };
+                (name, Value::String(shown))
+            })
+            .collect();
+        return Value::Object(fields);
+    }
+    json!({ "bytes": body.len() })
+}
+
+/// A secret's stand-in: equal secrets have equal stand-ins.
+pub fn digest(secret: &str) -> String {
+    let hash = Sha256::digest(secret.as_bytes());
+    let hex: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("sha256:{hex}")
+}
+
+fn is_secret(name: &str) -> bool {
+    SECRET_MEMBERS.iter().any(|secret| secret.eq_ignore_ascii_case(name))
+}
+
+fn redact(value: &mut Value) {
+    match value {
+        Value::Object(fields) => {
+            for (name, member) in fields.iter_mut() {
+                if is_secret(name) {
+                    redact_scalar(member);
+                } else if name.eq_ignore_ascii_case("secrets") {
+                    redact_secret_list(member);
+                } else {
+                    redact(member);
+                }
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(redact),
+        Value::String(text) if text.len() > MAX_TEXT_BYTES => {
+            let cut = (0..=MAX_TEXT_BYTES)
+                .rev()
+                .find(|at| text.is_char_boundary(*at))
+                .unwrap_or(0);
+            text.truncate(cut);
+        }
+        Value::String(_) | Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
+}
+
+/// `secrets[]` of a session pool or container app: `{name, value}`.
+fn redact_secret_list(value: &mut Value) {
+    let Some(items) = value.as_array_mut() else { return };
+    for item in items {
+        let Some(fields) = item.as_object_mut() else { continue };
+        for (name, member) in fields.iter_mut() {
+            if name.eq_ignore_ascii_case("value") {
+                redact_scalar(member);
+            }
+        }
+    }
+}
+
+fn redact_scalar(member: &mut Value) {
+    if let Value::String(text) = member {
+        *text = digest(text);
+    }
+}

@@ -1,0 +1,115 @@
+//! What the emulator remembers: the tenant, its directory, and everything that Azure Resource Manager knows.
+
+mod groups;
+mod operations;
+mod pools;
+mod resources;
+mod snapshot;
+
+use std::collections::BTreeMap;
+
+pub use groups::ResourceGroup;
+use jiff::{SignedDuration, Timestamp};
+pub use operations::{Operation, OperationOutcome};
+pub use pools::{Lifecycle, Pool};
+pub use resources::{Pending, PendingKind, Resource};
+use serde::{Deserialize, Serialize};
+pub use snapshot::StoreError;
+pub(crate) use snapshot::new_secret;
+
+use crate::identity::{Application, Directory};
+use crate::roles::RoleAssignment;
+
+/// A subscription.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Subscription {
+    /// Its id, a GUID.
+    pub id: String,
+    /// Its display name.
+    pub display_name: String,
+}
+
+/// A change of a resource provider's registration.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Registration {
+    /// Whether it is being registered or unregistered.
+    pub registered: bool,
+    /// When the change is through.
+    pub since: Timestamp,
+}
+
+/// An answer that ARM gives again when the same `x-ms-client-request-id` returns.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Replay {
+    /// The namespace that was not registered.
+    pub namespace: String,
+    /// Until when the answer is repeated.
+    pub until: Timestamp,
+}
+
+/// Everything that survives a restart.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Store {
+    /// The only tenant.
+    pub tenant_id: String,
+    /// Its subscriptions; the first is the one of the ready line.
+    pub subscriptions: Vec<Subscription>,
+    /// Applications and token issuers.
+    pub directory: Directory,
+    /// Role assignments.
+    pub assignments: Vec<RoleAssignment>,
+    /// Resource groups, by lower-cased id.
+    pub groups: BTreeMap<String, ResourceGroup>,
+    /// Resources, by lower-cased id.
+    pub resources: BTreeMap<String, Resource>,
+    /// Registrations of resource providers, by lower-cased `subscription/namespace`.
+    pub registrations: BTreeMap<String, Registration>,
+    /// Asynchronous operations, by id.
+    pub operations: BTreeMap<String, Operation>,
+    /// Remembered refusals, by `x-ms-client-request-id`.
+    pub replays: BTreeMap<String, Replay>,
+    clock_offset_seconds: f64,
+}
+
+/// What [`Store::settle`] carried out.
+#[derive(Debug, Default)]
+pub struct Settled {
+    /// Whether anything changed.
+    pub changed: bool,
+    /// Session pools that are gone now.
+    pub deleted_pools: Vec<Pool>,
+}
+
+impl Store {
+    /// The subscription of the ready line.
+    pub fn first_subscription(&self) -> &str {
+        &self.subscriptions[0].id
+    }
+
+    /// The service principal of the ready line.
+    pub fn first_application(&self) -> &Application {
+        &self.directory.applications[0]
+    }
+
+    /// How far the virtual clock was ahead when the state was saved.
+    pub fn clock_offset(&self) -> SignedDuration {
+        crate::clock::seconds(self.clock_offset_seconds)
+    }
+
+    /// Remembers how far the virtual clock is ahead.
+    pub fn set_clock_offset(&mut self, offset: SignedDuration) {
+        self.clock_offset_seconds = offset.as_secs_f64();
+    }
+
+    /// Carries out everything that is due by `now`: operations end, resources and groups go.
+    pub fn settle(&mut self, now: Timestamp) -> Settled {
+        let mut settled = Settled::default();
+        self.settle_resources(now, &mut settled);
+        self.settle_groups(now, &mut settled);
+        settled
+    }
+}

@@ -1,0 +1,120 @@
+//! Resources and the operations that are under way on them.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use uuid::Uuid;
+
+use super::{OperationOutcome, Settled, Store};
+
+/// A resource of any type.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Resource {
+    /// Its id, in the spelling of its creation.
+    pub id: String,
+    /// Its type as ARM's metadata spell it (`Microsoft.App/sessionPools`).
+    pub resource_type: String,
+    /// Its name, in the spelling of its creation.
+    pub name: String,
+    /// Its location, normalised.
+    pub location: String,
+    /// Its tags; `None` if none were ever given.
+    pub tags: Option<Map<String, Value>>,
+    /// Its `identity` block as it is answered.
+    pub identity: Option<Value>,
+    /// Its properties, without the read-only ones; secrets included, which no answer has.
+    pub properties: Value,
+    /// `provisioningState` when nothing is under way.
+    pub provisioning_state: String,
+    /// What is under way.
+    pub pending: Option<Pending>,
+    /// Tells it from an earlier one of the same id.
+    pub instance: Uuid,
+    /// Who created it: a client id.
+    pub created_by: String,
+    /// When it was created.
+    pub created_at: Timestamp,
+    /// Who changed it last.
+    pub modified_by: String,
+    /// When it was changed last.
+    pub modified_at: Timestamp,
+}
+
+/// An operation under way on a resource.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Pending {
+    /// What it does.
+    pub kind: PendingKind,
+    /// When it is through.
+    pub due: Timestamp,
+    /// How it ends.
+    pub outcome: OperationOutcome,
+}
+
+/// What an operation does to a resource.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum PendingKind {
+    /// Creates it.
+    Create,
+    /// Changes it.
+    Update,
+    /// Deletes it.
+    Delete,
+}
+
+impl Resource {
+    /// `provisioningState` as it is answered now.
+    pub fn state(&self) -> &str {
+        match &self.pending {
+            None => &self.provisioning_state,
+            Some(pending) => match pending.kind {
+                PendingKind::Create | PendingKind::Update => "InProgress",
+                PendingKind::Delete => "Deleting",
+            },
+        }
+    }
+}
+
+impl Store {
+    /// A resource, whatever the case of its id.
+    pub fn resource(&self, id: &str) -> Option<&Resource> {
+        self.resources.get(&id.to_ascii_lowercase())
+    }
+
+    /// Removes a resource with the role assignments on it.
+    pub(super) fn remove_resource(&mut self, key: &str, settled: &mut Settled) {
+        settled.changed = true;
+        if let Some(resource) = self.resources.remove(key) {
+            settled.deleted_pools.extend(super::Pool::of(&resource));
+        }
+        let prefix = format!("{key}/");
+        self.assignments.retain(|assignment| {
+            let scope = assignment.scope.to_ascii_lowercase();
+            scope != key && !scope.starts_with(&prefix)
+        });
+    }
+
+    pub(super) fn settle_resources(&mut self, now: Timestamp, settled: &mut Settled) {
+        let due: Vec<String> = self
+            .resources
+            .iter()
+            .filter(|(_, resource)| resource.pending.as_ref().is_some_and(|pending| pending.due <= now))
+            .map(|(key, _)| key.clone())
+            .collect();
+        for key in due {
+            settled.changed = true;
+            let Some(resource) = self.resources.get_mut(&key) else {
+                continue;
+            };
+            let Some(pending) = resource.pending.take() else {
+                continue;
+            };
+            match (pending.kind, &pending.outcome) {
+                (PendingKind::Delete, OperationOutcome::Succeeded) => self.remove_resource(&key, settled),
+                (_, outcome) => outcome.as_str().clone_into(&mut resource.provisioning_state),
+            }
+        }
+    }
+}
