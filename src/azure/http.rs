@@ -1,0 +1,194 @@
+//! The one HTTP client of a cloud, and what its failures tell.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use reqwest::header::HeaderMap;
+
+use super::cloud::Cloud;
+
+/// How long a connection, TLS included, may take to come about.
+pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// The longest pause that a service's answer can impose; beyond it the header is taken for a mistake.
+pub const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(3600);
+
+/// A connection pool that trusts the system's roots and the cloud's bundle.
+///
+/// It follows no redirect (a token would travel along), repeats nothing by itself, and speaks HTTP/2 where the server
+/// offers it. Every request sets a deadline of its own. The process's rustls provider must be installed before.
+#[derive(Debug, Clone)]
+pub struct Http {
+    client: reqwest::Client,
+}
+
+/// Why no client could be made.
+#[derive(Debug, thiserror::Error)]
+pub enum HttpError {
+    /// The CA bundle is no PEM file with certificates.
+    #[error("CA bundle holds no readable certificate")]
+    CaBundle,
+    /// TLS could not be set up.
+    #[error("cannot set up the HTTP client")]
+    Build(#[source] reqwest::Error),
+}
+
+impl Http {
+    /// Makes the client of a cloud.
+    pub fn new(cloud: &Cloud) -> Result<Self, HttpError> {
+        let mut builder = reqwest::Client::builder()
+            .user_agent(concat!("lifeguard/", env!("CARGO_PKG_VERSION")))
+            .https_only(true)
+            .redirect(reqwest::redirect::Policy::none())
+            .retry(reqwest::retry::never())
+            .connect_timeout(CONNECT_TIMEOUT)
+            // Load balancers of Azure drop idle connections after four minutes; a shorter stay avoids sending into one.
+            .pool_idle_timeout(Duration::from_secs(60));
+        if let Some(bundle) = &cloud.ca_bundle {
+            let certificates = reqwest::Certificate::from_pem_bundle(bundle).map_err(|_| HttpError::CaBundle)?;
+            if certificates.is_empty() {
+                return Err(HttpError::CaBundle);
+            }
+            builder = builder.tls_certs_merge(certificates);
+        }
+        Ok(Self {
+            client: builder.build().map_err(HttpError::Build)?,
+        })
+    }
+
+    /// The client, for a request with a deadline.
+    pub(super) fn client(&self) -> &reqwest::Client {
+        &self.client
+    }
+}
+
+/// How far a request that got no usable answer can have come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reached {
+    /// No byte of it left: there was no connection, or TLS failed.
+    Nothing,
+    /// It may have been carried out.
+    Unknown,
+}
+
+/// A request without a usable answer. Its text holds no URL, because query values may be secret.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct TransportError {
+    /// How far it can have come.
+    pub reached: Reached,
+    /// Whether the deadline ended it.
+    pub timed_out: bool,
+    message: String,
+}
+
+impl TransportError {
+    /// The answer began but its body cannot be used.
+    pub(super) fn unreadable(message: impl Into<String>) -> Self {
+        Self {
+            reached: Reached::Unknown,
+            timed_out: false,
+            message: message.into(),
+        }
+    }
+}
+
+impl From<reqwest::Error> for TransportError {
+    fn from(error: reqwest::Error) -> Self {
+        let reached = if error.is_connect() || error.is_builder() {
+            Reached::Nothing
+        } else {
+            Reached::Unknown
+        };
+        let timed_out = error.is_timeout();
+        Self {
+            reached,
+            timed_out,
+            message: chain(&error.without_url()),
+        }
+    }
+}
+
+/// The texts of an error and its sources in one line, without those that only repeat what was said.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        if !text.contains(&cause_text) {
+            text.push_str(": ");
+            text.push_str(&cause_text);
+        }
+        source = cause.source();
+    }
+    text
+}
+
+/// The pause that an answer asks for: `retry-after-ms`, `x-ms-retry-after-ms`, else `Retry-After` in seconds or as an
+/// HTTP date, in this order as azure-core 1.41.0 reads them.
+pub fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
+    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim);
+    let milliseconds = ["retry-after-ms", "x-ms-retry-after-ms"]
+        .into_iter()
+        .find_map(|name| text(name)?.parse().ok().map(Duration::from_millis));
+    let pause = milliseconds.or_else(|| {
+        let value = text("retry-after")?;
+        if let Ok(seconds) = value.parse::<u64>() {
+            return Some(Duration::from_secs(seconds));
+        }
+        let date = jiff::fmt::rfc2822::parse(value).ok()?.timestamp();
+        Some(Duration::try_from(date.duration_since(now)).unwrap_or(Duration::ZERO))
+    })?;
+    Some(pause.min(LONGEST_RETRY_AFTER))
+}
+
+/// Reads a body to its end, at most `limit` bytes of it.
+pub(super) async fn read_body(mut response: reqwest::Response, limit: usize) -> Result<Vec<u8>, TransportError> {
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await? {
+        if body.len() + chunk.len() > limit {
+            return Err(TransportError::unreadable(format!(
+                "answer is longer than {limit} bytes"
+            )));
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use jiff::Timestamp;
+    use reqwest::header::{HeaderMap, HeaderValue};
+
+    use super::{LONGEST_RETRY_AFTER, retry_after};
+
+    fn pause(name: &'static str, value: &str) -> Option<Duration> {
+        let mut headers = HeaderMap::new();
+        headers.insert(name, HeaderValue::from_str(value).unwrap());
+        retry_after(&headers, "2026-03-01T12:00:00Z".parse::<Timestamp>().unwrap())
+    }
+
+    #[test]
+    fn a_pause_is_read_as_seconds_date_or_milliseconds() {
+        assert_eq!(pause("retry-after", "17"), Some(Duration::from_secs(17)));
+        assert_eq!(
+            pause("retry-after", "Sun, 01 Mar 2026 12:00:30 GMT"),
+            Some(Duration::from_secs(30))
+        );
+        assert_eq!(
+            pause("retry-after", "Sun, 01 Mar 2026 11:00:00 GMT"),
+            Some(Duration::ZERO)
+        );
+        assert_eq!(pause("x-ms-retry-after-ms", "250"), Some(Duration::from_millis(250)));
+    }
+
+    #[test]
+    fn a_pause_that_makes_no_sense_is_none_or_bounded() {
+        assert_eq!(pause("retry-after", "soon"), None);
+        assert_eq!(pause("retry-after", "-3"), None);
+        assert_eq!(pause("retry-after", "99999999"), Some(LONGEST_RETRY_AFTER));
+        assert_eq!(retry_after(&HeaderMap::new(), Timestamp::UNIX_EPOCH), None);
+    }
+}

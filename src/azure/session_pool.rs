@@ -1,0 +1,293 @@
+//! Session pools as ARM knows them: `Microsoft.App/sessionPools`.
+
+use serde_json::Value;
+
+use super::arm::{ArmClient, ArmResponse};
+use super::comparison::Shape;
+use super::error::AzureError;
+use super::resource_id::{ResourceId, ResourceIdError};
+
+/// The resource type.
+pub const SESSION_POOL_TYPE: &str = "Microsoft.App/sessionPools";
+/// The namespace to register.
+pub const SESSION_POOL_PROVIDER: &str = "Microsoft.App";
+
+/// A version of the pool's contract. GET and PUT of one pool use the same one, because a version drops what it does not know.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum PoolApiVersion {
+    /// The newest stable version whose official schema says everything of a Python or custom-container pool.
+    V2025_07_01,
+    /// The version whose `containerType` lists `Shell`, `NodeLTS` and `GpuBase`, and which has `mcpServerSettings`
+    /// and `probes`. No stable version lists those container types; `probes` are in this and in 2025-02-02-preview,
+    /// and are missing from 2025-01-01, 2025-07-01 and 2026-01-01.
+    V2025_10_02Preview,
+}
+
+impl PoolApiVersion {
+    /// The version for a pool with these `properties`: the stable one if it can say all of them.
+    pub fn for_properties(properties: &Value) -> Self {
+        let stable_type = match text(properties, "containerType") {
+            None => true,
+            Some(kind) => kind.eq_ignore_ascii_case("PythonLTS") || kind.eq_ignore_ascii_case("CustomContainer"),
+        };
+        let set = |name: &str| properties.get(name).is_some_and(|value| !value.is_null());
+        let containers = properties
+            .pointer("/customContainerTemplate/containers")
+            .and_then(Value::as_array);
+        let probes = containers
+            .is_some_and(|containers| containers.iter().any(|c| c.get("probes").is_some_and(|p| !p.is_null())));
+        if stable_type && !set("mcpServerSettings") && !probes {
+            Self::V2025_07_01
+        } else {
+            Self::V2025_10_02Preview
+        }
+    }
+
+    /// The version for a pool that is only looked at: the one that can say most.
+    pub fn for_reading() -> Self {
+        Self::V2025_10_02Preview
+    }
+
+    /// The value of the `api-version` parameter.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::V2025_07_01 => "2025-07-01",
+            Self::V2025_10_02Preview => "2025-10-02-preview",
+        }
+    }
+}
+
+/// What a PUT of a pool may not carry, what ARM never returns, and what it returns in another spelling
+/// (schema of 2025-10-02-preview, and recorded answers of 2024-10-02-preview).
+pub const SHAPE: Shape = Shape {
+    read_only: &[
+        "id",
+        "name",
+        "type",
+        "systemdata",
+        "identity.principalid",
+        "identity.tenantid",
+        "properties.provisioningstate",
+        "properties.poolmanagementendpoint",
+        "properties.nodecount",
+        "properties.templateupdatestatus",
+        "properties.mcpserversettings.mcpserverendpoint",
+    ],
+    write_only: &["properties.secrets.value"],
+    identifiers: &[
+        "properties.environmentid",
+        "properties.managedidentitysettings.identity",
+        "properties.customcontainertemplate.registrycredentials.identity",
+    ],
+    case_insensitive: &[
+        "properties.containertype",
+        "properties.poolmanagementtype",
+        "properties.dynamicpoolconfiguration.lifecycleconfiguration.lifecycletype",
+        "properties.sessionnetworkconfiguration.status",
+        "properties.managedidentitysettings.lifecycle",
+        "properties.customcontainertemplate.containers.probes.type",
+        "properties.customcontainertemplate.containers.probes.httpget.scheme",
+    ],
+};
+
+/// The id of a pool.
+pub fn id(subscription: &str, resource_group: &str, name: &str) -> Result<ResourceId, ResourceIdError> {
+    ResourceId::resource(subscription, resource_group, SESSION_POOL_TYPE, name)
+}
+
+/// Reads a pool; `None` if it or its group does not exist.
+pub async fn find(
+    arm: &ArmClient,
+    id: &ResourceId,
+    version: PoolApiVersion,
+) -> Result<Option<ArmResponse>, AzureError> {
+    arm.find(id.as_str(), version.as_str()).await
+}
+
+/// Creates or replaces a pool; perhaps the beginning of a long-running operation.
+pub async fn put(
+    arm: &ArmClient,
+    id: &ResourceId,
+    version: PoolApiVersion,
+    body: &Value,
+) -> Result<ArmResponse, AzureError> {
+    arm.put(id.as_str(), version.as_str(), body).await
+}
+
+/// Deletes a pool; perhaps the beginning of a long-running operation.
+pub async fn delete(arm: &ArmClient, id: &ResourceId, version: PoolApiVersion) -> Result<ArmResponse, AzureError> {
+    arm.delete(id.as_str(), version.as_str()).await
+}
+
+/// Lists the pools of a resource group.
+pub async fn list(arm: &ArmClient, group: &ResourceId, version: PoolApiVersion) -> Result<Vec<Value>, AzureError> {
+    arm.list(&format!("{group}/providers/{SESSION_POOL_TYPE}"), version.as_str(), &[])
+        .await
+}
+
+/// Where the pool's data plane is; absent until the pool is provisioned.
+pub fn management_endpoint(pool: &Value) -> Option<&str> {
+    text(pool.get("properties")?, "poolManagementEndpoint").filter(|endpoint| !endpoint.is_empty())
+}
+
+/// The pool's container type, such as `Shell`.
+pub fn container_type(pool: &Value) -> Option<&str> {
+    text(pool.get("properties")?, "containerType")
+}
+
+/// How long an idle session lives, in seconds; absent for pools whose sessions live until their container exits.
+pub fn cooldown_seconds(pool: &Value) -> Option<u64> {
+    let value = pool.pointer("/properties/dynamicPoolConfiguration/lifecycleConfiguration/cooldownPeriodInSeconds")?;
+    value.as_u64().or_else(|| value.as_str()?.parse().ok())
+}
+
+/// The names of secrets that the pool has and the desired part does not set. A PUT would lose their values, because
+/// ARM never returns them and replaces the array as a whole.
+pub fn foreign_secrets(pool: &Value, desired: &Value) -> Vec<String> {
+    let names = |value: &Value| -> Vec<String> {
+        let secrets = value.pointer("/properties/secrets").and_then(Value::as_array);
+        secrets
+            .into_iter()
+            .flatten()
+            .filter_map(|secret| text(secret, "name").map(str::to_owned))
+            .collect()
+    };
+    let desired = names(desired);
+    names(pool).into_iter().filter(|name| !desired.contains(name)).collect()
+}
+
+fn text<'a>(value: &'a Value, name: &str) -> Option<&'a str> {
+    value.get(name).and_then(Value::as_str)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::{PoolApiVersion, SHAPE, cooldown_seconds, foreign_secrets, management_endpoint};
+    use crate::azure::comparison::compare;
+
+    #[test]
+    fn the_stable_version_is_used_for_all_that_it_can_say() {
+        for (properties, version) in [
+            (json!({"containerType": "PythonLTS"}), "2025-07-01"),
+            (
+                json!({"containerType": "CustomContainer", "mcpServerSettings": null}),
+                "2025-07-01",
+            ),
+            (json!({"containerType": "Shell"}), "2025-10-02-preview"),
+            (json!({"containerType": "NodeLTS"}), "2025-10-02-preview"),
+            (
+                json!({"containerType": "PythonLTS", "mcpServerSettings": {}}),
+                "2025-10-02-preview",
+            ),
+            (
+                json!({"containerType": "CustomContainer", "customContainerTemplate": {"containers": [{}, {"probes": []}]}}),
+                "2025-10-02-preview",
+            ),
+        ] {
+            assert_eq!(
+                PoolApiVersion::for_properties(&properties).as_str(),
+                version,
+                "{properties}"
+            );
+        }
+    }
+
+    /// The answer that was recorded for a code-interpreter pool, reduced.
+    fn recorded() -> Value {
+        json!({
+            "id": "/subscriptions/S/resourceGroups/rg/providers/Microsoft.App/sessionpools/p",
+            "location": "North Central US", "tags": null, "identity": {"type": "None"},
+            "properties": {
+                "environmentId": null, "containerType": "PythonLTS", "poolManagementType": "Dynamic",
+                "scaleConfiguration": {"maxConcurrentSessions": 5},
+                "dynamicPoolConfiguration": {"lifecycleConfiguration": {"lifecycleType": "Timed", "cooldownPeriodInSeconds": 300}},
+                "managedIdentitySettings": null, "provisioningState": "Succeeded",
+                "poolManagementEndpoint": "https://northcentralus.dynamicsessions.io/subscriptions/S",
+            },
+        })
+    }
+
+    #[test]
+    fn a_pool_that_arm_spells_otherwise_has_not_drifted() {
+        let desired = json!({
+            "location": "northcentralus",
+            "properties": {
+                "containerType": "pythonLTS", "poolManagementType": "dynamic", "managedIdentitySettings": [],
+                "scaleConfiguration": {"maxConcurrentSessions": 5},
+                "dynamicPoolConfiguration": {"lifecycleConfiguration": {"cooldownPeriodInSeconds": "300"}},
+            },
+        });
+        assert_eq!(compare(&desired, &recorded(), &SHAPE).differences, []);
+    }
+
+    #[test]
+    fn a_pool_that_was_changed_shows_where() {
+        let desired = json!({
+            "location": "westus",
+            "properties": {"scaleConfiguration": {"maxConcurrentSessions": 6, "readySessionInstances": 2}},
+        });
+        let comparison = compare(&desired, &recorded(), &SHAPE);
+        let paths: Vec<&str> = comparison
+            .differences
+            .iter()
+            .map(|difference| difference.path.as_str())
+            .collect();
+        assert_eq!(
+            paths,
+            [
+                "location",
+                "properties.scaleConfiguration.maxConcurrentSessions",
+                "properties.scaleConfiguration.readySessionInstances",
+            ]
+        );
+        // The service drops this one for built-in pools: it is not returned at all.
+        assert_eq!(comparison.differences[2].actual, None);
+    }
+
+    #[test]
+    fn secrets_are_compared_by_name_and_their_values_cannot_be() {
+        let desired = json!({"properties": {"secrets": [{"name": "b", "value": "1"}, {"name": "a", "value": "2"}]}});
+        let same = json!({"properties": {"secrets": [{"name": "a"}, {"name": "b"}]}});
+        let comparison = compare(&desired, &same, &SHAPE);
+        assert!(comparison.is_equal());
+        assert_eq!(
+            comparison.unverifiable,
+            ["properties.secrets[b].value", "properties.secrets[a].value"]
+        );
+        let more = json!({"properties": {"secrets": [{"name": "a"}, {"name": "b"}, {"name": "c"}]}});
+        assert_eq!(
+            compare(&desired, &more, &SHAPE).differences[0].path,
+            "properties.secrets[c]"
+        );
+        assert_eq!(foreign_secrets(&more, &desired), ["c"]);
+    }
+
+    #[test]
+    fn identities_are_the_same_in_any_case() {
+        let desired = json!({
+            "identity": {"type": "SystemAssigned,UserAssigned", "userAssignedIdentities": {"/subscriptions/s/a": {}}},
+            "properties": {"managedIdentitySettings": [{"identity": "System", "lifecycle": "Main"}]},
+        });
+        let actual = json!({
+            "identity": {"type": "UserAssigned, SystemAssigned", "userAssignedIdentities": {"/Subscriptions/S/A": {"clientId": "x"}}},
+            "properties": {"managedIdentitySettings": [{"identity": "system", "lifecycle": "main"}]},
+        });
+        assert_eq!(compare(&desired, &actual, &SHAPE).differences, []);
+    }
+
+    #[test]
+    fn what_a_pool_offers_is_read_from_its_answer() {
+        let pool = recorded();
+        assert_eq!(
+            management_endpoint(&pool),
+            Some("https://northcentralus.dynamicsessions.io/subscriptions/S")
+        );
+        assert_eq!(cooldown_seconds(&pool), Some(300));
+        assert_eq!(
+            management_endpoint(&json!({"properties": {"poolManagementEndpoint": ""}})),
+            None
+        );
+    }
+}

@@ -1,0 +1,256 @@
+//! Access tokens of one principal, kept for as long as they are good.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+use jiff::{SignedDuration, Timestamp};
+
+use super::credential::CredentialError;
+
+/// How long before its end a token is renewed, as azure-identity does.
+pub const REFRESH_BEFORE: Duration = Duration::from_secs(300);
+/// How long a request for a token may take.
+pub const TOKEN_DEADLINE: Duration = Duration::from_secs(20);
+/// The pause between renewals that fail while the old token is still good.
+const RENEWAL_PAUSE: Duration = Duration::from_secs(30);
+/// A token is not used in its last seconds, because a request takes time to arrive.
+const LAST_SECONDS: Duration = Duration::from_secs(10);
+
+/// What a token is asked for: the audience with `/.default`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Scope(String);
+
+impl Scope {
+    /// The scope of an audience such as `https://dynamicsessions.io`, with or without a slash at its end.
+    pub fn of_audience(audience: &str) -> Self {
+        Self(format!("{}/.default", audience.trim_end_matches('/')))
+    }
+
+    /// The scope as Entra ID takes it.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// A token as its source gave it.
+pub struct FetchedToken {
+    /// The bearer token.
+    pub secret: String,
+    /// When it ends.
+    pub expires: Timestamp,
+}
+
+impl fmt::Debug for FetchedToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FetchedToken")
+            .field("expires", &self.expires)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Gets a new token at every call.
+pub trait TokenSource: Send + Sync {
+    /// Asks for a token; never answers from a cache.
+    fn fetch<'a>(&'a self, scope: &'a Scope) -> BoxFuture<'a, Result<FetchedToken, CredentialError>>;
+}
+
+/// A token to send.
+#[derive(Clone)]
+pub struct Token {
+    secret: Arc<str>,
+    expires: Timestamp,
+    serial: u64,
+}
+
+impl Token {
+    /// The bearer token: for the `Authorization` header and nothing else.
+    pub fn secret(&self) -> &str {
+        &self.secret
+    }
+}
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Token")
+            .field("expires", &self.expires)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The tokens of one principal, a cache for each scope; clones share it.
+///
+/// A token is renewed five minutes before its end, by one caller while the others go on with the old one. While
+/// renewal fails the old token is used until its end. Callers that wait for a first token share one request and its
+/// failure. No call waits longer than [`TOKEN_DEADLINE`] for a request.
+#[derive(Clone)]
+pub struct Tokens {
+    source: Arc<dyn TokenSource>,
+    slots: Arc<Mutex<HashMap<Scope, Arc<Slot>>>>,
+}
+
+#[derive(Default)]
+struct Slot {
+    held: Mutex<Held>,
+    /// Held by whoever asks the source.
+    turn: tokio::sync::Mutex<()>,
+}
+
+#[derive(Default)]
+struct Held {
+    token: Option<Token>,
+    serial: u64,
+    /// Requests that ended, and how the last one failed.
+    requests: u64,
+    failure: Option<(Timestamp, CredentialError)>,
+}
+
+/// What to do with what is held.
+#[derive(Debug, PartialEq, Eq)]
+enum Plan {
+    Use,
+    Renew,
+    Fetch,
+}
+
+impl Held {
+    fn plan(&self, now: Timestamp) -> Plan {
+        let Some(token) = &self.token else { return Plan::Fetch };
+        let left = token.expires.duration_since(now);
+        if left <= signed(LAST_SECONDS) {
+            return Plan::Fetch;
+        }
+        let failed_lately = self
+            .failure
+            .as_ref()
+            .is_some_and(|(at, _)| now.duration_since(*at).abs() < signed(RENEWAL_PAUSE));
+        if left <= signed(REFRESH_BEFORE) && !failed_lately {
+            Plan::Renew
+        } else {
+            Plan::Use
+        }
+    }
+
+    fn settle(&mut self, result: Result<FetchedToken, CredentialError>, now: Timestamp) {
+        self.requests += 1;
+        match result {
+            Ok(fetched) => {
+                self.serial += 1;
+                self.failure = None;
+                self.token = Some(Token {
+                    secret: fetched.secret.into(),
+                    expires: fetched.expires,
+                    serial: self.serial,
+                });
+            }
+            Err(error) => self.failure = Some((now, error)),
+        }
+    }
+
+    fn usable(&self, now: Timestamp) -> Option<Token> {
+        self.token.clone().filter(|token| token.expires > now)
+    }
+}
+
+fn signed(duration: Duration) -> SignedDuration {
+    SignedDuration::try_from(duration).unwrap_or(SignedDuration::MAX)
+}
+
+impl Tokens {
+    /// Tokens from a source, such as a [`Credential`](super::credential::Credential).
+    pub fn new(source: impl TokenSource + 'static) -> Self {
+        Self {
+            source: Arc::new(source),
+            slots: Arc::default(),
+        }
+    }
+
+    /// A token for the scope that is good now.
+    pub async fn get(&self, scope: &Scope) -> Result<Token, CredentialError> {
+        let slot = self.slot(scope);
+        let (plan, token, requests) = slot.look();
+        let _turn = match (plan, token) {
+            (Plan::Use, Some(token)) => return Ok(token),
+            (Plan::Renew, Some(token)) => match slot.turn.try_lock() {
+                Ok(turn) => turn,
+                Err(_) => return Ok(token),
+            },
+            _ => slot.turn.lock().await,
+        };
+        // Whoever had the turn before may have settled it, either way.
+        let (plan, token, requests_now) = slot.look();
+        if let (Plan::Use, Some(token)) = (plan, token) {
+            return Ok(token);
+        }
+        if requests_now != requests
+            && let Some(error) = slot.failure()
+        {
+            return Err(error);
+        }
+        let fetch = tokio::time::timeout(TOKEN_DEADLINE, self.source.fetch(scope));
+        let result = fetch.await.unwrap_or(Err(CredentialError::Deadline {
+            deadline: TOKEN_DEADLINE,
+        }));
+        let failure = result.as_ref().err().cloned();
+        let now = Timestamp::now();
+        let mut held = slot.held();
+        held.settle(result, now);
+        match (held.usable(now), failure) {
+            (Some(token), None) => Ok(token),
+            (Some(token), Some(error)) => {
+                tracing::warn!(
+                    code = error.code(),
+                    "the token could not be renewed; the old one is used until its end"
+                );
+                Ok(token)
+            }
+            (None, Some(error)) => Err(error),
+            (None, None) => Err(CredentialError::Unavailable {
+                message: "the token was at its end when it came".to_owned(),
+                retry_after: None,
+            }),
+        }
+    }
+
+    /// Drops a token that was refused with 401, so that the next call asks for a new one. A token that has already
+    /// taken its place stays.
+    pub fn invalidate(&self, scope: &Scope, refused: &Token) {
+        let slot = self.slot(scope);
+        let mut held = slot.held();
+        if held.token.as_ref().is_some_and(|token| token.serial == refused.serial) {
+            held.token = None;
+        }
+    }
+
+    fn slot(&self, scope: &Scope) -> Arc<Slot> {
+        self.slots
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .entry(scope.clone())
+            .or_default()
+            .clone()
+    }
+}
+
+impl Slot {
+    fn held(&self) -> std::sync::MutexGuard<'_, Held> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn look(&self) -> (Plan, Option<Token>, u64) {
+        let held = self.held();
+        (held.plan(Timestamp::now()), held.token.clone(), held.requests)
+    }
+
+    fn failure(&self) -> Option<CredentialError> {
+        self.held().failure.as_ref().map(|(_, error)| error.clone())
+    }
+}
+
+impl fmt::Debug for Tokens {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Tokens")
+    }
+}
