@@ -1,4 +1,5 @@
 //! Lifeguard: a Kubernetes operator for Azure Container Apps session pools, their identities and command jobs.
 
 pub mod api;
+pub mod controller;
 pub mod azure;

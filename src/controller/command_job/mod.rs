@@ -1,0 +1,3 @@
+//! CommandJob: a command that runs in a session, once.
+
+pub mod runner;

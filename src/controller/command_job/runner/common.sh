@@ -1,0 +1,12 @@
+# Shared by the supervisor and the runner. Every variable has the prefix lg_, because assigning to a name that the container's
+# environment exports would change what the command sees.
+
+# lg_t: now, in centiseconds since boot.
+lg_now() { read -r lg_t lg_x </proc/uptime; lg_t=$((${lg_t%.*} * 100 + 1${lg_t#*.} - 100)); }
+
+# lg_x: $1 centiseconds (at most 100) as sleep and flock want them.
+lg_seconds() { lg_x=1; [ "$1" -ge 100 ] || { lg_x=$((100 + $1)); lg_x=0.${lg_x#1}; }; }
+
+# Whether process $1, which started at $2 (clock ticks since boot), still runs. A zombie does not, and a reused pid has another start time.
+lg_alive() { { read -r lg_x <"/proc/$1/stat"; } 2>/dev/null || return 1; lg_same "$2" ${lg_x##*") "}; }
+lg_same() { case $2 in Z | X) return 1 ;; esac; lg_x=$1; shift 20; [ "$1" = "$lg_x" ]; }
