@@ -1,0 +1,122 @@
+//! How often each object failed, or was polled, in a row.
+
+use std::{
+    collections::HashMap,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+use jiff::Timestamp;
+
+/// Counts per object uid. An entry exists only while an object is failing or in progress, and goes with the object.
+#[derive(Debug, Default)]
+pub struct Backoff {
+    entries: Mutex<HashMap<String, Entry>>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Entry {
+    count: Count,
+    since: Timestamp,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Count {
+    Failures(u32),
+    Polls(u32),
+}
+
+/// A number of passes in a row and when the first of them was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Streak {
+    /// How many, this one included.
+    pub count: u32,
+    /// The time of the first.
+    pub since: Timestamp,
+}
+
+impl Backoff {
+    /// Counts a failure.
+    pub fn failed(&self, uid: &str, now: Timestamp) -> Streak {
+        self.count(uid, now, |count| match count {
+            Some(Count::Failures(n)) => Count::Failures(n.saturating_add(1)),
+            Some(Count::Polls(_)) | None => Count::Failures(1),
+        })
+    }
+
+    /// Counts a pass that ended with something under way.
+    pub fn polled(&self, uid: &str, now: Timestamp) -> Streak {
+        self.count(uid, now, |count| match count {
+            Some(Count::Polls(n)) => Count::Polls(n.saturating_add(1)),
+            Some(Count::Failures(_)) | None => Count::Polls(1),
+        })
+    }
+
+    /// Forgets everything about an object: a pass succeeded, or the object is gone.
+    pub fn forget(&self, uid: &str) {
+        self.lock().remove(uid);
+    }
+
+    /// How many objects are remembered.
+    pub fn len(&self) -> usize {
+        self.lock().len()
+    }
+
+    /// Whether no object is remembered.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    fn count(&self, uid: &str, now: Timestamp, step: impl FnOnce(Option<Count>) -> Count) -> Streak {
+        let mut entries = self.lock();
+        let before = entries.get(uid).copied();
+        let count = step(before.map(|entry| entry.count));
+        let (count_now, starts) = match count {
+            Count::Failures(n) | Count::Polls(n) => (n, n == 1),
+        };
+        let since = before.filter(|_| !starts).map_or(now, |entry| entry.since);
+        entries.insert(uid.to_owned(), Entry { count, since });
+        Streak {
+            count: count_now,
+            since,
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, Entry>> {
+        // Every change is a single insert or remove, so a panic elsewhere cannot leave half of one behind.
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(second).unwrap()
+    }
+
+    #[test]
+    fn failures_in_a_row_count_up_and_remember_the_first() {
+        let backoff = Backoff::default();
+        assert_eq!(backoff.failed("a", at(1)), Streak { count: 1, since: at(1) });
+        assert_eq!(backoff.failed("a", at(5)), Streak { count: 2, since: at(1) });
+        assert_eq!(backoff.failed("b", at(6)), Streak { count: 1, since: at(6) });
+    }
+
+    #[test]
+    fn progress_ends_a_row_of_failures() {
+        let backoff = Backoff::default();
+        backoff.failed("a", at(1));
+        assert_eq!(backoff.polled("a", at(2)), Streak { count: 1, since: at(2) });
+        assert_eq!(backoff.failed("a", at(3)), Streak { count: 1, since: at(3) });
+    }
+
+    #[test]
+    fn an_object_that_succeeded_or_went_leaves_nothing_behind() {
+        let backoff = Backoff::default();
+        backoff.failed("a", at(1));
+        backoff.forget("a");
+        assert!(backoff.is_empty());
+        assert_eq!(backoff.failed("a", at(9)), Streak { count: 1, since: at(9) });
+    }
+}

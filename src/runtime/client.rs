@@ -1,0 +1,53 @@
+//! Connections to the API server.
+
+use std::time::Duration;
+
+use kube::{Client, Config, client::ClientBuilder};
+use tower::timeout::TimeoutLayer;
+
+/// How long the answer to a read or write may take to begin.
+const WRITE_HEADERS_TIMEOUT: Duration = Duration::from_secs(15);
+/// How long the answer to a list or watch may take to begin; a list is computed before its first byte.
+const WATCH_HEADERS_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a connection may be silent after a request before it counts as dead. kube has no limit by default, so that a
+/// connection that a firewall forgot would be used for minutes.
+const WRITE_SILENCE: Duration = Duration::from_secs(60);
+/// As above, for watches: longer than the 295 s after which kube-runtime gives up a silent watch by itself.
+const WATCH_SILENCE: Duration = Duration::from_secs(310);
+
+/// Two clients for the same API server, so that slow lists and hundreds of watches never stand in the way of a write.
+#[derive(Clone)]
+pub struct Clients {
+    /// For watches and their lists. Transient answers are retried inside.
+    pub watch: Client,
+    /// For everything that a pass does. Nothing is retried inside: the pass decides, and its slot is free meanwhile.
+    pub write: Client,
+}
+
+impl Clients {
+    /// Connects nothing yet. The rustls provider of the process must be installed before.
+    pub fn new(config: Config) -> Result<Self, kube::Error> {
+        let mut watch = config;
+        watch.read_timeout = Some(WATCH_SILENCE);
+        watch.reset_reader_on_write = true;
+        let mut write = watch.clone();
+        write.read_timeout = Some(WRITE_SILENCE);
+        write.default_retry = false;
+        Ok(Self {
+            watch: build(watch, WATCH_HEADERS_TIMEOUT)?,
+            write: build(write, WRITE_HEADERS_TIMEOUT)?,
+        })
+    }
+
+    /// Finds the API server as kubectl does (`KUBECONFIG`, `~/.kube/config`), else as a pod does.
+    pub async fn infer() -> Result<Self, kube::Error> {
+        Self::new(Config::infer().await.map_err(kube::Error::InferConfig)?)
+    }
+}
+
+/// The timeout is on the head of the answer only: a limit on the body would end every watch.
+fn build(config: Config, headers_timeout: Duration) -> Result<Client, kube::Error> {
+    Ok(ClientBuilder::try_from(config)?
+        .with_layer(&TimeoutLayer::new(headers_timeout))
+        .build())
+}

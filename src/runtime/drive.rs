@@ -1,0 +1,447 @@
+//! One pass, from a watched object to the pause before the next: deadline, panics, status, counting.
+
+use std::{
+    any::Any,
+    collections::HashMap,
+    convert::Infallible,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use futures::FutureExt;
+use jiff::Timestamp;
+use kube::{
+    Resource,
+    core::{DeserializeGuard, error_boundary::InvalidObject, object::HasStatus},
+};
+use kube_runtime::controller::Action;
+use tokio::{sync::Semaphore, time::Instant};
+use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
+
+use super::{
+    backoff::Backoff,
+    counters::{Counters, Ended},
+    error::{Class, Classify},
+    events::{Events, Note, Severity},
+    pass::Pass,
+    reconciler::{Effect, Failure, Next, Outcome, Reconciler, Seen},
+    requeue::{self, Delay},
+    snapshot::{Cache, Key, Snapshot},
+    status::{StatusWriter, WriteError},
+    written::Written,
+};
+
+/// How long a status write may take; it has its own time because it must also report passes that ran out of theirs.
+const STATUS_WRITE_DEADLINE: Duration = Duration::from_secs(20);
+/// How long a pass may go on once the process is shutting down.
+const SHUTDOWN_GRACE: Duration = Duration::from_secs(15);
+
+/// How one controller's passes are run.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// How many objects are in a pass at the same time, over all namespaces. At least 1.
+    pub concurrency: u16,
+    /// How long a pass may take, status write excluded; then it is dropped at its next `.await`.
+    pub deadline: Duration,
+    /// How many plans one pass may make. A pass that uses them up ends as if something were under way.
+    pub plans_per_pass: u32,
+    /// Over how long the first passes over settled objects are spread after a start.
+    pub start_spread: Duration,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            concurrency: 8,
+            deadline: Duration::from_mins(1),
+            plans_per_pass: 10,
+            start_spread: Duration::from_secs(30),
+        }
+    }
+}
+
+/// Everything that the passes of one controller share.
+pub struct Drive<R: Reconciler> {
+    reconciler: Arc<R>,
+    cache: Cache<R::Object>,
+    writer: Arc<StatusWriter<R::Object>>,
+    written: Arc<Written<R::Object>>,
+    events: Events,
+    settings: Settings,
+    backoff: Backoff,
+    counters: Arc<Counters>,
+    permits: Semaphore,
+    stop: CancellationToken,
+    started: Instant,
+    /// The version of each invalid object that was last complained about, by uid.
+    complaints: Mutex<HashMap<String, String>>,
+}
+
+/// How the work of a pass ended.
+enum Work {
+    Done(Next),
+    Failed(Failure, Ended),
+    Cancelled,
+}
+
+impl<R: Reconciler> Drive<R> {
+    /// Prepares the passes of one controller. They end early once `stop` is cancelled.
+    pub fn new(
+        reconciler: Arc<R>,
+        cache: Cache<R::Object>,
+        writer: StatusWriter<R::Object>,
+        events: Events,
+        settings: Settings,
+        stop: CancellationToken,
+    ) -> Self {
+        Self {
+            reconciler,
+            cache,
+            writer: Arc::new(writer),
+            written: Arc::default(),
+            events,
+            permits: Semaphore::new(usize::from(settings.concurrency.max(1))),
+            settings,
+            backoff: Backoff::default(),
+            counters: Arc::default(),
+            stop,
+            started: Instant::now(),
+            complaints: Mutex::default(),
+        }
+    }
+
+    /// The counters of this controller.
+    pub fn counters(&self) -> Arc<Counters> {
+        Arc::clone(&self.counters)
+    }
+
+    /// Runs one pass. It never panics and never fails: whatever happens becomes a pause before the next.
+    pub async fn pass(self: Arc<Self>, object: Arc<DeserializeGuard<R::Object>>) -> Result<Action, Infallible> {
+        let delay = match AssertUnwindSafe(self.admitted(object)).catch_unwind().await {
+            Ok(delay) => delay,
+            Err(panic) => {
+                tracing::error!(panic = text_of(&*panic), "a pass panicked outside of its steps");
+                self.counters.count_end(Ended::Panicked);
+                requeue::after_failure(&Class::Bug, 1, fastrand::f64())
+            }
+        };
+        Ok(delay.map_or_else(Action::await_change, Action::requeue))
+    }
+
+    async fn admitted(&self, object: Arc<DeserializeGuard<R::Object>>) -> Delay {
+        let object = match (&object.0, Snapshot::watched(Arc::clone(&object))) {
+            (_, Some(object)) => self.written.latest(object),
+            (Err(invalid), None) => {
+                self.complain(&object, invalid);
+                self.counters.count_end(Ended::Invalid);
+                return None;
+            }
+            (Ok(_), None) => return None,
+        };
+        let meta = object.meta();
+        let uid = meta.uid.clone().unwrap_or_default();
+        if let Some(wait) = self.deferral(&object, &uid) {
+            self.counters.count_end(Ended::Deferred);
+            return Some(wait);
+        }
+        let _permit = self
+            .permits
+            .acquire()
+            .await
+            .expect("invariant: the semaphore is never closed");
+        let key = Key::of(&*object);
+        let span =
+            tracing::info_span!("pass", kind = %R::Object::kind(&()), object = %key, generation = meta.generation);
+        let delay = self.run(object, &uid).instrument(span).await;
+        // The object may have gone while the pass ran, after the watch had told us to forget it.
+        if self
+            .cache
+            .guarded(&key)
+            .is_none_or(|now| now.meta().uid.as_deref() != Some(&uid))
+        {
+            self.forget(&uid);
+        }
+        delay
+    }
+
+    /// Settled objects wait for their turn after a start; their uid says when it is.
+    fn deferral(&self, object: &R::Object, uid: &str) -> Option<Duration> {
+        let age = self.started.elapsed();
+        if age >= self.settings.start_spread || !R::settled(object) {
+            return None;
+        }
+        requeue::start_offset(uid, self.settings.start_spread)
+            .checked_sub(age)
+            .filter(|wait| !wait.is_zero())
+    }
+
+    async fn run(&self, object: Snapshot<R::Object>, uid: &str) -> Delay {
+        let deadline = Instant::now() + self.settings.deadline;
+        let mut pass = Pass::new(
+            object,
+            self.writer.clone(),
+            self.written.clone(),
+            self.stop.clone(),
+            deadline,
+        );
+        let work = self.work(&mut pass, deadline).await;
+        let now = Timestamp::now();
+        match work {
+            Work::Cancelled => {
+                self.counters.count_end(Ended::Cancelled);
+                None
+            }
+            Work::Done(next) => match self.report(&pass, Outcome::Done(next), now).await {
+                Ok(()) => {
+                    self.counters.count_end(Ended::Done);
+                    self.after_success(uid, next, now)
+                }
+                Err(error) => {
+                    let failure = self.counted(uid, Failure::of(&error, now), now);
+                    self.counters.count_end(Ended::from(&failure.class));
+                    log(&failure, "status not written");
+                    requeue::after_failure(&failure.class, failure.failures, fastrand::f64())
+                }
+            },
+            Work::Failed(failure, ended) => {
+                let failure = self.counted(uid, failure, now);
+                self.counters.count_end(ended);
+                log(&failure, "pass failed");
+                // After a conflict the version that this pass knows is stale, so its status would be refused as well.
+                if failure.class != Class::Conflict
+                    && let Err(error) = self.report(&pass, Outcome::Failed(&failure), now).await
+                {
+                    log(&Failure::of(&error, now), "status of a failed pass not written");
+                }
+                requeue::after_failure(&failure.class, failure.failures, fastrand::f64())
+            }
+        }
+    }
+
+    async fn work(&self, pass: &mut Pass<R>, deadline: Instant) -> Work {
+        let stop = self.stop.clone();
+        let shutdown = async {
+            stop.cancelled().await;
+            tokio::time::sleep(SHUTDOWN_GRACE).await;
+        };
+        tokio::select! {
+            steps = AssertUnwindSafe(self.steps(pass)).catch_unwind() => match steps {
+                Ok(Ok(next)) => Work::Done(next),
+                Ok(Err(failure)) => {
+                    let ended = Ended::from(&failure.class);
+                    Work::Failed(failure, ended)
+                }
+                Err(panic) => {
+                    tracing::error!(panic = text_of(&*panic), "a pass panicked");
+                    Work::Failed(
+                        failure(Class::Bug, "InternalError", "the operator failed on this object; its log says how"),
+                        Ended::Panicked,
+                    )
+                }
+            },
+            () = tokio::time::sleep_until(deadline) => Work::Failed(
+                failure(Class::Transient, "DeadlineExceeded", "nobody answered within the time that one pass may take"),
+                Ended::DeadlineExceeded,
+            ),
+            () = shutdown => Work::Cancelled,
+        }
+    }
+
+    async fn steps(&self, pass: &mut Pass<R>) -> Result<Next, Failure> {
+        for _ in 0..self.settings.plans_per_pass.max(1) {
+            let observed = match pass.observed.take() {
+                Some(observed) => observed,
+                None => self
+                    .reconciler
+                    .observe(pass.object())
+                    .await
+                    .map_err(|error| failed(&error))?,
+            };
+            let plan = R::plan(pass.object(), &observed, Timestamp::now());
+            pass.observed = Some(observed);
+            let Some(step) = plan.step else {
+                return Ok(plan.next);
+            };
+            tracing::debug!(?step, "step");
+            self.counters.count_step();
+            match self
+                .reconciler
+                .carry_out(pass, step)
+                .await
+                .map_err(|error| failed(&error))?
+            {
+                Effect::Done => return Ok(plan.next),
+                Effect::Replan => {}
+                Effect::Reobserve => pass.observed = None,
+            }
+        }
+        tracing::warn!(plans = self.settings.plans_per_pass, "a pass used up its plans");
+        Ok(Next::Poll { after: None })
+    }
+
+    /// Writes the status that follows from the pass, if it is another than the object has.
+    async fn report(&self, pass: &Pass<R>, outcome: Outcome<'_>, now: Timestamp) -> Result<(), WriteError> {
+        match self.summarized(pass, outcome, now).await {
+            Err(error @ WriteError::TooLarge) => {
+                // The kind gets one chance to say the same in fewer words.
+                let mut too_large = Failure::of(&error, now);
+                too_large.failures = 1;
+                self.summarized(pass, Outcome::Failed(&too_large), now)
+                    .await
+                    .and(Err(error))
+            }
+            result => result,
+        }
+    }
+
+    async fn summarized(&self, pass: &Pass<R>, outcome: Outcome<'_>, now: Timestamp) -> Result<(), WriteError> {
+        let object = pass.object();
+        let seen = Seen {
+            observed: pass.observed.as_ref(),
+            outcome,
+        };
+        let Ok(status) = catch_unwind(AssertUnwindSafe(|| R::summarize(object, seen, now))) else {
+            tracing::error!("the summary of a pass panicked; the status is left as it is");
+            return Ok(());
+        };
+        let Some(status) = status else { return Ok(()) };
+        let write = self.writer.write_if_changed(object, &status);
+        let Ok(answer) = tokio::time::timeout(STATUS_WRITE_DEADLINE, write).await else {
+            return Err(WriteError::TimedOut);
+        };
+        if let Some(answer) = answer? {
+            self.counters.count_status_write();
+            let before = object.clone();
+            self.written.remember(&Snapshot::answered(answer));
+            self.announce(&before, &status);
+        }
+        Ok(())
+    }
+
+    fn announce(&self, before: &R::Object, status: &<R::Object as HasStatus>::Status) {
+        for note in catch_unwind(AssertUnwindSafe(|| R::notes(before, status))).unwrap_or_default() {
+            match note.severity {
+                Severity::Normal => tracing::info!(reason = %note.reason, "{}", note.message),
+                Severity::Warning => tracing::warn!(reason = %note.reason, "{}", note.message),
+            }
+            self.events.publish(before, note);
+        }
+    }
+
+    fn after_success(&self, uid: &str, next: Next, now: Timestamp) -> Delay {
+        let polls = match next {
+            Next::Poll { after: None } => self.backoff.polled(uid, now).count,
+            Next::AwaitChange | Next::Resync(_) | Next::Poll { after: Some(_) } | Next::At(_) | Next::Again => {
+                self.backoff.forget(uid);
+                0
+            }
+        };
+        requeue::after_success(next, polls, now, fastrand::f64())
+    }
+
+    fn counted(&self, uid: &str, failure: Failure, now: Timestamp) -> Failure {
+        let streak = match failure.class {
+            Class::Throttled { .. } => return failure,
+            Class::Waiting { .. } => self.backoff.polled(uid, now),
+            Class::Conflict | Class::Transient | Class::Denied | Class::Terminal | Class::Bug => {
+                self.backoff.failed(uid, now)
+            }
+        };
+        Failure {
+            failures: streak.count,
+            since: streak.since,
+            ..failure
+        }
+    }
+
+    fn complain(&self, object: &DeserializeGuard<R::Object>, invalid: &InvalidObject) {
+        let meta = object.meta();
+        let version = meta.resource_version.clone().unwrap_or_default();
+        let mut complaints = self.complaints.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = complaints.insert(meta.uid.clone().unwrap_or_default(), version.clone());
+        if before.as_deref() == Some(&version) {
+            return;
+        }
+        // What serde says may quote a value of the object, so it goes to nobody but who may read the object.
+        tracing::error!(kind = %R::Object::kind(&()), object = %Key::of(object), "an object cannot be read and is ignored");
+        let message = format!("the operator cannot read this object and ignores it: {}", invalid.error);
+        let note = Note {
+            severity: Severity::Warning,
+            reason: "InvalidObject".into(),
+            action: "Decode".into(),
+            message,
+        };
+        self.events.publish(object, note);
+    }
+
+    fn forget(&self, uid: &str) {
+        self.backoff.forget(uid);
+        self.written.forget(uid);
+        self.complaints
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(uid);
+    }
+
+    /// The watch delivered a version of an object.
+    pub(super) fn saw(&self, object: &DeserializeGuard<R::Object>) {
+        if let Ok(object) = &object.0 {
+            self.written.caught_up(object);
+        }
+    }
+
+    /// An object left the watch.
+    pub(super) fn lost(&self, object: DeserializeGuard<R::Object>) {
+        self.forget(object.meta().uid.as_deref().unwrap_or_default());
+        if let Some(object) = Snapshot::watched(Arc::new(object)) {
+            let told = catch_unwind(AssertUnwindSafe(|| self.reconciler.gone(&object)));
+            if told.is_err() {
+                tracing::error!(object = %Key::of(&*object), "a panic while an object was let go");
+            }
+        }
+    }
+}
+
+fn failed<E: Classify>(error: &E) -> Failure {
+    Failure::of(error, Timestamp::now())
+}
+
+fn failure(class: Class, reason: &str, message: &str) -> Failure {
+    Failure {
+        class,
+        reason: reason.into(),
+        message: message.into(),
+        failures: 0,
+        since: Timestamp::now(),
+    }
+}
+
+fn log(failure: &Failure, event: &'static str) {
+    let Failure {
+        class,
+        reason,
+        message,
+        failures,
+        ..
+    } = failure;
+    let class = class.as_str();
+    match failure.class {
+        Class::Throttled { .. } => tracing::debug!(class, reason, message, "{event}"),
+        Class::Waiting { .. } | Class::Conflict => tracing::info!(class, reason, message, "{event}"),
+        Class::Transient if *failures < 3 => tracing::info!(class, reason, message, failures, "{event}"),
+        Class::Transient | Class::Denied | Class::Terminal => {
+            tracing::warn!(class, reason, message, failures, "{event}");
+        }
+        Class::Bug => tracing::error!(class, reason, message, failures, "{event}"),
+    }
+}
+
+fn text_of(panic: &(dyn Any + Send)) -> &str {
+    panic
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("no message")
+}

@@ -1,0 +1,208 @@
+//! `/livez` and `/readyz`.
+
+use std::{
+    fmt::Write as _,
+    future::Future,
+    io,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use axum::{Router, extract::State, http::StatusCode, routing::get};
+use tokio::{net::TcpListener, time::Instant};
+use tokio_util::sync::CancellationToken;
+
+/// A watch that has been failing for so long is not ready.
+const FAILING_TOO_LONG: Duration = Duration::from_mins(5);
+/// Failures further apart than this are separate incidents: a watch that fails is resumed within 30 s.
+const INCIDENT_GAP: Duration = Duration::from_secs(90);
+
+/// What the health endpoints know.
+#[derive(Clone)]
+pub struct Health {
+    checks: Arc<Mutex<Vec<Check>>>,
+    stop: CancellationToken,
+}
+
+/// One thing that must be so before the process is ready.
+#[derive(Clone)]
+pub struct Check {
+    name: Arc<str>,
+    state: Arc<Mutex<CheckState>>,
+}
+
+#[derive(Debug, Default)]
+struct CheckState {
+    ready: bool,
+    incident: Option<Incident>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Incident {
+    first: Instant,
+    last: Instant,
+}
+
+impl Health {
+    /// Not ready from the moment `stop` is cancelled.
+    pub fn new(stop: CancellationToken) -> Self {
+        Self {
+            checks: Arc::default(),
+            stop,
+        }
+    }
+
+    /// Adds a check, which is not ready yet.
+    pub fn check(&self, name: &str) -> Check {
+        let check = Check {
+            name: name.into(),
+            state: Arc::default(),
+        };
+        lock(&self.checks).push(check.clone());
+        check
+    }
+
+    /// Whether everything is ready.
+    pub fn is_ready(&self) -> bool {
+        self.report().0 == StatusCode::OK
+    }
+
+    /// Binds nothing itself: serves until `until` resolves.
+    pub async fn serve(
+        self,
+        listener: TcpListener,
+        until: impl Future<Output = ()> + Send + 'static,
+    ) -> io::Result<()> {
+        let router = Router::new()
+            // Answering at all is what it proves: the event loop turns.
+            .route("/livez", get(|| async { "ok\n" }))
+            .route(
+                "/readyz",
+                get(|State(health): State<Self>| async move { health.report() }),
+            )
+            .with_state(self);
+        axum::serve(listener, router).with_graceful_shutdown(until).await
+    }
+
+    fn report(&self) -> (StatusCode, String) {
+        let now = Instant::now();
+        let mut text = String::new();
+        let mut ready = true;
+        let mut line = |name: &str, problem: Option<&str>| {
+            ready &= problem.is_none();
+            let _ = match problem {
+                Some(problem) => writeln!(text, "[-] {name}: {problem}"),
+                None => writeln!(text, "[+] {name}"),
+            };
+        };
+        line(
+            "shutdown",
+            self.stop.is_cancelled().then_some("the process is shutting down"),
+        );
+        for check in lock(&self.checks).iter() {
+            line(&check.name, check.problem(now));
+        }
+        (
+            if ready {
+                StatusCode::OK
+            } else {
+                StatusCode::SERVICE_UNAVAILABLE
+            },
+            text,
+        )
+    }
+}
+
+impl Check {
+    /// The thing is so, from now on.
+    pub fn ready(&self) {
+        lock(&self.state).ready = true;
+    }
+
+    /// It failed once more. Only failing again and again for 5 min makes it unready; there is no need to tell of success.
+    pub fn failed(&self) {
+        self.failed_at(Instant::now());
+    }
+
+    fn failed_at(&self, now: Instant) {
+        let mut state = lock(&self.state);
+        let first = match state.incident {
+            Some(incident) if now - incident.last < INCIDENT_GAP => incident.first,
+            Some(_) | None => now,
+        };
+        state.incident = Some(Incident { first, last: now });
+    }
+
+    fn problem(&self, now: Instant) -> Option<&'static str> {
+        let state = lock(&self.state);
+        if !state.ready {
+            return Some("not ready yet");
+        }
+        let failing = state
+            .incident
+            .is_some_and(|incident| now - incident.last < INCIDENT_GAP && now - incident.first >= FAILING_TOO_LONG);
+        failing.then_some("has been failing for more than 5 minutes")
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_is_ready_when_every_check_is_and_not_once_shutdown_begins() {
+        let stop = CancellationToken::new();
+        let health = Health::new(stop.clone());
+        assert!(health.is_ready());
+        let (pools, jobs) = (health.check("pools"), health.check("jobs"));
+        pools.ready();
+        assert_eq!(
+            health.report(),
+            (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "[+] shutdown\n[+] pools\n[-] jobs: not ready yet\n".into()
+            )
+        );
+        jobs.ready();
+        assert!(health.is_ready());
+        stop.cancel();
+        assert!(!health.is_ready());
+    }
+
+    #[test]
+    fn a_watch_that_fails_for_five_minutes_is_not_ready_until_it_stops_failing() {
+        let check = Health::new(CancellationToken::new()).check("watch");
+        check.ready();
+        let start = Instant::now();
+        let at = |seconds: u64| start + Duration::from_secs(seconds);
+        for seconds in (0..=300).step_by(30) {
+            assert_eq!(check.problem(at(seconds)), None);
+            check.failed_at(at(seconds));
+        }
+        assert!(check.problem(at(301)).is_some());
+        assert_eq!(check.problem(at(391)), None, "no failure for 90 s");
+        check.failed_at(at(400));
+        assert_eq!(check.problem(at(401)), None, "a new incident begins anew");
+    }
+
+    #[tokio::test]
+    async fn the_endpoints_answer_over_http() {
+        let stop = CancellationToken::new();
+        let health = Health::new(stop.clone());
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let root = format!("http://{}", listener.local_addr().unwrap());
+        let end = CancellationToken::new();
+        let server = tokio::spawn(health.clone().serve(listener, end.clone().cancelled_owned()));
+        assert_eq!(reqwest::get(format!("{root}/livez")).await.unwrap().status(), 200);
+        assert_eq!(reqwest::get(format!("{root}/readyz")).await.unwrap().status(), 200);
+        stop.cancel();
+        assert_eq!(reqwest::get(format!("{root}/readyz")).await.unwrap().status(), 503);
+        assert_eq!(reqwest::get(format!("{root}/livez")).await.unwrap().status(), 200);
+        end.cancel();
+        server.await.unwrap().unwrap();
+    }
+}

@@ -1,0 +1,113 @@
+//! One pass over one object, as a step sees it.
+
+use std::{sync::Arc, time::Duration};
+
+use kube::core::object::HasStatus;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    finalizer,
+    reconciler::Reconciler,
+    snapshot::Snapshot,
+    status::{StatusWriter, WriteError},
+    written::Written,
+};
+
+/// One pass over one object: its latest version, what was observed, and the means to write it.
+///
+/// Whatever is written through the pass becomes its object, so the next plan and the summary see it, and so does a later
+/// pass that begins before the watch delivers the write.
+pub struct Pass<R: Reconciler> {
+    object: Snapshot<R::Object>,
+    pub(super) observed: Option<R::Observed>,
+    writer: Arc<StatusWriter<R::Object>>,
+    written: Arc<Written<R::Object>>,
+    stop: CancellationToken,
+    deadline: Instant,
+}
+
+impl<R: Reconciler> Pass<R> {
+    pub(super) fn new(
+        object: Snapshot<R::Object>,
+        writer: Arc<StatusWriter<R::Object>>,
+        written: Arc<Written<R::Object>>,
+        stop: CancellationToken,
+        deadline: Instant,
+    ) -> Self {
+        Self {
+            object,
+            observed: None,
+            writer,
+            written,
+            stop,
+            deadline,
+        }
+    }
+
+    /// The latest version of the object that this pass knows.
+    pub fn object(&self) -> &Snapshot<R::Object> {
+        &self.object
+    }
+
+    /// What this pass observed.
+    ///
+    /// # Panics
+    /// Outside of `carry_out`, which is only called with an observation.
+    pub fn observed(&self) -> &R::Observed {
+        self.observed
+            .as_ref()
+            .expect("invariant: a step is carried out on an observation")
+    }
+
+    /// What this pass observed, for a step to bring up to date with what it did.
+    ///
+    /// # Panics
+    /// Outside of `carry_out`, which is only called with an observation.
+    pub fn observed_mut(&mut self) -> &mut R::Observed {
+        self.observed
+            .as_mut()
+            .expect("invariant: a step is carried out on an observation")
+    }
+
+    /// Writes the status over exactly the version that this pass knows, even if it is the same: when this returns, the
+    /// server has stored it and nobody else wrote in between.
+    pub async fn write_status(&mut self, status: &<R::Object as HasStatus>::Status) -> Result<(), WriteError> {
+        let answer = self.writer.write(&self.object, status).await?;
+        self.replace_object(answer);
+        Ok(())
+    }
+
+    /// Adds the finalizer unless the object carries it.
+    pub async fn ensure_finalizer(&mut self, finalizer: &str) -> Result<(), WriteError> {
+        if let Some(answer) = finalizer::ensure(self.writer.client(), &*self.object, finalizer).await? {
+            self.replace_object(answer);
+        }
+        Ok(())
+    }
+
+    /// Removes the finalizer if the object carries it; an object that is gone is as good.
+    pub async fn release_finalizer(&mut self, finalizer: &str) -> Result<(), WriteError> {
+        if let Some(answer) = finalizer::release(self.writer.client(), &*self.object, finalizer).await? {
+            self.object = Snapshot::answered(answer);
+        }
+        Ok(())
+    }
+
+    /// Goes on with a version of the object that the API server answered a write with.
+    pub fn replace_object(&mut self, answer: R::Object) {
+        self.object = Snapshot::answered(answer);
+        self.written.remember(&self.object);
+    }
+
+    /// Cancelled when the process shuts down. A step that waits for long watches it and returns early; what does not is
+    /// dropped some seconds later.
+    pub fn stopping(&self) -> &CancellationToken {
+        &self.stop
+    }
+
+    /// How much time the pass has left before it is dropped.
+    pub fn time_left(&self) -> Duration {
+        self.deadline.saturating_duration_since(Instant::now())
+    }
+}

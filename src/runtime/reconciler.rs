@@ -1,0 +1,241 @@
+//! The seam between a kind's controller and the runtime: observe, plan, carry out, summarize.
+
+use std::{fmt::Debug, future::Future, time::Duration};
+
+use jiff::Timestamp;
+use k8s_openapi::NamespaceResourceScope;
+use kube::{Resource, core::object::HasStatus};
+use serde::{Serialize, de::DeserializeOwned};
+
+use super::{
+    error::{Class, Classify},
+    events::Note,
+    pass::Pass,
+    snapshot::Snapshot,
+};
+
+/// A namespaced custom resource with a status.
+///
+/// Implemented by itself for everything that `#[derive(CustomResource)]` with `namespaced` and `status` makes, provided
+/// that the status can be compared.
+pub trait Object:
+    Resource<DynamicType = (), Scope = NamespaceResourceScope>
+    + HasStatus<Status: Serialize + PartialEq + Clone + Debug + Send + Sync + 'static>
+    + Clone
+    + Debug
+    + DeserializeOwned
+    + Send
+    + Sync
+    + 'static
+{
+}
+
+impl<K> Object for K where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
+        + HasStatus<Status: Serialize + PartialEq + Clone + Debug + Send + Sync + 'static>
+        + Clone
+        + Debug
+        + DeserializeOwned
+        + Send
+        + Sync
+        + 'static
+{
+}
+
+/// One kind's way from what is wanted to what is.
+///
+/// [`plan`](Self::plan) and [`summarize`](Self::summarize) have no `self`: they cannot do I/O, and they take the clock.
+/// A pass may be dropped at any `.await` (deadline, shutdown), so every step must be safe to repeat from its start.
+pub trait Reconciler: Send + Sync + Sized + 'static {
+    /// The kind that is reconciled.
+    type Object: Object;
+    /// What was found out about the world in this pass.
+    type Observed: Debug + Send + Sync;
+    /// One effect with every choice made, so that carrying it out decides nothing.
+    type Step: Debug + Send;
+    /// Why a pass failed.
+    type Error: Classify;
+
+    /// Reads what the plan needs. Changes nothing outside this process.
+    fn observe(
+        &self,
+        object: &Snapshot<Self::Object>,
+    ) -> impl Future<Output = Result<Self::Observed, Self::Error>> + Send;
+
+    /// Decides. Pure and total: the same three arguments give the same plan. Deletion is part of it.
+    fn plan(object: &Self::Object, observed: &Self::Observed, now: Timestamp) -> Plan<Self::Step>;
+
+    /// Carries out one step. It may change what was observed and write the object through `pass`; what it answers says
+    /// whether the object is planned again in this pass.
+    fn carry_out(
+        &self,
+        pass: &mut Pass<Self>,
+        step: Self::Step,
+    ) -> impl Future<Output = Result<Effect, Self::Error>> + Send;
+
+    /// Computes the whole status, or `None` to leave it as it is. Pure, and a fixpoint: given an object that already has
+    /// the answer as its status, and an unchanged world, it answers the same again.
+    ///
+    /// `object` is the latest version that this pass knows, with its previous status.
+    fn summarize(
+        object: &Self::Object,
+        seen: Seen<'_, Self::Observed>,
+        now: Timestamp,
+    ) -> Option<<Self::Object as HasStatus>::Status>;
+
+    /// Events for a status that was just written over `object`. Called only then, so an event marks a transition.
+    fn notes(_object: &Self::Object, _status: &<Self::Object as HasStatus>::Status) -> Vec<Note> {
+        Vec::new()
+    }
+
+    /// Whether nothing is known to be outstanding. The first passes over settled objects are spread over
+    /// [`Settings::start_spread`](super::drive::Settings::start_spread) after a start.
+    fn settled(_object: &Self::Object) -> bool {
+        false
+    }
+
+    /// The object left the watch: it was deleted, or it no longer matches the field selector (only a live read can tell).
+    /// Called once per uid with the last version seen, from the watch task: it must not block.
+    ///
+    /// Nobody is told of objects that go while the operator is not running.
+    fn gone(&self, _object: &Snapshot<Self::Object>) {}
+}
+
+/// What a pass shall do and when the object is looked at again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[must_use]
+pub struct Plan<S> {
+    /// The one effect, or nothing.
+    pub step: Option<S>,
+    /// When to look again once the pass is over (and nothing failed).
+    pub next: Next,
+}
+
+impl<S> Plan<S> {
+    /// Carry out `step`, then look again as `next` says, unless the step's [`Effect`] leads to another plan first.
+    pub fn step(step: S, next: Next) -> Self {
+        Self { step: Some(step), next }
+    }
+
+    /// Change nothing.
+    pub fn rest(next: Next) -> Self {
+        Self { step: None, next }
+    }
+}
+
+/// When the object is looked at again if nothing about it changes before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Next {
+    /// Only when the object changes or is triggered. Never for a state that the outside world can change unnoticed.
+    AwaitChange,
+    /// All is well; look for drift after about this time (jittered by 20 %).
+    Resync(Duration),
+    /// Something is under way. With a hint, at least that long (and at least 2 s); without, 5 s growing to 30 s.
+    Poll {
+        /// What the other side asked for, for instance in `Retry-After`.
+        after: Option<Duration>,
+    },
+    /// Something happens at this time; never earlier.
+    At(Timestamp),
+    /// At once, as a pass of its own: the step used up its time and the work goes on (a long poll).
+    Again,
+}
+
+/// What became of a step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[must_use]
+pub enum Effect {
+    /// The pass is over; the plan's `next` holds.
+    Done,
+    /// Plan again now, with the pass's object and observation as the step left them.
+    Replan,
+    /// Observe and plan again now.
+    Reobserve,
+}
+
+/// What a status is computed from, besides the object itself.
+#[derive(Debug)]
+pub struct Seen<'a, O> {
+    /// What was observed; `None` if that failed.
+    pub observed: Option<&'a O>,
+    /// How the pass ended.
+    pub outcome: Outcome<'a>,
+}
+
+/// How a pass ended, as far as a status is concerned.
+#[derive(Debug, Clone, Copy)]
+pub enum Outcome<'a> {
+    /// Everything that was planned was carried out.
+    Done(Next),
+    /// Something failed.
+    Failed(&'a Failure),
+}
+
+/// A failure in the words of a condition.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failure {
+    /// What it asks of the controller.
+    pub class: Class,
+    /// The reason of a condition.
+    pub reason: String,
+    /// The message of a condition.
+    pub message: String,
+    /// How many passes over this object failed in a row, this one included. Zero for classes that do not count.
+    pub failures: u32,
+    /// When the first of them failed.
+    pub since: Timestamp,
+}
+
+impl Failure {
+    /// The failure that `error` is; not yet counted.
+    pub fn of<E: Classify>(error: &E, now: Timestamp) -> Self {
+        Self {
+            class: error.class(),
+            reason: error.reason().into_owned(),
+            message: error.message(),
+            failures: 0,
+            since: now,
+        }
+    }
+
+    /// Whether a user should be told. A single hiccup of a connection is not worth a condition; three in a row, or one
+    /// minute of them, are.
+    pub fn is_worth_reporting(&self, now: Timestamp) -> bool {
+        match self.class {
+            Class::Throttled { .. } | Class::Conflict => false,
+            Class::Waiting { .. } | Class::Denied | Class::Terminal | Class::Bug => true,
+            Class::Transient => self.failures >= 3 || now.duration_since(self.since).as_secs() >= 60,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn failure(class: Class, failures: u32) -> Failure {
+        Failure {
+            class,
+            reason: "R".into(),
+            message: "m".into(),
+            failures,
+            since: Timestamp::UNIX_EPOCH,
+        }
+    }
+
+    #[test]
+    fn a_single_hiccup_is_not_reported_and_the_third_is() {
+        let now = Timestamp::UNIX_EPOCH;
+        assert!(!failure(Class::Transient, 1).is_worth_reporting(now));
+        assert!(failure(Class::Transient, 3).is_worth_reporting(now));
+        assert!(failure(Class::Transient, 1).is_worth_reporting(Timestamp::from_second(60).unwrap()));
+    }
+
+    #[test]
+    fn throttling_and_conflicts_are_never_reported() {
+        let now = Timestamp::from_second(1_000_000).unwrap();
+        assert!(!failure(Class::Conflict, 99).is_worth_reporting(now));
+        assert!(!failure(Class::Throttled { after: Duration::ZERO }, 99).is_worth_reporting(now));
+        assert!(failure(Class::Denied, 1).is_worth_reporting(now));
+    }
+}

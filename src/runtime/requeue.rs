@@ -1,0 +1,179 @@
+//! The one table that says when an object is looked at again.
+//!
+//! Pure: the clock and the randomness are arguments. Every delay is jittered, so that objects that began together do not
+//! stay together.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::{error::Class, reconciler::Next};
+
+/// The longest pause between two tries of something that may succeed by itself.
+pub const MAX_BACKOFF: Duration = Duration::from_mins(5);
+/// How often a rejected object is tried again without having changed.
+pub const REJECTED_RESYNC: Duration = Duration::from_hours(1);
+
+const SHORTEST_POLL: Duration = Duration::from_secs(2);
+const FIRST_UNHINTED_POLL: Duration = Duration::from_secs(5);
+const LONGEST_UNHINTED_POLL: Duration = Duration::from_secs(30);
+const SHORTEST_BACKOFF: Duration = Duration::from_millis(100);
+
+/// A pause in front of the next pass; `None` waits for a change.
+pub type Delay = Option<Duration>;
+
+/// The pause after a pass in which nothing failed.
+///
+/// `polls` counts the passes in a row that ended in [`Next::Poll`], this one included; `random` is in `0.0..1.0`.
+pub fn after_success(next: Next, polls: u32, now: Timestamp, random: f64) -> Delay {
+    match next {
+        Next::AwaitChange => None,
+        Next::Again => Some(Duration::ZERO),
+        Next::Resync(every) => Some(every.mul_f64(0.8 + 0.4 * random)),
+        Next::Poll { after: Some(hint) } => Some(at_least(hint.max(SHORTEST_POLL), random)),
+        Next::Poll { after: None } => Some(at_least(unhinted_poll(polls), random)),
+        Next::At(when) => {
+            let wait = Duration::try_from(when.duration_since(now)).unwrap_or(Duration::ZERO);
+            Some(wait + Duration::from_millis(100).mul_f64(random))
+        }
+    }
+}
+
+/// The pause after a pass that failed.
+///
+/// `attempts` counts the passes in a row that failed with such a class, this one included; `random` is in `0.0..1.0`.
+pub fn after_failure(class: &Class, attempts: u32, random: f64) -> Delay {
+    Some(match class {
+        Class::Throttled { after } => at_least(*after, random),
+        Class::Waiting { after: Some(hint) } => at_least((*hint).max(SHORTEST_POLL), random),
+        Class::Waiting { after: None } => at_least(unhinted_poll(attempts), random),
+        // Losing a few times in a row is bad luck; losing for ever must not become a hot loop.
+        Class::Conflict => {
+            doubled(SHORTEST_BACKOFF, attempts.saturating_sub(5), MAX_BACKOFF / 3).mul_f64(1.0 + 2.0 * random)
+        }
+        Class::Transient => doubled(Duration::from_secs(1), attempts, MAX_BACKOFF)
+            .mul_f64(random)
+            .max(SHORTEST_BACKOFF),
+        Class::Denied => at_least(
+            doubled(
+                Duration::from_mins(1),
+                attempts.saturating_sub(1),
+                Duration::from_mins(10),
+            ),
+            random,
+        ),
+        Class::Terminal => REJECTED_RESYNC.mul_f64(0.8 + 0.4 * random),
+        Class::Bug => MAX_BACKOFF.mul_f64(0.8 + 0.2 * random),
+    })
+}
+
+/// When, after the start of the process, an object that is settled is first looked at: its uid decides, so that a
+/// restart does not ask about everything at once.
+pub fn start_offset(uid: &str, spread: Duration) -> Duration {
+    // FNV-1a: stable over restarts, which std's hasher is not.
+    let hash = uid.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    });
+    let permille = u32::try_from(hash % 1000).expect("invariant: a remainder of 1000 fits");
+    spread * permille / 1000
+}
+
+/// Never earlier than asked for, and up to a tenth later.
+fn at_least(delay: Duration, random: f64) -> Duration {
+    delay + delay.mul_f64(0.1 * random)
+}
+
+fn unhinted_poll(count: u32) -> Duration {
+    doubled(FIRST_UNHINTED_POLL, count.saturating_sub(1), LONGEST_UNHINTED_POLL)
+}
+
+fn doubled(first: Duration, times: u32, most: Duration) -> Duration {
+    first.saturating_mul(2_u32.saturating_pow(times.min(20))).min(most)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const NOW: Timestamp = Timestamp::UNIX_EPOCH;
+
+    fn seconds(delay: Delay) -> f64 {
+        delay.expect("a delay").as_secs_f64()
+    }
+
+    #[test]
+    fn a_poll_without_a_hint_grows_from_5_to_30_seconds() {
+        let pace: Vec<f64> = (1..=5)
+            .map(|n| seconds(after_success(Next::Poll { after: None }, n, NOW, 0.0)))
+            .collect();
+        assert_eq!(pace, [5.0, 10.0, 20.0, 30.0, 30.0]);
+    }
+
+    #[test]
+    fn transient_failures_double_to_five_minutes() {
+        let pace: Vec<f64> = [1, 2, 3, 8, 9, 99]
+            .iter()
+            .map(|n| seconds(after_failure(&Class::Transient, *n, 1.0)))
+            .collect();
+        assert_eq!(pace, [2.0, 4.0, 8.0, 256.0, 300.0, 300.0]);
+    }
+
+    #[test]
+    fn denied_calls_are_repeated_after_one_to_ten_minutes() {
+        let pace: Vec<f64> = (1..=5)
+            .map(|n| seconds(after_failure(&Class::Denied, n, 0.0)))
+            .collect();
+        assert_eq!(pace, [60.0, 120.0, 240.0, 480.0, 600.0]);
+    }
+
+    #[test]
+    fn a_point_in_time_that_has_passed_is_due_now() {
+        let past = Timestamp::from_second(-100).unwrap();
+        assert_eq!(after_success(Next::At(past), 0, NOW, 0.0), Some(Duration::ZERO));
+        assert_eq!(
+            after_success(Next::At(Timestamp::from_second(9).unwrap()), 0, NOW, 0.0),
+            Some(Duration::from_secs(9))
+        );
+    }
+
+    #[test]
+    fn only_awaiting_a_change_sets_no_timer() {
+        assert_eq!(after_success(Next::AwaitChange, 0, NOW, 0.5), None);
+    }
+
+    #[test]
+    fn the_first_looks_after_a_start_are_spread_over_the_whole_window() {
+        let spread = Duration::from_secs(30);
+        let offsets: Vec<_> = (0..1000).map(|n| start_offset(&format!("uid-{n}"), spread)).collect();
+        assert!(offsets.iter().all(|offset| *offset < spread));
+        for third in 0..3 {
+            let inside = offsets.iter().filter(|o| o.as_secs() / 10 == third).count();
+            assert!(inside > 200, "only {inside} of 1000 in third {third}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn nobody_is_asked_again_earlier_than_they_said(hint in 0_u64..100_000, n in 0_u32..1000, random in 0.0..1.0) {
+            let hint = Duration::from_secs(hint);
+            for delay in [
+                after_success(Next::Poll { after: Some(hint) }, n, NOW, random),
+                after_failure(&Class::Throttled { after: hint }, n, random),
+                after_failure(&Class::Waiting { after: Some(hint) }, n, random),
+            ] {
+                prop_assert!(delay.unwrap() >= hint);
+            }
+        }
+
+        #[test]
+        fn a_failure_never_spins_and_never_sleeps_for_ever(n in 0_u32..u32::MAX, random in 0.0..1.0) {
+            for class in [Class::Waiting { after: None }, Class::Conflict, Class::Transient, Class::Denied, Class::Terminal, Class::Bug] {
+                let delay = after_failure(&class, n, random).unwrap();
+                prop_assert!(delay >= Duration::from_millis(100), "{class:?}: {delay:?}");
+                prop_assert!(delay <= Duration::from_mins(72), "{class:?}: {delay:?}");
+            }
+        }
+    }
+}

@@ -1,0 +1,249 @@
+//! Watch streams: tolerant of objects that cannot be decoded, stripped of what nobody reads, aware of what went.
+
+use std::{
+    collections::{BTreeSet, HashSet},
+    marker::PhantomData,
+    sync::Arc,
+};
+
+use futures::{Stream, StreamExt};
+use k8s_openapi::{NamespaceResourceScope, apimachinery::pkg::apis::meta::v1::ObjectMeta};
+use kube::{
+    Api, Client, Resource,
+    core::{DeserializeGuard, PartialObjectMeta},
+};
+use kube_runtime::{
+    WatchStreamExt,
+    reflector::{Lookup, Store, store::Writer},
+    watcher::{self, Event},
+};
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+
+use super::{
+    reconciler::Object,
+    snapshot::{Cache, CacheShard, Key},
+    trigger::{Route, Triggers},
+};
+
+const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
+
+/// Which namespaces are watched.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Scope {
+    /// All of them, by one cluster-wide watch.
+    Cluster,
+    /// These, by a watch each, so that permissions in these namespaces suffice.
+    Namespaces(BTreeSet<String>),
+}
+
+impl Scope {
+    /// All namespaces if the list is empty, else those on it.
+    pub fn new(namespaces: impl IntoIterator<Item = String>) -> Self {
+        let namespaces: BTreeSet<String> = namespaces.into_iter().collect();
+        if namespaces.is_empty() {
+            Self::Cluster
+        } else {
+            Self::Namespaces(namespaces)
+        }
+    }
+
+    /// One API handle for each watch.
+    pub fn apis<K>(&self, client: &Client) -> Vec<Api<K>>
+    where
+        K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
+    {
+        self.names()
+            .into_iter()
+            .map(|namespace| api(client, namespace.as_deref()))
+            .collect()
+    }
+
+    fn names(&self) -> Vec<Option<String>> {
+        match self {
+            Self::Cluster => vec![None],
+            Self::Namespaces(names) => names.iter().cloned().map(Some).collect(),
+        }
+    }
+}
+
+/// The watches of one kind, not yet running, with handles to what they will fill.
+///
+/// The cache and the triggers can be given to other controllers before this one runs.
+pub struct Source<K: Object> {
+    pub(super) shards: Vec<Shard<K>>,
+    pub(super) config: watcher::Config,
+    cache: Cache<K>,
+    triggers: Triggers<K>,
+}
+
+/// One watch. A store holds the objects of exactly one watch, because a re-list replaces all of it.
+pub(super) struct Shard<K: Object> {
+    pub(super) api: Api<DeserializeGuard<K>>,
+    pub(super) writer: Writer<DeserializeGuard<K>>,
+    pub(super) triggered: UnboundedReceiver<Key>,
+}
+
+impl<K: Object> Source<K> {
+    /// Prepares to watch `scope`, limited by the selectors of `config`.
+    pub fn new(client: &Client, scope: &Scope, config: watcher::Config) -> Self {
+        let mut shards = Vec::new();
+        let mut stores = Vec::new();
+        let mut routes = Vec::new();
+        for namespace in scope.names() {
+            let writer = Writer::new(());
+            let (sender, triggered) = unbounded_channel();
+            stores.push(CacheShard {
+                namespace: namespace.clone(),
+                store: writer.as_reader(),
+            });
+            routes.push(Route {
+                namespace: namespace.clone(),
+                sender,
+            });
+            shards.push(Shard {
+                api: api(client, namespace.as_deref()),
+                writer,
+                triggered,
+            });
+        }
+        Self {
+            shards,
+            config,
+            cache: Cache {
+                shards: Arc::new(stores),
+            },
+            triggers: Triggers {
+                routes: Arc::new(routes),
+                kind: PhantomData,
+            },
+        }
+    }
+
+    /// The objects, once the controller runs.
+    pub fn cache(&self) -> Cache<K> {
+        self.cache.clone()
+    }
+
+    /// The means to ask for passes.
+    pub fn triggers(&self) -> Triggers<K> {
+        self.triggers.clone()
+    }
+}
+
+/// Watches metadata only: for kinds, or states of a kind, of which there are too many to keep.
+///
+/// Nothing is stored; what the caller does not copy out of an event is dropped with it.
+pub fn metadata<K>(
+    api: Api<PartialObjectMeta<K>>,
+    config: watcher::Config,
+) -> impl Stream<Item = watcher::Result<Event<PartialObjectMeta<K>>>> + Send
+where
+    K: Object,
+{
+    watcher::watcher(api, config)
+        .default_backoff()
+        .modify(|object| strip(&mut object.metadata))
+}
+
+/// Drops what nobody reads and what dominates the memory of a cache: managedFields and kubectl's copy of the object.
+pub fn strip(meta: &mut ObjectMeta) {
+    meta.managed_fields = None;
+    if let Some(annotations) = &mut meta.annotations {
+        annotations.remove(LAST_APPLIED);
+    }
+}
+
+/// What happens on a watch, beside the objects that it triggers.
+pub(super) trait Witness<K: Object>: Send {
+    /// The store holds this version now.
+    fn saw(&self, object: &DeserializeGuard<K>);
+    /// The store no longer holds this object.
+    fn lost(&self, object: DeserializeGuard<K>);
+    /// The watch was interrupted; it is resumed with backoff.
+    fn interrupted(&self);
+}
+
+/// The stream of objects to reconcile; fills the store and tells the witness.
+pub(super) fn triggering<K: Object>(
+    api: Api<DeserializeGuard<K>>,
+    config: watcher::Config,
+    mut writer: Writer<DeserializeGuard<K>>,
+    witness: impl Witness<K> + 'static,
+) -> impl Stream<Item = watcher::Result<DeserializeGuard<K>>> + Send {
+    let store = writer.as_reader();
+    let mut departures = Departures::default();
+    watcher::watcher(api, config)
+        .default_backoff()
+        .modify(|object: &mut DeserializeGuard<K>| strip(object.meta_mut()))
+        .map(move |event| {
+            match &event {
+                Ok(event) => {
+                    let departed = departures.follow(event, &store);
+                    writer.apply_watcher_event(event);
+                    departed.into_iter().for_each(|object| witness.lost(object));
+                    if let Event::Apply(object) | Event::InitApply(object) = event {
+                        witness.saw(object);
+                    }
+                }
+                Err(_) => witness.interrupted(),
+            }
+            event
+        })
+        .applied_objects()
+}
+
+/// Finds out which objects went: deleted before our eyes, missing after a re-list, or replaced by a namesake.
+#[derive(Debug, Default)]
+struct Departures {
+    /// The uids of a re-list under way.
+    listed: HashSet<String>,
+}
+
+impl Departures {
+    /// To be called before the event is applied to the store.
+    fn follow<K: Object>(
+        &mut self,
+        event: &Event<DeserializeGuard<K>>,
+        store: &Store<DeserializeGuard<K>>,
+    ) -> Vec<DeserializeGuard<K>> {
+        match event {
+            Event::Init => {
+                self.listed.clear();
+                Vec::new()
+            }
+            Event::InitApply(object) => {
+                self.listed.insert(uid(object).to_owned());
+                Vec::new()
+            }
+            Event::InitDone => {
+                let listed = std::mem::take(&mut self.listed);
+                store
+                    .state_filter(|object| !listed.contains(uid(object)))
+                    .iter()
+                    .map(|o| (**o).clone())
+                    .collect()
+            }
+            Event::Apply(object) => {
+                let namesake = store
+                    .get(&object.to_object_ref(()))
+                    .filter(|known| uid(&**known) != uid(object));
+                namesake.iter().map(|o| (**o).clone()).collect()
+            }
+            Event::Delete(object) => vec![object.clone()],
+        }
+    }
+}
+
+fn uid<K: Resource>(object: &K) -> &str {
+    object.meta().uid.as_deref().unwrap_or_default()
+}
+
+fn api<K>(client: &Client, namespace: Option<&str>) -> Api<K>
+where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
+{
+    match namespace {
+        Some(namespace) => Api::namespaced(client.clone(), namespace),
+        None => Api::all(client.clone()),
+    }
+}
