@@ -12,6 +12,13 @@ use crate::roles::{RoleAssignment, definitions};
 
 const STATE_FILE: &str = "state.json";
 
+// The first principal is the same everywhere and no secret, so that examples name it as they stand: the emulator listens
+// on loopback only, and whoever reaches it there may use its control API, which asks for no token.
+const TENANT_ID: &str = "00000000-0000-0000-0000-000000000001";
+const SUBSCRIPTION_ID: &str = "00000000-0000-0000-0000-000000000002";
+const CLIENT_ID: &str = "00000000-0000-0000-0000-000000000003";
+const CLIENT_SECRET: &str = "emulator-only-client-secret";
+
 /// Why the remembered state could not be had.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
@@ -50,13 +57,13 @@ impl Store {
     fn fresh(now: Timestamp) -> Self {
         let guid = || Uuid::new_v4().to_string();
         let application = Application {
-            client_id: guid(),
+            client_id: CLIENT_ID.to_owned(),
             object_id: guid(),
-            client_secret: new_secret(),
+            client_secret: CLIENT_SECRET.to_owned(),
             federated_credentials: Vec::new(),
             created: Timestamp::UNIX_EPOCH,
         };
-        let subscription = guid();
+        let subscription = SUBSCRIPTION_ID.to_owned();
         let assign = |role: &str| RoleAssignment {
             name: guid(),
             scope: format!("/subscriptions/{subscription}"),
@@ -70,7 +77,7 @@ impl Store {
             effective: Timestamp::UNIX_EPOCH,
         };
         Self {
-            tenant_id: guid(),
+            tenant_id: TENANT_ID.to_owned(),
             assignments: vec![assign(definitions::OWNER), assign(definitions::SESSION_EXECUTOR)],
             subscriptions: vec![Subscription {
                 id: subscription.clone(),
