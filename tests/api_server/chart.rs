@@ -1,0 +1,189 @@
+//! The chart as Helm renders it.
+
+use std::process::Command;
+
+use lifeguard_local::Tools;
+use serde_json::{Value, json};
+
+use crate::server::{OPERATOR_NAMESPACE, chart, namespace, server};
+
+/// Renders the chart as the release `lifeguard`; `Err` is Helm's message.
+pub fn render(values: &[&str]) -> Result<Vec<Value>, String> {
+    let chart = chart();
+    let mut arguments = vec!["template", "lifeguard"];
+    let folder = chart.to_string_lossy();
+    arguments.extend([&*folder, "--namespace", OPERATOR_NAMESPACE]);
+    for value in values {
+        arguments.extend(["--set-json", value]);
+    }
+    let printed = helm(&arguments)?;
+    Ok(serde_saphyr::from_multiple::<Value>(&printed)
+        .expect("Helm prints YAML")
+        .into_iter()
+        .filter(|it| !it.is_null())
+        .collect())
+}
+
+/// Runs Helm without a cluster.
+fn helm(arguments: &[&str]) -> Result<String, String> {
+    let tools = Tools::locate().map_err(|it| it.to_string())?;
+    let output = Command::new(tools.program("helm"))
+        .args(arguments)
+        .output()
+        .map_err(|it| it.to_string())?;
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("Helm prints UTF-8");
+    if output.status.success() {
+        Ok(text(output.stdout))
+    } else {
+        Err(text(output.stderr))
+    }
+}
+
+/// The objects of a kind.
+pub fn of_kind<'a>(objects: &'a [Value], kind: &str) -> Vec<&'a Value> {
+    objects.iter().filter(|it| it["kind"] == kind).collect()
+}
+
+fn container(objects: &[Value]) -> Value {
+    of_kind(objects, "Deployment")[0]["spec"]["template"]["spec"]["containers"][0].clone()
+}
+
+fn arguments(objects: &[Value]) -> Vec<String> {
+    serde_json::from_value(container(objects)["args"].clone()).expect("a list of texts")
+}
+
+#[test]
+fn the_chart_is_clean_by_helms_own_rules() {
+    let folder = chart();
+    helm(&["lint", "--strict", &folder.to_string_lossy()]).expect("no error and no warning");
+}
+
+#[test]
+fn by_default_one_operator_works_in_all_namespaces_of_the_public_cloud() {
+    let objects = render(&[]).expect("the defaults are valid");
+    let deployment = of_kind(&objects, "Deployment")[0];
+    assert_eq!(deployment["spec"]["replicas"], 1);
+    assert_eq!(deployment["spec"]["strategy"], json!({"type": "Recreate"}));
+    assert_eq!(
+        arguments(&objects),
+        [
+            "--cloud=public",
+            "--operator-namespace=lifeguard-system",
+            "--poll-window=30",
+            "--health-address=0.0.0.0:8080",
+            "--log-format=json",
+        ]
+    );
+    assert_eq!(of_kind(&objects, "CustomResourceDefinition").len(), 4);
+    assert_eq!(
+        container(&objects)["livenessProbe"]["httpGet"],
+        json!({"path": "/livez", "port": "health"})
+    );
+    assert_eq!(
+        container(&objects)["readinessProbe"]["httpGet"],
+        json!({"path": "/readyz", "port": "health"})
+    );
+    assert!(container(&objects)["resources"]["limits"]["memory"].is_string());
+}
+
+#[test]
+fn every_value_reaches_the_operator() {
+    let objects = render(&[
+        "cloudConfigMap=\"emulator\"",
+        "clusterId=\"cluster-1\"",
+        "watchNamespaces=[\"one\",\"two\"]",
+        "pollWindowSeconds=150",
+        "defaultTtlSeconds=0",
+        "logFormat=\"text\"",
+        "logLevel=\"debug\"",
+        "image={\"repository\":\"registry.example.com/lifeguard\",\"tag\":\"1\"}",
+        "crds.install=false",
+    ])
+    .expect("the values are valid");
+    assert_eq!(
+        arguments(&objects),
+        [
+            "--cloud=/etc/lifeguard/cloud/cloud.yaml",
+            "--operator-namespace=lifeguard-system",
+            "--cluster-id=cluster-1",
+            "--watch-namespace=one",
+            "--watch-namespace=two",
+            "--poll-window=150",
+            "--default-ttl=0",
+            "--health-address=0.0.0.0:8080",
+            "--log-format=text",
+        ]
+    );
+    let container = container(&objects);
+    assert_eq!(container["image"], "registry.example.com/lifeguard:1");
+    assert_eq!(container["env"], json!([{"name": "RUST_LOG", "value": "debug"}]));
+    assert_eq!(container["volumeMounts"][0]["mountPath"], "/etc/lifeguard/cloud");
+    let deployment = of_kind(&objects, "Deployment")[0];
+    assert_eq!(
+        deployment["spec"]["template"]["spec"]["volumes"],
+        json!([{"name": "cloud", "configMap": {"name": "emulator"}}])
+    );
+    assert!(of_kind(&objects, "CustomResourceDefinition").is_empty());
+}
+
+#[test]
+fn bad_values_are_refused_before_anything_is_rendered() {
+    for (value, words) in [
+        ("cloud=\"mars\"", "/cloud"),
+        ("pollWindowSeconds=151", "/pollWindowSeconds"),
+        ("pollWindowSeconds=0", "/pollWindowSeconds"),
+        ("pollWindowSeconds=\"30\"", "/pollWindowSeconds"),
+        ("defaultTtlSeconds=-1", "/defaultTtlSeconds"),
+        ("logFormat=\"xml\"", "/logFormat"),
+        ("clusterId=\"a b\"", "/clusterId"),
+        ("watchNamespaces=[\"Upper\"]", "/watchNamespaces/0"),
+        ("watchNamespaces=[\"one\",\"one\"]", "/watchNamespaces"),
+        // Without the right to read kube-system there is no id to fall back to.
+        ("watchNamespaces=[\"one\"]", "/clusterId"),
+        ("image={\"repository\":\"\"}", "/image/repository"),
+        ("image={\"pullPolicy\":\"Sometimes\"}", "/image/pullPolicy"),
+        (
+            "workloadIdentity={\"serviceAccountNames\":[\"*\"]}",
+            "/workloadIdentity/serviceAccountNames/0",
+        ),
+        ("crds={\"install\":\"yes\"}", "/crds/install"),
+        ("replicas=2", "replicas"),
+        ("podLabels={\"a\":1}", "/podLabels/a"),
+    ] {
+        let refusal = render(&[value]).expect_err(value);
+        assert!(
+            refusal.contains("don't meet the specifications of the schema") && refusal.contains(words),
+            "{value}: {refusal}"
+        );
+    }
+}
+
+#[test]
+fn the_pod_meets_the_restricted_pod_security_standard() {
+    let namespace = namespace("restricted");
+    let enforce = "pod-security.kubernetes.io/enforce=restricted";
+    server()
+        .kubectl()
+        .run(&["label", "namespace", &namespace, enforce])
+        .expect("labelled");
+    // The operator's ServiceAccount and image are not needed: admission of a pod is what is asked for.
+    server()
+        .kubectl()
+        .run(&["create", "serviceaccount", "lifeguard", "--namespace", &namespace])
+        .expect("created");
+
+    let objects = render(&["cloudConfigMap=\"emulator\""]).expect("valid");
+    let spec = of_kind(&objects, "Deployment")[0]["spec"]["template"]["spec"].clone();
+    let admit = |spec: &Value| {
+        let pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "operator"}, "spec": spec});
+        let arguments = ["create", "--dry-run=server", "--namespace", &namespace, "-f", "-"];
+        server().kubectl().run_with_input(&arguments, &pod.to_string())
+    };
+    admit(&spec).expect("the pod is admitted");
+    assert_eq!(spec["containers"][0]["securityContext"]["readOnlyRootFilesystem"], true);
+
+    let mut relaxed = spec.clone();
+    relaxed["containers"][0]["securityContext"]["allowPrivilegeEscalation"] = json!(true);
+    let error = admit(&relaxed).expect_err("the standard is enforced").to_string();
+    assert!(error.contains("violates PodSecurity \"restricted"), "{error}");
+}

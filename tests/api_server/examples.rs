@@ -1,0 +1,68 @@
+//! The examples are accepted by the API server as they stand.
+
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+
+use crate::schema::{KINDS, Path, spec, walk};
+use crate::server::{namespace, repository, server};
+
+/// The objects of one of our kinds in `examples/kinds/`.
+pub fn of_kind(kind: &str) -> Vec<Value> {
+    let path = repository(&format!("examples/kinds/{}.yaml", kind.to_lowercase()));
+    let text = std::fs::read_to_string(&path).expect("each kind has a file of examples");
+    let documents: Vec<Value> = serde_saphyr::from_multiple(&text).expect("valid YAML");
+    documents.into_iter().filter(|it| it["kind"] == kind).collect()
+}
+
+#[test]
+fn the_quickstart_is_applied_in_any_order() {
+    let files = ["account.yaml", "group.yaml", "pool.yaml", "job.yaml"];
+    for first in 0..files.len() {
+        let namespace = namespace(&format!("quickstart-{first}"));
+        for offset in 0..files.len() {
+            let file = repository("examples/quickstart").join(files[(first + offset) % files.len()]);
+            let arguments = ["apply", "--namespace", &namespace, "-f", &file.to_string_lossy()];
+            server().kubectl().run(&arguments).expect("the file is accepted");
+        }
+        let folder = repository("examples/quickstart");
+        let arguments = ["apply", "--namespace", &namespace, "-f", &folder.to_string_lossy()];
+        let again = server().kubectl().run(&arguments).expect("the folder is accepted");
+        assert!(
+            again
+                .lines()
+                // `stringData` is never read back, so kubectl calls every Secret with it configured.
+                .filter(|line| !line.starts_with("secret/"))
+                .all(|line| line.ends_with("unchanged")),
+            "applying it again changes something, so GitOps tools would never rest:\n{again}"
+        );
+    }
+}
+
+#[test]
+fn every_example_is_applied_as_it_stands_and_applied_again_changes_nothing() {
+    let namespace = namespace("examples");
+    let folder = repository("examples/kinds");
+    let arguments = ["apply", "--namespace", &namespace, "-f", &folder.to_string_lossy()];
+    server().kubectl().run(&arguments).expect("the examples are accepted");
+    let again = server().kubectl().run(&arguments).expect("the examples are accepted");
+    assert!(again.lines().all(|line| line.ends_with("unchanged")), "{again}");
+}
+
+#[test]
+fn every_field_of_every_spec_is_in_an_example() {
+    let mut missing = BTreeSet::new();
+    for (kind, plural) in KINDS {
+        let mut examples = of_kind(kind);
+        walk(
+            &spec(),
+            &crate::schema::schema(plural)["properties"]["spec"],
+            &mut |path: &Path, _| {
+                if examples.iter_mut().all(|it| path.find(it).is_none()) {
+                    missing.insert(format!("{kind}.{path}"));
+                }
+            },
+        );
+    }
+    assert!(missing.is_empty(), "in no example below examples/kinds: {missing:#?}");
+}

@@ -1,0 +1,333 @@
+//! What the chart's ServiceAccount may do, asked of the API server, and the list of its rules.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use k8s_openapi::api::authorization::v1::{ResourceAttributes, SubjectAccessReview, SubjectAccessReviewSpec};
+use kube::Client;
+use kube::api::{Api, PostParams};
+use serde_json::Value;
+
+use crate::chart::{of_kind, render};
+use crate::server::{OPERATOR_NAMESPACE, SECOND_NAMESPACE, WATCHED, client, namespace, server};
+
+/// Everything that the operator may do where it works. Each line is used by it; one that is not must go.
+const RULES: &[&str] = &[
+    "get,list,watch lifeguard.dev/azureaccounts",
+    "get,list,watch lifeguard.dev/resourcegroups",
+    "get,list,watch lifeguard.dev/sessionpools",
+    "get,list,watch lifeguard.dev/commandjobs",
+    "patch lifeguard.dev/azureaccounts/status",
+    "patch lifeguard.dev/resourcegroups/status",
+    "patch lifeguard.dev/sessionpools/status",
+    "patch lifeguard.dev/commandjobs/status",
+    "patch lifeguard.dev/azureaccounts",
+    "patch lifeguard.dev/resourcegroups",
+    "patch lifeguard.dev/sessionpools",
+    "delete lifeguard.dev/commandjobs",
+    "get /secrets",
+    "get,create /configmaps",
+    "get /namespaces",
+    "create /serviceaccounts/token [lifeguard]",
+    "create,patch events.k8s.io/events",
+];
+
+/// What it may do in its own namespace besides.
+const OWN_RULES: &[&str] = &["create /secrets", "get /secrets [lifeguard-operator-key]"];
+
+fn texts(value: &Value) -> Vec<&str> {
+    value
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str)
+        .collect()
+}
+
+/// The rules of a role, one line a resource.
+fn rules(role: &Value) -> BTreeSet<String> {
+    let mut lines = BTreeSet::new();
+    for rule in role["rules"].as_array().into_iter().flatten() {
+        let verbs = texts(&rule["verbs"]).join(",");
+        for group in texts(&rule["apiGroups"]) {
+            for resource in texts(&rule["resources"]) {
+                let mut line = format!("{verbs} {group}/{resource}");
+                let names = texts(&rule["resourceNames"]);
+                if !names.is_empty() {
+                    line.push_str(&format!(" [{}]", names.join(",")));
+                }
+                lines.insert(line);
+            }
+        }
+    }
+    lines
+}
+
+fn lines(rules: &[&str]) -> BTreeSet<String> {
+    rules.iter().map(|&it| it.to_owned()).collect()
+}
+
+fn named<'a>(objects: &[&'a Value], name: &str) -> Vec<&'a Value> {
+    objects
+        .iter()
+        .copied()
+        .filter(|it| it["metadata"]["name"] == name)
+        .collect()
+}
+
+#[test]
+fn the_operator_has_these_rights_and_no_others() {
+    let objects = render(&[]).expect("valid");
+    let roles = of_kind(&objects, "ClusterRole");
+    assert_eq!(rules(named(&roles, "lifeguard")[0]), lines(RULES));
+    let own = of_kind(&objects, "Role");
+    assert_eq!(own.len(), 1);
+    assert_eq!(own[0]["metadata"]["namespace"], OPERATOR_NAMESPACE);
+    assert_eq!(rules(own[0]), lines(OWN_RULES));
+    // Bound to nobody else, and through nothing else.
+    let bindings = [
+        of_kind(&objects, "ClusterRoleBinding"),
+        of_kind(&objects, "RoleBinding"),
+    ]
+    .concat();
+    assert_eq!(bindings.len(), 2);
+    for binding in bindings {
+        let subjects = binding["subjects"].as_array().expect("subjects");
+        assert_eq!(subjects.len(), 1);
+        assert_eq!(subjects[0]["name"], "lifeguard");
+        assert_eq!(subjects[0]["namespace"], OPERATOR_NAMESPACE);
+    }
+}
+
+#[test]
+fn with_watched_namespaces_the_same_rights_are_given_there_and_none_in_the_cluster() {
+    let objects = render(&["watchNamespaces=[\"one\",\"two\"]", "clusterId=\"a\""]).expect("valid");
+    assert!(of_kind(&objects, "ClusterRoleBinding").is_empty());
+    assert!(named(&of_kind(&objects, "ClusterRole"), "lifeguard").is_empty());
+    let roles = named(&of_kind(&objects, "Role"), "lifeguard");
+    let namespaces: Vec<_> = roles
+        .iter()
+        .map(|it| it["metadata"]["namespace"].as_str().unwrap_or_default())
+        .collect();
+    assert_eq!(namespaces, ["one", "two"]);
+    for role in roles {
+        assert_eq!(rules(role), lines(RULES));
+    }
+}
+
+#[test]
+fn tokens_can_be_requested_of_the_named_service_accounts_only_or_of_none() {
+    let several = render(&["workloadIdentity.serviceAccountNames=[\"a\",\"b\"]"]).expect("valid");
+    let role = named(&of_kind(&several, "ClusterRole"), "lifeguard")[0];
+    assert!(rules(role).contains("create /serviceaccounts/token [a,b]"));
+    let none = render(&["workloadIdentity.serviceAccountNames=[]"]).expect("valid");
+    let role = named(&of_kind(&none, "ClusterRole"), "lifeguard")[0];
+    assert!(rules(role).iter().all(|it| !it.contains("serviceaccounts")));
+}
+
+/// Asks the server whether a user may do it. `request` is `VERB GROUP/RESOURCE[/SUBRESOURCE] [NAME]`.
+async fn may(client: &Client, user: &str, namespace: &str, request: &str) -> bool {
+    let mut words = request.split(' ');
+    let verb = words.next().map(str::to_owned);
+    let mut path = words.next().expect("a resource").split('/').map(str::to_owned);
+    let attributes = ResourceAttributes {
+        verb,
+        group: path.next(),
+        resource: path.next(),
+        subresource: path.next(),
+        name: words.next().map(str::to_owned),
+        namespace: (!namespace.is_empty()).then(|| namespace.to_owned()),
+        ..ResourceAttributes::default()
+    };
+    let review = SubjectAccessReview {
+        spec: SubjectAccessReviewSpec {
+            user: Some(user.to_owned()),
+            resource_attributes: Some(attributes),
+            ..SubjectAccessReviewSpec::default()
+        },
+        ..SubjectAccessReview::default()
+    };
+    let review = Api::<SubjectAccessReview>::all(client.clone())
+        .create(&PostParams::default(), &review)
+        .await
+        .expect("the server answers a review");
+    review.status.is_some_and(|it| it.allowed)
+}
+
+fn service_account(namespace: &str, name: &str) -> String {
+    format!("system:serviceaccount:{namespace}:{name}")
+}
+
+/// What no operator of ours may do in a namespace that it works in.
+const FORBIDDEN: &[&str] = &[
+    "list /secrets",
+    "watch /secrets",
+    "create /secrets",
+    "update /secrets any",
+    "patch /secrets any",
+    "delete /secrets any",
+    "list /configmaps",
+    "update /configmaps any",
+    "delete /configmaps any",
+    "get /serviceaccounts lifeguard",
+    "create /serviceaccounts",
+    "create /serviceaccounts/token default",
+    "create /serviceaccounts/token other",
+    "list /namespaces",
+    "create /namespaces",
+    "get /pods any",
+    "create /pods",
+    "create /pods/exec any",
+    "create batch/jobs",
+    "create /events",
+    "create lifeguard.dev/commandjobs",
+    "patch lifeguard.dev/commandjobs any",
+    "update lifeguard.dev/commandjobs any",
+    "delete lifeguard.dev/sessionpools any",
+    "deletecollection lifeguard.dev/commandjobs",
+    "create lifeguard.dev/azureaccounts",
+    "update lifeguard.dev/azureaccounts/status any",
+    "create rbac.authorization.k8s.io/roles",
+    "create rbac.authorization.k8s.io/rolebindings",
+    "escalate rbac.authorization.k8s.io/clusterroles any",
+    "impersonate /users any",
+    "patch apiextensions.k8s.io/customresourcedefinitions any",
+];
+
+/// The requests that a list of rules allows, in the notation of [`may`].
+fn requests(rules: &[&str]) -> Vec<String> {
+    let mut requests = Vec::new();
+    for rule in rules {
+        let (verbs, rest) = rule.split_once(' ').expect("verbs and a resource");
+        let (resource, name) = rest.split_once(" [").unwrap_or((rest, "any]"));
+        let name = name.trim_end_matches(']');
+        requests.extend(verbs.split(',').map(|verb| format!("{verb} {resource} {name}")));
+    }
+    requests
+}
+
+#[tokio::test]
+async fn the_server_grants_what_is_listed_in_every_namespace_and_refuses_the_rest() {
+    let client = client().await;
+    let namespace = namespace("rights");
+    let operator = service_account(OPERATOR_NAMESPACE, "lifeguard");
+    for request in requests(RULES) {
+        assert!(
+            may(&client, &operator, &namespace, &request).await,
+            "{request} is refused"
+        );
+    }
+    for request in FORBIDDEN {
+        assert!(
+            !may(&client, &operator, &namespace, request).await,
+            "{request} is granted"
+        );
+    }
+    for request in requests(OWN_RULES) {
+        assert!(
+            may(&client, &operator, OPERATOR_NAMESPACE, &request).await,
+            "{request} is refused"
+        );
+    }
+    for request in [
+        "update /secrets lifeguard-operator-key",
+        "delete /secrets lifeguard-operator-key",
+        "list /secrets",
+    ] {
+        assert!(
+            !may(&client, &operator, OPERATOR_NAMESPACE, request).await,
+            "{request} is granted"
+        );
+    }
+}
+
+#[tokio::test]
+async fn an_operator_of_two_namespaces_can_do_nothing_in_a_third() {
+    let client = client().await;
+    let operator = service_account(SECOND_NAMESPACE, "second-lifeguard");
+    for namespace in WATCHED {
+        for request in requests(RULES) {
+            assert!(
+                may(&client, &operator, namespace, &request).await,
+                "{request} is refused"
+            );
+        }
+        for request in FORBIDDEN {
+            assert!(
+                !may(&client, &operator, namespace, request).await,
+                "{request} is granted"
+            );
+        }
+    }
+    for namespace in ["", "kube-system", "default", OPERATOR_NAMESPACE] {
+        for request in requests(RULES)
+            .iter()
+            .map(String::as_str)
+            .chain(FORBIDDEN.iter().copied())
+        {
+            assert!(
+                !may(&client, &operator, namespace, request).await,
+                "{request} is granted in `{namespace}`"
+            );
+        }
+    }
+    for request in requests(OWN_RULES) {
+        assert!(
+            may(&client, &operator, SECOND_NAMESPACE, &request).await,
+            "{request} is refused"
+        );
+    }
+}
+
+#[tokio::test]
+async fn view_and_edit_of_a_namespace_reach_jobs_and_pools_and_accounts_are_for_its_administrators() {
+    let client = client().await;
+    let namespace = namespace("aggregation");
+    for role in ["view", "edit", "admin"] {
+        let arguments = [
+            "create",
+            "rolebinding",
+            role,
+            "--clusterrole",
+            role,
+            "--user",
+            role,
+            "--namespace",
+            &namespace,
+        ];
+        server().kubectl().run(&arguments).expect("bound");
+    }
+    let granted = [
+        ("view", "list lifeguard.dev/commandjobs"),
+        ("view", "get lifeguard.dev/sessionpools any"),
+        ("edit", "watch lifeguard.dev/resourcegroups"),
+        ("edit", "create lifeguard.dev/commandjobs"),
+        ("edit", "delete lifeguard.dev/sessionpools any"),
+        ("admin", "create lifeguard.dev/commandjobs"),
+        ("admin", "create lifeguard.dev/azureaccounts"),
+        ("admin", "get lifeguard.dev/azureaccounts any"),
+    ];
+    for (user, request) in granted {
+        // A controller copies the rules after the chart was installed.
+        let mut allowed = false;
+        for _ in 0..300 {
+            allowed = may(&client, user, &namespace, request).await;
+            if allowed {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        assert!(allowed, "{user} may not {request}");
+    }
+    for (user, request) in [
+        ("view", "create lifeguard.dev/commandjobs"),
+        ("view", "get lifeguard.dev/azureaccounts any"),
+        ("edit", "get lifeguard.dev/azureaccounts any"),
+        ("edit", "create lifeguard.dev/azureaccounts"),
+        ("edit", "patch lifeguard.dev/azureaccounts any"),
+        ("edit", "patch lifeguard.dev/commandjobs/status any"),
+        ("admin", "patch lifeguard.dev/commandjobs/status any"),
+    ] {
+        assert!(!may(&client, user, &namespace, request).await, "{user} may {request}");
+    }
+}
