@@ -232,9 +232,9 @@ mod tests {
         assert!(matches!(supervisor.run(signals).await, Err(SupervisorError::Aborted)));
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn what_does_not_end_in_time_is_aborted() {
-        let mut supervisor = Supervisor::new(CancellationToken::new());
+        let mut supervisor = Supervisor::new(CancellationToken::new()).with_drain(Duration::from_millis(1));
         supervisor.spawn("stuck", pending::<Result<(), Infallible>>());
         let result = supervisor.run(futures::stream::iter(["SIGTERM"])).await;
         assert!(matches!(result, Err(SupervisorError::DrainExpired { tasks: 1 })));

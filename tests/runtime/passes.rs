@@ -1,0 +1,198 @@
+//! What a controller survives, and what a pass sees of its own writes.
+
+use std::time::Duration;
+
+use kube::api::{Patch, PatchParams};
+use lifeguard::runtime::{Key, counters::Ended, drive::Settings};
+use serde_json::json;
+
+use crate::{
+    widget::{Act, SHORT, Widget, Widgets},
+    world::{World, eventually},
+};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_panic_is_reported_on_its_object_and_hurts_no_other() {
+    let world = World::shared().await;
+    world.create(&Widget::of("bad", Act::Panic)).await;
+    let running = world.run(
+        &Widgets::new(),
+        Settings {
+            concurrency: 1,
+            ..Settings::default()
+        },
+    );
+    let bad = world.until("bad", |widget| widget.ready().is_some()).await;
+    assert_eq!(bad.ready_reason(), "InternalError");
+    assert!(
+        !bad.ready().unwrap().message.contains("as the spec says"),
+        "a panic's text may quote anything"
+    );
+    world.create(&Widget::of("good", Act::Rest)).await;
+    world.until("good", |widget| widget.ready_reason() == "Fine").await;
+    // The report is a change of the object, which leads to the next panic; mended, it is as good as any.
+    let mended = Patch::Merge(json!({"spec": {"act": "Rest"}}));
+    world
+        .widgets()
+        .patch("bad", &PatchParams::default(), &mended)
+        .await
+        .unwrap();
+    world.until("bad", |widget| widget.ready_reason() == "Fine").await;
+    assert!(running.counters.ended(Ended::Panicked) > 0);
+    assert!(!running.task.is_finished());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_panic_in_a_summary_leaves_the_status_and_the_controller() {
+    let world = World::shared().await;
+    world.create(&Widget::of("bad", Act::PanicInSummary)).await;
+    let widgets = Widgets::new();
+    let running = world.run(
+        &widgets,
+        Settings {
+            concurrency: 1,
+            ..Settings::default()
+        },
+    );
+    eventually("a pass", async || (running.counters.passes() > 0).then_some(())).await;
+    world.create(&Widget::of("good", Act::Rest)).await;
+    world.until("good", |widget| widget.ready_reason() == "Fine").await;
+    assert_eq!(world.widgets().get("bad").await.unwrap().status, None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pass_that_never_ends_is_ended_and_frees_its_place() {
+    let world = World::shared().await;
+    world.create(&Widget::of("stuck", Act::Hang)).await;
+    let settings = Settings {
+        concurrency: 1,
+        deadline: SHORT,
+        ..Settings::default()
+    };
+    let running = world.run(&Widgets::new(), settings);
+    let exceeded = || running.counters.ended(Ended::DeadlineExceeded);
+    eventually("a deadline", async || (exceeded() > 0).then_some(())).await;
+    world.create(&Widget::of("good", Act::Rest)).await;
+    world.until("good", |widget| widget.ready_reason() == "Fine").await;
+    // One late answer is no news; the third in a row is.
+    let stuck = world.until("stuck", |widget| widget.ready().is_some()).await;
+    assert_eq!(stuck.ready_reason(), "DeadlineExceeded");
+    assert!(exceeded() >= 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_plan_that_never_ends_is_cut_off() {
+    let world = World::shared().await;
+    world.create(&Widget::of("dizzy", Act::Spin)).await;
+    let running = world.run(
+        &Widgets::new(),
+        Settings {
+            plans_per_pass: 7,
+            ..Settings::default()
+        },
+    );
+    world.until("dizzy", |widget| widget.ready().is_some()).await;
+    let passes = running.counters.passes();
+    assert!(
+        running.counters.steps() <= 7 * (passes + 1),
+        "{} steps in {passes} passes",
+        running.counters.steps()
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_claim_in_the_middle_of_a_pass_is_what_the_next_plan_sees() {
+    let world = World::shared().await;
+    world.create(&Widget::of("w", Act::Claim)).await;
+    let widgets = Widgets::new();
+    let running = world.run(&widgets, Settings::default());
+    let widget = world.until("w", |widget| widget.ready().is_some()).await;
+    assert_eq!(widget.phase(), "Finished");
+    assert_eq!(running.counters.steps(), 2, "claimed once, finished once");
+    assert_eq!(running.counters.ended(Ended::Failed), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pass_right_after_another_sees_its_writes_although_the_watch_may_not() {
+    let world = World::shared().await;
+    let widgets = Widgets::new();
+    let running = world.run(
+        &widgets,
+        Settings {
+            concurrency: 4,
+            ..Settings::default()
+        },
+    );
+    for n in 0..20 {
+        world.create(&Widget::of(&format!("w{n}"), Act::ClaimThenAgain)).await;
+    }
+    for n in 0..20 {
+        world
+            .until(&format!("w{n}"), |widget| widget.phase() == "Finished")
+            .await;
+    }
+    assert_eq!(running.counters.steps(), 40, "nothing was claimed or finished twice");
+    assert_eq!(
+        running.counters.ended(Ended::Failed),
+        0,
+        "no pass lost against its predecessor"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn shutting_down_lets_a_pass_finish_and_starts_no_other() {
+    let world = World::shared().await;
+    let widgets = Widgets::new();
+    let mut running = world.run(
+        &widgets,
+        Settings {
+            concurrency: 1,
+            ..Settings::default()
+        },
+    );
+    world.create(&Widget::of("first", Act::Gate)).await;
+    eventually("under way", async || (running.counters.steps() == 1).then_some(())).await;
+    world.create(&Widget::of("second", Act::Rest)).await;
+    let queued = Key::new(&world.namespace, "second");
+    eventually("queued", async || running.cache.get(&queued)).await;
+    running.stop.cancel();
+    widgets.gate.add_permits(1);
+    tokio::time::timeout(Duration::from_secs(60), &mut running.task)
+        .await
+        .unwrap()
+        .unwrap()
+        .unwrap();
+    let first = world.widgets().get("first").await.unwrap();
+    assert_eq!((first.phase(), first.ready_reason()), ("Passed", "Fine"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn shutting_down_ends_a_long_poll() {
+    let world = World::shared().await;
+    let mut running = world.run(&Widgets::new(), Settings::default());
+    world.create(&Widget::of("waiting", Act::LongPoll)).await;
+    eventually("under way", async || (running.counters.steps() == 1).then_some(())).await;
+    running.stop.cancel();
+    tokio::time::timeout(Duration::from_secs(60), &mut running.task)
+        .await
+        .unwrap()
+        .unwrap()
+        .unwrap();
+    assert_eq!(running.counters.ended(Ended::Done), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pass_that_ignores_the_shutdown_is_dropped() {
+    let world = World::shared().await;
+    let widgets = Widgets::new();
+    let mut running = world.run(&widgets, Settings::default());
+    world.create(&Widget::of("stuck", Act::Hang)).await;
+    eventually("under way", async || (widgets.passes("stuck") == 1).then_some(())).await;
+    running.stop.cancel();
+    tokio::time::timeout(Duration::from_secs(60), &mut running.task)
+        .await
+        .unwrap()
+        .unwrap()
+        .unwrap();
+    assert_eq!(running.counters.ended(Ended::Cancelled), 1);
+}
