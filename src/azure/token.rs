@@ -254,3 +254,150 @@ impl fmt::Debug for Tokens {
         f.write_str("Tokens")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::VecDeque;
+    use std::sync::{Arc, Mutex};
+
+    use futures::future::BoxFuture;
+    use jiff::{SignedDuration, Timestamp};
+
+    use super::{FetchedToken, Scope, TokenSource, Tokens};
+    use crate::azure::credential::CredentialError;
+
+    /// Answers in order, and counts how often it was asked. A number is the seconds that a token lasts.
+    #[derive(Clone, Default)]
+    struct Script {
+        answers: Arc<Mutex<VecDeque<Option<i64>>>>,
+        asked: Arc<Mutex<Vec<String>>>,
+    }
+
+    fn failure() -> CredentialError {
+        CredentialError::Unavailable {
+            message: "down".to_owned(),
+            retry_after: None,
+        }
+    }
+
+    impl TokenSource for Script {
+        fn fetch<'a>(&'a self, scope: &'a Scope) -> BoxFuture<'a, Result<FetchedToken, CredentialError>> {
+            Box::pin(async move {
+                let number = {
+                    let mut asked = self.asked.lock().unwrap();
+                    asked.push(scope.as_str().to_owned());
+                    asked.len()
+                };
+                tokio::task::yield_now().await;
+                let seconds = self.answers.lock().unwrap().pop_front().flatten().ok_or_else(failure)?;
+                let expires = Timestamp::now() + SignedDuration::from_secs(seconds);
+                Ok(FetchedToken {
+                    secret: format!("secret-{number}"),
+                    expires,
+                })
+            })
+        }
+    }
+
+    fn script(answers: &[Option<i64>]) -> (Script, Tokens, Scope) {
+        let script = Script {
+            answers: Arc::new(Mutex::new(answers.iter().copied().collect())),
+            ..Script::default()
+        };
+        (
+            script.clone(),
+            Tokens::new(script),
+            Scope::of_audience("https://dynamicsessions.io/"),
+        )
+    }
+
+    impl Script {
+        fn times_asked(&self) -> usize {
+            self.asked.lock().unwrap().len()
+        }
+    }
+
+    #[tokio::test]
+    async fn a_token_is_kept_for_each_scope() {
+        let (script, tokens, sessions) = script(&[Some(3600), Some(3600)]);
+        let arm = Scope::of_audience("https://management.azure.com");
+        for _ in 0..3 {
+            assert_eq!(tokens.get(&sessions).await.unwrap().secret(), "secret-1");
+            assert_eq!(tokens.get(&arm).await.unwrap().secret(), "secret-2");
+        }
+        let asked = script.asked.lock().unwrap().clone();
+        assert_eq!(
+            asked,
+            [
+                "https://dynamicsessions.io/.default",
+                "https://management.azure.com/.default"
+            ]
+        );
+    }
+
+    #[tokio::test]
+    async fn a_token_is_renewed_before_its_end() {
+        let (_, tokens, scope) = script(&[Some(120), Some(3600)]);
+        assert_eq!(tokens.get(&scope).await.unwrap().secret(), "secret-1");
+        assert_eq!(tokens.get(&scope).await.unwrap().secret(), "secret-2");
+    }
+
+    #[tokio::test]
+    async fn the_old_token_is_used_while_its_renewal_fails_and_renewal_is_not_hammered() {
+        let (script, tokens, scope) = script(&[Some(120), None]);
+        for _ in 0..5 {
+            assert_eq!(tokens.get(&scope).await.unwrap().secret(), "secret-1");
+        }
+        assert_eq!(script.times_asked(), 2);
+    }
+
+    #[tokio::test]
+    async fn a_token_past_its_end_is_never_used() {
+        let (_, tokens, scope) = script(&[Some(-1), None]);
+        assert!(tokens.get(&scope).await.is_err());
+        assert_eq!(tokens.get(&scope).await.unwrap_err(), failure());
+    }
+
+    #[tokio::test]
+    async fn callers_that_wait_share_one_request_and_its_token() {
+        let (script, tokens, scope) = script(&[Some(3600)]);
+        let results = futures::future::join_all((0..20).map(|_| tokens.get(&scope))).await;
+        assert!(
+            results
+                .iter()
+                .all(|result| result.as_ref().is_ok_and(|token| token.secret() == "secret-1"))
+        );
+        assert_eq!(script.times_asked(), 1);
+    }
+
+    #[tokio::test]
+    async fn callers_that_wait_share_a_failure_and_a_later_one_asks_again() {
+        let (script, tokens, scope) = script(&[None, Some(3600)]);
+        let results = futures::future::join_all((0..20).map(|_| tokens.get(&scope))).await;
+        assert!(
+            results
+                .iter()
+                .all(|result| result.as_ref().is_err_and(|error| *error == failure()))
+        );
+        assert_eq!(script.times_asked(), 1);
+        assert!(tokens.get(&scope).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn a_refused_token_is_dropped_but_not_the_one_that_took_its_place() {
+        let (script, tokens, scope) = script(&[Some(3600), Some(3600)]);
+        let refused = tokens.get(&scope).await.unwrap();
+        tokens.invalidate(&scope, &refused);
+        assert_eq!(tokens.get(&scope).await.unwrap().secret(), "secret-2");
+        tokens.invalidate(&scope, &refused);
+        assert_eq!(tokens.get(&scope).await.unwrap().secret(), "secret-2");
+        assert_eq!(script.times_asked(), 2);
+    }
+
+    #[tokio::test]
+    async fn nothing_shows_a_token() {
+        let (_, tokens, scope) = script(&[Some(3600)]);
+        let token = tokens.get(&scope).await.unwrap();
+        assert!(!format!("{token:?} {tokens:?}").contains("secret-1"));
+    }
+}
