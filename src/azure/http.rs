@@ -19,6 +19,7 @@ pub const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(3600);
 #[derive(Debug, Clone)]
 pub struct Http {
     client: reqwest::Client,
+    longest: Duration,
 }
 
 /// Why no client could be made.
@@ -52,7 +53,20 @@ impl Http {
         }
         Ok(Self {
             client: builder.build().map_err(HttpError::Build)?,
+            longest: Duration::MAX,
         })
+    }
+
+    /// The same connections, with no call that lasts longer than `longest`, whatever its own deadline is.
+    #[must_use]
+    pub fn with_longest_call(mut self, longest: Duration) -> Self {
+        self.longest = longest;
+        self
+    }
+
+    /// The deadline of a call that would like to have `wanted`.
+    pub(super) fn deadline(&self, wanted: Duration) -> Duration {
+        wanted.min(self.longest)
     }
 
     /// The client, for a request with a deadline.

@@ -35,7 +35,7 @@ impl Scope {
     }
 }
 
-/// A token as its source gave it.
+/// A token from its source.
 pub struct FetchedToken {
     /// The bearer token.
     pub secret: String,
@@ -325,7 +325,7 @@ mod tests {
             assert_eq!(tokens.get(&sessions).await.unwrap().secret(), "secret-1");
             assert_eq!(tokens.get(&arm).await.unwrap().secret(), "secret-2");
         }
-        let asked = script.asked.lock().unwrap().clone();
+        let asked = script.asked.lock().unwrap();
         assert_eq!(
             asked,
             [

@@ -233,7 +233,7 @@ impl ArmClient {
         let mut request = http
             .client()
             .request(method.clone(), url)
-            .timeout(ARM_DEADLINE)
+            .timeout(http.deadline(ARM_DEADLINE))
             .bearer_auth(token.secret())
             .header("x-ms-client-request-id", &request_id)
             .header("accept", "application/json");

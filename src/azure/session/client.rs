@@ -126,7 +126,7 @@ impl SessionClient {
             allocates: true,
         };
         let deadline = timeout.saturating_add(MARGIN);
-        let response = self.send(&call, |request| request.json(body).timeout(deadline)).await?;
+        let response = self.send(&call, deadline, |request| request.json(body)).await?;
         let status = response.status().as_u16();
         let answer = read_json(response).await?;
         execution::parse(&answer).ok_or_else(|| SessionError::unreadable(status, "the answer is no execution"))
@@ -153,8 +153,7 @@ impl SessionClient {
             .mime_str("application/octet-stream")
             .map_err(TransportError::from)?;
         let form = Form::new().part("file", part);
-        self.send(&call, |request| request.multipart(form).timeout(deadline))
-            .await?;
+        self.send(&call, deadline, |request| request.multipart(form)).await?;
         Ok(())
     }
 
@@ -290,8 +289,8 @@ impl SessionClient {
     }
 
     async fn send_idempotent(&self, call: &Call<'_>, deadline: Duration) -> Result<Response, SessionError> {
-        match self.send(call, |request| request.timeout(deadline)).await {
-            Err(error) if error.status == Some(401) => self.send(call, |request| request.timeout(deadline)).await,
+        match self.send(call, deadline, |request| request).await {
+            Err(error) if error.status == Some(401) => self.send(call, deadline, |request| request).await,
             result => result,
         }
     }
@@ -300,6 +299,7 @@ impl SessionClient {
     async fn send(
         &self,
         call: &Call<'_>,
+        deadline: Duration,
         complete: impl FnOnce(RequestBuilder) -> RequestBuilder,
     ) -> Result<Response, SessionError> {
         // The query holds the identifier, so neither the URL nor its parts are shown.
@@ -312,6 +312,7 @@ impl SessionClient {
                 .client()
                 .request(call.method.clone(), url)
                 .bearer_auth(token.secret());
+            let request = request.timeout(self.http.deadline(deadline));
             let response = complete(request).send().await.map_err(TransportError::from)?;
             let status = response.status();
             tracing::debug!(status = status.as_u16(), "answered");
