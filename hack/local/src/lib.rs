@@ -30,6 +30,7 @@ mod kubectl;
 mod operator;
 mod pki;
 mod process;
+mod temporary;
 mod tools;
 
 use std::path::{Path, PathBuf};
@@ -40,7 +41,9 @@ pub use error::Error;
 pub use helm::Helm;
 pub use kubectl::Kubectl;
 pub use operator::{Operator, OperatorOptions};
+pub use pki::write_private;
 pub use process::{Launch, Lifetime, Process};
+pub use temporary::temporary_folder;
 pub use tools::Tools;
 
 /// The executable `name` that was built into the same target folder as `executable` (which may be a test, one folder

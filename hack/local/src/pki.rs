@@ -132,7 +132,7 @@ impl Client {
 }
 
 /// Writes a file that only its owner may read, in one step for those who read it meanwhile.
-pub(crate) fn write_private(path: &Path, text: &str) -> Result<(), Error> {
+pub fn write_private(path: &Path, text: &str) -> Result<(), Error> {
     let mut new = path.as_os_str().to_owned();
     new.push(".new");
     let new = PathBuf::from(new);

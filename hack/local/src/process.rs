@@ -2,6 +2,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -64,7 +65,7 @@ impl Launch {
         fs::create_dir_all(&self.folder).map_err(Error::file("create", &self.folder))?;
         let log = open_log(&self.log())?;
         let stdout = match &self.stdout {
-            Some(path) => File::create(path).map_err(Error::file("create", path))?,
+            Some(path) => create_private(path).map_err(Error::file("create", path))?,
             None => log.try_clone().map_err(Error::file("open", &self.log()))?,
         };
 
@@ -234,6 +235,11 @@ fn tail_of(log: &Path) -> String {
     let text = String::from_utf8_lossy(&text);
     let lines: Vec<&str> = text.lines().collect();
     lines[lines.len().saturating_sub(15)..].join("\n")
+}
+
+/// Output that is kept in a file may hold credentials, as the emulator's ready line does.
+fn create_private(path: &Path) -> io::Result<File> {
+    OpenOptions::new().create(true).write(true).truncate(true).mode(0o600).open(path)
 }
 
 fn open_log(path: &Path) -> Result<File, Error> {
