@@ -10,9 +10,6 @@ TARGET := $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)
 LOCAL := $(TARGET)/debug/lifeguard-local
 CARGO ?= cargo
 
-# Binaries and tests together: separate builds would choose features of shared dependencies differently and build them twice.
-BUILD := $(CARGO) build --workspace --all-targets
-
 .PHONY: help
 help: ## list the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/\1\t\2/p' $(firstword $(MAKEFILE_LIST)) | while IFS=$$'\t' read -r name text; do printf '  make %-8s %s\n' "$$name" "$$text"; done
@@ -36,35 +33,31 @@ up: tools build ## start control plane, emulator and operator in .local/; CLUSTE
 
 .PHONY: down
 down: ## stop what `make up` started
-	@$(CARGO) run --quiet --package lifeguard-local -- down
+	@[[ -x $(LOCAL) ]] || $(CARGO) build --quiet --workspace --bins
+	@$(LOCAL) down
 
 .PHONY: status
 status: ## say what of `make up` runs
-	@$(CARGO) run --quiet --package lifeguard-local -- status
+	@[[ -x $(LOCAL) ]] || $(CARGO) build --quiet --workspace --bins
+	@$(LOCAL) status
+
+.PHONY: test-build
+test-build: tools # binaries too: end-to-end tests start those of the emulator and the operator
+	@echo 'building the workspace and its tests (minutes, the first time) ...'
+	@$(CARGO) build --workspace --bins --tests
 
 .PHONY: test
-test: tools ## run every test, unit to end to end
-	@echo 'building the workspace and its tests (minutes, the first time) ...'
-	@$(BUILD)
+test: test-build ## run every test, unit to end to end
 	@LIFEGUARD_TOOLS="$$(hack/tools/build)" $(CARGO) test --workspace
-
-.PHONY: soak
-soak: tools ## run the randomised suites with their full counts
-	@$(BUILD)
-	@LIFEGUARD_SOAK=1 LIFEGUARD_TOOLS="$$(hack/tools/build)" $(CARGO) test --workspace
-
-.PHONY: bench
-bench: tools ## measure the operator against the API server's own ceiling
-	@$(CARGO) build --release --workspace --bins
-	@LIFEGUARD_TOOLS="$$(hack/tools/build)" $(CARGO) bench --package lifeguard
 
 .PHONY: lint
 lint: ## check format, clippy, licences, TLS provider, chart and CRDs
 	@hack/lint
 
 .PHONY: crds
-crds: ## write the CRDs from the types
-	@$(CARGO) run --quiet --package lifeguard --example crds
+crds: ## write the CRDs from the types, and their copies in the chart
+	@UPDATE_CRDS=1 $(CARGO) test --workspace --lib --quiet -- the_committed_definitions_are_those_of_the_types
+	@mkdir -p charts/lifeguard/files/crds && cp crds/*.yaml charts/lifeguard/files/crds/
 
 .PHONY: clean
 clean: down ## stop, then remove .local/ and the build

@@ -239,7 +239,12 @@ fn tail_of(log: &Path) -> String {
 
 /// Output that is kept in a file may hold credentials, as the emulator's ready line does.
 fn create_private(path: &Path) -> io::Result<File> {
-    OpenOptions::new().create(true).write(true).truncate(true).mode(0o600).open(path)
+    OpenOptions::new()
+        .create(true)
+        .write(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(path)
 }
 
 fn open_log(path: &Path) -> Result<File, Error> {
