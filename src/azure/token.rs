@@ -51,7 +51,7 @@ impl fmt::Debug for FetchedToken {
     }
 }
 
-/// Gets a new token at every call.
+/// Gets tokens.
 pub trait TokenSource: Send + Sync {
     /// Asks for a token; never answers from a cache.
     fn fetch<'a>(&'a self, scope: &'a Scope) -> BoxFuture<'a, Result<FetchedToken, CredentialError>>;
@@ -325,7 +325,7 @@ mod tests {
             assert_eq!(tokens.get(&sessions).await.unwrap().secret(), "secret-1");
             assert_eq!(tokens.get(&arm).await.unwrap().secret(), "secret-2");
         }
-        let asked = script.asked.lock().unwrap();
+        let asked = script.asked.lock().unwrap().clone();
         assert_eq!(
             asked,
             [
