@@ -1,11 +1,29 @@
 //! Azure Resource Manager.
 
+mod access;
+mod authorization;
+mod error;
+mod groups;
+mod headers;
+mod metadata;
+mod operations;
+mod paging;
+mod providers;
+mod regions;
+mod request;
+mod resources;
+mod router;
+mod session_pools;
+mod subscriptions;
+mod tags;
 mod throttle;
+mod versions;
 
 use axum::extract::Request;
-use axum::http::StatusCode;
-use axum::response::{IntoResponse as _, Response};
-pub use throttle::Throttle;
+use axum::response::Response;
+pub use error::ArmError;
+pub use request::{ArmReply, ArmRequest};
+pub use throttle::{Taken, Throttle};
 
 use crate::AppState;
 
@@ -15,6 +33,11 @@ pub fn is_root(segment: &str) -> bool {
 }
 
 /// Answers a request to ARM.
-pub async fn handle(_state: AppState, _request: Request) -> Response {
-    StatusCode::NOT_FOUND.into_response()
+pub async fn handle(state: AppState, request: Request) -> Response {
+    let arrived = request::Arrived::read(request).await;
+    let mut limits = headers::RateLimits::default();
+    let reply = router::answer(&state, &arrived, &mut limits);
+    // What was deleted without an operation is gone now, and its sessions with it, not with the next request.
+    drop(state.store());
+    headers::finish(&state, &arrived, &limits, reply)
 }

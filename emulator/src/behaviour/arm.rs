@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::store::OperationOutcome;
+
 /// How Azure Resource Manager behaves.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
@@ -22,8 +24,18 @@ pub struct ArmBehaviour {
     pub retry_after_seconds: u32,
     /// Whether creating a pool of a built-in type is asynchronous too (the live service answers at once).
     pub asynchronous_built_in_pools: bool,
-    /// The state that the creation of a session pool ends in: `Succeeded`, `Failed` or `Canceled`.
-    pub pool_outcome: String,
+    /// The state that an asynchronous operation on a session pool ends in.
+    pub pool_outcome: OperationOutcome,
+    /// What happens to properties that an API version does not have.
+    pub unknown_properties: UnknownProperties,
+    /// Whether stable API versions take the container types that only previews enumerate (`Shell`, `NodeLTS`).
+    pub stable_versions_take_previews: bool,
+    /// Shortest cooldown that a pool may have.
+    pub minimum_cooldown_seconds: u32,
+    /// Longest cooldown that a pool may have.
+    pub maximum_cooldown_seconds: u32,
+    /// Most concurrent sessions that a pool may have.
+    pub maximum_concurrent_sessions: u32,
     /// How many items a page of a list holds.
     pub page_size: usize,
     /// Whether ARM stops requests that exceed the buckets.
@@ -38,6 +50,15 @@ pub struct ArmBehaviour {
     pub global_factor: u32,
     /// Requests to the resource provider of session pools that change something (recorded: 399 left after one).
     pub resource_requests: Bucket,
+}
+
+/// What happens to properties that an API version does not have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum UnknownProperties {
+    /// 400, as the provider of container apps answers.
+    Refuse,
+    /// They are left out without a word.
+    Drop,
 }
 
 /// A token bucket (Azure Resource Manager throttling model of 2024).
@@ -61,7 +82,12 @@ impl Default for ArmBehaviour {
             retry_after_on_pools: false,
             retry_after_seconds: 15,
             asynchronous_built_in_pools: false,
-            pool_outcome: "Succeeded".to_owned(),
+            pool_outcome: OperationOutcome::Succeeded,
+            unknown_properties: UnknownProperties::Refuse,
+            stable_versions_take_previews: false,
+            minimum_cooldown_seconds: 300,
+            maximum_cooldown_seconds: 3600,
+            maximum_concurrent_sessions: 600,
             page_size: 100,
             throttling: true,
             reads: Bucket {

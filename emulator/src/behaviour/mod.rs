@@ -5,7 +5,7 @@ mod roles;
 mod sessions;
 mod tokens;
 
-pub use arm::{ArmBehaviour, Bucket};
+pub use arm::{ArmBehaviour, Bucket, UnknownProperties};
 pub use roles::RolesBehaviour;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;

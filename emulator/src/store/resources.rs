@@ -25,6 +25,8 @@ pub struct Resource {
     pub identity: Option<Value>,
     /// Its properties, without the read-only ones; secrets included, which no answer has.
     pub properties: Value,
+    /// Key of its MCP server, for session pools that have one.
+    pub mcp_api_key: Option<String>,
     /// `provisioningState` when nothing is under way.
     pub provisioning_state: String,
     /// What is under way.

@@ -1,0 +1,351 @@
+//! `Microsoft.Authorization`: role definitions and role assignments.
+
+use axum::http::StatusCode;
+use serde_json::{Map, Value, json};
+use uuid::Uuid;
+
+use super::{ArmError, ArmReply, ArmRequest, access, groups, paging};
+use crate::clock::seconds;
+use crate::json::{get, get_str};
+use crate::roles::definitions::{self, RoleDefinition};
+use crate::roles::{RoleAssignment, covers};
+use crate::store::Store;
+
+const PRINCIPAL_TYPES: [&str; 5] = ["User", "Group", "ServicePrincipal", "ForeignGroup", "Device"];
+const DETAILS: [&str; 4] = [
+    "description",
+    "condition",
+    "conditionVersion",
+    "delegatedManagedIdentityResourceId",
+];
+
+/// Where a role assignment or definition is asked for: the part of the path before `/providers/Microsoft.Authorization`.
+#[derive(Debug, Clone)]
+pub struct Scope {
+    /// The scope's id, with the subscription's id as it is stored; `/` for the tenant.
+    pub id: String,
+    /// The subscription that it is in.
+    pub subscription: Option<String>,
+    /// The resource group that it is in.
+    pub group: Option<String>,
+}
+
+/// `GET {scope}/providers/Microsoft.Authorization/roleDefinitions[/{guid}]`.
+pub fn definitions(request: &ArmRequest<'_>, scope: &Scope, guid: Option<&str>) -> Result<ArmReply, ArmError> {
+    if let Some(guid) = guid {
+        let role = definitions::by_guid(guid).ok_or_else(|| {
+            ArmError::new(
+                StatusCode::NOT_FOUND,
+                "RoleDefinitionDoesNotExist",
+                format!("The specified role definition with ID '{guid}' does not exist."),
+            )
+        })?;
+        return Ok(ArmReply::ok(render_definition(role, scope)));
+    }
+    let filter = request
+        .arrived
+        .parameter("$filter")
+        .unwrap_or_default()
+        .trim()
+        .to_owned();
+    let quoted = filter
+        .split_once('\'')
+        .and_then(|(_, rest)| rest.rsplit_once('\''))
+        .map(|(value, _)| value);
+    let condition = filter.to_ascii_lowercase();
+    let taken = |role: &&RoleDefinition| match quoted {
+        Some(name) if condition.starts_with("rolename eq") => role.name.eq_ignore_ascii_case(&name.replace("''", "'")),
+        Some(kind) if condition.starts_with("type eq") => kind.eq_ignore_ascii_case("BuiltInRole"),
+        _ => true,
+    };
+    let items = definitions::BUILT_IN
+        .iter()
+        .filter(taken)
+        .map(|role| render_definition(role, scope))
+        .collect();
+    Ok(paging::page(request, items))
+}
+
+fn render_definition(role: &RoleDefinition, scope: &Scope) -> Value {
+    json!({
+        "properties": {
+            "roleName": role.name,
+            "type": "BuiltInRole",
+            "description": role.description,
+            "assignableScopes": ["/"],
+            "permissions": [{
+                "actions": role.actions,
+                "notActions": role.not_actions,
+                "dataActions": role.data_actions,
+                "notDataActions": [],
+            }],
+            "createdOn": "2015-02-02T21:55:09.8806423Z",
+            "updatedOn": "2021-11-11T20:13:28.6061853Z",
+            "createdBy": null,
+            "updatedBy": null,
+        },
+        "id": definition_id(scope, role.guid),
+        "type": "Microsoft.Authorization/roleDefinitions",
+        "name": role.guid,
+    })
+}
+
+/// Ids of role definitions are those of the subscription, whatever the scope they were asked for.
+fn definition_id(scope: &Scope, guid: &str) -> String {
+    let prefix = scope
+        .subscription
+        .as_ref()
+        .map(|id| format!("/subscriptions/{id}"))
+        .unwrap_or_default();
+    format!("{prefix}/providers/Microsoft.Authorization/roleDefinitions/{guid}")
+}
+
+/// `PUT {scope}/providers/Microsoft.Authorization/roleAssignments/{guid}`.
+pub fn put(request: &ArmRequest<'_>, store: &mut Store, scope: &Scope, name: &str) -> Result<ArmReply, ArmError> {
+    access::authorize(
+        request,
+        store,
+        &scope.id,
+        "Microsoft.Authorization/roleAssignments/write",
+    )?;
+    require_scope(store, scope)?;
+    let bad = |code, message: String| Err(ArmError::new(StatusCode::BAD_REQUEST, code, message));
+    if Uuid::parse_str(name).is_err() {
+        return bad(
+            "InvalidRoleAssignmentId",
+            format!("The role assignment ID '{name}' is not valid. The role assignment ID must be a GUID."),
+        );
+    }
+    let body = request.body()?;
+    let properties = get(&body, "properties").cloned().unwrap_or(Value::Null);
+    let text = |name: &str| get_str(&properties, name).unwrap_or_default();
+    let (definition, principal_id) = (text("roleDefinitionId"), text("principalId"));
+    if definition.is_empty() || principal_id.is_empty() {
+        return Err(ArmError::invalid_content(
+            "The request content was invalid and could not be deserialized: 'properties.roleDefinitionId and properties.principalId are required'.",
+        ));
+    }
+    let guid = definition.rsplit('/').next().unwrap_or_default();
+    if Uuid::parse_str(guid).is_err() {
+        return bad("BadRequestFormat", "The request was incorrectly formatted.".to_owned());
+    }
+    let Some(role) = definitions::by_guid(guid) else {
+        return bad(
+            "RoleDefinitionDoesNotExist",
+            format!("The specified role definition with ID '{guid}' does not exist."),
+        );
+    };
+    if Uuid::parse_str(principal_id).is_err() {
+        return bad(
+            "InvalidPrincipalId",
+            format!("A valid principal ID must be provided for role assignment, not '{principal_id}'."),
+        );
+    }
+    let asked_type = get_str(&properties, "principalType").filter(|kind| !kind.is_empty());
+    let principal_type = match asked_type {
+        None => None,
+        Some(kind) => match PRINCIPAL_TYPES.iter().find(|known| known.eq_ignore_ascii_case(kind)) {
+            Some(known) => Some(*known),
+            None => return bad("BadRequestFormat", format!("The principal type '{kind}' is not valid.")),
+        },
+    };
+    check_principal(request, store, principal_id, principal_type)?;
+    let details: Map<String, Value> = DETAILS
+        .iter()
+        .filter_map(|name| {
+            Some((
+                (*name).to_owned(),
+                get(&properties, name).filter(|value| !value.is_null())?.clone(),
+            ))
+        })
+        .collect();
+
+    let same_tuple = |one: &RoleAssignment| {
+        one.scope.eq_ignore_ascii_case(&scope.id)
+            && one.role.eq_ignore_ascii_case(guid)
+            && one.principal_id.eq_ignore_ascii_case(principal_id)
+    };
+    if let Some(known) = store
+        .assignments
+        .iter_mut()
+        .find(|one| one.name.eq_ignore_ascii_case(name))
+    {
+        if !same_tuple(known) {
+            return bad(
+                "RoleAssignmentUpdateNotPermitted",
+                "Tenant ID, application ID, principal ID, and scope are not allowed to be updated.".to_owned(),
+            );
+        }
+        if known.details != details {
+            known.details = details;
+            known.updated = request.now;
+            request.principal.object_id.clone_into(&mut known.updated_by);
+            let body = render(known, scope);
+            return Ok(ArmReply::ok(body));
+        }
+        return Err(exists(&known.name));
+    }
+    if let Some(known) = store.assignments.iter().find(|one| same_tuple(one)) {
+        return Err(exists(&known.name));
+    }
+    let effective = request.now + seconds(request.state.behaviour().roles.propagation_seconds);
+    let assignment = RoleAssignment {
+        name: name.to_ascii_lowercase(),
+        scope: scope.id.clone(),
+        role: role.guid.to_owned(),
+        principal_id: principal_id.to_owned(),
+        principal_type: principal_type.unwrap_or("ServicePrincipal").to_owned(),
+        details,
+        created: request.now,
+        updated: request.now,
+        updated_by: request.principal.object_id.clone(),
+        effective,
+    };
+    let body = render(&assignment, scope);
+    store.assignments.push(assignment);
+    Ok(ArmReply::json(StatusCode::CREATED, body))
+}
+
+fn exists(name: &str) -> ArmError {
+    ArmError::new(
+        StatusCode::CONFLICT,
+        "RoleAssignmentExists",
+        format!(
+            "The role assignment already exists. The ID of the existing role assignment is {}.",
+            name.replace('-', "")
+        ),
+    )
+}
+
+/// The directory check that `principalType: ServicePrincipal` leaves out.
+fn check_principal(
+    request: &ArmRequest<'_>,
+    store: &Store,
+    principal_id: &str,
+    principal_type: Option<&str>,
+) -> Result<(), ArmError> {
+    let replication = seconds(request.state.behaviour().roles.principal_replication_seconds);
+    let known = store
+        .directory
+        .principal_created(principal_id)
+        .is_some_and(|created| created + replication <= request.now);
+    if known || principal_type == Some("ServicePrincipal") {
+        return Ok(());
+    }
+    Err(ArmError::new(
+        StatusCode::BAD_REQUEST,
+        "PrincipalNotFound",
+        format!(
+            "Principal {} does not exist in the directory {}. Check that you have the correct principal ID. If you are creating this principal and then immediately assigning a role, this error might be related to a replication delay. In this case, set the role assignment principalType property to a value, such as ServicePrincipal, User, or Group.  See https://aka.ms/docs-principaltype",
+            principal_id.replace('-', ""),
+            store.tenant_id
+        ),
+    ))
+}
+
+/// `GET {scope}/providers/Microsoft.Authorization/roleAssignments/{guid}`.
+pub fn get_one(request: &ArmRequest<'_>, store: &Store, scope: &Scope, name: &str) -> Result<ArmReply, ArmError> {
+    access::authorize(
+        request,
+        store,
+        &scope.id,
+        "Microsoft.Authorization/roleAssignments/read",
+    )?;
+    let found = store
+        .assignments
+        .iter()
+        .find(|one| one.name.eq_ignore_ascii_case(name) && one.scope.eq_ignore_ascii_case(&scope.id));
+    match found {
+        Some(assignment) => Ok(ArmReply::ok(render(assignment, scope))),
+        None => Err(ArmError::new(
+            StatusCode::NOT_FOUND,
+            "RoleAssignmentNotFound",
+            format!("The role assignment '{name}' is not found."),
+        )),
+    }
+}
+
+/// `DELETE {scope}/providers/Microsoft.Authorization/roleAssignments/{guid}`: 200 with what was deleted, or 204.
+pub fn delete(request: &ArmRequest<'_>, store: &mut Store, scope: &Scope, name: &str) -> Result<ArmReply, ArmError> {
+    access::authorize(
+        request,
+        store,
+        &scope.id,
+        "Microsoft.Authorization/roleAssignments/delete",
+    )?;
+    let found = store
+        .assignments
+        .iter()
+        .position(|one| one.name.eq_ignore_ascii_case(name) && one.scope.eq_ignore_ascii_case(&scope.id));
+    Ok(match found {
+        Some(at) => ArmReply::ok(render(&store.assignments.remove(at), scope)),
+        None => ArmReply::empty(StatusCode::NO_CONTENT),
+    })
+}
+
+/// `GET {scope}/providers/Microsoft.Authorization/roleAssignments`: at, above and below the scope.
+pub fn list(request: &ArmRequest<'_>, store: &Store, scope: &Scope) -> Result<ArmReply, ArmError> {
+    access::authorize(
+        request,
+        store,
+        &scope.id,
+        "Microsoft.Authorization/roleAssignments/read",
+    )?;
+    let filter = request.arrived.parameter("$filter").unwrap_or_default().to_owned();
+    let condition = filter.to_ascii_lowercase().replace(' ', "");
+    let quoted = filter.split('\'').nth(1).unwrap_or_default();
+    let taken = |one: &&RoleAssignment| {
+        let above = covers(&one.scope, &scope.id);
+        let below = covers(&scope.id, &one.scope);
+        let by_principal = condition.contains("principalideq") || condition.contains("assignedto(");
+        (above || below)
+            && (!condition.contains("atscope()") || above)
+            && (!by_principal || one.principal_id.eq_ignore_ascii_case(quoted))
+    };
+    let items = store
+        .assignments
+        .iter()
+        .filter(taken)
+        .map(|one| render(one, scope))
+        .collect();
+    Ok(paging::page(request, items))
+}
+
+fn require_scope(store: &Store, scope: &Scope) -> Result<(), ArmError> {
+    let (Some(subscription), Some(group)) = (&scope.subscription, &scope.group) else {
+        return Ok(());
+    };
+    groups::refuse_deleting(groups::require(store, subscription, group)?)?;
+    if scope.id.to_ascii_lowercase().contains("/providers/") && store.resource(&scope.id).is_none() {
+        return Err(ArmError::gateway(
+            StatusCode::NOT_FOUND,
+            "ResourceNotFound",
+            format!("The Resource '{}' was not found.", scope.id),
+        ));
+    }
+    Ok(())
+}
+
+fn render(assignment: &RoleAssignment, scope: &Scope) -> Value {
+    let detail = |name: &str| assignment.details.get(name).cloned().unwrap_or(Value::Null);
+    let prefix = if assignment.scope == "/" { "" } else { &assignment.scope };
+    json!({
+        "properties": {
+            "roleDefinitionId": definition_id(scope, &assignment.role),
+            "principalId": assignment.principal_id,
+            "principalType": assignment.principal_type,
+            "scope": assignment.scope,
+            "condition": detail("condition"),
+            "conditionVersion": detail("conditionVersion"),
+            "createdOn": assignment.created,
+            "updatedOn": assignment.updated,
+            "createdBy": null,
+            "updatedBy": assignment.updated_by,
+            "delegatedManagedIdentityResourceId": detail("delegatedManagedIdentityResourceId"),
+            "description": detail("description"),
+        },
+        "id": format!("{prefix}/providers/Microsoft.Authorization/roleAssignments/{}", assignment.name),
+        "type": "Microsoft.Authorization/roleAssignments",
+        "name": assignment.name,
+    })
+}

@@ -1,0 +1,420 @@
+//! `Microsoft.App/sessionPools`.
+
+mod identity;
+mod render;
+mod rules;
+mod schema;
+
+use axum::http::StatusCode;
+use jiff::Timestamp;
+pub use render::{Shape, render};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::{ArmError, ArmReply, ArmRequest, access, groups, operations, paging, regions, resources, tags};
+use crate::clock::seconds;
+use crate::json::{get, get_str, merge_patch};
+use crate::store::{OperationOutcome, Pending, PendingKind, Resource, Store};
+
+const TYPE: &str = "Microsoft.App/sessionPools";
+
+/// The pool that a path names.
+#[derive(Debug, Clone)]
+pub struct Target {
+    subscription: String,
+    group: String,
+    name: String,
+}
+
+impl Target {
+    /// The pool of these names, in the spelling of the request.
+    pub fn new(subscription: &str, group: &str, name: &str) -> Self {
+        Self {
+            subscription: subscription.to_owned(),
+            group: group.to_owned(),
+            name: name.to_owned(),
+        }
+    }
+
+    fn id(&self) -> String {
+        format!(
+            "/subscriptions/{}/resourceGroups/{}/providers/{TYPE}/{}",
+            self.subscription, self.group, self.name
+        )
+    }
+
+    fn not_found(&self) -> ArmError {
+        ArmError::gateway(
+            StatusCode::NOT_FOUND,
+            "ResourceNotFound",
+            format!(
+                "The Resource '{TYPE}/{}' under resource group '{}' was not found. For more details please go to https://aka.ms/ARMResourceNotFoundFix",
+                self.name, self.group
+            ),
+        )
+    }
+}
+
+/// What every request about a pool has to pass: role, registration, group.
+fn enter(request: &ArmRequest<'_>, store: &mut Store, pool: &Target, action: &str) -> Result<(), ArmError> {
+    access::authorize(request, store, &pool.id(), action)?;
+    access::require_registration(request, store, &pool.subscription, "Microsoft.App")?;
+    groups::require(store, &pool.subscription, &pool.group).map(|_| ())
+}
+
+/// PUT: creates or replaces.
+pub fn put(request: &ArmRequest<'_>, store: &mut Store, pool: &Target) -> Result<ArmReply, ArmError> {
+    enter(request, store, pool, "Microsoft.App/sessionPools/write")?;
+    groups::refuse_deleting(groups::require(store, &pool.subscription, &pool.group)?)?;
+    let body = request.body()?;
+    let behaviour = request.state.behaviour();
+    schema::check_top_level(&body, request.api_version, &behaviour.arm)?;
+    let location = read_location(&body)?;
+    let tags = tags::read(get(&body, "tags"))?;
+    let identity = identity::read(get(&body, "identity"), None, store)?;
+    let given = get(&body, "properties").cloned().unwrap_or_else(|| json!({}));
+    let mut properties = schema::read(&given, request.api_version, schema::Use::Put, &behaviour.arm)?;
+    rules::complete_and_check(&mut properties, identity.as_ref(), request.api_version, &behaviour.arm)?;
+
+    let key = pool.id().to_ascii_lowercase();
+    let known = store.resource(&key).cloned();
+    match &known {
+        None => rules::check_name(&pool.name)?,
+        Some(known) => {
+            refuse_busy(known)?;
+            if known.location != location {
+                return Err(ArmError::gateway(
+                    StatusCode::CONFLICT,
+                    "InvalidResourceLocation",
+                    format!(
+                        "The resource '{}' already exists in location '{}' in resource group '{}'. A resource with the same name cannot be created in location '{location}'. Please select a new resource name.",
+                        known.name, known.location, pool.group
+                    ),
+                ));
+            }
+            rules::check_immutable(&known.properties, &properties)?;
+        }
+    }
+    let created = known.is_none();
+    let caller = request.principal.client_id.clone();
+    let mut resource = known.unwrap_or_else(|| Resource {
+        id: canonical_id(store, pool),
+        resource_type: TYPE.to_owned(),
+        name: pool.name.clone(),
+        location,
+        tags: None,
+        identity: None,
+        properties: Value::Null,
+        mcp_api_key: None,
+        provisioning_state: "Succeeded".to_owned(),
+        pending: None,
+        instance: Uuid::new_v4(),
+        created_by: caller.clone(),
+        created_at: request.now,
+        modified_by: caller.clone(),
+        modified_at: request.now,
+    });
+    resource.tags = tags;
+    resource.identity = identity;
+    resource.properties = properties;
+    touch(&mut resource, request);
+    let kind = if created {
+        PendingKind::Create
+    } else {
+        PendingKind::Update
+    };
+    let asynchronous = begin(request, &mut resource, kind);
+    let body = render(request, &resource, Shape::Write);
+    let due = resource.pending.as_ref().map(|pending| pending.due);
+    let location = resource.location.clone();
+    store.resources.insert(key.clone(), resource);
+
+    let status = if created && asynchronous {
+        StatusCode::CREATED
+    } else {
+        StatusCode::OK
+    };
+    let reply = ArmReply::json(status, body).by_provider();
+    Ok(match due {
+        None => reply,
+        Some(due) => {
+            let operation = start(request, store, due, key, false);
+            let url = status_url(request, pool, &location, "operationStatuses", &operation);
+            operations::retry_after(request, reply.with("azure-asyncoperation", url))
+        }
+    })
+}
+
+/// PATCH: an RFC 7396 merge patch of what can be changed; `secrets` are replaced as a whole.
+pub fn patch(request: &ArmRequest<'_>, store: &mut Store, pool: &Target) -> Result<ArmReply, ArmError> {
+    enter(request, store, pool, "Microsoft.App/sessionPools/write")?;
+    let body = request.body()?;
+    let behaviour = request.state.behaviour();
+    let key = pool.id().to_ascii_lowercase();
+    let mut resource = store.resource(&key).cloned().ok_or_else(|| pool.not_found())?;
+    refuse_busy(&resource)?;
+    schema::check_top_level(&body, request.api_version, &behaviour.arm)?;
+    if let Some(location) = get_str(&body, "location")
+        && regions::normalise(location) != resource.location
+    {
+        return Err(ArmError::invalid_parameter(
+            "location",
+            "The location of a session pool cannot be changed.",
+        ));
+    }
+    if let Some(given) = get(&body, "tags") {
+        resource.tags = tags::read(Some(given))?;
+    }
+    if let Some(given) = get(&body, "identity") {
+        resource.identity = identity::read(Some(given), resource.identity.as_ref(), store)?;
+    }
+    if let Some(given) = get(&body, "properties") {
+        let changes = schema::read(given, request.api_version, schema::Use::Patch, &behaviour.arm)?;
+        let mut properties = resource.properties.clone();
+        merge_patch(&mut properties, &changes);
+        rules::complete_and_check(
+            &mut properties,
+            resource.identity.as_ref(),
+            request.api_version,
+            &behaviour.arm,
+        )?;
+        rules::check_immutable(&resource.properties, &properties)?;
+        resource.properties = properties;
+    }
+    touch(&mut resource, request);
+    begin(request, &mut resource, PendingKind::Update);
+    let body = render(request, &resource, Shape::Write);
+    let due = resource.pending.as_ref().map(|pending| pending.due);
+    let location = resource.location.clone();
+    store.resources.insert(key.clone(), resource);
+    Ok(match due {
+        None => ArmReply::ok(body).by_provider(),
+        Some(due) => {
+            let operation = start(request, store, due, key, false);
+            let result = status_url(request, pool, &location, "operationResults", &operation);
+            let status = status_url(request, pool, &location, "operationStatuses", &operation);
+            let reply = ArmReply::json(StatusCode::ACCEPTED, body).by_provider();
+            operations::retry_after(
+                request,
+                reply.with("location", result).with("azure-asyncoperation", status),
+            )
+        }
+    })
+}
+
+/// GET.
+pub fn get_one(request: &ArmRequest<'_>, store: &mut Store, pool: &Target) -> Result<ArmReply, ArmError> {
+    enter(request, store, pool, "Microsoft.App/sessionPools/read")?;
+    let resource = store.resource(&pool.id()).ok_or_else(|| pool.not_found())?;
+    Ok(ArmReply::ok(render(request, resource, Shape::Read)).by_provider())
+}
+
+/// HEAD: 204 or 404.
+pub fn head(request: &ArmRequest<'_>, store: &mut Store, pool: &Target) -> Result<ArmReply, ArmError> {
+    get_one(request, store, pool).map(|_| ArmReply::empty(StatusCode::NO_CONTENT).by_provider())
+}
+
+/// DELETE: 204 at once for built-in types and absent pools, 202 with `Location` for custom containers.
+pub fn delete(request: &ArmRequest<'_>, store: &mut Store, pool: &Target) -> Result<ArmReply, ArmError> {
+    match enter(request, store, pool, "Microsoft.App/sessionPools/delete") {
+        // What is in no group is gone already.
+        Err(error) if error.code == "ResourceGroupNotFound" => {
+            return Ok(ArmReply::empty(StatusCode::NO_CONTENT));
+        }
+        entered => entered?,
+    }
+    let key = pool.id().to_ascii_lowercase();
+    let Some(mut resource) = store.resource(&key).cloned() else {
+        return Ok(ArmReply::empty(StatusCode::NO_CONTENT));
+    };
+    let asynchronous = begin(request, &mut resource, PendingKind::Delete);
+    if !asynchronous {
+        resource.pending = Some(Pending {
+            kind: PendingKind::Delete,
+            due: request.now,
+            outcome: OperationOutcome::Succeeded,
+        });
+    }
+    let due = resource.pending.as_ref().map_or(request.now, |pending| pending.due);
+    let location = resource.location.clone();
+    store.resources.insert(key.clone(), resource);
+    if !asynchronous {
+        return Ok(ArmReply::empty(StatusCode::NO_CONTENT).by_provider());
+    }
+    let operation = start(request, store, due, key, true);
+    let url = status_url(request, pool, &location, "operationResults", &operation);
+    let reply = ArmReply::empty(StatusCode::ACCEPTED)
+        .by_provider()
+        .with("location", url);
+    Ok(operations::retry_after(request, reply))
+}
+
+/// GET on the collection of a group or of the subscription.
+pub fn list(
+    request: &ArmRequest<'_>,
+    store: &mut Store,
+    subscription: &str,
+    group: Option<&str>,
+) -> Result<ArmReply, ArmError> {
+    let scope = match group {
+        None => format!("/subscriptions/{subscription}"),
+        Some(name) => groups::id(subscription, name),
+    };
+    access::authorize(request, store, &scope, "Microsoft.App/sessionPools/read")?;
+    access::require_registration(request, store, subscription, "Microsoft.App")?;
+    if let Some(name) = group {
+        groups::require(store, subscription, name)?;
+    }
+    let items = resources::inside(store, &scope)
+        .filter(|resource| resource.resource_type == TYPE)
+        .map(|resource| render(request, resource, Shape::Read))
+        .collect();
+    Ok(paging::page(request, items).by_provider())
+}
+
+/// POST of an action: the key of the MCP server.
+pub fn act(request: &ArmRequest<'_>, store: &mut Store, pool: &Target, action: &str) -> Result<ArmReply, ArmError> {
+    let rotate = match action {
+        "fetchmcpservercredentials" => false,
+        "rotatemcpservercredentials" => true,
+        _ => {
+            return Err(ArmError::gateway(
+                StatusCode::NOT_FOUND,
+                "InvalidResourceType",
+                format!("The resource type '{TYPE}' has no action '{action}'."),
+            ));
+        }
+    };
+    enter(
+        request,
+        store,
+        pool,
+        &format!("Microsoft.App/sessionPools/{action}/action"),
+    )?;
+    let key = pool.id().to_ascii_lowercase();
+    let resource = store.resources.get_mut(&key).ok_or_else(|| pool.not_found())?;
+    let settings = get(&resource.properties, "mcpServerSettings");
+    let on = |name: &str| {
+        settings
+            .and_then(|one| get(one, name))
+            .and_then(Value::as_bool)
+            .unwrap_or_default()
+    };
+    if !on("isMcpServerEnabled") || on("isMcpServerApiKeyDisabled") {
+        return Err(ArmError::new(
+            StatusCode::BAD_REQUEST,
+            "McpServerNotEnabled",
+            format!(
+                "The MCP server of session pool '{}' is not enabled or takes no API keys.",
+                pool.name
+            ),
+        ));
+    }
+    if rotate || resource.mcp_api_key.is_none() {
+        resource.mcp_api_key = Some(format!("{}{}", Uuid::new_v4().simple(), Uuid::new_v4().simple()));
+    }
+    Ok(ArmReply::ok(json!({ "apiKey": resource.mcp_api_key })).by_provider())
+}
+
+fn read_location(body: &Value) -> Result<String, ArmError> {
+    let Some(location) = get_str(body, "location").filter(|location| !location.trim().is_empty()) else {
+        return Err(ArmError::gateway(
+            StatusCode::BAD_REQUEST,
+            "LocationRequired",
+            "The location property is required for this definition.",
+        ));
+    };
+    if regions::display_name(location).is_none() {
+        return Err(ArmError::gateway(
+            StatusCode::BAD_REQUEST,
+            "LocationNotAvailableForResourceType",
+            format!(
+                "The provided location '{location}' is not available for resource type '{TYPE}'. List of available regions for the resource type is '{}'.",
+                regions::REGIONS
+                    .iter()
+                    .map(|region| regions::normalise(region))
+                    .collect::<Vec<_>>()
+                    .join(",")
+            ),
+        ));
+    }
+    Ok(regions::normalise(location))
+}
+
+/// The id with the group's own spelling.
+fn canonical_id(store: &Store, pool: &Target) -> String {
+    let group = store
+        .group(&pool.subscription, &pool.group)
+        .map_or(pool.group.as_str(), |group| group.name.as_str());
+    Target::new(&pool.subscription, group, &pool.name).id()
+}
+
+fn touch(resource: &mut Resource, request: &ArmRequest<'_>) {
+    request.principal.client_id.clone_into(&mut resource.modified_by);
+    resource.modified_at = request.now;
+}
+
+fn refuse_busy(resource: &Resource) -> Result<(), ArmError> {
+    let Some(pending) = &resource.pending else {
+        return Ok(());
+    };
+    let (code, what) = match pending.kind {
+        PendingKind::Delete => ("Conflict", "is being deleted"),
+        PendingKind::Create | PendingKind::Update => ("OperationInProgress", "has an operation in progress"),
+    };
+    Err(ArmError::new(
+        StatusCode::CONFLICT,
+        code,
+        format!(
+            "The session pool '{}' {what}. Try again when it is through.",
+            resource.name
+        ),
+    ))
+}
+
+/// Puts an operation under way if pools of this type have them; says whether it did.
+fn begin(request: &ArmRequest<'_>, resource: &mut Resource, kind: PendingKind) -> bool {
+    let arm = &request.state.behaviour().arm;
+    let custom = get_str(&resource.properties, "containerType") == Some("CustomContainer");
+    if !custom && !arm.asynchronous_built_in_pools {
+        if kind != PendingKind::Delete {
+            "Succeeded".clone_into(&mut resource.provisioning_state);
+        }
+        return false;
+    }
+    if resource
+        .pending
+        .as_ref()
+        .is_none_or(|pending| pending.kind != PendingKind::Delete)
+    {
+        let outcome = if kind == PendingKind::Delete {
+            OperationOutcome::Succeeded
+        } else {
+            arm.pool_outcome.clone()
+        };
+        resource.pending = Some(Pending {
+            kind,
+            due: request.now + seconds(arm.operation_seconds),
+            outcome,
+        });
+    }
+    true
+}
+
+fn start(request: &ArmRequest<'_>, store: &mut Store, due: Timestamp, target: String, deletes: bool) -> String {
+    let outcome = if deletes {
+        OperationOutcome::Succeeded
+    } else {
+        request.state.behaviour().arm.pool_outcome.clone()
+    };
+    operations::start(store, request.now, due, target, outcome, deletes)
+}
+
+fn status_url(request: &ArmRequest<'_>, pool: &Target, location: &str, kind: &str, operation: &str) -> String {
+    let path = format!(
+        "/subscriptions/{}/providers/Microsoft.App/locations/{location}/{kind}/{}",
+        pool.subscription,
+        operations::opaque("sessionPools", operation)
+    );
+    operations::signed_url(request, &path)
+}
