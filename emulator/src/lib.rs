@@ -18,6 +18,7 @@ pub mod query;
 mod redaction;
 pub mod roles;
 mod server;
+pub mod session;
 mod state;
 pub mod store;
 mod tls;

@@ -9,7 +9,7 @@ pub use arm::{ArmBehaviour, Bucket, UnknownProperties};
 pub use roles::RolesBehaviour;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-pub use sessions::SessionsBehaviour;
+pub use sessions::{Exhaustion, MissingRole, SessionsBehaviour, ShellResponse};
 pub use tokens::TokensBehaviour;
 
 /// All switches, one group for each part of the emulator.

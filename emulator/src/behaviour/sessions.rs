@@ -2,7 +2,78 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::session::SimulatedExecution;
+
 /// How the data plane of session pools behaves.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
-pub struct SessionsBehaviour {}
+pub struct SessionsBehaviour {
+    /// Members of a Shell execution's body that are refused with 400. Live clients report these two; the tutorial of the
+    /// documentation sends them.
+    pub rejected_shell_fields: Vec<String>,
+    /// Members of a Shell execution's body without which it is refused with 400: none on the live service.
+    pub required_shell_fields: Vec<String>,
+    /// How a Shell execution is answered.
+    pub shell_response: ShellResponse,
+    /// Bytes that are kept of each stream of an execution.
+    pub stream_limit_bytes: usize,
+    /// How often the last write to standard output is lost, from 0 to 1. Clients of the live service measured 0.016 to
+    /// 0.04.
+    pub lost_write_probability: f64,
+    /// How long a synchronous execution may take before its connection is closed without an answer. The command goes on.
+    pub synchronous_limit_seconds: f64,
+    /// How a request is answered that would need one session more than the pool has.
+    pub exhaustion: Exhaustion,
+    /// `Retry-After` of [`Exhaustion::TooManyRequests`]; `null` for none.
+    pub exhaustion_retry_after_seconds: Option<u32>,
+    /// How a caller is answered whose role is missing or not in effect yet.
+    pub missing_role: MissingRole,
+    /// Executions are answered from templates instead of being run; `null` to run them. It holds for sessions that are
+    /// allocated while it is set.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub simulated_execution: Option<SimulatedExecution>,
+}
+
+/// The shape of the answer to a Shell execution.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ShellResponse {
+    /// `status` is the exit code as a decimal string, as live-tested clients read it.
+    Live,
+    /// `status` is `Succeeded` or `Failed`, `exitCode` a number, as the container image's specification has it.
+    Image,
+}
+
+/// The answer to a request for a session that a full pool cannot give.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Exhaustion {
+    /// 404, as the documentation of session pools says.
+    NotFound,
+    /// 429, as many clients expect.
+    TooManyRequests,
+}
+
+/// The answer to a caller without the role.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum MissingRole {
+    /// 403.
+    Forbidden,
+    /// 401, which some clients of the live service see right after an assignment.
+    Unauthorized,
+}
+
+impl Default for SessionsBehaviour {
+    fn default() -> Self {
+        Self {
+            rejected_shell_fields: vec!["codeInputType".to_owned(), "executionType".to_owned()],
+            required_shell_fields: Vec::new(),
+            shell_response: ShellResponse::Live,
+            stream_limit_bytes: 4096,
+            lost_write_probability: 0.02,
+            synchronous_limit_seconds: 220.0,
+            exhaustion: Exhaustion::NotFound,
+            exhaustion_retry_after_seconds: Some(5),
+            missing_role: MissingRole::Forbidden,
+            simulated_execution: None,
+        }
+    }
+}

@@ -1,40 +1,278 @@
 //! The data plane of session pools, below `/{region}.dynamicsessions.io/`.
+//!
+//! Shell pools really run what they are given ([`crate::session`]). Any number of executions of one identifier run at the
+//! same time, as nothing says that the service would queue or refuse them. What was started goes on when the client hangs
+//! up or the service's time for an answer is over.
+//!
+//! Python and Node pools have sessions and files; running code in them, and custom containers, are answered with 501 and
+//! the code `NotEmulated`.
+
+mod control;
+mod error;
+mod executions;
+mod files;
+mod registry;
+mod sessions;
+mod target;
+
+use std::sync::Arc;
 
 use axum::extract::Request;
-use axum::http::StatusCode;
+use axum::http::request::Parts;
+use axum::http::{HeaderValue, Method, StatusCode};
 use axum::response::{IntoResponse as _, Response};
-use serde_json::json;
+use bytes::Bytes;
+pub use control::control_routes;
+use futures::future::join_all;
+use http_body_util::BodyExt as _;
+use uuid::Uuid;
 
+use crate::behaviour::{Exhaustion, MissingRole};
+use crate::identity::{Audience, Principal};
+use crate::roles::Permission;
+use crate::session::{HostError, SessionHost};
+use crate::store::Pool;
 use crate::{AppState, Options};
+use error::ServiceError;
+use registry::{Acquired, Lease, Registry, Session};
+use target::{ApiVersion, Family, Target};
 
 /// The sessions of all pools.
 #[derive(Debug)]
-pub struct DataPlane {}
-
-impl DataPlane {
-    /// A data plane without sessions. Fails when the wanted isolation is not to be had.
-    pub fn new(_options: &Options) -> Result<Self, DataPlaneError> {
-        Ok(Self {})
-    }
-
-    /// Ends every session of a pool that was deleted. `instance` is [`crate::Pool::instance`].
-    pub fn pool_deleted(&self, _pool_id: &str, _instance: uuid::Uuid) {}
-
-    /// Ends every session.
-    pub async fn stop(&self) {}
-}
-
-/// Endpoints of the control API that are about sessions.
-pub fn control_routes() -> axum::Router<AppState> {
-    axum::Router::new()
+pub struct DataPlane {
+    host: SessionHost,
+    registry: Registry,
 }
 
 /// Why the data plane could not start.
 #[derive(Debug, thiserror::Error)]
-pub enum DataPlaneError {}
+#[error(transparent)]
+pub struct DataPlaneError(#[from] HostError);
+
+impl DataPlane {
+    /// A data plane without sessions. Fails when the wanted isolation is not to be had.
+    pub fn new(options: &Options) -> Result<Self, DataPlaneError> {
+        let hidden = std::slice::from_ref(&options.data_dir);
+        let host = SessionHost::start(options.isolation, &options.data_dir.join("sessions"), hidden)?;
+        Ok(Self {
+            host,
+            registry: Registry::default(),
+        })
+    }
+
+    /// Ends every session of a pool that was deleted. `instance` is [`crate::Pool::instance`].
+    pub fn pool_deleted(&self, _pool_id: &str, instance: Uuid) {
+        let gone = self.registry.remove_pool(instance);
+        if let (false, Ok(runtime)) = (gone.is_empty(), tokio::runtime::Handle::try_current()) {
+            runtime.spawn(close_all(gone));
+        }
+    }
+
+    /// Ends every session.
+    pub async fn stop(&self) {
+        close_all(self.registry.clear()).await;
+    }
+}
+
+/// One request to a pool, after everything that is checked alike for all of them.
+struct Call {
+    state: AppState,
+    pool: Pool,
+    target: Target,
+    version: ApiVersion,
+    parts: Parts,
+    body: Bytes,
+}
 
 /// Answers a request whose path starts with `/{region}.dynamicsessions.io/` or `/{pool}….azurecontainerapps.io/`.
-pub async fn handle(_state: AppState, _request: Request) -> Response {
-    let body = json!({ "error": { "code": "NotFound", "message": "The data plane is not there." } });
-    (StatusCode::NOT_FOUND, axum::Json(body)).into_response()
+pub async fn handle(state: AppState, request: Request) -> Response {
+    // In a task of its own, because a client that hangs up stops nothing on the service's side.
+    let correlation = Uuid::new_v4().to_string();
+    let answered =
+        tokio::spawn(async move { answer(state, request).await.unwrap_or_else(ServiceError::into_response) });
+    let mut response = answered.await.unwrap_or_else(|error| {
+        tracing::error!(%error, "a request to the data plane failed");
+        StatusCode::INTERNAL_SERVER_ERROR.into_response()
+    });
+    if let Ok(correlation) = HeaderValue::try_from(correlation) {
+        response.headers_mut().insert("mise-correlation-id", correlation);
+    }
+    response
+}
+
+async fn answer(state: AppState, request: Request) -> Result<Response, ServiceError> {
+    let (parts, body) = request.into_parts();
+    let target = Target::of(&parts).ok_or_else(|| {
+        if parts.uri.path().to_ascii_lowercase().contains(".azurecontainerapps.io") {
+            ServiceError::not_emulated("The emulator does not run custom containers.")
+        } else {
+            ServiceError::bad_request("InvalidPath", "The path is not one of a session pool.")
+        }
+    })?;
+    let principal = state
+        .tokens()
+        .verify(&parts.headers, Audience::Sessions)
+        .map_err(|error| {
+            ServiceError::new(
+                StatusCode::UNAUTHORIZED,
+                "Unauthorized",
+                format!("Unauthorized: {error}."),
+            )
+        })?;
+    let pool = state
+        .find_pool(&target.subscription, &target.resource_group, &target.pool)
+        .filter(|pool| pool.region.eq_ignore_ascii_case(&target.region))
+        .ok_or_else(|| ServiceError::not_found(format!("Session pool '{}' was not found.", target.pool)))?;
+    authorize(&state, &principal, &pool)?;
+    if pool.container_type.eq_ignore_ascii_case("CustomContainer") {
+        return Err(ServiceError::bad_request(
+            "DynamicApisNotAllowed",
+            format!(
+                "Dynamic API calls are not allowed for session pool '{}': 'the pool is not dynamic'.",
+                pool.name
+            ),
+        ));
+    }
+    let version = target.api_version()?;
+    let body = body.collect().await;
+    let body = body
+        .map_err(|_| ServiceError::bad_request("InvalidRequestBody", "The body could not be read."))?
+        .to_bytes();
+    let call = Call {
+        state,
+        pool,
+        target,
+        version,
+        parts,
+        body,
+    };
+    let mut response = route(call).await?;
+    let headers = response.headers_mut();
+    headers.insert("api-supported-versions", HeaderValue::from_static(version.as_str()));
+    Ok(response)
+}
+
+fn authorize(state: &AppState, principal: &Principal, pool: &Pool) -> Result<(), ServiceError> {
+    let action = Permission::DataAction("Microsoft.App/sessionPools/executions/action");
+    if state.is_allowed(principal, &pool.id, action) {
+        return Ok(());
+    }
+    let (status, code) = match state.behaviour().sessions.missing_role {
+        MissingRole::Forbidden => (StatusCode::FORBIDDEN, "Forbidden"),
+        MissingRole::Unauthorized => (StatusCode::UNAUTHORIZED, "Unauthorized"),
+    };
+    let message = format!(
+        "The principal '{}' is not allowed to use session pool '{}'.",
+        principal.object_id, pool.name
+    );
+    Err(ServiceError::new(status, code, message))
+}
+
+async fn route(call: Call) -> Result<Response, ServiceError> {
+    let method = &call.parts.method;
+    let rest: Vec<&str> = call.target.rest.iter().map(String::as_str).collect();
+    // Names of files keep their case; everything else is matched without it.
+    let word = |at: usize| {
+        rest.get(at)
+            .map(|segment| segment.to_ascii_lowercase())
+            .unwrap_or_default()
+    };
+    let sessions = call.version.manages_sessions();
+    match (call.version.family(), method, word(0).as_str(), rest.len()) {
+        (Family::Newer, &Method::POST, "executions", 1) => executions::execute(&call).await,
+        (Family::Newer, &Method::GET, "executions", 2) => executions::get(&call, rest[1]).await,
+        (Family::Older, &Method::POST, "code", 2) if word(1) == "execute" => executions::execute_older(&call),
+
+        (Family::Newer, &Method::POST, "files", 1) => files::upload(&call, Family::Newer).await,
+        (Family::Older, &Method::POST, "files", 2) if word(1) == "upload" => files::upload(&call, Family::Older).await,
+        (family, &Method::GET, "files", 1) => files::list(&call, family).await,
+        (Family::Older, &Method::GET, "files", 3) if word(1) == "content" => files::content(&call, rest[2]).await,
+        (Family::Newer, &Method::GET, "files", 3) if word(2) == "content" => files::content(&call, rest[1]).await,
+        (family, &Method::GET, "files", 2) => files::metadata(&call, family, rest[1]).await,
+        (family, &Method::DELETE, "files", 2) => files::remove(&call, family, rest[1]).await,
+
+        (_, &Method::GET, "listsessions", 1) if sessions => sessions::list(&call),
+        (_, &Method::GET, "session", 1) if sessions => sessions::get(&call),
+        (_, &Method::DELETE, "session", 1) if sessions => sessions::delete(&call).await,
+        (_, &Method::GET, "metadata", 1) if sessions => Ok(sessions::metadata(&call)),
+
+        // Clients report 400 for a wrong path, not 404.
+        _ => Err(ServiceError::bad_request(
+            "InvalidPath",
+            format!(
+                "The api-version '{}' has no '{method} /{}'.",
+                call.version.as_str(),
+                rest.join("/")
+            ),
+        )),
+    }
+}
+
+impl Call {
+    /// The session of the request's identifier, allocated if there is none any more.
+    async fn session(&self) -> Result<Lease, ServiceError> {
+        let identifier = self.target.identifier()?;
+        let behaviour = self.state.behaviour();
+        let simulated = behaviour.sessions.simulated_execution.is_some();
+        let dataplane = self.state.dataplane();
+        let mut gone = Vec::new();
+        let now = self.state.clock().now();
+        let acquired = dataplane
+            .registry
+            .acquire(&self.pool, identifier, now, simulated, &mut gone);
+        if !gone.is_empty() {
+            tokio::spawn(close_all(gone));
+        }
+        let session = match acquired {
+            Acquired::Known(session) => session,
+            Acquired::New(session) => {
+                tokio::spawn(expire(self.state.clone(), self.pool.instance, Arc::clone(&session)));
+                session
+            }
+            Acquired::Full => return Err(self.exhausted(behaviour.sessions.exhaustion)),
+        };
+        let lease = Lease::new(session, self.state.clone());
+        if let Err(error) = lease.backend(&dataplane.host).await {
+            dataplane.registry.remove(self.pool.instance, &lease);
+            lease.close().await;
+            return Err(error.into());
+        }
+        Ok(lease)
+    }
+
+    fn exhausted(&self, answer: Exhaustion) -> ServiceError {
+        let message = format!(
+            "No more sessions can be allocated in session pool '{}': it has reached its maximum of {} concurrent sessions.",
+            self.pool.name, self.pool.max_concurrent_sessions
+        );
+        match answer {
+            Exhaustion::NotFound => ServiceError::not_found(message),
+            Exhaustion::TooManyRequests => {
+                let seconds = self.state.behaviour().sessions.exhaustion_retry_after_seconds;
+                ServiceError::new(StatusCode::TOO_MANY_REQUESTS, "TooManyRequests", message).retry_after(seconds)
+            }
+        }
+    }
+}
+
+/// Ends a session when its time has come.
+async fn expire(state: AppState, instance: Uuid, session: Arc<Session>) {
+    loop {
+        let now = state.clock().now();
+        if session.has_ended(now) {
+            state.dataplane().registry.remove(instance, &session);
+            session.close().await;
+            return;
+        }
+        // One that is in use now has all of its cooldown before it.
+        let due = session.expires().max(now + jiff::SignedDuration::from_millis(50));
+        tokio::select! {
+            () = session.removed().cancelled() => return,
+            () = state.clock().sleep_until(due) => {}
+        }
+    }
+}
+
+async fn close_all(sessions: Vec<Arc<Session>>) {
+    join_all(sessions.iter().map(|session| session.close())).await;
 }

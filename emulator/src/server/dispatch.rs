@@ -65,7 +65,8 @@ pub(super) async fn answer(
     };
     let path_and_query = parts.uri.path_and_query().map_or("/", |both| both.as_str());
     let fault = state.faults().take(parts.method.as_str(), path_and_query);
-    let request = Request::from_parts(parts, Body::from(body));
+    let mut request = Request::from_parts(parts, Body::from(body));
+    request.extensions_mut().insert(connection.clone());
 
     let Some((id, action)) = fault else {
         let response = route(state.clone(), request).await;

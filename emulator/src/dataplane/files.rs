@@ -1,0 +1,181 @@
+//! `/files`: what is below `/mnt/data`, in both families of API versions.
+
+use axum::Json;
+use axum::body::Body;
+use axum::extract::{DefaultBodyLimit, FromRequest as _, Multipart, Request};
+use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use axum::http::{HeaderValue, StatusCode};
+use axum::response::{IntoResponse as _, Response};
+use bytes::Bytes;
+use serde_json::{Value, json};
+use tokio::io::AsyncReadExt as _;
+use tokio_util::io::ReaderStream;
+
+use super::Call;
+use super::error::ServiceError;
+use super::registry::Lease;
+use super::target::Family;
+use crate::session::{Content, DirectoryPath, EntryKind, FileEntry, FileName, MAX_FILE_BYTES, Volume};
+
+/// `POST /files`, or `POST /files/upload`.
+pub(super) async fn upload(call: &Call, family: Family) -> Result<Response, ServiceError> {
+    let directory = directory(call)?;
+    call.target.identifier()?;
+    let (name, content) = read_upload(call).await?;
+    let lease = call.session().await?;
+    let entry = volume(call, &lease).await?.write(directory, name, content).await?;
+    let body = match family {
+        Family::Newer => {
+            let mut body = describe(&entry, 1);
+            // As recorded: an upload is answered without its kind.
+            body["type"] = "".into();
+            body["contentType"] = "".into();
+            body
+        }
+        Family::Older => json!({
+            "$id": "1",
+            "value": [{ "$id": "2", "properties": { "$id": "3", "filename": entry.name, "size": entry.bytes,
+                "lastModifiedTime": entry.modified } }],
+        }),
+    };
+    Ok((StatusCode::OK, Json(body)).into_response())
+}
+
+/// `GET /files`.
+pub(super) async fn list(call: &Call, family: Family) -> Result<Response, ServiceError> {
+    let directory = directory(call)?;
+    let recursive = call
+        .target
+        .parameter("recursive")
+        .is_some_and(|value| value.eq_ignore_ascii_case("true"));
+    let lease = call.session().await?;
+    let entries = volume(call, &lease).await?.list(directory, recursive).await?;
+    let value: Vec<Value> = match family {
+        Family::Newer => (2..)
+            .zip(&entries)
+            .map(|(number, entry)| describe(entry, number))
+            .collect(),
+        Family::Older => entries
+            .iter()
+            .filter(|entry| entry.kind == EntryKind::File)
+            .zip((2..).step_by(2))
+            .map(|(entry, number)| describe_older(entry, number))
+            .collect(),
+    };
+    Ok(Json(json!({ "$id": "1", "value": value })).into_response())
+}
+
+/// `GET /files/{name}`.
+pub(super) async fn metadata(call: &Call, family: Family, name: &str) -> Result<Response, ServiceError> {
+    let (directory, name) = (directory(call)?, FileName::parse(name)?);
+    let lease = call.session().await?;
+    let entry = volume(call, &lease).await?.metadata(directory, name).await?;
+    let body = match family {
+        Family::Newer => describe(&entry, 1),
+        Family::Older => describe_older(&entry, 1),
+    };
+    Ok(Json(body).into_response())
+}
+
+/// `GET /files/{name}/content`, or `GET /files/content/{name}`.
+pub(super) async fn content(call: &Call, name: &str) -> Result<Response, ServiceError> {
+    let (directory, name) = (directory(call)?, FileName::parse(name)?);
+    let lease = call.session().await?;
+    let content = volume(call, &lease).await?.read(directory, name).await?;
+    let (length, body) = match content {
+        Content::Bytes(bytes) => (bytes.len() as u64, Body::from(bytes)),
+        Content::File(file, length) => {
+            let reader = tokio::fs::File::from_std(file).take(length);
+            (
+                length,
+                Body::from_stream(ReaderStream::with_capacity(reader, 64 * 1024)),
+            )
+        }
+    };
+    let mut response = Response::new(body);
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
+    headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
+    Ok(response)
+}
+
+/// `DELETE /files/{name}`.
+pub(super) async fn remove(call: &Call, family: Family, name: &str) -> Result<Response, ServiceError> {
+    let (directory, name) = (directory(call)?, FileName::parse(name)?);
+    let lease = call.session().await?;
+    volume(call, &lease).await?.remove(directory, name.clone()).await?;
+    Ok(match family {
+        Family::Newer => StatusCode::NO_CONTENT.into_response(),
+        Family::Older => {
+            Json(json!({ "message": format!("File {} deleted successfully.", name.as_str()) })).into_response()
+        }
+    })
+}
+
+fn directory(call: &Call) -> Result<DirectoryPath, ServiceError> {
+    Ok(DirectoryPath::parse(call.target.parameter("path").unwrap_or_default())?)
+}
+
+async fn volume(call: &Call, lease: &Lease) -> Result<Volume, ServiceError> {
+    Ok(lease.backend(&call.state.dataplane().host).await?.volume().clone())
+}
+
+/// The part `file` of a multipart body.
+async fn read_upload(call: &Call) -> Result<(FileName, Bytes), ServiceError> {
+    let refuse = |message: String| ServiceError::bad_request("InvalidRequestBody", message);
+    // The body has been read by now, up to a limit above that of a file.
+    let mut request = Request::new(Body::from(call.body.clone()));
+    *request.headers_mut() = call.parts.headers.clone();
+    DefaultBodyLimit::disable().apply(&mut request);
+    let mut parts = Multipart::from_request(request, &())
+        .await
+        .map_err(|error| refuse(error.body_text()))?;
+    while let Some(part) = parts.next_field().await.map_err(|error| refuse(error.body_text()))? {
+        if part.name() != Some("file") {
+            continue;
+        }
+        let name = part
+            .file_name()
+            .ok_or_else(|| refuse("The part 'file' has no file name.".to_owned()))?;
+        let name = FileName::parse(name)?;
+        let content = part.bytes().await.map_err(|error| refuse(error.body_text()))?;
+        if content.len() > MAX_FILE_BYTES {
+            return Err(ServiceError::new(
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "FileTooLarge",
+                format!("The file is larger than {} MB.", MAX_FILE_BYTES / 1024 / 1024),
+            ));
+        }
+        return Ok((name, content));
+    }
+    Err(refuse("The body has no part 'file'.".to_owned()))
+}
+
+/// `SessionResourceFile`. The serializer of the service numbers its objects (`$id`).
+fn describe(entry: &FileEntry, number: usize) -> Value {
+    let (kind, content_type) = match entry.kind {
+        EntryKind::File => ("file", "application/octet-stream"),
+        EntryKind::Directory => ("directory", ""),
+    };
+    json!({
+        "$id": number.to_string(),
+        "name": entry.name,
+        "type": kind,
+        "contentType": content_type,
+        "sizeInBytes": entry.bytes,
+        "lastModifiedAt": entry.modified,
+        "directory": format!("/mnt/data/{}", entry.directory.as_str()).trim_end_matches('/'),
+    })
+}
+
+fn describe_older(entry: &FileEntry, number: usize) -> Value {
+    json!({
+        "$id": number.to_string(),
+        "properties": {
+            "$id": (number + 1).to_string(),
+            "filename": entry.name,
+            "size": entry.bytes,
+            "lastModifiedTime": entry.modified,
+        },
+    })
+}
