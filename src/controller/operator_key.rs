@@ -38,10 +38,12 @@ impl OperatorKey {
     /// HMAC-SHA-256 of `parts` under the key. The parts keep their borders; `purpose` keeps uses apart.
     pub fn derive<'a>(&self, purpose: &str, parts: impl IntoIterator<Item = &'a [u8]>) -> [u8; 32] {
         let mut mac = Hmac::<Sha256>::new_from_slice(&self.0).expect("invariant: HMAC takes keys of any length");
-        for part in std::iter::once(purpose.as_bytes()).chain(parts) {
+        let mut add = |part: &[u8]| {
             mac.update(&(part.len() as u64).to_be_bytes());
             mac.update(part);
-        }
+        };
+        add(purpose.as_bytes());
+        parts.into_iter().for_each(add);
         mac.finalize().into_bytes().into()
     }
 }

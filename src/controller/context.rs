@@ -1,0 +1,199 @@
+//! What all controllers of the process share.
+
+use std::fmt;
+use std::sync::Arc;
+
+use kube::Client;
+use kube_runtime::watcher;
+use tokio_util::sync::CancellationToken;
+
+use crate::api::{AzureAccount, FIELD_MANAGER, ResourceGroup, SessionPool};
+use crate::azure::{Cloud, Gates, Http};
+use crate::runtime::health::Health;
+use crate::runtime::reconciler::Object;
+use crate::runtime::{Cache, Clients, Events, Key, Scope, Snapshot, Source, StatusWriter, Triggers};
+
+use super::accounts::Accounts;
+use super::operator_key::OperatorKey;
+use super::ownership::ClusterId;
+
+/// What a process has before its controllers are made.
+#[derive(Clone)]
+pub struct Foundation {
+    /// Connections to the API server.
+    pub clients: Clients,
+    /// The namespaces that are worked in.
+    pub scope: Scope,
+    /// The cloud.
+    pub cloud: Arc<Cloud>,
+    /// The HTTP client of the cloud.
+    pub http: Http,
+    /// The cluster, as owner tags name it.
+    pub cluster: ClusterId,
+    /// The operator's key.
+    pub key: OperatorKey,
+    /// Where events go.
+    pub events: Events,
+    /// What is ready, and what is not.
+    pub health: Health,
+    /// Cancelled when the process ends.
+    pub stop: CancellationToken,
+}
+
+/// What all controllers share; clones are the same.
+#[derive(Clone)]
+pub struct Context {
+    foundation: Foundation,
+    accounts: Accounts,
+    /// The AzureAccounts that are watched.
+    pub azure_accounts: Watched<AzureAccount>,
+    /// The ResourceGroups that are watched.
+    pub resource_groups: Watched<ResourceGroup>,
+    /// The SessionPools that are watched.
+    pub session_pools: Watched<SessionPool>,
+}
+
+/// The watches, each to be given to the controller of its kind.
+pub struct Sources {
+    /// Of the controller [`azure_account`](super::azure_account).
+    pub azure_accounts: Source<AzureAccount>,
+    /// Of the controller [`resource_group`](super::resource_group).
+    pub resource_groups: Source<ResourceGroup>,
+    /// Of the controller [`session_pool`](super::session_pool).
+    pub session_pools: Source<SessionPool>,
+}
+
+/// The objects of a kind, and the means to ask for passes over them.
+pub struct Watched<K: Object> {
+    cache: Cache<K>,
+    triggers: Triggers<K>,
+}
+
+impl<K: Object> Watched<K> {
+    /// The cache and the triggers of a watch.
+    pub fn of(source: &Source<K>) -> Self {
+        Self { cache: source.cache(), triggers: source.triggers() }
+    }
+
+    /// The object, if it is watched and could be decoded.
+    pub fn get(&self, key: &Key) -> Option<Snapshot<K>> {
+        self.cache.get(key)
+    }
+
+    /// The objects of a namespace.
+    pub fn in_namespace(&self, namespace: &str) -> impl Iterator<Item = Snapshot<K>> {
+        let namespace = namespace.to_owned();
+        self.cache.list().into_iter().filter(move |it| it.meta().namespace.as_deref() == Some(&namespace))
+    }
+
+    /// Asks for a pass, soon.
+    pub fn trigger(&self, key: Key) {
+        self.triggers.trigger(key);
+    }
+
+    /// All watched objects.
+    pub fn cache(&self) -> &Cache<K> {
+        &self.cache
+    }
+}
+
+impl<K: Object> Clone for Watched<K> {
+    fn clone(&self) -> Self {
+        Self { cache: self.cache.clone(), triggers: self.triggers.clone() }
+    }
+}
+
+impl Context {
+    /// Prepares the watches; nothing is sent yet.
+    pub fn new(foundation: Foundation) -> (Self, Sources) {
+        let Foundation { clients, scope, cloud, http, .. } = &foundation;
+        let accounts = Accounts::new(clients.write.clone(), Arc::clone(cloud), http.clone(), Gates::default());
+        let sources = Sources {
+            azure_accounts: Source::new(&clients.watch, scope, watcher::Config::default()),
+            resource_groups: Source::new(&clients.watch, scope, watcher::Config::default()),
+            session_pools: Source::new(&clients.watch, scope, watcher::Config::default()),
+        };
+        let context = Self {
+            accounts,
+            azure_accounts: Watched::of(&sources.azure_accounts),
+            resource_groups: Watched::of(&sources.resource_groups),
+            session_pools: Watched::of(&sources.session_pools),
+            foundation,
+        };
+        (context, sources)
+    }
+
+    /// The client for what a pass reads and writes.
+    pub fn client(&self) -> &Client {
+        &self.foundation.clients.write
+    }
+
+    /// Both connections to the API server.
+    pub fn clients(&self) -> &Clients {
+        &self.foundation.clients
+    }
+
+    /// The namespaces that are worked in.
+    pub fn scope(&self) -> &Scope {
+        &self.foundation.scope
+    }
+
+    /// The cloud.
+    pub fn cloud(&self) -> &Arc<Cloud> {
+        &self.foundation.cloud
+    }
+
+    /// The HTTP client of the cloud.
+    pub fn http(&self) -> &Http {
+        &self.foundation.http
+    }
+
+    /// The cluster, as owner tags name it.
+    pub fn cluster(&self) -> &ClusterId {
+        &self.foundation.cluster
+    }
+
+    /// The operator's key.
+    pub fn key(&self) -> &OperatorKey {
+        &self.foundation.key
+    }
+
+    /// Where events go.
+    pub fn events(&self) -> &Events {
+        &self.foundation.events
+    }
+
+    /// What is ready, and what is not.
+    pub fn health(&self) -> &Health {
+        &self.foundation.health
+    }
+
+    /// Cancelled when the process ends.
+    pub fn stop(&self) -> &CancellationToken {
+        &self.foundation.stop
+    }
+
+    /// The accounts that are open.
+    pub fn accounts(&self) -> &Accounts {
+        &self.accounts
+    }
+
+    /// The one writer of a kind's status.
+    pub fn status_writer<K: Object>(&self) -> StatusWriter<K> {
+        StatusWriter::new(self.client().clone(), format!("{FIELD_MANAGER}/{}", K::plural(&())))
+    }
+
+    /// A credential was refused: whoever checks the account shall not trust earlier answers.
+    pub fn doubt_account(&self, key: &Key) {
+        if let Some(account) = self.accounts.held(key) {
+            account.doubt();
+        }
+        self.azure_accounts.trigger(key.clone());
+    }
+}
+
+impl fmt::Debug for Context {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Context").field("cloud", &self.foundation.cloud.name).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,136 @@
+//! Tokens of ServiceAccounts, for workload identity federation.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use k8s_openapi::api::authentication::v1::{TokenRequest, TokenRequestSpec};
+use k8s_openapi::api::core::v1::ServiceAccount;
+use kube::api::PostParams;
+use kube::{Api, Client};
+use tokio::sync::Mutex;
+
+use crate::azure::{AssertionSource, CredentialError, ErrorClass};
+use crate::runtime::{ApiError, Class, Classify};
+
+/// How long a token is asked for. The API server may give less.
+const LIFETIME: Duration = Duration::from_secs(3600);
+/// A token is renewed when less than this is left; it is used until its end where that fails.
+const RENEW_BEFORE: Duration = Duration::from_secs(900);
+/// A token is not exchanged in its last seconds.
+const LAST_SECONDS: Duration = Duration::from_secs(10);
+
+/// The tokens of one ServiceAccount for one audience, kept in memory and nowhere else.
+///
+/// The last one is kept to its end, because a namespace that is being deleted gets no new ones.
+pub struct Federation {
+    api: Api<ServiceAccount>,
+    namespace: String,
+    name: String,
+    audience: String,
+    held: Mutex<Option<Held>>,
+}
+
+struct Held {
+    token: String,
+    expires: Timestamp,
+}
+
+impl fmt::Debug for Federation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Federation({}/{})", self.namespace, self.name)
+    }
+}
+
+impl Federation {
+    /// Tokens of a ServiceAccount for the audience that the authority expects.
+    pub fn new(client: Client, namespace: &str, name: &str, audience: &str) -> Self {
+        Self {
+            api: Api::namespaced(client, namespace),
+            namespace: namespace.to_owned(),
+            name: name.to_owned(),
+            audience: audience.to_owned(),
+            held: Mutex::default(),
+        }
+    }
+
+    /// The source that a credential asks for a token at each exchange.
+    pub fn into_source(self) -> AssertionSource {
+        let federation = Arc::new(self);
+        AssertionSource::new(move || {
+            let federation = Arc::clone(&federation);
+            Box::pin(async move { federation.token().await })
+        })
+    }
+
+    async fn token(&self) -> Result<String, CredentialError> {
+        let mut held = self.held.lock().await;
+        let left = |held: &Held| Duration::try_from(held.expires.duration_since(Timestamp::now())).unwrap_or_default();
+        if let Some(held) = held.as_ref().filter(|held| left(held) > RENEW_BEFORE) {
+            return Ok(held.token.clone());
+        }
+        match self.request().await {
+            Ok(fresh) => Ok(held.insert(fresh).token.clone()),
+            Err(error) => match held.as_ref().filter(|held| left(held) > LAST_SECONDS) {
+                Some(held) => {
+                    tracing::warn!(service_account = %self.name, %error, "no new token; the old one is used until its end");
+                    Ok(held.token.clone())
+                }
+                None => Err(error),
+            },
+        }
+    }
+
+    async fn request(&self) -> Result<Held, CredentialError> {
+        let request = TokenRequest {
+            spec: TokenRequestSpec {
+                audiences: vec![self.audience.clone()],
+                expiration_seconds: Some(LIFETIME.as_secs().cast_signed()),
+                bound_object_ref: None,
+            },
+            ..TokenRequest::default()
+        };
+        let answer = self
+            .api
+            .create_token_request(&self.name, &PostParams::default(), &request)
+            .await
+            .map_err(|error| self.refusal(&ApiError::from(error)))?;
+        let status = answer.status.ok_or_else(|| CredentialError::Assertion {
+            class: ErrorClass::Transient,
+            message: "the API server answered a TokenRequest without a token".to_owned(),
+        })?;
+        Ok(Held { token: status.token, expires: status.expiration_timestamp.0 })
+    }
+
+    /// What the API server's refusal means. Never [`ErrorClass::NotFound`], which is kept for resources in Azure.
+    fn refusal(&self, error: &ApiError) -> CredentialError {
+        let Self { namespace, name, .. } = self;
+        if error.is_not_found() {
+            return CredentialError::Assertion {
+                class: ErrorClass::Waiting,
+                message: format!(
+                    "ServiceAccount {name} does not exist in namespace {namespace} (spec.credential.workloadIdentity.serviceAccountName)"
+                ),
+            };
+        }
+        match error.class() {
+            Class::Denied => CredentialError::Assertion {
+                class: ErrorClass::Denied,
+                message: format!(
+                    "the API server gives no token of ServiceAccount {name}: {error}. The operator may ask for tokens of the names in the chart's value workloadIdentity.serviceAccountNames"
+                ),
+            },
+            Class::Throttled { after } => CredentialError::Assertion {
+                class: ErrorClass::Throttled(after),
+                message: format!("the API server gives no token of ServiceAccount {name}: {error}"),
+            },
+            Class::Waiting { .. } | Class::Conflict | Class::Transient | Class::Terminal | Class::Bug => {
+                CredentialError::Assertion {
+                    class: ErrorClass::Transient,
+                    message: format!("the API server gives no token of ServiceAccount {name}: {error}"),
+                }
+            }
+        }
+    }
+}
