@@ -48,7 +48,9 @@ pub struct Subscription {
 
 impl fmt::Debug for Account {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Account").field("subscription", &self.spec.subscription_id).finish_non_exhaustive()
+        f.debug_struct("Account")
+            .field("subscription", &self.spec.subscription_id)
+            .finish_non_exhaustive()
     }
 }
 
@@ -104,7 +106,11 @@ impl Account {
     async fn read_subscription(&self) -> Result<Subscription, AzureError> {
         let path = format!("/subscriptions/{}", self.spec.subscription_id);
         let response = self.arm.get(&path, SUBSCRIPTION_API_VERSION).await?;
-        let display_name = response.body.get("displayName").and_then(|it| it.as_str()).map(str::to_owned);
+        let display_name = response
+            .body
+            .get("displayName")
+            .and_then(|it| it.as_str())
+            .map(str::to_owned);
         Ok(Subscription { display_name })
     }
 
@@ -223,7 +229,15 @@ impl Slot {
 impl Accounts {
     /// No account is open yet.
     pub fn new(client: Client, cloud: Arc<Cloud>, http: Http, gates: Gates) -> Self {
-        Self { inner: Arc::new(Inner { client, cloud, http, gates, slots: Mutex::default() }) }
+        Self {
+            inner: Arc::new(Inner {
+                client,
+                cloud,
+                http,
+                gates,
+                slots: Mutex::default(),
+            }),
+        }
     }
 
     /// The open account, as it was opened for this very spec; else opens it. Sends nothing to Azure.
@@ -263,7 +277,13 @@ impl Accounts {
     }
 
     fn build(&self, slot: &Slot, object: &AzureAccount, secret: Option<SecretValue>) -> Arc<Account> {
-        let Inner { client, cloud, http, gates, .. } = &*self.inner;
+        let Inner {
+            client,
+            cloud,
+            http,
+            gates,
+            ..
+        } = &*self.inner;
         let spec = object.spec.clone();
         let client_id = spec.client_id().unwrap_or_default().to_owned();
         let secret_version = secret.as_ref().map(|it| it.version.clone());
@@ -274,25 +294,48 @@ impl Accounts {
             }
             (None, identity) => {
                 let namespace = object.namespace().unwrap_or_default();
-                let name = identity.as_ref().map(|it| it.service_account_name.as_str()).unwrap_or_default();
+                let name = identity
+                    .as_ref()
+                    .map(|it| it.service_account_name.as_str())
+                    .unwrap_or_default();
                 let federation = Federation::new(client.clone(), &namespace, name, &cloud.federation_audience);
-                Credential::assertion(http.clone(), authority, tenant, client_id.clone(), federation.into_source())
+                Credential::assertion(
+                    http.clone(),
+                    authority,
+                    tenant,
+                    client_id.clone(),
+                    federation.into_source(),
+                )
             }
         };
         let tokens = Tokens::new(credential);
         let gate = gates.gate(&spec.subscription_id, &client_id);
         let arm = ArmClient::new(http.clone(), cloud, tokens.clone(), gate);
         let uid = object.uid().unwrap_or_default();
-        let account = Arc::new(Account { spec, uid, secret_version, tokens, arm, checked: Mutex::default() });
+        let account = Arc::new(Account {
+            spec,
+            uid,
+            secret_version,
+            tokens,
+            arm,
+            checked: Mutex::default(),
+        });
         *slot.open() = Some(Arc::clone(&account));
         account
     }
 
     /// The client secret, if the account has one.
     async fn secret(&self, object: &AzureAccount) -> Result<Option<SecretValue>, AccountError> {
-        let CredentialSpec { workload_identity, client_secret } = &object.spec.credential;
+        let CredentialSpec {
+            workload_identity,
+            client_secret,
+        } = &object.spec.credential;
         let Some(ClientSecret { secret_ref, .. }) = client_secret else {
-            return if workload_identity.is_some() { Ok(None) } else { Err(AccountError::NoCredential) };
+            return if workload_identity.is_some() {
+                Ok(None)
+            } else {
+                Err(AccountError::NoCredential)
+            };
         };
         let (name, key) = (secret_ref.name.clone(), secret_ref.key.clone());
         let namespace = object.namespace().unwrap_or_default();
@@ -300,14 +343,27 @@ impl Accounts {
         let secret = match api.get_opt(&name).await {
             Ok(Some(secret)) => secret,
             Ok(None) => return Err(AccountError::SecretNotFound { name }),
-            Err(error) => return Err(AccountError::Unreadable { name, source: error.into() }),
+            Err(error) => {
+                return Err(AccountError::Unreadable {
+                    name,
+                    source: error.into(),
+                });
+            }
         };
         let version = secret.resource_version().unwrap_or_default();
-        let value = secret.data.and_then(|mut data| data.remove(&key)).filter(|value| !value.0.is_empty());
-        let Some(value) = value else { return Err(AccountError::SecretKeyNotFound { name, key }) };
+        let value = secret
+            .data
+            .and_then(|mut data| data.remove(&key))
+            .filter(|value| !value.0.is_empty());
+        let Some(value) = value else {
+            return Err(AccountError::SecretKeyNotFound { name, key });
+        };
         // `echo secret | base64` ends with a newline that is no part of any client secret.
         match String::from_utf8(value.0) {
-            Ok(text) => Ok(Some(SecretValue { version, value: text.trim_end_matches(['\r', '\n']).to_owned() })),
+            Ok(text) => Ok(Some(SecretValue {
+                version,
+                value: text.trim_end_matches(['\r', '\n']).to_owned(),
+            })),
             Err(_) => Err(AccountError::SecretNotText { name, key }),
         }
     }
@@ -328,5 +384,7 @@ struct SecretValue {
 
 fn current(slot: &Slot, object: &AzureAccount) -> Option<Arc<Account>> {
     let uid = object.meta().uid.as_deref().unwrap_or_default();
-    slot.open().clone().filter(|account| account.uid == uid && account.spec == object.spec)
+    slot.open()
+        .clone()
+        .filter(|account| account.uid == uid && account.spec == object.spec)
 }

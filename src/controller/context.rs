@@ -72,7 +72,10 @@ pub struct Watched<K: Object> {
 impl<K: Object> Watched<K> {
     /// The cache and the triggers of a watch.
     pub fn of(source: &Source<K>) -> Self {
-        Self { cache: source.cache(), triggers: source.triggers() }
+        Self {
+            cache: source.cache(),
+            triggers: source.triggers(),
+        }
     }
 
     /// The object, if it is watched and could be decoded.
@@ -83,7 +86,10 @@ impl<K: Object> Watched<K> {
     /// The objects of a namespace.
     pub fn in_namespace(&self, namespace: &str) -> impl Iterator<Item = Snapshot<K>> {
         let namespace = namespace.to_owned();
-        self.cache.list().into_iter().filter(move |it| it.meta().namespace.as_deref() == Some(&namespace))
+        self.cache
+            .list()
+            .into_iter()
+            .filter(move |it| it.meta().namespace.as_deref() == Some(&namespace))
     }
 
     /// Asks for a pass, soon.
@@ -99,14 +105,23 @@ impl<K: Object> Watched<K> {
 
 impl<K: Object> Clone for Watched<K> {
     fn clone(&self) -> Self {
-        Self { cache: self.cache.clone(), triggers: self.triggers.clone() }
+        Self {
+            cache: self.cache.clone(),
+            triggers: self.triggers.clone(),
+        }
     }
 }
 
 impl Context {
     /// Prepares the watches; nothing is sent yet.
     pub fn new(foundation: Foundation) -> (Self, Sources) {
-        let Foundation { clients, scope, cloud, http, .. } = &foundation;
+        let Foundation {
+            clients,
+            scope,
+            cloud,
+            http,
+            ..
+        } = &foundation;
         let accounts = Accounts::new(clients.write.clone(), Arc::clone(cloud), http.clone(), Gates::default());
         let sources = Sources {
             azure_accounts: Source::new(&clients.watch, scope, watcher::Config::default()),
@@ -194,6 +209,8 @@ impl Context {
 
 impl fmt::Debug for Context {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Context").field("cloud", &self.foundation.cloud.name).finish_non_exhaustive()
+        f.debug_struct("Context")
+            .field("cloud", &self.foundation.cloud.name)
+            .finish_non_exhaustive()
     }
 }

@@ -51,7 +51,9 @@ pub fn class_of(error: &AzureError) -> Class {
     match error.class() {
         ErrorClass::Throttled(after) => Class::Throttled { after },
         ErrorClass::Waiting | ErrorClass::NotFound | ErrorClass::Unregistered | ErrorClass::Conflict => {
-            Class::Waiting { after: error.retry_after() }
+            Class::Waiting {
+                after: error.retry_after(),
+            }
         }
         ErrorClass::Transient => Class::Transient,
         ErrorClass::Denied => Class::Denied,
@@ -167,7 +169,10 @@ mod tests {
         };
         assert!(is_credential_refused(&rejected.into()));
         assert!(is_credential_refused(&service(401, "InvalidAuthenticationToken")));
-        let silent = CredentialError::Unavailable { message: "m".to_owned(), retry_after: None };
+        let silent = CredentialError::Unavailable {
+            message: "m".to_owned(),
+            retry_after: None,
+        };
         assert!(!is_credential_refused(&silent.into()));
         assert!(!is_credential_refused(&service(403, "AuthorizationFailed")));
     }

@@ -100,7 +100,10 @@ impl Federation {
             class: ErrorClass::Transient,
             message: "the API server answered a TokenRequest without a token".to_owned(),
         })?;
-        Ok(Held { token: status.token, expires: status.expiration_timestamp.0 })
+        Ok(Held {
+            token: status.token,
+            expires: status.expiration_timestamp.0,
+        })
     }
 
     /// What the API server's refusal means. Never [`ErrorClass::NotFound`], which is kept for resources in Azure.

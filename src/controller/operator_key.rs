@@ -51,10 +51,12 @@ impl OperatorKey {
 /// Bytes as lower-case hexadecimal digits.
 pub fn hex(bytes: &[u8]) -> String {
     use fmt::Write;
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        write!(text, "{byte:02x}").expect("invariant: writing to a String does not fail");
-        text
-    })
+    bytes
+        .iter()
+        .fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+            write!(text, "{byte:02x}").expect("invariant: writing to a String does not fail");
+            text
+        })
 }
 
 /// Name of the Secret in the operator's own namespace.
@@ -90,14 +92,20 @@ pub enum KeyError {
 ///
 /// Losing the Secret loses no result that is already in a status; attempts that were under way end as `Lost`.
 pub async fn load_or_create(secrets: &Api<Secret>, namespace: &str) -> Result<OperatorKey, KeyError> {
-    let api_error = |source: kube::Error| KeyError::Api { namespace: namespace.to_owned(), source: source.into() };
+    let api_error = |source: kube::Error| KeyError::Api {
+        namespace: namespace.to_owned(),
+        source: source.into(),
+    };
     if let Some(secret) = secrets.get_opt(SECRET_NAME).await.map_err(api_error)? {
         return read(&secret, namespace);
     }
     let mut bytes = [0_u8; 32];
     getrandom::fill(&mut bytes).map_err(|_| KeyError::NoRandomness)?;
     let secret = Secret {
-        metadata: ObjectMeta { name: Some(SECRET_NAME.into()), ..ObjectMeta::default() },
+        metadata: ObjectMeta {
+            name: Some(SECRET_NAME.into()),
+            ..ObjectMeta::default()
+        },
         data: Some(BTreeMap::from([(SECRET_KEY.to_owned(), ByteString(bytes.to_vec()))])),
         immutable: Some(true),
         ..Secret::default()
@@ -118,7 +126,9 @@ fn read(secret: &Secret, namespace: &str) -> Result<OperatorKey, KeyError> {
         .and_then(|it| it.get(SECRET_KEY))
         .and_then(|it| <[u8; 32]>::try_from(it.0.as_slice()).ok())
         .map(OperatorKey::new)
-        .ok_or_else(|| KeyError::Malformed { namespace: namespace.to_owned() })
+        .ok_or_else(|| KeyError::Malformed {
+            namespace: namespace.to_owned(),
+        })
 }
 
 #[cfg(test)]
@@ -131,7 +141,10 @@ mod tests {
 
     #[test]
     fn values_are_digested_with_their_borders_and_under_the_key() {
-        assert_ne!(key(1).digest([b"ab".as_slice(), b"c"]), key(1).digest([b"a".as_slice(), b"bc"]));
+        assert_ne!(
+            key(1).digest([b"ab".as_slice(), b"c"]),
+            key(1).digest([b"a".as_slice(), b"bc"])
+        );
         assert_ne!(key(1).digest([b"ab".as_slice()]), key(2).digest([b"ab".as_slice()]));
         assert_eq!(key(1).digest([b"ab".as_slice()]), key(1).digest([b"ab".as_slice()]));
     }

@@ -29,8 +29,14 @@ impl ClusterId {
     pub fn new(text: &str) -> Self {
         let fits = !text.is_empty()
             && text.len() <= MAX_CLUSTER
-            && text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_'));
-        Self(if fits { text.to_owned() } else { format!("~{}", short_digest(text)) })
+            && text
+                .chars()
+                .all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_'));
+        Self(if fits {
+            text.to_owned()
+        } else {
+            format!("~{}", short_digest(text))
+        })
     }
 
     /// The id as it is written in tags.
@@ -74,7 +80,11 @@ impl Owner {
     pub fn new(cluster: &ClusterId, namespace: &str, name: &str, uid: &str, origin: Origin) -> Self {
         let name = match name.char_indices().nth(MAX_NAME) {
             // `~` is in no Kubernetes name, so a cut name equals no whole one.
-            Some(_) => format!("{}~{}", &name[..name.floor_char_boundary(MAX_NAME - 33)], short_digest(name)),
+            Some(_) => format!(
+                "{}~{}",
+                &name[..name.floor_char_boundary(MAX_NAME - 33)],
+                short_digest(name)
+            ),
             None => name.to_owned(),
         };
         Self {
@@ -96,7 +106,13 @@ impl Owner {
             "adopted" => Origin::Adopted,
             _ => return None,
         };
-        next().is_none().then_some(Self { cluster, namespace, name, uid, origin })
+        next().is_none().then_some(Self {
+            cluster,
+            namespace,
+            name,
+            uid,
+            origin,
+        })
     }
 
     /// The same owner with another origin.
@@ -125,7 +141,13 @@ impl Owner {
 
 impl fmt::Display for Owner {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { cluster, namespace, name, uid, origin } = self;
+        let Self {
+            cluster,
+            namespace,
+            name,
+            uid,
+            origin,
+        } = self;
         write!(f, "{cluster}/{namespace}/{name}/{uid}/{}", origin.as_str())
     }
 }
@@ -197,10 +219,22 @@ mod tests {
             (Some(json!({"tags": null})), Presence::Unowned),
             (Some(json!({"tags": {"team": "a"}})), Presence::Unowned),
             (Some(tagged(&mine.to_string())), Presence::Owned(Origin::Created)),
-            (Some(tagged(&mine.clone().with_origin(Origin::Adopted).to_string())), Presence::Owned(Origin::Adopted)),
-            (Some(tagged(&owner("c2", "ns", "pool").to_string())), Presence::OwnedByAnother),
-            (Some(tagged(&owner("c1", "other", "pool").to_string())), Presence::OwnedByAnother),
-            (Some(tagged(&owner("c1", "ns", "other").to_string())), Presence::OwnedByAnother),
+            (
+                Some(tagged(&mine.clone().with_origin(Origin::Adopted).to_string())),
+                Presence::Owned(Origin::Adopted),
+            ),
+            (
+                Some(tagged(&owner("c2", "ns", "pool").to_string())),
+                Presence::OwnedByAnother,
+            ),
+            (
+                Some(tagged(&owner("c1", "other", "pool").to_string())),
+                Presence::OwnedByAnother,
+            ),
+            (
+                Some(tagged(&owner("c1", "ns", "other").to_string())),
+                Presence::OwnedByAnother,
+            ),
             (Some(tagged("somebody")), Presence::OwnedByAnother),
             (Some(tagged("")), Presence::OwnedByAnother),
         ] {
@@ -212,15 +246,24 @@ mod tests {
     fn an_object_that_was_restored_with_another_uid_is_still_the_owner() {
         let restored = Owner::new(&ClusterId::new("c1"), "ns", "pool", "another-uid", Origin::Created);
         let resource = tagged(&owner("c1", "ns", "pool").to_string());
-        assert_eq!(Presence::of(Some(&resource), &restored), Presence::Owned(Origin::Created));
+        assert_eq!(
+            Presence::of(Some(&resource), &restored),
+            Presence::Owned(Origin::Created)
+        );
     }
 
     #[test]
     fn two_long_names_with_the_same_beginning_are_two_owners() {
         let (one, two) = ("a".repeat(253), format!("{}b", "a".repeat(252)));
         let resource = tagged(&owner("c1", "ns", &one).to_string());
-        assert_eq!(Presence::of(Some(&resource), &owner("c1", "ns", &one)), Presence::Owned(Origin::Created));
-        assert_eq!(Presence::of(Some(&resource), &owner("c1", "ns", &two)), Presence::OwnedByAnother);
+        assert_eq!(
+            Presence::of(Some(&resource), &owner("c1", "ns", &one)),
+            Presence::Owned(Origin::Created)
+        );
+        assert_eq!(
+            Presence::of(Some(&resource), &owner("c1", "ns", &two)),
+            Presence::OwnedByAnother
+        );
     }
 
     proptest! {

@@ -46,7 +46,11 @@ impl Situation {
     pub fn of(spec: &AzureResourceSpec, lifecycle: Lifecycle, presence: Presence) -> Self {
         Self {
             lifecycle,
-            activity: if spec.suspend { Activity::Suspended } else { Activity::Active },
+            activity: if spec.suspend {
+                Activity::Suspended
+            } else {
+                Activity::Active
+            },
             management: spec.management_policy,
             adoption: spec.adoption_policy,
             deletion: spec.deletion_policy,
@@ -130,7 +134,12 @@ pub fn decide(situation: Situation) -> Decision {
 }
 
 fn wanted(situation: Situation) -> Decision {
-    let Situation { management, adoption, presence, .. } = situation;
+    let Situation {
+        management,
+        adoption,
+        presence,
+        ..
+    } = situation;
     match (management, presence) {
         (ManagementPolicy::ObserveOnly, Presence::Absent) => Decision::AwaitExisting,
         (ManagementPolicy::ObserveOnly, Presence::Unowned | Presence::OwnedByAnother | Presence::Owned(_))
@@ -150,7 +159,13 @@ fn wanted(situation: Situation) -> Decision {
 }
 
 fn deleted(situation: Situation) -> Decision {
-    let Situation { activity, management, deletion, presence, .. } = situation;
+    let Situation {
+        activity,
+        management,
+        deletion,
+        presence,
+        ..
+    } = situation;
     match (activity, management) {
         (Activity::Suspended, _) | (Activity::Active, ManagementPolicy::ObserveOnly) => return Decision::LetGo,
         (Activity::Active, ManagementPolicy::Enforce | ManagementPolicy::CreateOnly) => {}
@@ -173,9 +188,16 @@ mod tests {
 
     use super::*;
 
-    const MANAGEMENT: [ManagementPolicy; 3] =
-        [ManagementPolicy::Enforce, ManagementPolicy::CreateOnly, ManagementPolicy::ObserveOnly];
-    const ADOPTION: [AdoptionPolicy; 3] = [AdoptionPolicy::Never, AdoptionPolicy::IfExists, AdoptionPolicy::MustExist];
+    const MANAGEMENT: [ManagementPolicy; 3] = [
+        ManagementPolicy::Enforce,
+        ManagementPolicy::CreateOnly,
+        ManagementPolicy::ObserveOnly,
+    ];
+    const ADOPTION: [AdoptionPolicy; 3] = [
+        AdoptionPolicy::Never,
+        AdoptionPolicy::IfExists,
+        AdoptionPolicy::MustExist,
+    ];
     const DELETION: [Option<DeletionPolicy>; 3] = [None, Some(DeletionPolicy::Delete), Some(DeletionPolicy::Retain)];
 
     fn every_situation() -> Vec<Situation> {
@@ -186,7 +208,14 @@ mod tests {
                     for adoption in ADOPTION {
                         for deletion in DELETION {
                             for presence in Presence::ALL {
-                                all.push(Situation { lifecycle, activity, management, adoption, deletion, presence });
+                                all.push(Situation {
+                                    lifecycle,
+                                    activity,
+                                    management,
+                                    adoption,
+                                    deletion,
+                                    presence,
+                                });
                             }
                         }
                     }
@@ -252,7 +281,10 @@ mod tests {
     fn create_only_changes_no_property_of_an_existing_resource() {
         for situation in every_situation() {
             if situation.management == ManagementPolicy::CreateOnly {
-                assert!(!matches!(decide(situation), Decision::Enforce | Decision::Adopt), "{situation:?}");
+                assert!(
+                    !matches!(decide(situation), Decision::Enforce | Decision::Adopt),
+                    "{situation:?}"
+                );
             }
         }
     }
@@ -298,10 +330,19 @@ mod tests {
         for management in MANAGEMENT {
             for presence in Presence::ALL {
                 let cells = ADOPTION.map(|adoption| {
-                    let situation = Situation { adoption, ..situation(Lifecycle::Wanted, management, presence) };
+                    let situation = Situation {
+                        adoption,
+                        ..situation(Lifecycle::Wanted, management, presence)
+                    };
                     decide(situation).explanation()
                 });
-                writeln!(text, "| `{management:?}` | {} | {} |", presence_in_words(presence), cells.join(" | ")).unwrap();
+                writeln!(
+                    text,
+                    "| `{management:?}` | {} | {} |",
+                    presence_in_words(presence),
+                    cells.join(" | ")
+                )
+                .unwrap();
             }
         }
         text.push_str(
@@ -313,10 +354,19 @@ mod tests {
         for management in MANAGEMENT {
             for presence in Presence::ALL {
                 let cells = DELETION.map(|deletion| {
-                    let situation = Situation { deletion, ..situation(Lifecycle::Deleted, management, presence) };
+                    let situation = Situation {
+                        deletion,
+                        ..situation(Lifecycle::Deleted, management, presence)
+                    };
                     decide(situation).explanation()
                 });
-                writeln!(text, "| `{management:?}` | {} | {} |", presence_in_words(presence), cells.join(" | ")).unwrap();
+                writeln!(
+                    text,
+                    "| `{management:?}` | {} | {} |",
+                    presence_in_words(presence),
+                    cells.join(" | ")
+                )
+                .unwrap();
             }
         }
         text.push_str(
@@ -334,6 +384,9 @@ mod tests {
             std::fs::write(&path, &expected).unwrap();
         }
         let committed = std::fs::read_to_string(&path).unwrap_or_default();
-        assert!(committed == expected, "docs/policies.md is out of date: run with UPDATE_DOCS=1");
+        assert!(
+            committed == expected,
+            "docs/policies.md is out of date: run with UPDATE_DOCS=1"
+        );
     }
 }

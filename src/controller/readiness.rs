@@ -36,7 +36,11 @@ pub struct Verdict {
 impl Verdict {
     /// A verdict.
     pub fn new(standing: Standing, reason: Reason, message: impl Into<String>) -> Self {
-        Self { standing, reason, message: message.into() }
+        Self {
+            standing,
+            reason,
+            message: message.into(),
+        }
     }
 
     /// The object may be used.
@@ -59,7 +63,10 @@ impl Verdict {
         if !failure.is_worth_reporting(now) {
             return None;
         }
-        let named = Reason::ALL.iter().copied().find(|reason| reason.as_str() == failure.reason);
+        let named = Reason::ALL
+            .iter()
+            .copied()
+            .find(|reason| reason.as_str() == failure.reason);
         let (standing, reason) = match failure.class {
             Class::Transient | Class::Throttled { .. } | Class::Conflict => (Standing::Unknown, Reason::Unavailable),
             Class::Waiting { .. } => (Standing::Progressing, named.unwrap_or(Reason::Pending)),
@@ -97,7 +104,9 @@ impl Verdict {
 
 /// The event for a status that was just written: one when `Ready` has another status or reason than before.
 pub fn notes(before: &[Condition], after: &[Condition]) -> Vec<Note> {
-    let Some(ready) = transitioned(before, after, kind::READY) else { return Vec::new() };
+    let Some(ready) = transitioned(before, after, kind::READY) else {
+        return Vec::new();
+    };
     let alarming = find(after, kind::STALLED).is_some() || ready.status == "Unknown";
     vec![Note {
         severity: if alarming { Severity::Warning } else { Severity::Normal },
@@ -109,8 +118,7 @@ pub fn notes(before: &[Condition], after: &[Condition]) -> Vec<Note> {
 
 /// Whether the conditions say that the object may be used, at this generation.
 pub fn is_ready(conditions: &[Condition], generation: Option<i64>) -> bool {
-    find(conditions, kind::READY)
-        .is_some_and(|ready| ready.status == "True" && ready.observed_generation == generation)
+    find(conditions, kind::READY).is_some_and(|ready| ready.status == "True" && ready.observed_generation == generation)
 }
 
 #[cfg(test)]
@@ -144,7 +152,10 @@ mod tests {
         ] {
             let before = Verdict::stalled(Reason::Rejected, "no").conditions(&[], Some(1), at(1));
             let conditions = Verdict::new(standing, Reason::Pending, "m").conditions(&before, Some(1), at(2));
-            let mut found: Vec<_> = conditions.iter().map(|c| (c.type_.as_str(), c.status.as_str())).collect();
+            let mut found: Vec<_> = conditions
+                .iter()
+                .map(|c| (c.type_.as_str(), c.status.as_str()))
+                .collect();
             found.sort_unstable();
             assert_eq!(found, expected, "{standing:?}");
         }
