@@ -190,7 +190,7 @@ impl Call<'_> {
             (super::Program::Command(_), _) => (String::new(), format!(". \"{dir}.sh\"")),
             (super::Program::Shell(_), Some(words)) => {
                 let words: Vec<_> = words.iter().map(|word| quote(word)).collect();
-                (words.join(" "), format!("exec -- \"$@\" \"{dir}.sh\""))
+                (words.join(" "), format!("exec \"$@\" \"{dir}.sh\""))
             }
             (super::Program::Shell(_), None) => (
                 String::new(),
@@ -198,7 +198,7 @@ impl Call<'_> {
             ),
         };
         let source_env = if env {
-            format!(". /proc/self/fd/4 || exit 2\nexec 4<&-\n[ \"$LG_ID\" = {id} ] || exit 2")
+            format!(". /proc/self/fd/4 2>/dev/null || exit 2\nexec 4<&-\n[ \"$LG_ID\" = {id} ] || exit 2")
         } else {
             String::new()
         };

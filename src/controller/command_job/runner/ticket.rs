@@ -120,8 +120,12 @@ impl Program {
                 if let Some(index) = words.iter().position(|word| word.contains('\0')) {
                     return Err(WorkError::Argument(index));
                 }
-                let words: Vec<_> = words.iter().map(|word| quote(word)).collect();
-                Ok(format!("exec -- {}\n", words.join(" ")).into_bytes())
+                let quoted: Vec<_> = words.iter().map(|word| quote(word)).collect();
+                // `exec` would take it for an option, and `--` is not understood by dash.
+                if words[0].starts_with('-') {
+                    return Ok(format!("printf '%s: not found\\n' {} >&2\nexit 127\n", quoted[0]).into_bytes());
+                }
+                Ok(format!("exec {}\n", quoted.join(" ")).into_bytes())
             }
         }
     }
@@ -136,7 +140,7 @@ impl Program {
         if path.is_empty() || path.contains('\0') {
             return None;
         }
-        let path = if path.contains('/') {
+        let path = if path.starts_with('/') {
             path.to_owned()
         } else {
             format!("./{path}")

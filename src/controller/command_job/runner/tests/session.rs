@@ -67,6 +67,8 @@ const TOOLS: &[&str] = &[
     "cat",
     "ls",
     "printf",
+    "seq",
+    "pwd",
 ];
 
 /// One session. Whatever an attempt of it still runs is killed when it is dropped.
@@ -184,6 +186,15 @@ impl Session {
 
     /// Begins a call in a process group of its own.
     pub(super) fn spawn(&self, call: &Call<'_>, killed_at: &str) -> Child {
+        self.begin(call, killed_at, Stdio::piped())
+    }
+
+    /// Begins a call whose standard output goes elsewhere.
+    pub(super) fn spawn_to(&self, call: &Call<'_>, stdout: Stdio) -> Child {
+        self.begin(call, "", stdout)
+    }
+
+    fn begin(&self, call: &Call<'_>, killed_at: &str, stdout: Stdio) -> Child {
         let marker = format!("# at: {killed_at}");
         let text = call.render_with(&|template| {
             let line = |line: &str| match line.trim() {
@@ -209,7 +220,7 @@ impl Session {
             .current_dir(self.root.path())
             .process_group(0)
             .stdin(Stdio::null())
-            .stdout(Stdio::piped())
+            .stdout(stdout)
             .stderr(Stdio::piped())
             .spawn()
             .expect("a shell")
@@ -276,6 +287,13 @@ pub(super) fn shell(script: &str) -> Work {
 
 pub(super) fn command(words: &[&str]) -> Work {
     work(Program::Command(words.iter().map(|word| (*word).to_owned()).collect()))
+}
+
+pub(super) fn variable(name: &str, value: &str) -> EnvVar {
+    EnvVar {
+        name: name.to_owned(),
+        value: value.as_bytes().to_vec(),
+    }
 }
 
 fn work(program: Program) -> Work {

@@ -1,0 +1,194 @@
+//! The environment arrives exactly, and its file does not stay.
+
+use super::super::*;
+use super::session::*;
+
+fn names() -> Vec<&'static str> {
+    vec![
+        "A",
+        "_a1",
+        "PATH",
+        "IFS",
+        "HOME",
+        "PWD",
+        "OLDPWD",
+        "PS1",
+        "PS4",
+        "ENV",
+        "BASH_ENV",
+        "CDPATH",
+        "LC_ALL",
+        "LANG",
+        "lg_x",
+        "lg_a",
+        "HISTFILE",
+        "TMOUT",
+        "OPTARG",
+        "POSIXLY_CORRECT",
+        "BASH_VERSION",
+        "GLOBIGNORE",
+        "TMPDIR",
+    ]
+}
+
+#[test]
+fn values_arrive_as_they_are() {
+    let values: [&[u8]; 9] = [
+        b"",
+        b"a b",
+        b"'",
+        b"\"$A\" `id` $(id) \\",
+        b"line\nline\n",
+        b"\t \r\n ",
+        b"\xff\xfe",
+        b"***",
+        b"=x=;#",
+    ];
+    let env = names().into_iter().enumerate().map(|(index, name)| EnvVar {
+        name: name.to_owned(),
+        value: values[index % values.len()].to_vec(),
+    });
+    let env: Vec<_> = env.collect();
+    for kind in Shell::installed() {
+        let session = Session::new(kind);
+        let mut work = command(&["/usr/bin/env", "-0"]);
+        work.env = env.clone();
+        session.upload(&work);
+        let look = session.run(&session.start(&work));
+        let printed = bytes(&look.stdout);
+        let printed: Vec<_> = printed.split(|&byte| byte == 0).collect();
+        for EnvVar { name, value } in &env {
+            let expected = [name.as_bytes(), b"=", value].concat();
+            assert!(printed.contains(&&expected[..]), "{kind:?}: {name} {look:?}");
+        }
+        assert_eq!(look.stderr.length, 0, "{kind:?}");
+        assert!(
+            !session.file(&format!("{}.env", session.attempt.directory())).exists(),
+            "{kind:?}"
+        );
+        assert!(session.comes_to_rest());
+    }
+}
+
+#[test]
+fn nothing_but_what_was_asked_for_is_added() {
+    for kind in [Shell::Dash, Shell::Busybox]
+        .into_iter()
+        .filter(|kind| Shell::installed().contains(kind))
+    {
+        let session = Session::new(kind);
+        let work = command(&["/usr/bin/env"]);
+        session.upload(&work);
+        let printed = bytes(&session.run(&session.start(&work)).stdout);
+        let printed = String::from_utf8(printed).expect("text");
+        let mut names: Vec<_> = printed
+            .lines()
+            .filter_map(|line| line.split_once('='))
+            .map(|(name, _)| name)
+            .collect();
+        names.sort_unstable();
+        // A shell adds its working directory by itself.
+        names.retain(|name| !["PWD", "OLDPWD", "SHLVL", "_"].contains(name));
+        assert_eq!(names, ["HOME", "LG_ID", "PATH"], "{kind:?}");
+    }
+}
+
+#[test]
+fn a_name_that_a_shell_cannot_set_is_refused() {
+    for name in [
+        "", "1A", "A-B", "A.B", "A B", "é", "UID", "PPID", "RANDOM", "OPTIND", "LG_ID", "_",
+    ] {
+        assert!(!is_valid_env_name(name), "{name}");
+        let mut work = shell("true");
+        work.env = vec![variable(name, "x")];
+        let session = Session::new(Shell::installed()[0]);
+        assert_eq!(work.uploads(&session.attempt), Err(WorkError::EnvName(name.to_owned())));
+    }
+    assert!(names().into_iter().all(is_valid_env_name));
+}
+
+#[test]
+fn a_cut_or_broken_environment_is_a_failed_preparation_and_does_not_stay() {
+    for kind in Shell::installed() {
+        for (index, content) in ["export A='1'\n", "export A='1", "", "readonly A; A=1\n", "exit 0\n"]
+            .into_iter()
+            .enumerate()
+        {
+            let session = Session::new(kind);
+            let mut work = shell("echo ran");
+            work.env = vec![variable("A", "secret value")];
+            session.upload(&work);
+            let name = format!("{}.env", session.attempt.directory());
+            std::fs::write(session.file(&name), content).expect("a file");
+            let look = session.run(&session.start(&work));
+            assert_eq!(look.state, State::Unprepared { killed: None }, "{kind:?} {index}");
+            assert_eq!(look.stdout.length, 0);
+            assert!(!session.file(&name).exists());
+            assert_eq!(
+                session.run(&session.start(&work)).state,
+                look.state,
+                "it is never tried again"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_missing_environment_or_input_is_a_failed_preparation() {
+    for extension in ["env", "in"] {
+        let session = Session::new(Shell::installed()[0]);
+        let mut work = shell("echo ran");
+        work.env = vec![variable("A", "secret value")];
+        work.stdin = Some(b"input".to_vec());
+        session.upload(&work);
+        std::fs::remove_file(session.file(&format!("{}.{extension}", session.attempt.directory()))).expect("a file");
+        assert_eq!(
+            session.run(&session.start(&work)).state,
+            State::Unprepared { killed: None },
+            "{extension}"
+        );
+    }
+}
+
+#[test]
+fn secrets_are_in_no_text_and_in_no_debug_output() {
+    let session = Session::new(Shell::installed()[0]);
+    let mut work = shell("echo canary-program");
+    work.env = vec![variable("A", "canary-value")];
+    work.stdin = Some(b"canary-input".to_vec());
+    let call = session.start(&work);
+    let shown = format!(
+        "{}{call:?}{:?}",
+        call.render(),
+        work.uploads(&session.attempt).expect("work")
+    );
+    assert!(!shown.contains("canary"), "{shown}");
+    assert!(!format!("{call:?}").contains(session.attempt.id().as_str()));
+}
+
+#[test]
+fn a_secrets_file_that_a_killed_runner_left_is_removed_by_the_next_call() {
+    for kind in Shell::installed() {
+        let session = Session::new(kind);
+        let mut work = shell("echo ran");
+        work.env = vec![variable("A", "secret value")];
+        session.upload(&work);
+        let look = session
+            .run_killed_at(&session.start(&work), "runner-after-link")
+            .expect("a frame");
+        assert_eq!(look.state, State::Lost { killed: None });
+        assert!(
+            !session.file(&format!("{}.env", session.attempt.directory())).exists(),
+            "{kind:?}"
+        );
+    }
+}
+
+#[test]
+fn values_are_kept_out_of_every_argument_list() {
+    let session = Session::new(Shell::installed()[0]);
+    let mut work = shell("cat /proc/[0-9]*/cmdline | grep -ac \"can\"\"ary-value\"");
+    work.env = vec![variable("A", "canary-value")];
+    session.upload(&work);
+    assert_eq!(bytes(&session.run(&session.start(&work)).stdout), b"0\n");
+}
