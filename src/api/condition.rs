@@ -129,6 +129,8 @@ reasons! {
     DeadlineExceeded,
     /// It cannot be known whether the command ran to its end: its session was replaced or died. It is not run again.
     Lost,
+    /// The command was cancelled.
+    Cancelled,
     /// The runner could not prepare the command in the session; the command was not started.
     PreparationFailed,
     /// The result does not fit into the object; the streams were cut.

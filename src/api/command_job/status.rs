@@ -108,6 +108,9 @@ pub struct Attempt {
     pub reason: Option<AttemptReason>,
     /// A digest of the session's identifier. The identifier itself is a credential and is never shown.
     pub session: String,
+    /// A keyed digest of the secret values that the attempt was given; absent when there were none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secrets_digest: Option<String>,
 }
 
 /// More about the end of an attempt.
@@ -155,6 +158,10 @@ pub struct CommandResult {
     /// masked streams.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub masked: Option<i64>,
+    /// True when the streams were not kept: a Secret that the job uses changed or vanished while the operator was not
+    /// running, so that its old values could no longer be masked. The exit code is right all the same.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub withheld: bool,
     /// Standard output.
     pub stdout: CapturedStream,
     /// Standard error.

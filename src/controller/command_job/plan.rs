@@ -1,0 +1,163 @@
+//! What is done next for a job. Pure: no I/O, and the clock is an argument.
+//!
+//! The order is what the promise of at most one start rests on: *prepare* (uploads, which start nothing), *claim* (the
+//! attempt enters the status), *call* (the session starts the command unless it already has). Nothing is prepared for an
+//! attempt that is claimed, and nothing is called for one that is not.
+
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::conversation::{Conversation, Heard};
+use super::observe::{NotReady, Observed};
+use crate::api::command_job::{Attempt, AttemptReason, CommandJob, CommandResult};
+use crate::runtime::{Next, Plan};
+
+/// How long after its claim an attempt may still be started. Later the session refuses for good.
+pub const START_BY: SignedDuration = SignedDuration::from_secs(120);
+
+/// How long an attempt that cannot be reached is asked for after the latest moment at which it can have ended: the
+/// longest cooldown that Azure allows, after which no session is left that could answer.
+pub const GIVE_UP_AFTER: SignedDuration = SignedDuration::from_secs(3600);
+
+/// Seconds between TERM and KILL when a command is killed.
+pub const GRACE_SECONDS: u32 = 10;
+
+/// How old a preparation may be when it is claimed. A session whose cooldown passed would have lost the ticket.
+const PREPARED_FOR: SignedDuration = SignedDuration::from_secs(60);
+
+/// One effect, with every choice made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Upload what the attempt needs into its session. Starts nothing; may be repeated.
+    Prepare {
+        /// Number of the attempt.
+        attempt: i32,
+    },
+    /// Write the attempt into the status, over exactly the version of the object that was planned for.
+    Claim {
+        /// Number of the attempt.
+        attempt: i32,
+    },
+    /// Ask the session to start the command unless that has happened, and to wait for its end.
+    Call {
+        /// Number of the attempt.
+        attempt: i32,
+        /// The latest moment of a start, by the operator's clock.
+        start_by: Timestamp,
+    },
+    /// Read what the command printed.
+    Collect {
+        /// Number of the attempt.
+        attempt: i32,
+    },
+    /// Write the end of the job into the status.
+    Finish(Box<Verdict>),
+    /// The job is being deleted: kill its command and release its session.
+    Discard {
+        /// Number of the attempt.
+        attempt: i32,
+    },
+}
+
+/// How a job ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// The command's end is known.
+    Known(CommandResult),
+    /// It cannot be known.
+    Lost(AttemptReason),
+    /// The command was never started, because it could not be prepared in the session.
+    Unprepared,
+}
+
+/// Decides the next step of a job.
+pub fn plan(job: &CommandJob, observed: &Observed, now: Timestamp) -> Plan<Step> {
+    let status = job.status.as_ref();
+    if status.and_then(|it| it.phase).is_some_and(|it| it.is_terminal()) {
+        return Plan::rest(Next::AwaitChange);
+    }
+    let live = status.and_then(|it| live_attempt(&it.attempts));
+    if job.metadata.deletion_timestamp.is_some() {
+        return match live {
+            Some(attempt) if !observed.conversation.discarded => {
+                Plan::step(Step::Discard { attempt: attempt.number }, Next::AwaitChange)
+            }
+            _ => Plan::rest(Next::AwaitChange),
+        };
+    }
+    match live {
+        None => start(next_number(job), observed, now),
+        Some(attempt) => go_on(job, attempt, observed, now),
+    }
+}
+
+/// The attempt of which something may be running: the last one, unless it has ended or is void.
+pub fn live_attempt(attempts: &[Attempt]) -> Option<&Attempt> {
+    attempts.last().filter(|it| it.outcome.is_none() && it.reason.is_none())
+}
+
+/// The number of the attempt that follows those in the status.
+pub fn next_number(job: &CommandJob) -> i32 {
+    job.status.iter().flat_map(|it| &it.attempts).map(|it| it.number).max().unwrap_or(0) + 1
+}
+
+fn start(number: i32, observed: &Observed, now: Timestamp) -> Plan<Step> {
+    if let Err(not_ready) = &observed.ready {
+        return Plan::rest(wait(not_ready));
+    }
+    let prepared = observed.conversation.prepared.filter(|it| it.attempt == number);
+    match prepared {
+        Some(it) if now.duration_since(it.at) < PREPARED_FOR => Plan::step(Step::Claim { attempt: number }, Next::Again),
+        _ => Plan::step(Step::Prepare { attempt: number }, Next::Again),
+    }
+}
+
+fn go_on(job: &CommandJob, attempt: &Attempt, observed: &Observed, now: Timestamp) -> Plan<Step> {
+    let finish = |verdict| Plan::step(Step::Finish(Box::new(verdict)), Next::AwaitChange);
+    if observed.digest.as_deref() != Some(attempt.session.as_str()) {
+        // The operator's key is not the one that this attempt was claimed with, so its session cannot be found again.
+        return finish(Verdict::Lost(AttemptReason::SessionReplaced));
+    }
+    match observed.conversation.heard_of(attempt.number) {
+        Some(Heard::Collected(result)) => finish(Verdict::Known((**result).clone())),
+        Some(Heard::Ended(_)) => Plan::step(Step::Collect { attempt: attempt.number }, Next::Again),
+        Some(Heard::Unprepared) => finish(Verdict::Unprepared),
+        Some(Heard::Replaced) => finish(Verdict::Lost(AttemptReason::SessionReplaced)),
+        Some(Heard::Died) => finish(Verdict::Lost(AttemptReason::RunnerDied)),
+        Some(Heard::PoolGone) => finish(Verdict::Lost(AttemptReason::Unreachable)),
+        Some(Heard::Void) => start(attempt.number + 1, observed, now),
+        Some(Heard::Running) | None if now > given_up_at(job, attempt) => {
+            finish(Verdict::Lost(AttemptReason::Unreachable))
+        }
+        Some(Heard::Running) | None => match &observed.reachable {
+            Err(not_ready) => Plan::rest(wait(not_ready)),
+            Ok(()) => Plan::step(
+                Step::Call { attempt: attempt.number, start_by: attempt.start_time.0 + START_BY },
+                Next::Again,
+            ),
+        },
+    }
+}
+
+/// When nothing more can come of an attempt: its latest start, its deadline, the grace, and the time for which a session
+/// can outlive them.
+fn given_up_at(job: &CommandJob, attempt: &Attempt) -> Timestamp {
+    let running = SignedDuration::from_secs(i64::from(job.spec.timeout_seconds) + i64::from(GRACE_SECONDS));
+    attempt.start_time.0 + START_BY + running + GIVE_UP_AFTER
+}
+
+fn wait(not_ready: &NotReady) -> Next {
+    Next::Poll { after: not_ready.retry_after.or(Some(Duration::from_secs(10))) }
+}
+
+/// Whether what the conversation knows is of a live attempt of this job.
+pub fn is_under_way(job: &CommandJob, conversation: &Conversation) -> bool {
+    job.status
+        .as_ref()
+        .and_then(|it| live_attempt(&it.attempts))
+        .is_some_and(|attempt| !matches!(conversation.heard_of(attempt.number), Some(Heard::Void)))
+}
+
+#[cfg(test)]
+mod tests;
