@@ -1,0 +1,163 @@
+//! From what a session printed to what a status keeps. Pure.
+
+use super::runner::{Captured, Kept, Secrets, capture, capture_ends};
+use crate::api::command_job::CapturedStream;
+
+/// A stream as it was read from the session.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Raw {
+    /// All of it.
+    Whole(Vec<u8>),
+    /// Its two ends, each with [`margin`](Secrets::margin) bytes more than is kept of it.
+    Ends {
+        /// The first bytes.
+        head: Vec<u8>,
+        /// The last bytes.
+        tail: Vec<u8>,
+        /// Length of the whole.
+        length: u64,
+        /// SHA-256 of the whole, in hexadecimal.
+        sha256: Option<String>,
+    },
+}
+
+/// A stream ready for the status, and what masking did to it.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Prepared {
+    /// What the status keeps.
+    pub stream: CapturedStream,
+    /// How many secret values were masked in it.
+    pub masked: u64,
+    /// All of the masked stream, where all of it was read: what goes into ConfigMaps.
+    pub whole: Option<Vec<u8>>,
+}
+
+/// Masks a stream, then cuts it to `max_bytes`. Length and digest are those of the masked stream; where the middle was
+/// never read and there is something to mask, the digest is unknown.
+pub fn prepare(raw: Raw, secrets: &Secrets, max_bytes: usize) -> Prepared {
+    match raw {
+        Raw::Whole(bytes) => {
+            let (bytes, masked) = if secrets.is_empty() { (bytes, 0) } else { secrets.mask(&bytes) };
+            let stream = into_stream(capture(&bytes, max_bytes));
+            Prepared { stream, masked, whole: Some(bytes) }
+        }
+        Raw::Ends { head, tail, length, sha256 } => {
+            if secrets.is_empty() {
+                let stream = into_stream(capture_ends(&head, &tail, length, sha256, max_bytes));
+                return Prepared { stream, masked: 0, whole: None };
+            }
+            let (head, in_head) = secrets.mask_head(&head);
+            let (tail, in_tail) = secrets.mask_tail(&tail);
+            let stream = into_stream(capture_ends(&head, &tail, length, None, max_bytes));
+            Prepared { stream, masked: in_head + in_tail, whole: None }
+        }
+    }
+}
+
+/// A stream of which nothing may be kept.
+pub fn withheld(length: u64) -> CapturedStream {
+    CapturedStream { bytes: signed(length), truncated: length > 0, ..CapturedStream::default() }
+}
+
+/// Cuts what is kept of a stream to `max_bytes`.
+pub fn shorten(stream: &mut CapturedStream, max_bytes: usize) {
+    let half = max_bytes / 2;
+    for text in [&mut stream.text, &mut stream.base64].into_iter().flatten() {
+        if text.len() > half {
+            stream.truncated = true;
+            // Base64 stays decodable when it is cut between groups of four.
+            text.truncate(text.floor_char_boundary(half) / 4 * 4);
+        }
+    }
+    for text in [&mut stream.tail_text, &mut stream.tail_base64].into_iter().flatten() {
+        if text.len() > half {
+            let from = text.len() - half / 4 * 4;
+            text.drain(..text.ceil_char_boundary(from));
+        }
+    }
+}
+
+fn into_stream(captured: Captured) -> CapturedStream {
+    let mut stream = CapturedStream {
+        bytes: signed(captured.bytes),
+        sha256: captured.sha256,
+        truncated: captured.truncated,
+        ..CapturedStream::default()
+    };
+    match captured.kept {
+        Kept::Text { head, tail } => {
+            stream.text = Some(head);
+            stream.tail_text = tail;
+        }
+        Kept::Base64 { head, tail } => {
+            stream.base64 = Some(head);
+            stream.tail_base64 = tail;
+        }
+    }
+    stream
+}
+
+fn signed(length: u64) -> i64 {
+    i64::try_from(length).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn none() -> Secrets {
+        Secrets::new([])
+    }
+
+    #[test]
+    fn a_short_text_is_kept_as_it_is() {
+        let prepared = prepare(Raw::Whole(b"hello\n".to_vec()), &none(), 100);
+        assert_eq!(prepared.stream.text.as_deref(), Some("hello\n"));
+        assert_eq!(prepared.stream.bytes, 6);
+        assert!(!prepared.stream.truncated);
+        assert_eq!(prepared.whole.as_deref(), Some(b"hello\n".as_slice()));
+    }
+
+    #[test]
+    fn a_secret_is_masked_before_the_stream_is_measured() {
+        let prepared = prepare(Raw::Whole(b"x hunter2 y".to_vec()), &Secrets::new([b"hunter2".as_slice()]), 100);
+        assert_eq!(prepared.stream.text.as_deref(), Some("x *** y"));
+        assert_eq!((prepared.stream.bytes, prepared.masked), (7, 1));
+    }
+
+    #[test]
+    fn the_digest_of_a_masked_stream_of_which_only_the_ends_are_known_is_unknown() {
+        let raw = || Raw::Ends { head: b"aaaaaaaaaa".to_vec(), tail: b"bbbbbbbbbb".to_vec(), length: 1000, sha256: Some("d".into()) };
+        assert_eq!(prepare(raw(), &none(), 8).stream.sha256.as_deref(), Some("d"));
+        assert_eq!(prepare(raw(), &Secrets::new([b"hush".as_slice()]), 8).stream.sha256, None);
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_shortened_stays_decodable_and_short(bytes in proptest::collection::vec(any::<u8>(), 0..3000), max in 8_usize..600) {
+            use base64::Engine as _;
+            let mut stream = prepare(Raw::Whole(bytes), &none(), 1000).stream;
+            shorten(&mut stream, max);
+            for text in [&stream.text, &stream.tail_text, &stream.base64, &stream.tail_base64].into_iter().flatten() {
+                prop_assert!(text.len() <= max / 2);
+            }
+            for text in [&stream.base64, &stream.tail_base64].into_iter().flatten() {
+                prop_assert!(base64::engine::general_purpose::STANDARD.decode(text).is_ok());
+            }
+        }
+
+        #[test]
+        fn an_untruncated_stream_is_byte_for_byte(bytes in proptest::collection::vec(any::<u8>(), 0..2000)) {
+            use base64::Engine as _;
+            let stream = prepare(Raw::Whole(bytes.clone()), &none(), 2000).stream;
+            let kept = match (&stream.text, &stream.base64) {
+                (Some(text), None) => text.clone().into_bytes(),
+                (None, Some(text)) => base64::engine::general_purpose::STANDARD.decode(text).unwrap(),
+                _ => panic!("exactly one"),
+            };
+            prop_assert_eq!(kept, bytes);
+        }
+    }
+}

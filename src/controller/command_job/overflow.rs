@@ -1,0 +1,103 @@
+//! Streams that are longer than a status keeps, in ConfigMaps that the job owns.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::ByteString;
+use k8s_openapi::api::core::v1::ConfigMap;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::api::PostParams;
+use kube::{Api, Client, Resource, ResourceExt};
+
+use super::JobError;
+use crate::api::command_job::CommandJob;
+
+/// Bytes of the stream in one ConfigMap: the API server takes 1 MiB, of which base64 would use four thirds.
+const CHUNK_BYTES: usize = 512 * 1024;
+
+/// The key within each ConfigMap.
+const KEY: &str = "data";
+
+/// Stores a stream and returns the names of its ConfigMaps, in order. Repeating it stores nothing twice: the names
+/// follow from the job, and a ConfigMap of that name that the job owns is taken for the one of an earlier try.
+pub async fn store(client: &Client, job: &CommandJob, stream: &str, bytes: &[u8]) -> Result<Vec<String>, JobError> {
+    let namespace = job.namespace().unwrap_or_default();
+    let api: Api<ConfigMap> = Api::namespaced(client.clone(), &namespace);
+    let mut names = Vec::new();
+    for (number, chunk) in chunks(bytes).into_iter().enumerate() {
+        let config_map = config_map(job, stream, number + 1, chunk);
+        let name = config_map.name_any();
+        match api.create(&PostParams::default(), &config_map).await {
+            Ok(_) => {}
+            Err(kube::Error::Api(status)) if status.is_already_exists() => {
+                let uid = job.uid().unwrap_or_default();
+                if !api.get(&name).await?.owner_references().iter().any(|it| it.uid == uid) {
+                    return Err(JobError::ForeignConfigMap { name });
+                }
+            }
+            Err(error) => return Err(error.into()),
+        }
+        names.push(name);
+    }
+    Ok(names)
+}
+
+fn config_map(job: &CommandJob, stream: &str, number: usize, chunk: &[u8]) -> ConfigMap {
+    let uid = job.uid().unwrap_or_default();
+    let base = job.name_any();
+    // Names have at most 253 characters; the UID keeps a shortened one unique.
+    let base = &base[..base.floor_char_boundary(200)];
+    let mut config_map = ConfigMap {
+        metadata: ObjectMeta {
+            name: Some(format!("{base}-{}-{stream}-{number}", &uid[..uid.floor_char_boundary(8)])),
+            namespace: job.namespace(),
+            owner_references: job.controller_owner_ref(&()).map(|it| vec![it]),
+            labels: Some(BTreeMap::from([("lifeguard.dev/stream".into(), stream.into())])),
+            ..ObjectMeta::default()
+        },
+        immutable: Some(true),
+        ..ConfigMap::default()
+    };
+    match std::str::from_utf8(chunk) {
+        Ok(text) => config_map.data = Some(BTreeMap::from([(KEY.into(), text.into())])),
+        Err(_) => config_map.binary_data = Some(BTreeMap::from([(KEY.into(), ByteString(chunk.to_vec()))])),
+    }
+    config_map
+}
+
+/// Cuts between characters where the stream is text.
+fn chunks(mut bytes: &[u8]) -> Vec<&[u8]> {
+    let mut chunks = Vec::new();
+    while !bytes.is_empty() {
+        let mut end = CHUNK_BYTES.min(bytes.len());
+        if end < bytes.len() {
+            // A character of UTF-8 has at most three continuation bytes; in binary data any cut is as good.
+            let back = (0..4).find(|back| bytes[end - back] & 0xC0 != 0x80).unwrap_or(0);
+            end -= back;
+        }
+        let (chunk, rest) = bytes.split_at(end);
+        chunks.push(chunk);
+        bytes = rest;
+    }
+    chunks
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_is_cut_between_characters_and_nothing_is_lost() {
+        for text in ["é".repeat(CHUNK_BYTES), "a".repeat(CHUNK_BYTES * 2), "😀".repeat(CHUNK_BYTES), String::new()] {
+            let chunks = chunks(text.as_bytes());
+            assert!(chunks.iter().all(|it| it.len() <= CHUNK_BYTES && std::str::from_utf8(it).is_ok()));
+            assert_eq!(chunks.concat(), text.as_bytes());
+        }
+    }
+
+    #[test]
+    fn binary_data_is_cut_too() {
+        let bytes = vec![0x80; CHUNK_BYTES * 3];
+        assert_eq!(chunks(&bytes).concat(), bytes);
+        assert_eq!(chunks(&bytes).len(), 3);
+    }
+}

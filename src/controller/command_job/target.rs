@@ -1,0 +1,244 @@
+//! Where a job's command runs: from the spec's reference to a client of the pool's sessions.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use k8s_openapi::api::core::v1::Namespace;
+use kube::{Api, ResourceExt};
+
+use super::observe::NotReady;
+use super::JobError;
+use crate::api::azure_account::AzureAccountSpec;
+use crate::api::command_job::{CommandJob, QueueReason, SessionPoolTarget, selector_matches};
+use crate::api::condition::{Reason, kind};
+use crate::api::reference::PoolReference;
+use crate::api::session_pool::{ContainerType, NamespacesFrom, SessionPool};
+use crate::azure::session::PoolEndpoint;
+use crate::azure::{ResourceId, SessionClient, session_pool};
+use crate::controller::Context;
+use crate::controller::accounts::Account;
+use crate::runtime::{Cache, Key};
+
+/// How long the answer of Azure about a pool that no object manages is believed.
+const POOL_BELIEVED_FOR: Duration = Duration::from_secs(300);
+
+/// Azure's default, where the pool does not say.
+const DEFAULT_COOLDOWN: Duration = Duration::from_secs(300);
+
+/// A pool whose sessions can be used, for one account.
+#[derive(Clone)]
+pub struct Target {
+    /// The pool's data plane.
+    pub client: SessionClient,
+    /// The pool.
+    pub pool: ResourceId,
+    /// The account that executes.
+    pub account: Arc<Account>,
+    /// How long a session lives without a request.
+    pub cooldown: Duration,
+}
+
+impl std::fmt::Debug for Target {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Target").field("pool", &self.pool).finish_non_exhaustive()
+    }
+}
+
+/// What the target is needed for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// A new attempt: the pool has to be ready and to let the job in.
+    Start,
+    /// An attempt that is under way: what counts is that its session can be reached.
+    Reach,
+}
+
+/// Finds targets, and keeps one client a pool and account, because a client remembers what the pool accepts.
+pub struct Targets {
+    context: Arc<Context>,
+    pools: Cache<SessionPool>,
+    clients: Mutex<HashMap<(PoolEndpoint, usize), SessionClient>>,
+    looked_up: Mutex<HashMap<(ResourceId, usize), (Instant, PoolFacts)>>,
+}
+
+#[derive(Clone)]
+struct PoolFacts {
+    endpoint: PoolEndpoint,
+    cooldown: Duration,
+}
+
+impl Targets {
+    /// Finds pools in `pools`, and others by asking Azure.
+    pub fn new(context: Arc<Context>, pools: Cache<SessionPool>) -> Self {
+        Self { context, pools, clients: Mutex::default(), looked_up: Mutex::default() }
+    }
+
+    /// The target of a job, or why it cannot be used yet.
+    pub async fn resolve(&self, job: &CommandJob, purpose: Purpose) -> Result<Result<Target, NotReady>, JobError> {
+        match (&job.spec.target.session_pool_ref, &job.spec.target.session_pool) {
+            (Some(reference), _) => self.of_reference(job, reference, purpose).await,
+            (None, Some(pool)) => self.of_resource_id(job, pool).await,
+            (None, None) => Ok(Err(NotReady::stalled(Reason::InvalidSpec, "spec.target names no pool"))),
+        }
+    }
+
+    async fn of_reference(
+        &self,
+        job: &CommandJob,
+        reference: &PoolReference,
+        purpose: Purpose,
+    ) -> Result<Result<Target, NotReady>, JobError> {
+        let own = job.namespace().unwrap_or_default();
+        let namespace = reference.namespace.clone().unwrap_or_else(|| own.clone());
+        let key = Key::new(namespace.clone(), reference.name.clone());
+        let pool = self.pools.get(&key);
+        // Whether a pool of another namespace exists is not told to whom it does not let in.
+        if namespace != own && !self.lets_in(pool.as_deref(), &own).await? {
+            let message = format!(
+                "spec.target.sessionPoolRef: no SessionPool {key} lets the namespace {own} in; its owner can, by \
+                 spec.allowedNamespaces"
+            );
+            return Ok(Err(NotReady::stalled(Reason::NamespaceNotAllowed, message)));
+        }
+        let Some(pool) = pool else {
+            let message = format!("spec.target.sessionPoolRef: the SessionPool {key} does not exist");
+            return Ok(Err(NotReady::waiting(Reason::ReferenceNotFound, message)));
+        };
+        if pool.spec.container_type != ContainerType::Shell {
+            let message = format!("spec.target.sessionPoolRef: the SessionPool {key} is not of containerType Shell");
+            return Ok(Err(NotReady::stalled(Reason::UnsupportedTarget, message)));
+        }
+        let status = pool.status.as_ref();
+        let refused = status.iter().flat_map(|it| &it.conditions).any(|it| it.type_ == kind::READY && it.status == "False");
+        let facts = status.and_then(|it| Some((it.pool_management_endpoint.as_deref()?, it.id.as_deref()?)));
+        let not_ready = || NotReady::waiting(Reason::ReferenceNotReady, format!("the SessionPool {key} is not ready"));
+        let Some((endpoint, id)) = facts else { return Ok(Err(not_ready())) };
+        let unusable = refused || pool.metadata.deletion_timestamp.is_some();
+        if purpose == Purpose::Start && unusable {
+            return Ok(Err(not_ready()));
+        }
+        let account_name = match &job.spec.account_ref {
+            Some(account) => account.name.clone(),
+            None if namespace == own => AzureAccountSpec::name_for(pool.spec.azure.account_ref.as_ref()).to_owned(),
+            None => AzureAccountSpec::DEFAULT_NAME.to_owned(),
+        };
+        let account = match self.account(Key::new(own, account_name)).await? {
+            Ok(account) => account,
+            Err(not_ready) => return Ok(Err(not_ready)),
+        };
+        let endpoint = match self.context.cloud.session_endpoint(endpoint) {
+            Ok(endpoint) => endpoint,
+            Err(error) => return Ok(Err(NotReady::stalled(Reason::UnsupportedCloud, error.to_string()))),
+        };
+        let Ok(id) = id.parse::<ResourceId>() else { return Ok(Err(not_ready())) };
+        let cooldown = pool
+            .spec
+            .dynamic_pool_configuration
+            .as_ref()
+            .and_then(|it| it.lifecycle_configuration.as_ref())
+            .and_then(|it| it.cooldown_period_in_seconds)
+            .and_then(|it| u64::try_from(it).ok())
+            .map_or(DEFAULT_COOLDOWN, Duration::from_secs);
+        Ok(Ok(self.target(id, account, &PoolFacts { endpoint, cooldown })))
+    }
+
+    async fn of_resource_id(
+        &self,
+        job: &CommandJob,
+        pool: &SessionPoolTarget,
+    ) -> Result<Result<Target, NotReady>, JobError> {
+        let own = job.namespace().unwrap_or_default();
+        let name = AzureAccountSpec::name_for(job.spec.account_ref.as_ref()).to_owned();
+        let account = match self.account(Key::new(own, name)).await? {
+            Ok(account) => account,
+            Err(not_ready) => return Ok(Err(not_ready)),
+        };
+        let Ok(id) = pool.resource_id.parse::<ResourceId>() else {
+            let message = "spec.target.sessionPool.resourceId is not the id of a session pool";
+            return Ok(Err(NotReady::stalled(Reason::InvalidSpec, message)));
+        };
+        let cache_key = (id.clone(), account_key(&account));
+        let known = lock(&self.looked_up).get(&cache_key).cloned();
+        if let Some((_, facts)) = known.filter(|(at, _)| at.elapsed() < POOL_BELIEVED_FOR) {
+            return Ok(Ok(self.target(id, account, &facts)));
+        }
+        let version = session_pool::PoolApiVersion::for_reading();
+        let Some(found) = session_pool::find(&account.arm, &id, version).await? else {
+            let message = format!("spec.target.sessionPool.resourceId: Azure has no session pool {id}");
+            return Ok(Err(NotReady::waiting(Reason::ReferenceNotFound, message)));
+        };
+        if session_pool::container_type(&found) != Some("Shell") {
+            let message = format!("spec.target.sessionPool.resourceId: the pool {id} is not of containerType Shell");
+            return Ok(Err(NotReady::stalled(Reason::UnsupportedTarget, message)));
+        }
+        let Some(endpoint) = session_pool::management_endpoint(&found) else {
+            return Ok(Err(NotReady::waiting(Reason::ReferenceNotReady, format!("the pool {id} is not ready"))));
+        };
+        let endpoint = match self.context.cloud.session_endpoint(endpoint) {
+            Ok(endpoint) => endpoint,
+            Err(error) => return Ok(Err(NotReady::stalled(Reason::UnsupportedCloud, error.to_string()))),
+        };
+        let cooldown = session_pool::cooldown_seconds(&found).map_or(DEFAULT_COOLDOWN, Duration::from_secs);
+        let facts = PoolFacts { endpoint, cooldown };
+        lock(&self.looked_up).insert(cache_key, (Instant::now(), facts.clone()));
+        Ok(Ok(self.target(id, account, &facts)))
+    }
+
+    /// Whether Azure still knows the pool. An error is no answer.
+    pub async fn exists(&self, target: &Target) -> Result<bool, JobError> {
+        let version = session_pool::PoolApiVersion::for_reading();
+        Ok(session_pool::find(&target.account.arm, &target.pool, version).await?.is_some())
+    }
+
+    async fn account(&self, key: Key) -> Result<Result<Arc<Account>, NotReady>, JobError> {
+        match self.context.accounts.get(&key).await {
+            Ok(account) => Ok(Ok(account)),
+            Err(error) => NotReady::from_account_error(error),
+        }
+    }
+
+    fn target(&self, pool: ResourceId, account: Arc<Account>, facts: &PoolFacts) -> Target {
+        let mut clients = lock(&self.clients);
+        let client = clients
+            .entry((facts.endpoint.clone(), account_key(&account)))
+            .or_insert_with(|| {
+                let scope = self
+                    .context
+                    .cloud
+                    .sessions
+                    .as_ref()
+                    .map(|it| it.scope.clone())
+                    .expect("invariant: an endpoint was accepted, so the cloud has sessions");
+                SessionClient::new(self.context.http.clone(), facts.endpoint.clone(), account.tokens.clone(), scope)
+            })
+            .clone();
+        Target { client, pool, account, cooldown: facts.cooldown }
+    }
+
+    async fn lets_in(&self, pool: Option<&SessionPool>, namespace: &str) -> Result<bool, JobError> {
+        let Some(allowed) = pool.and_then(|it| it.spec.allowed_namespaces.as_ref()) else { return Ok(false) };
+        match allowed.from {
+            NamespacesFrom::Same => Ok(false),
+            NamespacesFrom::All => Ok(true),
+            NamespacesFrom::Selector => {
+                let Some(selector) = &allowed.selector else { return Ok(false) };
+                let namespaces: Api<Namespace> = Api::all(self.context.clients.write.clone());
+                let found = namespaces.get(namespace).await?;
+                Ok(selector_matches(selector, &found.metadata.labels.unwrap_or_default()))
+            }
+        }
+    }
+}
+
+impl NotReady {
+    /// Something that may come by itself.
+    pub fn waiting(reason: Reason, message: impl Into<String>) -> Self {
+        Self { reason, message: message.into(), queue: QueueReason::Target, stalled: false, retry_after: None }
+    }
+
+    /// Something that somebody has to change.
+    pub fn stalled(reason: Reason, message: impl Into<String>) -> Self {
+        Self { stalled: true, ..Self::waiting(reason, message) }
+    }
+}
