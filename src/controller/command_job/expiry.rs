@@ -1,0 +1,156 @@
+//! Deleting finished jobs when their time has come.
+//!
+//! Finished jobs are watched as metadata only, and of most of them nothing is kept. Whether a job has a time to live is
+//! read from its `managedFields`, which name every field that somebody set, so that only those jobs are read in full.
+
+use std::time::Duration;
+
+use futures::{Stream, StreamExt};
+use jiff::{SignedDuration, Timestamp};
+use kube::api::{DeleteParams, Preconditions};
+use kube::core::PartialObjectMeta;
+use kube::{Api, Client, ResourceExt};
+use kube_runtime::watcher::{self, Event};
+use tokio_util::sync::CancellationToken;
+
+use crate::api::CommandJob;
+use crate::runtime::Scope;
+use crate::runtime::expiry::{self, Due};
+
+/// Selects the jobs that have ended.
+pub const FINISHED: &str = "status.phase!=,status.phase!=Queued,status.phase!=Running";
+
+/// The pause after a failed read or deletion.
+const RETRY: SignedDuration = SignedDuration::from_secs(30);
+
+/// Marks of tools that would make a deleted job again, and so run its command again.
+const GITOPS_MARKS: [&str; 4] = [
+    "argocd.argoproj.io/tracking-id",
+    "argocd.argoproj.io/instance",
+    "kustomize.toolkit.fluxcd.io/name",
+    "helm.toolkit.fluxcd.io/name",
+];
+
+/// Deletes finished jobs of `scope` until `stop` is cancelled. `default_ttl` is for jobs that say nothing themselves.
+pub async fn run(watch: Client, write: Client, scope: Scope, default_ttl: Option<Duration>, stop: CancellationToken) {
+    let apis: Vec<Api<PartialObjectMeta<CommandJob>>> = scope.apis(&watch);
+    let config = watcher::Config::default().fields(FINISHED).page_size(500);
+    let streams = apis.into_iter().map(|api| small(watcher::watcher(api, config.clone()), default_ttl).boxed());
+    let runs = streams.map(|events| {
+        let write = write.clone();
+        expiry::run(
+            events,
+            |job| has_time_to_live(job).then(Timestamp::now),
+            move |due| expire(write.clone(), due, default_ttl),
+            stop.clone(),
+        )
+    });
+    futures::future::join_all(runs).await;
+}
+
+/// A job that may have to be deleted carries this annotation within the stream, and no other metadata but its names.
+const MARK: &str = "lifeguard.dev/has-time-to-live";
+
+fn small(
+    events: impl Stream<Item = watcher::Result<Event<PartialObjectMeta<CommandJob>>>> + Send,
+    default_ttl: Option<Duration>,
+) -> impl Stream<Item = watcher::Result<Event<PartialObjectMeta<CommandJob>>>> + Send {
+    use kube_runtime::WatchStreamExt;
+    events.default_backoff().modify(move |job: &mut PartialObjectMeta<CommandJob>| {
+        let sets_its_own = job
+            .metadata
+            .managed_fields
+            .iter()
+            .flatten()
+            .filter_map(|it| it.fields_v1.as_ref())
+            .any(|it| it.0.pointer("/f:spec/f:ttlSecondsAfterFinished").is_some());
+        let by_default = default_ttl.is_some() && !is_tracked(job);
+        job.metadata.managed_fields = None;
+        job.metadata.labels = None;
+        job.metadata.annotations = (sets_its_own || by_default).then(|| [(MARK.to_owned(), String::new())].into());
+    })
+}
+
+fn has_time_to_live(job: &PartialObjectMeta<CommandJob>) -> bool {
+    job.annotations().contains_key(MARK)
+}
+
+fn is_tracked(job: &impl ResourceExt) -> bool {
+    GITOPS_MARKS.iter().any(|mark| job.annotations().contains_key(*mark) || job.labels().contains_key(*mark))
+}
+
+async fn expire(client: Client, due: Due, default_ttl: Option<Duration>) -> Option<Timestamp> {
+    let api: Api<CommandJob> = Api::namespaced(client, &due.key.namespace);
+    let job = match api.get_opt(&due.key.name).await {
+        Ok(job) => job.filter(|it| it.uid().as_ref() == Some(&due.uid))?,
+        Err(error) => return later(&due, &error),
+    };
+    let when = deadline(&job, default_ttl)?;
+    if when > Timestamp::now() {
+        return Some(when);
+    }
+    let preconditions = Preconditions { uid: Some(due.uid.clone()), resource_version: job.resource_version() };
+    let parameters = DeleteParams { preconditions: Some(preconditions), ..DeleteParams::background() };
+    match api.delete(&due.key.name, &parameters).await {
+        Ok(_) => {
+            tracing::info!(job = %due.key, "finished job deleted, its time to live has passed");
+            None
+        }
+        Err(kube::Error::Api(status)) if status.is_not_found() => None,
+        // The job changed since it was read, perhaps its time to live did.
+        Err(kube::Error::Api(status)) if status.is_conflict() => Some(Timestamp::now()),
+        Err(error) => later(&due, &error),
+    }
+}
+
+fn later(due: &Due, error: &kube::Error) -> Option<Timestamp> {
+    tracing::warn!(job = %due.key, %error, "finished job not deleted yet");
+    Some(Timestamp::now() + RETRY)
+}
+
+/// When a job is to be deleted; `None` for never. Pure.
+fn deadline(job: &CommandJob, default_ttl: Option<Duration>) -> Option<Timestamp> {
+    let status = job.status.as_ref().filter(|it| it.phase.is_some_and(|phase| phase.is_terminal()))?;
+    let ended = status.completion_time.as_ref()?.0;
+    let seconds = match job.spec.ttl_seconds_after_finished {
+        Some(seconds) => i64::from(seconds),
+        None => i64::try_from(default_ttl.filter(|_| !is_tracked(job))?.as_secs()).ok()?,
+    };
+    ended.checked_add(SignedDuration::from_secs(seconds)).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn job(ttl: Option<i32>, annotations: serde_json::Value, phase: &str) -> CommandJob {
+        serde_json::from_value(json!({
+            "apiVersion": "lifeguard.dev/v1alpha1", "kind": "CommandJob",
+            "metadata": {"name": "j", "annotations": annotations},
+            "spec": {"target": {"sessionPoolRef": {"name": "p"}}, "shell": "true", "ttlSecondsAfterFinished": ttl},
+            "status": {"phase": phase, "completionTime": "2026-01-01T00:00:00Z"},
+        }))
+        .expect("a valid job")
+    }
+
+    #[test]
+    fn a_job_goes_when_its_time_has_come() {
+        let hour = Some(Duration::from_secs(3600));
+        let ended: Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
+        let after = |seconds| Some(ended + SignedDuration::from_secs(seconds));
+        let tracked = json!({"argocd.argoproj.io/tracking-id": "x"});
+        for (ttl, annotations, phase, default, expected) in [
+            (None, json!({}), "Succeeded", None, None),
+            (Some(60), json!({}), "Succeeded", None, after(60)),
+            (Some(0), json!({}), "Failed", hour, after(0)),
+            (None, json!({}), "Failed", hour, after(3600)),
+            (None, tracked.clone(), "Failed", hour, None),
+            (Some(60), tracked, "Failed", hour, after(60)),
+            (Some(60), json!({}), "Running", hour, None),
+        ] {
+            assert_eq!(deadline(&job(ttl, annotations.clone(), phase), default), expected, "{ttl:?} {annotations} {phase}");
+        }
+    }
+}
