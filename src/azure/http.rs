@@ -155,6 +155,12 @@ pub fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
     Some(pause.min(LONGEST_RETRY_AFTER))
 }
 
+/// When the answer was made, by the clock of who made it.
+pub fn date(headers: &HeaderMap) -> Option<Timestamp> {
+    let value = headers.get("date")?.to_str().ok()?;
+    Some(jiff::fmt::rfc2822::parse(value.trim()).ok()?.timestamp())
+}
+
 /// Reads a body to its end, at most `limit` bytes of it.
 pub(super) async fn read_body(mut response: reqwest::Response, limit: usize) -> Result<Vec<u8>, TransportError> {
     let mut body = Vec::new();

@@ -1,10 +1,11 @@
 //! The calls of the data plane.
 
 use std::fmt;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use reqwest::multipart::{Form, Part};
 use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use serde_json::Value;
@@ -17,7 +18,7 @@ use super::record::{Download, SessionFile, SessionInfo};
 
 use crate::azure::arm::read_error;
 use crate::azure::error::ServiceError;
-use crate::azure::http::{Http, TransportError, read_body, retry_after};
+use crate::azure::http::{Http, TransportError, date, read_body, retry_after};
 use crate::azure::token::{Scope, Token, Tokens};
 
 /// Executions and files: the version that the pages on Shell pools and live-tested clients use. Later versions may
@@ -50,6 +51,7 @@ pub struct SessionClient {
     tokens: Tokens,
     scope: Scope,
     form: Arc<Mutex<BodyForm>>,
+    skew_seconds: Arc<AtomicI64>,
 }
 
 impl fmt::Debug for SessionClient {
@@ -69,7 +71,15 @@ impl SessionClient {
             tokens,
             scope,
             form: Arc::new(Mutex::new(BodyForm::Command)),
+            skew_seconds: Arc::default(),
         }
+    }
+
+    /// By how much the service's clock is ahead of this machine's, by the `Date` of its last answer. Differences of up
+    /// to two seconds, which the header's whole seconds and the network can make, count as none.
+    pub fn clock_skew(&self) -> SignedDuration {
+        let seconds = self.skew_seconds.load(Ordering::Relaxed);
+        SignedDuration::from_secs(if seconds.abs() <= 2 { 0 } else { seconds })
     }
 
     /// The body form that the pool accepted last, or the one that is tried first.
@@ -316,6 +326,10 @@ impl SessionClient {
             let response = complete(request).send().await.map_err(TransportError::from)?;
             let status = response.status();
             tracing::debug!(status = status.as_u16(), "answered");
+            if let Some(date) = date(response.headers()) {
+                let ahead = date.duration_since(Timestamp::now()).as_secs();
+                self.skew_seconds.store(ahead, Ordering::Relaxed);
+            }
             if status.is_success() {
                 Ok(response)
             } else {

@@ -128,7 +128,7 @@ async fn read(
                 streams: Streams::Cut { head: end, tail: end },
                 action: Action::Look,
             };
-            talk.execute(&call, Duration::from_secs(1)).await?;
+            talk.execute(&call, Duration::from_secs(1)).await?.map_err(|_| JobError::Unreadable)?;
             let head = talk.download(head_file, end).await?;
             let tail = talk.download(tail_file, end).await?;
             let sha256 = match &stream.payload {

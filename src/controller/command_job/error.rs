@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use crate::api::condition::Reason;
 use crate::azure::session::SessionErrorKind;
 use crate::azure::{AzureError, ErrorClass, SessionError};
-use crate::controller::accounts::AccountError;
+use crate::controller::error::{class_of, reason_of};
 use crate::runtime::{ApiError, Class, Classify, WriteError};
 
 use super::inputs::InputsError;
@@ -27,9 +27,9 @@ pub enum JobError {
     /// A status write.
     #[error(transparent)]
     Write(#[from] WriteError),
-    /// The account could not be used, for a reason that may pass.
+    /// The inputs cannot be uploaded as they are.
     #[error(transparent)]
-    Account(#[from] AccountError),
+    Inputs(#[from] WorkError),
     /// The answers of the session have no frame.
     #[error("the session's answer could not be read")]
     Unreadable,
@@ -75,12 +75,12 @@ impl Classify for JobError {
             Self::Session(error) => match error.kind {
                 // A full pool is no failure: the job waits for its turn.
                 SessionErrorKind::Exhausted => Class::Waiting { after: error.retry_after },
-                _ => class_of_azure(&error.class()),
+                _ => class_of_session(&error.class()),
             },
-            Self::Azure(error) => class_of_azure(&error.class()),
+            Self::Azure(error) => class_of(error),
             Self::Kubernetes(error) => error.class(),
             Self::Write(error) => error.class(),
-            Self::Account(error) => error.class(),
+            Self::Inputs(_) => Class::Terminal,
             Self::Unreadable | Self::ShortRead { .. } | Self::NotBegun | Self::NoTarget => Class::Transient,
             Self::ForeignConfigMap { .. } => Class::Waiting { after: None },
             Self::Path => Class::Bug,
@@ -101,8 +101,8 @@ impl Classify for JobError {
                 | SessionErrorKind::Broken
                 | SessionErrorKind::ServiceFailed => Reason::Unavailable,
             },
-            Self::Azure(error) => reason_of_azure(&error.class()),
-            Self::Account(error) => return error.reason(),
+            Self::Azure(error) => reason_of(error),
+            Self::Inputs(_) => Reason::InvalidSpec,
             Self::Kubernetes(error) => return error.reason(),
             Self::Write(error) => return error.reason(),
             Self::Unreadable | Self::ShortRead { .. } | Self::NotBegun | Self::NoTarget => Reason::Unavailable,
@@ -113,23 +113,14 @@ impl Classify for JobError {
     }
 }
 
-fn class_of_azure(class: &ErrorClass) -> Class {
+fn class_of_session(class: &ErrorClass) -> Class {
     match class {
         ErrorClass::Throttled(after) => Class::Throttled { after: *after },
-        ErrorClass::Waiting => Class::Waiting { after: None },
-        // What is not found may be replicating; the plan asks ARM whether it is really gone.
+        ErrorClass::Waiting | ErrorClass::Unregistered => Class::Waiting { after: None },
+        // What is not found may be replicating; whether a pool is really gone is asked of Resource Manager.
         ErrorClass::NotFound | ErrorClass::Transient | ErrorClass::Conflict => Class::Transient,
         ErrorClass::Denied => Class::Denied,
         ErrorClass::Terminal => Class::Terminal,
-    }
-}
-
-fn reason_of_azure(class: &ErrorClass) -> Reason {
-    match class {
-        ErrorClass::Throttled(_) => Reason::Throttled,
-        ErrorClass::Denied => Reason::Unauthorized,
-        ErrorClass::Terminal => Reason::Rejected,
-        ErrorClass::Waiting | ErrorClass::NotFound | ErrorClass::Transient | ErrorClass::Conflict => Reason::Unavailable,
     }
 }
 

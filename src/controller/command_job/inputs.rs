@@ -73,6 +73,23 @@ pub async fn resolve(client: &Client, job: &CommandJob) -> Result<Inputs, Inputs
     compose(job, &values).map_err(InputsError::from)
 }
 
+/// The inputs of a job whose values are not known any more: enough to ask a session about an attempt that was given
+/// them, and not enough to prepare one.
+pub fn shape(job: &CommandJob) -> Inputs {
+    let names = job.spec.env.iter().flatten().map(|it| (it.name.clone(), (Vec::new(), Origin::Public)));
+    let unknown = |_| Inputs {
+        work: Work {
+            program: Program::Shell(String::new()),
+            env: Vec::new(),
+            stdin: None,
+            timeout_seconds: None,
+            grace_seconds: GRACE_SECONDS,
+        },
+        secrets: Vec::new(),
+    };
+    compose(job, &names.collect()).unwrap_or_else(unknown)
+}
+
 async fn read(client: &Client, job: &CommandJob) -> Result<Values, InputsError> {
     let namespace = job.metadata.namespace.as_deref().unwrap_or_default();
     let mut secrets: BTreeMap<&str, Option<Secret>> = BTreeMap::new();

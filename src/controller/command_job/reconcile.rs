@@ -12,11 +12,11 @@ use super::JobError;
 use super::collect::{Collector, Masking};
 use super::conversation::{Conversation, Heard, Prepared};
 use super::identifier::AttemptIdentity;
-use super::inputs::{self, Inputs, InputsError};
+use super::inputs::{self, Inputs};
 use super::observe::{NotReady, Observed};
 use super::plan::{self, Step, Verdict, live_attempt};
 use super::release::{Contents, Releaser};
-use super::runner::{Action, Call, Look, Secrets, State, Streams};
+use super::runner::{Action, Call, Secrets, State, Streams};
 use super::session::{Talk, nonce};
 use super::status;
 use super::target::{Purpose, Target, Targets};
@@ -35,7 +35,7 @@ const UNREADABLE_ANSWERS: u32 = 2;
 
 /// Reconciles CommandJobs.
 pub struct CommandJobs {
-    context: Arc<Context>,
+    context: Context,
     targets: Arc<Targets>,
     releaser: Releaser,
     collector: Collector,
@@ -69,7 +69,7 @@ impl Life {
 
 impl CommandJobs {
     /// Jobs run in `targets`; a call waits at most `poll_window` for a command's end.
-    pub fn new(context: Arc<Context>, targets: Targets, releaser: Releaser, poll_window: Duration) -> Self {
+    pub fn new(context: Context, targets: Targets, releaser: Releaser, poll_window: Duration) -> Self {
         Self {
             context,
             targets: Arc::new(targets),
@@ -95,7 +95,7 @@ impl CommandJobs {
     }
 
     fn identity(&self, job: &CommandJob, attempt: i32) -> AttemptIdentity {
-        AttemptIdentity::derive(&self.context.key, &self.context.cluster_id, &uid(job), attempt)
+        AttemptIdentity::derive(self.context.key(), self.context.cluster().as_str(), &uid(job), attempt)
     }
 
     /// Remembers what was learnt, both for this pass and for the next one.
@@ -116,7 +116,7 @@ impl CommandJobs {
         let (target, inputs) = ready(pass)?;
         let talk = self.talk(&job, &target, attempt);
         self.learn(pass, |it| it.prepared = None);
-        for upload in inputs.work.uploads(&talk.attempt).map_err(InputsError::from).map_err(JobError::from_uploads)? {
+        for upload in inputs.work.uploads(&talk.attempt)? {
             talk.upload(upload).await?;
         }
         let at = Timestamp::now();
@@ -243,7 +243,7 @@ impl CommandJobs {
         let (target, inputs) = ready(pass)?;
         let talk = self.talk(&job, &target, attempt);
         let masking = self.masking(&job, &inputs);
-        let result = self.collector.collect(&self.context.clients.write, &job, &talk, &look, &masking).await?;
+        let result = self.collector.collect(self.context.client(), &job, &talk, &look, &masking).await?;
         self.learn(pass, |it| it.heard = Some((attempt, Heard::Collected(Box::new(result.clone())))));
         Ok(Effect::Replan)
     }
@@ -258,7 +258,7 @@ impl CommandJobs {
     }
 
     fn secrets_digest(&self, inputs: &Inputs) -> String {
-        self.context.key.digest(inputs.secrets.iter().map(Vec::as_slice))
+        self.context.key().digest(inputs.secrets.iter().map(Vec::as_slice))
     }
 
     async fn finish(&self, pass: &mut Pass<Self>, verdict: &Verdict) -> Result<Effect, JobError> {
@@ -286,10 +286,22 @@ impl CommandJobs {
     fn discard(&self, job: &Snapshot<CommandJob>) {
         let Some(life) = self.lives().remove(&uid(job)) else { return self.discard_unknown(job) };
         life.gone.cancel();
+        if life.conversation.discarded {
+            return;
+        }
         match life.talk {
             Some(talk) => self.releaser.release(talk, Contents::Abandoned { start_by: outstanding(job, &life.conversation) }),
             None => self.discard_unknown(job),
         }
+    }
+
+    /// Like [`discard`](Self::discard), for a job that is kept by somebody's finalizer for a while.
+    fn discard_within(&self, pass: &mut Pass<Self>) -> Effect {
+        let job = pass.object().clone();
+        self.discard(&job);
+        self.life(&job);
+        self.learn(pass, |it| it.discarded = true);
+        Effect::Done
     }
 
     /// Like [`discard`](Self::discard), for a job that this process never talked to.
@@ -330,7 +342,7 @@ impl Reconciler for CommandJobs {
         let (inputs, missing) = match life.inputs {
             Some(inputs) if under_way => (Some(inputs), None),
             _ if target.is_none() => (None, None),
-            _ => match inputs::resolve(&self.context.clients.write, job).await {
+            _ => match inputs::resolve(self.context.client(), job).await {
                 Ok(inputs) => (Some(Arc::new(inputs)), None),
                 Err(error) => {
                     let missing = NotReady::from_inputs_error(error)?;
@@ -356,6 +368,9 @@ impl Reconciler for CommandJobs {
     }
 
     async fn carry_out(&self, pass: &mut Pass<Self>, step: Step) -> Result<Effect, JobError> {
+        if let Step::Discard { .. } = step {
+            return Ok(self.discard_within(pass));
+        }
         let gone = self.life(pass.object()).gone;
         let work = async {
             match step {
@@ -364,11 +379,7 @@ impl Reconciler for CommandJobs {
                 Step::Call { attempt, start_by } => self.call(pass, attempt, start_by).await,
                 Step::Collect { attempt } => self.collect(pass, attempt).await,
                 Step::Finish(verdict) => self.finish(pass, &verdict).await,
-                Step::Discard { .. } => {
-                    self.learn(pass, |it| it.discarded = true);
-                    self.discard(&pass.object().clone());
-                    Ok(Effect::Done)
-                }
+                Step::Discard { .. } => Ok(Effect::Done),
             }
         };
         tokio::select! {
@@ -426,8 +437,8 @@ fn uid(job: &CommandJob) -> String {
 
 /// Used by tests of the plan: a look as a session answers it.
 #[cfg(test)]
-pub(super) fn ended_look(exit_code: u8) -> Look {
-    use super::runner::{Payload, Stream};
+pub(super) fn ended_look(exit_code: u8) -> super::runner::Look {
+    use super::runner::{Look, Payload, Stream};
     let empty = || Stream { length: 0, payload: Payload::Absent };
     let state = State::Ended { exit_code, elapsed: Duration::from_millis(10), killed: None };
     Look { state, stdout: empty(), stderr: empty(), missing: Vec::new() }

@@ -1,7 +1,7 @@
 //! Where a job's command runs: from the spec's reference to a client of the pool's sessions.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use k8s_openapi::api::core::v1::Namespace;
@@ -17,8 +17,8 @@ use crate::api::session_pool::{ContainerType, NamespacesFrom, SessionPool};
 use crate::azure::session::PoolEndpoint;
 use crate::azure::{ResourceId, SessionClient, session_pool};
 use crate::controller::Context;
-use crate::controller::accounts::Account;
-use crate::runtime::{Cache, Key};
+use crate::controller::accounts::{Account, AccountError};
+use crate::runtime::Key;
 
 /// How long the answer of Azure about a pool that no object manages is believed.
 const POOL_BELIEVED_FOR: Duration = Duration::from_secs(300);
@@ -56,8 +56,7 @@ pub enum Purpose {
 
 /// Finds targets, and keeps one client a pool and account, because a client remembers what the pool accepts.
 pub struct Targets {
-    context: Arc<Context>,
-    pools: Cache<SessionPool>,
+    context: Context,
     clients: Mutex<HashMap<(PoolEndpoint, usize), SessionClient>>,
     looked_up: Mutex<HashMap<(ResourceId, usize), (Instant, PoolFacts)>>,
 }
@@ -69,16 +68,16 @@ struct PoolFacts {
 }
 
 impl Targets {
-    /// Finds pools in `pools`, and others by asking Azure.
-    pub fn new(context: Arc<Context>, pools: Cache<SessionPool>) -> Self {
-        Self { context, pools, clients: Mutex::default(), looked_up: Mutex::default() }
+    /// Finds pools among the objects of `context`, and others by asking Azure.
+    pub fn new(context: Context) -> Self {
+        Self { context, clients: Mutex::default(), looked_up: Mutex::default() }
     }
 
     /// The target of a job, or why it cannot be used yet.
     pub async fn resolve(&self, job: &CommandJob, purpose: Purpose) -> Result<Result<Target, NotReady>, JobError> {
         match (&job.spec.target.session_pool_ref, &job.spec.target.session_pool) {
             (Some(reference), _) => self.of_reference(job, reference, purpose).await,
-            (None, Some(pool)) => self.of_resource_id(job, pool).await,
+            (None, Some(pool)) => self.of_resource_id(job, pool, purpose).await,
             (None, None) => Ok(Err(NotReady::stalled(Reason::InvalidSpec, "spec.target names no pool"))),
         }
     }
@@ -92,7 +91,7 @@ impl Targets {
         let own = job.namespace().unwrap_or_default();
         let namespace = reference.namespace.clone().unwrap_or_else(|| own.clone());
         let key = Key::new(namespace.clone(), reference.name.clone());
-        let pool = self.pools.get(&key);
+        let pool = self.context.session_pools.get(&key);
         // Whether a pool of another namespace exists is not told to whom it does not let in.
         if namespace != own && !self.lets_in(pool.as_deref(), &own).await? {
             let message = format!(
@@ -123,11 +122,11 @@ impl Targets {
             None if namespace == own => AzureAccountSpec::name_for(pool.spec.azure.account_ref.as_ref()).to_owned(),
             None => AzureAccountSpec::DEFAULT_NAME.to_owned(),
         };
-        let account = match self.account(Key::new(own, account_name)).await? {
+        let account = match self.account(Key::new(own, account_name), purpose).await? {
             Ok(account) => account,
             Err(not_ready) => return Ok(Err(not_ready)),
         };
-        let endpoint = match self.context.cloud.session_endpoint(endpoint) {
+        let endpoint = match self.context.cloud().session_endpoint(endpoint) {
             Ok(endpoint) => endpoint,
             Err(error) => return Ok(Err(NotReady::stalled(Reason::UnsupportedCloud, error.to_string()))),
         };
@@ -147,10 +146,11 @@ impl Targets {
         &self,
         job: &CommandJob,
         pool: &SessionPoolTarget,
+        purpose: Purpose,
     ) -> Result<Result<Target, NotReady>, JobError> {
         let own = job.namespace().unwrap_or_default();
         let name = AzureAccountSpec::name_for(job.spec.account_ref.as_ref()).to_owned();
-        let account = match self.account(Key::new(own, name)).await? {
+        let account = match self.account(Key::new(own, name), purpose).await? {
             Ok(account) => account,
             Err(not_ready) => return Ok(Err(not_ready)),
         };
@@ -164,22 +164,22 @@ impl Targets {
             return Ok(Ok(self.target(id, account, &facts)));
         }
         let version = session_pool::PoolApiVersion::for_reading();
-        let Some(found) = session_pool::find(&account.arm, &id, version).await? else {
+        let Some(found) = session_pool::find(account.arm(), &id, version).await? else {
             let message = format!("spec.target.sessionPool.resourceId: Azure has no session pool {id}");
             return Ok(Err(NotReady::waiting(Reason::ReferenceNotFound, message)));
         };
-        if session_pool::container_type(&found) != Some("Shell") {
+        if session_pool::container_type(&found.body) != Some("Shell") {
             let message = format!("spec.target.sessionPool.resourceId: the pool {id} is not of containerType Shell");
             return Ok(Err(NotReady::stalled(Reason::UnsupportedTarget, message)));
         }
-        let Some(endpoint) = session_pool::management_endpoint(&found) else {
+        let Some(endpoint) = session_pool::management_endpoint(&found.body) else {
             return Ok(Err(NotReady::waiting(Reason::ReferenceNotReady, format!("the pool {id} is not ready"))));
         };
-        let endpoint = match self.context.cloud.session_endpoint(endpoint) {
+        let endpoint = match self.context.cloud().session_endpoint(endpoint) {
             Ok(endpoint) => endpoint,
             Err(error) => return Ok(Err(NotReady::stalled(Reason::UnsupportedCloud, error.to_string()))),
         };
-        let cooldown = session_pool::cooldown_seconds(&found).map_or(DEFAULT_COOLDOWN, Duration::from_secs);
+        let cooldown = session_pool::cooldown_seconds(&found.body).map_or(DEFAULT_COOLDOWN, Duration::from_secs);
         let facts = PoolFacts { endpoint, cooldown };
         lock(&self.looked_up).insert(cache_key, (Instant::now(), facts.clone()));
         Ok(Ok(self.target(id, account, &facts)))
@@ -188,13 +188,26 @@ impl Targets {
     /// Whether Azure still knows the pool. An error is no answer.
     pub async fn exists(&self, target: &Target) -> Result<bool, JobError> {
         let version = session_pool::PoolApiVersion::for_reading();
-        Ok(session_pool::find(&target.account.arm, &target.pool, version).await?.is_some())
+        Ok(session_pool::find(target.account.arm(), &target.pool, version).await?.is_some())
     }
 
-    async fn account(&self, key: Key) -> Result<Result<Arc<Account>, NotReady>, JobError> {
-        match self.context.accounts.get(&key).await {
+    async fn account(&self, key: Key, purpose: Purpose) -> Result<Result<Arc<Account>, NotReady>, JobError> {
+        let Some(object) = self.context.azure_accounts.get(&key) else {
+            // What is open stays open for what is under way, so that it can be ended.
+            let held = self.context.accounts().held(&key).filter(|_| purpose == Purpose::Reach);
+            let message = format!("the AzureAccount {} does not exist in this namespace", key.name);
+            return Ok(held.ok_or_else(|| NotReady::waiting(Reason::AccountNotFound, message)));
+        };
+        let conditions = object.status.iter().flat_map(|it| &it.conditions);
+        let refused = conditions.into_iter().find(|it| it.type_ == kind::READY && it.status == "False");
+        if let (Purpose::Start, Some(ready)) = (purpose, refused) {
+            let message = format!("the AzureAccount {} is not ready: {}", key.name, ready.message);
+            return Ok(Err(NotReady::waiting(Reason::AccountNotReady, message)));
+        }
+        match self.context.accounts().open(&object).await {
             Ok(account) => Ok(Ok(account)),
-            Err(error) => NotReady::from_account_error(error),
+            Err(AccountError::Unreadable { source, .. }) => Err(source.into()),
+            Err(error) => Ok(Err(NotReady::waiting(error.reason(), error.to_string()))),
         }
     }
 
@@ -205,12 +218,12 @@ impl Targets {
             .or_insert_with(|| {
                 let scope = self
                     .context
-                    .cloud
+                    .cloud()
                     .sessions
                     .as_ref()
                     .map(|it| it.scope.clone())
                     .expect("invariant: an endpoint was accepted, so the cloud has sessions");
-                SessionClient::new(self.context.http.clone(), facts.endpoint.clone(), account.tokens.clone(), scope)
+                SessionClient::new(self.context.http().clone(), facts.endpoint.clone(), account.tokens().clone(), scope)
             })
             .clone();
         Target { client, pool, account, cooldown: facts.cooldown }
@@ -223,12 +236,21 @@ impl Targets {
             NamespacesFrom::All => Ok(true),
             NamespacesFrom::Selector => {
                 let Some(selector) = &allowed.selector else { return Ok(false) };
-                let namespaces: Api<Namespace> = Api::all(self.context.clients.write.clone());
+                let namespaces: Api<Namespace> = Api::all(self.context.client().clone());
                 let found = namespaces.get(namespace).await?;
                 Ok(selector_matches(selector, &found.metadata.labels.unwrap_or_default()))
             }
         }
     }
+}
+
+/// Tells accounts apart for as long as one of them is open.
+fn account_key(account: &Arc<Account>) -> usize {
+    Arc::as_ptr(account).addr()
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl NotReady {
