@@ -12,7 +12,7 @@ use crate::pki::{Client, Pki, write_private};
 use crate::{Error, Helm, Kubectl, Launch, Lifetime, Process, Tools, kubeconfig, temporary_folder};
 
 /// Generous, because a machine that builds at the same time is slow; at rest it takes about five seconds.
-const READY_DEADLINE: Duration = Duration::from_secs(120);
+const READY_DEADLINE: Duration = Duration::from_mins(2);
 
 /// How often ports are chosen anew when another program was faster to take one.
 const PORT_ATTEMPTS: usize = 3;
@@ -66,15 +66,14 @@ impl ControlPlane {
     /// ports are used again; what was left running there is taken over.
     pub fn start(options: &Options) -> Result<Self, Error> {
         let tools = Tools::locate()?;
-        let (folder, temporary) = match &options.data_dir {
-            Some(folder) => (
+        let (folder, temporary) = if let Some(folder) = &options.data_dir {
+            (
                 std::path::absolute(folder).map_err(Error::file("resolve", folder))?,
                 None,
-            ),
-            None => {
-                let temporary = temporary_folder()?;
-                (temporary.path().to_owned(), Some(temporary))
-            }
+            )
+        } else {
+            let temporary = temporary_folder()?;
+            (temporary.path().to_owned(), Some(temporary))
         };
         let pki = Pki::ensure(&folder.join("pki"))?;
         let plan = Plan {
@@ -87,7 +86,7 @@ impl ControlPlane {
         let mut attempt = 1;
         loop {
             let ports = plan.ports(attempt > 1)?;
-            match plan.launch(&ports) {
+            match plan.launch(ports) {
                 Ok([etcd, api_server, controller_manager]) => {
                     return Ok(Self {
                         kubeconfig: plan.kubeconfig(),
@@ -102,6 +101,8 @@ impl ControlPlane {
                 Err(Error::Ended { tail, .. })
                     if attempt < PORT_ATTEMPTS && tail.contains("address already in use") =>
                 {
+                    // What did start listens on ports that are given up now.
+                    stop_detached(&folder);
                     attempt += 1;
                 }
                 Err(error) => return Err(error),
@@ -239,7 +240,7 @@ impl Plan<'_> {
         self.folder.join("kubeconfig")
     }
 
-    fn launch(&self, ports: &Ports) -> Result<[Process; 3], Error> {
+    fn launch(&self, ports: Ports) -> Result<[Process; 3], Error> {
         let server = format!("https://127.0.0.1:{}", ports.api_server);
         let authority = self.pki.authority();
         for (path, client) in [
@@ -285,7 +286,7 @@ impl Plan<'_> {
         }
     }
 
-    fn etcd(&self, ports: &Ports) -> Launch {
+    fn etcd(&self, ports: Ports) -> Launch {
         let client = format!("http://127.0.0.1:{}", ports.etcd_client);
         let peer = format!("http://127.0.0.1:{}", ports.etcd_peer);
         let arguments = vec![
@@ -302,7 +303,7 @@ impl Plan<'_> {
         self.process("etcd", arguments)
     }
 
-    fn api_server(&self, ports: &Ports) -> Launch {
+    fn api_server(&self, ports: Ports) -> Launch {
         let (certificate, key) = self.pki.server();
         let authority = self.pki.authority();
         let signing_key = self.pki.service_account_key();

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use crate::{Error, Launch, Lifetime, Process};
 
-const READY_DEADLINE: Duration = Duration::from_secs(60);
+const READY_DEADLINE: Duration = Duration::from_mins(1);
 
 /// How the emulator is started.
 #[derive(Debug, Clone)]
@@ -104,12 +104,7 @@ impl Emulator {
         }
         let listen = before.as_ref().and_then(listen_address);
         let process = launch(&options, listen).start()?;
-        let mut ready = None;
-        process.wait_until(READY_DEADLINE, || {
-            ready = ready_line(&path);
-            ready.is_some()
-        })?;
-        let ready = ready.expect("wait_until returns only when it was set");
+        let ready = process.wait_for(READY_DEADLINE, || ready_line(&path))?;
         Ok(Self {
             options,
             process,
@@ -158,7 +153,7 @@ impl Emulator {
             scope
                 .spawn(|| blocking_post(&url, &authority, body))
                 .join()
-                .expect("the request does not panic")
+                .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
         });
         let (status, text) = answer?;
         if !(200..300).contains(&status) {

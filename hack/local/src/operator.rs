@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::control_plane::free_ports;
 use crate::{Error, Launch, Lifetime, Process};
 
-const READY_DEADLINE: Duration = Duration::from_secs(60);
+const READY_DEADLINE: Duration = Duration::from_mins(1);
 
 /// How the operator is started.
 #[derive(Debug, Clone)]

@@ -173,10 +173,15 @@ impl Process {
 
     /// Waits until `ready` says so. Fails when the process ends first or `deadline` passes.
     pub fn wait_until(&self, deadline: Duration, mut ready: impl FnMut() -> bool) -> Result<(), Error> {
+        self.wait_for(deadline, || ready().then_some(()))
+    }
+
+    /// Waits until `look` returns something. Fails when the process ends first or `deadline` passes.
+    pub fn wait_for<T>(&self, deadline: Duration, mut look: impl FnMut() -> Option<T>) -> Result<T, Error> {
         let started = Instant::now();
         loop {
-            if ready() {
-                return Ok(());
+            if let Some(found) = look() {
+                return Ok(found);
             }
             if !self.is_running() {
                 return Err(Error::Ended {

@@ -1,10 +1,10 @@
-//! What the user sees: plain lines with the seconds since the start.
+//! What the user sees: plain lines, some with the seconds since the start.
 
 use std::error::Error;
 use std::io::Write as _;
 use std::time::Instant;
 
-/// Prints to the terminal. A closed stdout is ignored: processes are started and stopped all the same.
+/// Prints what happens, with the time. A closed stdout is ignored: processes are started and stopped all the same.
 #[derive(Debug)]
 pub struct Console {
     started: Instant,
@@ -18,25 +18,25 @@ impl Console {
         }
     }
 
-    /// A line about what happens, with the time.
+    /// A line about what happens.
     pub fn step(&self, text: &str) {
-        self.plain(&format!("[{:6.1} s] {text}", self.started.elapsed().as_secs_f64()));
+        print(&format!("[{:6.1} s] {text}", self.started.elapsed().as_secs_f64()));
     }
+}
 
-    /// A line, or several, as they are.
-    pub fn plain(&self, text: &str) {
-        let _ = writeln!(std::io::stdout().lock(), "{text}");
-    }
+/// Prints a line, or several, as they are.
+pub fn print(text: &str) {
+    let _ = writeln!(std::io::stdout().lock(), "{text}");
+}
 
-    /// An error with all its causes, on stderr.
-    pub fn failure(&self, error: &dyn Error) {
-        let mut text = error.to_string();
-        let mut cause = error.source();
-        while let Some(error) = cause {
-            text.push_str(": ");
-            text.push_str(&error.to_string());
-            cause = error.source();
-        }
-        let _ = writeln!(std::io::stderr().lock(), "lifeguard-local: {text}");
+/// Prints an error with all its causes to stderr.
+pub fn print_failure(error: &dyn Error) {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
     }
+    let _ = writeln!(std::io::stderr().lock(), "lifeguard-local: {text}");
 }

@@ -9,12 +9,12 @@ use lifeguard_local::{Error, Kubectl, Lifetime, temporary_folder};
 use serde_json::Value;
 
 use crate::Cluster;
-use crate::console::Console;
+use crate::console::{Console, print};
 use crate::layout::Layout;
 use crate::up::{self, Running};
 
 /// How long the objects may take until the job has ended.
-const DEADLINE: Duration = Duration::from_secs(180);
+const DEADLINE: Duration = Duration::from_mins(3);
 
 const KINDS: &str = "azureaccounts.lifeguard.dev,resourcegroups.lifeguard.dev,sessionpools.lifeguard.dev,\
     commandjobs.lifeguard.dev";
@@ -67,22 +67,22 @@ fn show(layout: &Layout, running: Running, console: &Console, folder: &str) -> R
     let quickstart = layout.quickstart().display().to_string();
     console.step("applying examples/quickstart");
     let applied = kubectl.run(&["apply", "-f", &quickstart])?;
-    console.plain(&indented(&applied));
+    print(&indented(&applied));
 
     let jobs = wait_for_jobs(kubectl, console)?.ok_or_else(|| DemoError::NotDone {
         folder: folder.to_owned(),
     })?;
     console.step("done");
-    console.plain("");
-    console.plain(&indented(&kubectl.run(&["get", KINDS])?));
+    print("");
+    print(&indented(&kubectl.run(&["get", KINDS])?));
     for job in &jobs {
         let result = &job["status"]["result"];
         let name = format!("commandjob/{}", job["metadata"]["name"].as_str().unwrap_or_default());
-        console.plain(&format!(
+        print(&format!(
             "\nexit code of {name}: {}\nstdout of {name}:\n",
             result["exitCode"]
         ));
-        console.plain(&indented(result["stdout"]["text"].as_str().unwrap_or_default()));
+        print(&indented(result["stdout"]["text"].as_str().unwrap_or_default()));
         if result["exitCode"] != 0 {
             return Err(DemoError::Failed {
                 job: name,
@@ -92,7 +92,7 @@ fn show(layout: &Layout, running: Running, console: &Console, folder: &str) -> R
         }
     }
 
-    console.plain("");
+    print("");
     running.operator.stop();
     running.emulator.stop();
     if let Some(control_plane) = running.control_plane {

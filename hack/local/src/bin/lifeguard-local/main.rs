@@ -60,7 +60,7 @@ fn main() -> ExitCode {
     match run(&arguments, &console) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            console.failure(error.as_ref());
+            console::print_failure(error.as_ref());
             ExitCode::FAILURE
         }
     }
@@ -71,13 +71,13 @@ fn run(arguments: &Arguments, console: &Console) -> Result<(), Box<dyn std::erro
     match arguments.command {
         Command::Up { cluster } => {
             let running = up::up(&layout, cluster, Lifetime::Detached, console)?;
-            console.plain("");
-            status::print(&layout, console);
-            console.plain(&format!("\nTo use it:  source {}", layout.environment().display()));
+            console::print("");
+            status::print(&layout);
+            console::print(&format!("\nTo use it:  source {}", layout.environment().display()));
             drop(running);
         }
         Command::Down => down::down(&layout, console),
-        Command::Status => status::print(&layout, console),
+        Command::Status => status::print(&layout),
         Command::Demo => demo::demo(&arguments.repository, console)?,
     }
     Ok(())

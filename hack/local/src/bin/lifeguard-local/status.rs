@@ -2,15 +2,15 @@
 
 use lifeguard_local::{control_plane, ready_line};
 
-use crate::console::Console;
+use crate::console;
 use crate::layout::Layout;
 
 /// Prints a line for each process, with its id and log.
-pub fn print(layout: &Layout, console: &Console) {
+pub fn print(layout: &Layout) {
     for name in ["etcd", "kube-apiserver", "kube-controller-manager"] {
         let folder = layout.control_plane();
         let pid = control_plane::detached(&folder, name).map(|process| process.pid());
-        console.plain(&line(
+        console::print(&line(
             name,
             pid,
             &folder.join(format!("{name}.log")).display().to_string(),
@@ -18,7 +18,7 @@ pub fn print(layout: &Layout, console: &Console) {
     }
     for name in ["emulator", "operator"] {
         let pid = layout.left_running(name).map(|process| process.pid());
-        console.plain(&line(
+        console::print(&line(
             name,
             pid,
             &layout.folder().join(format!("{name}.log")).display().to_string(),
@@ -27,7 +27,7 @@ pub fn print(layout: &Layout, console: &Console) {
     if layout.left_running("emulator").is_some()
         && let Some(ready) = ready_line(&layout.emulator_line())
     {
-        console.plain(&format!("{:<25}{}", "Azure", ready.arm));
+        console::print(&format!("{:<25}{}", "Azure", ready.arm));
     }
 }
 

@@ -164,20 +164,18 @@ fn current_kubeconfig(tools: &Tools) -> Result<String, Error> {
 }
 
 fn environment(layout: &Layout, tools: &Tools, emulator: &ReadyLine) -> String {
-    let mut text = String::new();
-    for (name, value) in [
+    let exports = [
         ("KUBECONFIG", layout.kubeconfig().display().to_string()),
         ("AZURE_EMULATOR_URL", emulator.arm.clone()),
         ("AZURE_EMULATOR_CA", emulator.ca.display().to_string()),
         ("AZURE_EMULATOR_WORKLOAD_CLIENT_ID", WORKLOAD_CLIENT_ID.to_owned()),
-    ] {
-        text.push_str(&format!("export {name}={}\n", quoted(&value)));
-    }
-    text.push_str(&format!(
-        "export PATH={}:\"$PATH\"\n",
-        quoted(&tools.folder().display().to_string())
-    ));
-    text
+    ];
+    let lines: Vec<String> = exports
+        .iter()
+        .map(|(name, value)| format!("export {name}={}", quoted(value)))
+        .collect();
+    let tools = quoted(&tools.folder().display().to_string());
+    format!("{}\nexport PATH={tools}:\"$PATH\"\n", lines.join("\n"))
 }
 
 /// A word of a shell script that stands for exactly `text`.
