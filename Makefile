@@ -59,6 +59,10 @@ crds: ## write the CRDs from the types, and their copies in the chart
 	@UPDATE_CRDS=1 $(CARGO) test --workspace --lib --quiet -- the_committed_definitions_are_those_of_the_types
 	@mkdir -p charts/lifeguard/files/crds && cp crds/*.yaml charts/lifeguard/files/crds/
 
+.PHONY: docs
+docs: ## write the tables of the documentation from the CRDs and the types
+	@UPDATE_DOCS=1 $(CARGO) test --package lifeguard --test documentation --quiet -- the_table
+
 .PHONY: clean
 clean: down ## stop, then remove .local/ and the build
 	rm -rf .local
