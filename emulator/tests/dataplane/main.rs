@@ -1,0 +1,10 @@
+//! The data plane of Shell pools over HTTPS, as its clients see it. Facts are those of the Azure documentation, of recorded
+//! traffic, and of what authors of clients of the live service measured.
+
+mod access;
+mod endpoint;
+mod executions;
+mod files;
+mod process;
+mod sessions;
+mod simulation;
