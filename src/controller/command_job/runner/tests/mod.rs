@@ -1,5 +1,8 @@
 //! Calls run in real shells, below a temporary directory in place of `/mnt/data`.
 
+#![allow(clippy::format_collect, reason = "expected values are easiest read this way")]
+
+mod captured;
 mod ending;
 mod environment;
 mod exactness;

@@ -164,6 +164,19 @@ impl Session {
         }
     }
 
+    /// Starts what runs for longer than a call waits.
+    pub(super) fn begin(&self, work: &Work) -> Look {
+        let mut call = self.start(work);
+        call.window_seconds = 1;
+        // A busy machine may not come so far within a second.
+        let mut looks = (0..20)
+            .map(|_| self.run(&call))
+            .skip_while(|look| look.state == State::Registered);
+        let look = looks.next().expect("a start");
+        assert!(matches!(look.state, State::Running { .. }), "{look:?}");
+        look
+    }
+
     /// Executes a call and reads its answer.
     pub(super) fn run(&self, call: &Call<'_>) -> Look {
         self.try_run(call).expect("a frame")
@@ -186,15 +199,15 @@ impl Session {
 
     /// Begins a call in a process group of its own.
     pub(super) fn spawn(&self, call: &Call<'_>, killed_at: &str) -> Child {
-        self.begin(call, killed_at, Stdio::piped())
+        self.launch(call, killed_at, Stdio::piped())
     }
 
     /// Begins a call whose standard output goes elsewhere.
     pub(super) fn spawn_to(&self, call: &Call<'_>, stdout: Stdio) -> Child {
-        self.begin(call, "", stdout)
+        self.launch(call, "", stdout)
     }
 
-    fn begin(&self, call: &Call<'_>, killed_at: &str, stdout: Stdio) -> Child {
+    fn launch(&self, call: &Call<'_>, killed_at: &str, stdout: Stdio) -> Child {
         let marker = format!("# at: {killed_at}");
         let text = call.render_with(&|template| {
             let line = |line: &str| match line.trim() {

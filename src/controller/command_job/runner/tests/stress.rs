@@ -192,7 +192,7 @@ fn killed_callers_lost_answers_and_rivals_never_cost_a_start_or_a_result() {
         }
     });
     let figure = |counter: &AtomicUsize| counter.load(Ordering::Relaxed);
-    println!(
+    eprintln!(
         "{attempts} attempts, {} calls, {} killed, {} with two callers, {} longer than the window, {} killed before \
          registration, {} answers damaged; each started once",
         figure(&figures.calls),

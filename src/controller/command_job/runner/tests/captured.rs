@@ -1,0 +1,211 @@
+//! Masking and cutting, without a session.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use sha2::{Digest, Sha256};
+
+use super::super::*;
+
+fn secrets(values: &[&str]) -> Secrets {
+    Secrets::new(values.iter().map(|value| value.as_bytes()))
+}
+
+fn masked(values: &[&str], stream: &str) -> (String, u64) {
+    let (bytes, count) = secrets(values).mask(stream.as_bytes());
+    (String::from_utf8(bytes).expect("text"), count)
+}
+
+fn text(head: &str, tail: Option<&str>) -> Kept {
+    Kept::Text {
+        head: head.to_owned(),
+        tail: tail.map(str::to_owned),
+    }
+}
+
+fn base64(head: &[u8], tail: Option<&[u8]>) -> Kept {
+    Kept::Base64 {
+        head: STANDARD.encode(head),
+        tail: tail.map(|tail| STANDARD.encode(tail)),
+    }
+}
+
+#[test]
+fn each_occurrence_of_a_secret_is_replaced_and_counted() {
+    for (values, stream, expected, count) in [
+        (&["hunter2"][..], "pw=hunter2; again hunter2", "pw=***; again ***", 2),
+        (&["hunter2"], "hunter", "hunter", 0),
+        (&["hunter2"], "hunter2hunter2", "******", 2),
+        (&["hunter2"], "", "", 0),
+        (&["abc"], "abc is too short to mask", "abc is too short to mask", 0),
+        (&["pass", "password"], "password pass", "*** ***", 2),
+        (&["password", "wordplay"], "a passwordplay b", "a *** b", 1),
+        (&["abab"], "abababab", "***", 1),
+        (
+            &["line one\nline two"],
+            "x line two y line one\nline two z",
+            "x *** y *** z",
+            2,
+        ),
+        (&["line one\r\nline two"], "line one", "***", 1),
+        (&["a\nlong line\nb"], "a b long line", "a b ***", 1),
+        (&["value\n"], "value!", "***!", 1),
+    ] {
+        assert_eq!(
+            masked(values, stream),
+            (expected.to_owned(), count),
+            "{values:?} in {stream:?}"
+        );
+    }
+    assert_eq!(secrets(&["ab", "abc", "", "abcd"]).ignored(), 2);
+    assert!(secrets(&["ab"]).is_empty());
+}
+
+#[test]
+fn no_byte_of_a_secret_is_left_wherever_a_stream_is_cut() {
+    let secrets = secrets(&["topsecret", "secretive", "cret"]);
+    let stream = b"..topsecretive..topsecret....secretive.cret..";
+    let (all, _) = secrets.mask(stream);
+    for cut in secrets.margin()..=stream.len() {
+        let (head, _) = secrets.mask_head(&stream[..cut]);
+        assert!(all.starts_with(&head), "{cut}: {}", String::from_utf8_lossy(&head));
+        let (tail, _) = secrets.mask_tail(&stream[stream.len() - cut..]);
+        assert!(all.ends_with(&tail), "{cut}: {}", String::from_utf8_lossy(&tail));
+    }
+    let (head, count) = secrets.mask_head(b"before topsecret and after it more");
+    assert_eq!((&head[..], count), (&b"before *** and after"[..], 1));
+}
+
+#[test]
+fn secrets_are_never_shown() {
+    assert!(!format!("{:?}", secrets(&["canary-value"])).contains("canary"));
+}
+
+#[test]
+fn a_stream_that_fits_is_kept_whole() {
+    for (stream, kept) in [
+        (&b""[..], text("", None)),
+        (b"hello\n", text("hello\n", None)),
+        ("\u{e9}\u{1F600}".as_bytes(), text("\u{e9}\u{1F600}", None)),
+        (b"\xff\xfe", base64(b"\xff\xfe", None)),
+        (b"a\0", base64(b"a\0", None)),
+        (b"\0\0\0\0", base64(b"\0\0\0\0", None)),
+        (b"mostly text \0", text("mostly text \0", None)),
+    ] {
+        let captured = capture(stream, 64);
+        let sha256: String = Sha256::digest(stream)
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect();
+        let expected = Captured {
+            kept,
+            bytes: stream.len() as u64,
+            sha256: Some(sha256),
+            truncated: false,
+        };
+        assert_eq!(captured, expected, "{stream:?}");
+    }
+    assert!(!capture(b"12345678", 8).truncated);
+    assert!(capture(b"123456789", 8).truncated);
+}
+
+#[test]
+fn a_stream_too_long_is_kept_as_two_halves_cut_between_characters() {
+    let stream = "abcd\u{20ac}\u{20ac}\u{20ac}wxyz";
+    for (max_bytes, head, tail) in [
+        (0, "", ""),
+        (1, "a", ""),
+        (2, "a", "z"),
+        (8, "abcd", "wxyz"),
+        (9, "abcd", "wxyz"),
+        (12, "abcd", "wxyz"),
+        (13, "abcd\u{20ac}", "wxyz"),
+        (14, "abcd\u{20ac}", "\u{20ac}wxyz"),
+    ] {
+        let captured = capture(stream.as_bytes(), max_bytes);
+        assert_eq!(captured.kept, text(head, Some(tail)), "{max_bytes}");
+        assert_eq!((captured.bytes, captured.truncated), (17, true));
+        let from_ends = capture_ends(
+            stream.as_bytes(),
+            stream.as_bytes(),
+            17,
+            captured.sha256.clone(),
+            max_bytes,
+        );
+        assert_eq!(from_ends, captured, "{max_bytes}");
+    }
+}
+
+#[test]
+fn a_long_stream_that_is_no_text_anywhere_is_cut_at_bytes() {
+    let mut stream = b"text at both ends".to_vec();
+    stream[8] = 0xff;
+    assert_eq!(capture(&stream, 4).kept, base64(b"te", Some(b"ds")));
+    let binary = [0x80, 0x81, 0x82, 0x83, 0x84, 0x85];
+    assert_eq!(
+        capture_ends(&binary, &binary, 6, None, 4).kept,
+        base64(&binary[..2], Some(&binary[4..]))
+    );
+}
+
+#[test]
+fn every_character_survives_alone_and_in_company() {
+    let all: String = ('\0'..=char::MAX).collect();
+    let Kept::Text { head, tail: None } = capture(all.as_bytes(), usize::MAX).kept else {
+        panic!("all characters together are text")
+    };
+    assert!(head == all);
+    for c in ['\0', '\u{7f}', '\u{85}', '\u{feff}', '\u{ffff}', '"', '\u{10ffff}'] {
+        let mut buffer = [0; 4];
+        let bytes = c.encode_utf8(&mut buffer).as_bytes();
+        let kept = match capture(bytes, 8).kept {
+            Kept::Text { head, .. } => head.into_bytes(),
+            Kept::Base64 { head, .. } => STANDARD.decode(head).expect("base64"),
+        };
+        assert_eq!(kept, bytes, "{c:?}");
+    }
+}
+
+#[test]
+fn a_script_of_its_own_interpreter_is_quoted_whatever_it_says() {
+    let attempt = Attempt::new(AttemptId::new("attempt-1").expect("an id"));
+    let work = Work {
+        program: Program::Shell("#!/bin/x '; @DIR@ $(id)\n".to_owned()),
+        env: Vec::new(),
+        stdin: None,
+        timeout_seconds: None,
+        grace_seconds: 30,
+    };
+    let call = Call {
+        attempt: &attempt,
+        nonce: Nonce::new("nonce0001").expect("a nonce"),
+        window_seconds: 30,
+        linger_milliseconds: 50,
+        streams: Streams::Fitting,
+        action: Action::Start {
+            work: &work,
+            start_by: 1,
+        },
+    };
+    let text = call.render();
+    assert!(text.contains("'/bin/x' ''\\''; @DIR@ $(id)'"));
+    assert!(text.ends_with("sleep 0.050\n"));
+    let rest = text.replace("\"$@\"", "").replace("@DIR@ $(id)", "");
+    assert!(!rest.contains('@'), "every placeholder is filled in");
+}
+
+#[test]
+fn an_id_or_nonce_that_could_not_be_a_file_name_is_refused() {
+    for text in [
+        "",
+        "short",
+        "has.dots.in",
+        "has/slash",
+        "has space",
+        "caf\u{e9}-caf\u{e9}",
+        &"x".repeat(65),
+    ] {
+        assert_eq!(AttemptId::new(text), Err(InvalidAttemptId), "{text}");
+        assert_eq!(Nonce::new(text), None, "{text}");
+    }
+    assert!(AttemptId::new("0123456789abcdef0123456789abcdef").is_ok());
+}
