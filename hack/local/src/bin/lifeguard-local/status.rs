@@ -7,14 +7,17 @@ use crate::layout::Layout;
 
 /// Prints a line for each process, with its id and log.
 pub fn print(layout: &Layout) {
-    for name in ["etcd", "kube-apiserver", "kube-controller-manager"] {
-        let folder = layout.control_plane();
-        let pid = control_plane::detached(&folder, name).map(|process| process.pid());
-        console::print(&line(
-            name,
-            pid,
-            &folder.join(format!("{name}.log")).display().to_string(),
-        ));
+    let folder = layout.control_plane();
+    // There is none where the cluster is the user's own.
+    if folder.is_dir() {
+        for name in ["etcd", "kube-apiserver", "kube-controller-manager"] {
+            let pid = control_plane::detached(&folder, name).map(|process| process.pid());
+            console::print(&line(
+                name,
+                pid,
+                &folder.join(format!("{name}.log")).display().to_string(),
+            ));
+        }
     }
     for name in ["emulator", "operator"] {
         let pid = layout.left_running(name).map(|process| process.pid());

@@ -56,7 +56,9 @@ pub fn up(layout: &Layout, cluster: Cluster, lifetime: Lifetime, console: &Conso
 
     let control_plane = match cluster {
         Cluster::Local => {
-            console.step("starting etcd, kube-apiserver and kube-controller-manager");
+            if control_plane::detached(&layout.control_plane(), "kube-apiserver").is_none() {
+                console.step("starting etcd, kube-apiserver and kube-controller-manager");
+            }
             let options = Options {
                 data_dir: Some(layout.control_plane()),
                 lifetime,
@@ -77,7 +79,9 @@ pub fn up(layout: &Layout, cluster: Cluster, lifetime: Lifetime, console: &Conso
     };
     let kubectl = Kubectl::new(&tools, &layout.kubeconfig());
 
-    console.step("starting the Azure emulator");
+    if layout.left_running("emulator").is_none() {
+        console.step("starting the Azure emulator");
+    }
     let emulator = start_emulator(layout, lifetime, console)?;
     register_workload_identity(&kubectl, &emulator)?;
     console.step(&format!("Azure is at {}", emulator.ready().arm));
@@ -90,7 +94,9 @@ pub fn up(layout: &Layout, cluster: Cluster, lifetime: Lifetime, console: &Conso
 
     write_private(&layout.environment(), &environment(layout, &tools, emulator.ready()))?;
 
-    console.step("starting the operator");
+    if layout.left_running("operator").is_none() {
+        console.step("starting the operator");
+    }
     kubectl.service_account_kubeconfig(NAMESPACE, SERVICE_ACCOUNT, &layout.operator_kubeconfig())?;
     let operator = Operator::spawn(layout.operator_options(&emulator.ready().cloud, lifetime))?;
     console.step("the operator is ready");
