@@ -29,7 +29,7 @@ const RULES: &[&str] = &[
     "get,create /configmaps",
     "get /namespaces",
     "create /serviceaccounts/token [lifeguard]",
-    "create,patch events.k8s.io/events",
+    "create events.k8s.io/events",
 ];
 
 /// What it may do in its own namespace besides.

@@ -42,8 +42,8 @@ a Role in each of them. Every verb is used; a test keeps the list.
     {{- end }}
   verbs: [create]
 {{- end }}
-# Events: created once, patched when they repeat.
+# Events about transitions.
 - apiGroups: [events.k8s.io]
   resources: [events]
-  verbs: [create, patch]
+  verbs: [create]
 {{- end -}}
