@@ -22,6 +22,8 @@ pub struct SessionsBehaviour {
     pub lost_write_probability: f64,
     /// How long a synchronous execution may take before its connection is closed without an answer. The command goes on.
     pub synchronous_limit_seconds: f64,
+    /// Largest file that can be uploaded; a larger one is answered with 413. The documentation says 128 MB.
+    pub file_limit_bytes: usize,
     /// How a request is answered that would need one session more than the pool has.
     pub exhaustion: Exhaustion,
     /// `Retry-After` of [`Exhaustion::TooManyRequests`]; `null` for none.
@@ -70,6 +72,7 @@ impl Default for SessionsBehaviour {
             stream_limit_bytes: 4096,
             lost_write_probability: 0.02,
             synchronous_limit_seconds: 220.0,
+            file_limit_bytes: 128 * 1024 * 1024,
             exhaustion: Exhaustion::NotFound,
             exhaustion_retry_after_seconds: Some(5),
             missing_role: MissingRole::Forbidden,

@@ -15,7 +15,7 @@ use super::Call;
 use super::error::ServiceError;
 use super::registry::Lease;
 use super::target::Family;
-use crate::session::{Content, DirectoryPath, EntryKind, FileEntry, FileName, MAX_FILE_BYTES, Volume};
+use crate::session::{Content, DirectoryPath, EntryKind, FileEntry, FileName, Volume};
 
 /// `POST /files`, or `POST /files/upload`.
 pub(super) async fn upload(call: &Call, family: Family) -> Result<Response, ServiceError> {
@@ -139,11 +139,12 @@ async fn read_upload(call: &Call) -> Result<(FileName, Bytes), ServiceError> {
             .ok_or_else(|| refuse("The part 'file' has no file name.".to_owned()))?;
         let name = FileName::parse(name)?;
         let content = part.bytes().await.map_err(|error| refuse(error.body_text()))?;
-        if content.len() > MAX_FILE_BYTES {
+        let limit = call.state.behaviour().sessions.file_limit_bytes;
+        if content.len() > limit {
             return Err(ServiceError::new(
                 StatusCode::PAYLOAD_TOO_LARGE,
                 "FileTooLarge",
-                format!("The file is larger than {} MB.", MAX_FILE_BYTES / 1024 / 1024),
+                format!("The file is larger than {limit} bytes."),
             ));
         }
         return Ok((name, content));

@@ -2,9 +2,6 @@
 
 use super::path::PathError;
 
-/// Largest file that can be uploaded (Azure Container Apps: 128 MB).
-pub const MAX_FILE_BYTES: usize = 128 * 1024 * 1024;
-
 /// Why an operation on a file failed.
 #[derive(Debug, thiserror::Error)]
 pub enum FileError {

@@ -59,9 +59,18 @@ pub enum HostError {
 pub(super) struct Owner(u32);
 
 impl Owner {
-    /// `None` where it is the emulator's own user.
+    /// `None` where it is the emulator's own user: for an ordinary one, and for a root that may not become another (the
+    /// root of a user namespace that has only itself, who is an ordinary user of the machine).
     fn of_this_process() -> Option<Self> {
-        rustix::process::geteuid().is_root().then_some(Self(SESSION_UID))
+        let maps = |file: &str| {
+            let map = std::fs::read_to_string(file).unwrap_or_default();
+            map.lines().any(|range| maps_id(range, SESSION_UID))
+        };
+        let groups = std::fs::read_to_string("/proc/self/setgroups");
+        let may_change = groups.is_ok_and(|setting| setting.trim() == "allow")
+            && maps("/proc/self/uid_map")
+            && maps("/proc/self/gid_map");
+        (rustix::process::geteuid().is_root() && may_change).then_some(Self(SESSION_UID))
     }
 
     pub(super) fn uid(self) -> Uid {
@@ -194,6 +203,17 @@ fn mounts(id: Uuid) -> String {
     )
 }
 
+/// Whether a line of a `uid_map` (first id inside, first id outside, how many) has an id inside.
+fn maps_id(range: &str, id: u32) -> bool {
+    let mut numbers = range
+        .split_ascii_whitespace()
+        .filter_map(|number| number.parse::<u64>().ok());
+    match (numbers.next(), numbers.next(), numbers.next()) {
+        (Some(first), Some(_), Some(count)) => (first..first.saturating_add(count)).contains(&u64::from(id)),
+        _ => false,
+    }
+}
+
 fn hidden_directories(given: &[PathBuf]) -> Vec<PathBuf> {
     let mut hidden: Vec<PathBuf> = ["/root", "/home"].map(PathBuf::from).to_vec();
     hidden.extend(std::env::var_os("HOME").map(PathBuf::from));
@@ -204,3 +224,17 @@ fn hidden_directories(given: &[PathBuf]) -> Vec<PathBuf> {
 
 /// How long a process of ours may take to say that it is ready. Loaded machines are slow; a refusal comes at once.
 pub(super) const START_LIMIT: Duration = Duration::from_secs(60);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_is_mapped_if_its_range_holds_it() {
+        assert!(maps_id("         0          0 4294967295", SESSION_UID));
+        assert!(maps_id("61000 100000 1001", SESSION_UID));
+        assert!(!maps_id("0 1000 1", SESSION_UID));
+        assert!(!maps_id("62001 0 10", SESSION_UID));
+        assert!(!maps_id("", SESSION_UID));
+    }
+}

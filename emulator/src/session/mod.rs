@@ -34,7 +34,7 @@ mod volume_directory;
 pub use capture::StreamRules;
 pub use container::{Container, ContainerError};
 pub use execution::{Command, Completion, ExecuteError, Execution};
-pub use files::{FileError, MAX_FILE_BYTES};
+pub use files::FileError;
 pub use host::{HostError, Network, SESSION_UID, SessionHost};
 pub use memory::MemoryVolume;
 pub use path::{DirectoryPath, FileName, PathError};

@@ -129,20 +129,22 @@ async fn a_link_in_a_session_leads_the_files_api_nowhere_else() {
 }
 
 #[tokio::test]
-async fn an_upload_may_have_128_mb_and_not_a_byte_more() {
+async fn an_upload_may_have_as_many_bytes_as_the_limit_and_not_one_more() {
     let azure = Azure::start(json!({})).await;
+    let live = &azure.emulator.state().behaviour().sessions;
+    assert_eq!(live.file_limit_bytes, 128 * 1024 * 1024);
+    let limit = 3_000_000;
+    azure.switch(json!({ "sessions": { "fileLimitBytes": limit } })).await;
     let pool = azure.shell_pool().await;
-    let limit = 128 * 1024 * 1024;
-    assert_eq!(
-        pool.upload("session-1", "", "f", vec![b'x'; limit]).await.status,
-        StatusCode::OK
-    );
+    let up = pool.upload("session-1", "", "f", vec![b'x'; limit]).await;
+    assert_eq!(up.status, StatusCode::OK);
     assert_eq!(pool.shell("session-1", "wc -c <f").await, format!("{limit}\n"));
     let over = pool.upload("session-1", "", "g", vec![b'x'; limit + 1]).await;
     assert_eq!(
         (over.status, over.code()),
         (StatusCode::PAYLOAD_TOO_LARGE, "FileTooLarge")
     );
+    assert_eq!(pool.shell("session-1", "ls").await, "f\n");
     let content = pool
         .request(Method::GET, "files/f/content", "session-1", VERSION)
         .send()

@@ -13,6 +13,9 @@ use crate::endpoint::{VERSION, client, send, token};
 /// A user and group that no account has.
 const ORDINARY: u32 = 61_999;
 
+/// Switches of every emulator here.
+const BEHAVIOUR: &str = r#"{"arm": {"providersRegistered": true}, "sessions": {"lostWriteProbability": 0}}"#;
+
 /// A running binary, killed in the end whatever happens.
 struct Process(Child);
 
@@ -42,12 +45,11 @@ fn start(directory: &Path, ordinary: bool) -> (Process, Value) {
     } else {
         Command::new(&binary)
     };
-    let behaviour = json!({ "arm": { "providersRegistered": true }, "sessions": { "lostWriteProbability": 0 } });
     command
         .arg("serve")
         .arg("--data-dir")
         .arg(&data_dir)
-        .args(["--behaviour", &behaviour.to_string()]);
+        .args(["--behaviour", BEHAVIOUR]);
     let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
     let mut line = String::new();
     BufReader::new(child.stdout.take().unwrap())
@@ -168,4 +170,60 @@ async fn nothing_outlives_an_emulator_that_is_killed() {
         })
     });
     assert_eq!(closed.await.unwrap(), [0, 0]);
+}
+
+/// Starts the binary as the root of a user namespace that allows no further ones, as in many containers.
+fn start_without_namespaces(directory: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new("unshare");
+    let script = "echo 0 >/proc/sys/user/max_user_namespaces && exec \"$0\" serve \"$@\"";
+    command.args([
+        "--user",
+        "--map-root-user",
+        "sh",
+        "-c",
+        script,
+        env!("CARGO_BIN_EXE_azure-emulator"),
+    ]);
+    command
+        .arg("--data-dir")
+        .arg(directory.join("data"))
+        .args(["--behaviour", BEHAVIOUR])
+        .args(arguments);
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    command
+}
+
+#[test]
+fn where_namespaces_are_refused_it_names_the_setting_and_stops() {
+    let directory = tempfile::tempdir().unwrap();
+    let output = start_without_namespaces(directory.path(), &[]).output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(!output.status.success() && output.stdout.is_empty());
+    assert!(
+        said.contains("sysctl user.max_user_namespaces=") && said.contains("--isolation none"),
+        "{said}"
+    );
+}
+
+#[tokio::test]
+async fn where_namespaces_are_refused_commands_run_without_isolation_on_demand() {
+    let directory = tempfile::tempdir().unwrap();
+    let child = start_without_namespaces(directory.path(), &["--isolation", "none"])
+        .spawn()
+        .unwrap();
+    let mut process = Process(child);
+    let mut line = String::new();
+    BufReader::new(process.0.stdout.take().unwrap())
+        .read_line(&mut line)
+        .unwrap();
+    let ready: Value = serde_json::from_str(&line).unwrap();
+    let body = run(&ready, "echo text >/mnt/data/f; cd /; cat /mnt/data/f").await;
+    assert_eq!(
+        (&body["status"], &body["result"]["stdout"]),
+        (&json!("0"), &json!("text\n")),
+        "{body}"
+    );
 }
