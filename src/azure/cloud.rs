@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use reqwest::Url;
 use serde::Deserialize;
 
+use super::scope::Scope;
 use super::session::PoolEndpoint;
-use super::token::Scope;
 
 /// The endpoints, audiences and trust of one Azure cloud. Values of the built-in clouds are those of azure-cli-core
 /// 2.91.0 (`cloud.py`) and azure-mgmt-core 1.6.0.

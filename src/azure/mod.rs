@@ -16,6 +16,7 @@ pub mod overlay;
 pub mod provider;
 pub mod resource_group;
 pub mod resource_id;
+pub mod scope;
 pub mod session;
 pub mod session_pool;
 pub mod throttle;
@@ -29,9 +30,10 @@ pub use error::{AzureError, ErrorClass};
 pub use http::Http;
 pub use location::Location;
 pub use resource_id::ResourceId;
+pub use scope::Scope;
 pub use session::{Dispatch, SessionClient, SessionError};
 pub use throttle::{Gate, Gates};
-pub use token::{Scope, Tokens};
+pub use token::Tokens;
 
 #[cfg(test)]
 mod boundary {

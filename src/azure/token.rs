@@ -9,6 +9,7 @@ use futures::future::BoxFuture;
 use jiff::{SignedDuration, Timestamp};
 
 use super::credential::CredentialError;
+use super::scope::Scope;
 
 /// How long before its end a token is renewed, as azure-identity does.
 pub const REFRESH_BEFORE: Duration = Duration::from_secs(300);
@@ -18,22 +19,6 @@ pub const TOKEN_DEADLINE: Duration = Duration::from_secs(20);
 const RENEWAL_PAUSE: Duration = Duration::from_secs(30);
 /// A token is not used in its last seconds, because a request takes time to arrive.
 const LAST_SECONDS: Duration = Duration::from_secs(10);
-
-/// What a token is asked for: the audience with `/.default`.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Scope(String);
-
-impl Scope {
-    /// The scope of an audience such as `https://dynamicsessions.io`, with or without a slash at its end.
-    pub fn of_audience(audience: &str) -> Self {
-        Self(format!("{}/.default", audience.trim_end_matches('/')))
-    }
-
-    /// The scope as Entra ID takes it.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
 
 /// A token from its source.
 pub struct FetchedToken {
@@ -263,8 +248,9 @@ mod tests {
     use futures::future::BoxFuture;
     use jiff::{SignedDuration, Timestamp};
 
-    use super::{FetchedToken, Scope, TokenSource, Tokens};
+    use super::{FetchedToken, TokenSource, Tokens};
     use crate::azure::credential::CredentialError;
+    use crate::azure::scope::Scope;
 
     /// Answers in order, and counts how often it was asked. A number is the seconds that a token lasts.
     #[derive(Clone, Default)]

@@ -16,8 +16,9 @@ use tracing::Instrument;
 use super::cloud::Cloud;
 use super::error::{AzureError, ErrorClass};
 use super::http::{Http, TransportError, read_body, retry_after};
+use super::scope::Scope;
 use super::throttle::{Gate, Observation, OperationKind};
-use super::token::{Scope, Tokens};
+use super::token::Tokens;
 
 pub(super) use error_body::read_error;
 

@@ -71,9 +71,12 @@ impl CredentialError {
     pub fn class(&self) -> ErrorClass {
         match self {
             Self::Rejected { rejection, .. } => match rejection {
-                // Both are what a new identity or federated credential looks like for some minutes.
-                Rejection::UnknownApplication | Rejection::Federation => ErrorClass::Denied,
-                Rejection::Secret | Rejection::UnknownTenant | Rejection::Other => ErrorClass::Denied,
+                // The second and third are also what a new identity or federated credential looks like for some minutes.
+                Rejection::Secret
+                | Rejection::UnknownApplication
+                | Rejection::Federation
+                | Rejection::UnknownTenant
+                | Rejection::Other => ErrorClass::Denied,
                 Rejection::AssertionExpired => ErrorClass::Transient,
                 Rejection::Scope => ErrorClass::Terminal,
             },

@@ -21,7 +21,8 @@ use jiff::Timestamp;
 use reqwest::Url;
 
 use super::http::Http;
-use super::token::{FetchedToken, Scope, TokenSource};
+use super::scope::Scope;
+use super::token::{FetchedToken, TokenSource};
 use refusal::Recorder;
 
 pub use error::{CredentialError, Rejection};

@@ -19,7 +19,8 @@ use super::record::{Download, SessionFile, SessionInfo};
 use crate::azure::arm::read_error;
 use crate::azure::error::ServiceError;
 use crate::azure::http::{Http, TransportError, date, read_body, retry_after};
-use crate::azure::token::{Scope, Token, Tokens};
+use crate::azure::scope::Scope;
+use crate::azure::token::{Token, Tokens};
 
 /// Executions and files: the version that the pages on Shell pools and live-tested clients use. Later versions may
 /// answer in the session image's shape.

@@ -1,0 +1,29 @@
+//! What tokens are for.
+
+/// What a token is asked for: the audience with `/.default`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Scope(String);
+
+impl Scope {
+    /// The scope of an audience such as `https://dynamicsessions.io`, with or without a slash at its end.
+    pub fn of_audience(audience: &str) -> Self {
+        Self(format!("{}/.default", audience.trim_end_matches('/')))
+    }
+
+    /// The scope as Entra ID takes it.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Scope;
+
+    #[test]
+    fn a_slash_at_the_end_of_an_audience_does_not_make_another_scope() {
+        let scope = Scope::of_audience("https://management.azure.com/");
+        assert_eq!(scope, Scope::of_audience("https://management.azure.com"));
+        assert_eq!(scope.as_str(), "https://management.azure.com/.default");
+    }
+}
