@@ -10,7 +10,7 @@ use super::cloud::Cloud;
 /// How long a connection, TLS included, may take to come about.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// The longest pause that a service's answer can impose; beyond it the header is taken for a mistake.
-pub const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(3600);
+pub const LONGEST_RETRY_AFTER: Duration = Duration::from_hours(1);
 
 /// A connection pool that trusts the system's roots and the cloud's bundle.
 ///
@@ -43,7 +43,7 @@ impl Http {
             .retry(reqwest::retry::never())
             .connect_timeout(CONNECT_TIMEOUT)
             // Load balancers of Azure drop idle connections after four minutes; a shorter stay avoids sending into one.
-            .pool_idle_timeout(Duration::from_secs(60));
+            .pool_idle_timeout(Duration::from_mins(1));
         if let Some(bundle) = &cloud.ca_bundle {
             let certificates = reqwest::Certificate::from_pem_bundle(bundle).map_err(|_| HttpError::CaBundle)?;
             if certificates.is_empty() {

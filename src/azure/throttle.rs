@@ -20,7 +20,7 @@ const EMPTY_PAUSE: Duration = Duration::from_secs(1);
 /// The pauses after 429 answers without `Retry-After` grow from here …
 const FIRST_PAUSE: Duration = Duration::from_secs(2);
 /// … to here.
-const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+const LONGEST_PAUSE: Duration = Duration::from_mins(1);
 
 /// The kinds of operation that ARM counts apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -12,7 +12,7 @@ use super::credential::CredentialError;
 use super::scope::Scope;
 
 /// How long before its end a token is renewed, as azure-identity does.
-pub const REFRESH_BEFORE: Duration = Duration::from_secs(300);
+pub const REFRESH_BEFORE: Duration = Duration::from_mins(5);
 /// How long a request for a token may take.
 pub const TOKEN_DEADLINE: Duration = Duration::from_secs(20);
 /// The pause between renewals that fail while the old token is still good.

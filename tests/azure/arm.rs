@@ -84,7 +84,7 @@ async fn a_throttled_subscription_is_left_alone_until_the_time_that_arm_gave() {
         json!({"status": 429, "headers": {"Retry-After": "600"}, "body": body}),
     );
     let error = arm.get(azure.group().as_str(), "v").await.unwrap_err();
-    assert_eq!(error.class(), ErrorClass::Throttled(Duration::from_secs(600)));
+    assert_eq!(error.class(), ErrorClass::Throttled(Duration::from_mins(10)));
     for _ in 0..5 {
         let error = arm.get(azure.group().as_str(), "v").await.unwrap_err();
         assert!(

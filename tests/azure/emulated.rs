@@ -1,8 +1,12 @@
 //! An emulated Azure with the clients of its first principal.
 
+use std::time::Duration;
+
 use azure_emulator::{Emulator, Options, Ready};
+use lifeguard::azure::provider::RegistrationState;
 use lifeguard::azure::session::{PoolEndpoint, SessionClient, SessionIdentifier};
-use lifeguard::azure::{ArmClient, Cloud, Credential, Gates, Http, ResourceId, Tokens};
+use lifeguard::azure::session_pool::{self, PoolApiVersion};
+use lifeguard::azure::{ArmClient, Cloud, Credential, Gates, Http, ResourceId, Tokens, provider, resource_group};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -75,6 +79,27 @@ impl Emulated {
         ResourceId::resource_group_id(&self.ready().subscription_id, GROUP).unwrap()
     }
 
+    pub fn pool(&self) -> ResourceId {
+        session_pool::id(&self.ready().subscription_id, GROUP, POOL).unwrap()
+    }
+
+    /// Makes the group and a Shell pool of `sessions` sessions, and returns a client of it.
+    pub async fn with_pool(&self, sessions: u32) -> SessionClient {
+        let arm = self.arm();
+        let subscription = &self.ready().subscription_id;
+        while provider::register(&arm, subscription, "Microsoft.App").await.unwrap() != RegistrationState::Registered {
+            self.emulator.state().clock().advance(Duration::from_mins(1));
+        }
+        resource_group::put(&arm, &self.group(), &json!({"location": "westus2"}))
+            .await
+            .unwrap();
+        let body = shell_pool(sessions);
+        let version = PoolApiVersion::for_properties(&body["properties"]);
+        let answer = session_pool::put(&arm, &self.pool(), version, &body).await.unwrap();
+        let endpoint = session_pool::management_endpoint(&answer.body).unwrap();
+        self.sessions_over(self.http.clone(), self.cloud.session_endpoint(endpoint).unwrap())
+    }
+
     /// Where the pool's data plane is, or would be.
     pub fn endpoint(&self) -> PoolEndpoint {
         let Ready {
@@ -111,6 +136,22 @@ impl Emulated {
         requests.retain(|request| request.method == method && request.path.contains(path));
         requests
     }
+}
+
+/// The body of a Shell pool's PUT.
+pub fn shell_pool(sessions: u32) -> Value {
+    json!({
+        "location": "westus2",
+        "properties": {
+            "containerType": "Shell",
+            "poolManagementType": "Dynamic",
+            "scaleConfiguration": {"maxConcurrentSessions": sessions},
+            "dynamicPoolConfiguration": {
+                "lifecycleConfiguration": {"lifecycleType": "Timed", "cooldownPeriodInSeconds": 300},
+            },
+            "sessionNetworkConfiguration": {"status": "EgressDisabled"},
+        },
+    })
 }
 
 /// The session of the tests.

@@ -37,9 +37,12 @@ pub(in crate::azure) fn read_error(
         .filter(|message| !message.trim().is_empty())
         .or_else(plain)
         .map_or_else(
-            || match body.is_empty() {
-                true => format!("status {status} without a message"),
-                false => format!("status {status} with a body that is no ARM error"),
+            || {
+                if body.is_empty() {
+                    format!("status {status} without a message")
+                } else {
+                    format!("status {status} with a body that is no ARM error")
+                }
             },
             bounded,
         );

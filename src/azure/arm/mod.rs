@@ -23,7 +23,7 @@ use super::token::Tokens;
 pub(super) use error_body::read_error;
 
 /// How long a call may take, its token not counted.
-pub const ARM_DEADLINE: Duration = Duration::from_secs(60);
+pub const ARM_DEADLINE: Duration = Duration::from_mins(1);
 /// The longest answer that is read.
 const MAX_BODY: usize = 16 << 20;
 /// The most pages of a list that are followed.

@@ -98,7 +98,7 @@ impl SessionClient {
     ) -> Result<Execution, SessionError> {
         let preferred = self.body_form();
         let others = BodyForm::ALL.into_iter().filter(|form| *form != preferred);
-        let mut first_refusal = None;
+        let mut refusal: Option<SessionError> = None;
         for form in std::iter::once(preferred).chain(others) {
             match self.execute(identifier, &form.body(text, timeout), timeout).await {
                 Ok(execution) => {
@@ -111,12 +111,13 @@ impl SessionClient {
                         code = error.code,
                         "the pool does not take this form of an execution"
                     );
-                    first_refusal.get_or_insert(error);
+                    // The refusal of the form that the pool should take says most.
+                    refusal.get_or_insert(error);
                 }
                 Err(error) => return Err(error),
             }
         }
-        Err(first_refusal.expect("invariant: a loop over the forms ends by an answer or has a refusal"))
+        Err(refusal.unwrap_or_else(|| SessionError::unreadable(400, "no form of an execution is known")))
     }
 
     async fn execute(
