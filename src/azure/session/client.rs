@@ -11,11 +11,11 @@ use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use serde_json::Value;
 use tracing::Instrument;
 
+use super::answer::{MAX_ANSWER, list_member, read_json, read_list};
 use super::endpoint::{PoolEndpoint, SessionIdentifier, SessionPath};
 use super::error::{SessionError, SessionErrorKind};
 use super::execution::{self, BodyForm, Execution};
 use super::record::{Download, SessionFile, SessionInfo};
-
 use crate::azure::arm::read_error;
 use crate::azure::error::ServiceError;
 use crate::azure::http::{Http, TransportError, date, read_body, retry_after};
@@ -35,8 +35,6 @@ const MARGIN: Duration = Duration::from_secs(15);
 const CALL_DEADLINE: Duration = Duration::from_secs(30);
 /// Added to an upload's or download's deadline for each MiB.
 const PER_MEBIBYTE: Duration = Duration::from_secs(1);
-/// An execution's answer has two streams of 4096 bytes; this leaves room for escapes and for other limits.
-const MAX_ANSWER: usize = 4 << 20;
 /// The most pages of a list that are read.
 const MAX_PAGES: usize = 1000;
 
@@ -391,25 +389,4 @@ fn gone(result: Result<Response, SessionError>) -> Result<(), SessionError> {
         Err(error) if error.kind == SessionErrorKind::NotFound => Ok(()),
         Err(error) => Err(error),
     }
-}
-
-async fn read_json(response: Response) -> Result<Value, SessionError> {
-    let status = response.status().as_u16();
-    let body = read_body(response, MAX_ANSWER).await?;
-    serde_json::from_slice(&body).map_err(|_| SessionError::unreadable(status, "the answer is not JSON"))
-}
-
-async fn read_list<T: serde::de::DeserializeOwned>(response: Response, name: &str) -> Result<Vec<T>, SessionError> {
-    let status = response.status().as_u16();
-    let answer = read_json(response).await?;
-    list_member(&answer, name, status)
-}
-
-fn list_member<T: serde::de::DeserializeOwned>(
-    answer: &Value,
-    name: &str,
-    status: u16,
-) -> Result<Vec<T>, SessionError> {
-    let list = answer.get(name).cloned().unwrap_or_default();
-    serde_json::from_value(list).map_err(|_| SessionError::unreadable(status, "the answer is no list"))
 }

@@ -1,5 +1,6 @@
 //! The data plane of dynamic sessions: commands, files and sessions of one pool.
 
+mod answer;
 mod client;
 mod endpoint;
 mod error;
