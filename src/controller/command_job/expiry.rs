@@ -35,7 +35,9 @@ const GITOPS_MARKS: [&str; 4] = [
 pub async fn run(watch: Client, write: Client, scope: Scope, default_ttl: Option<Duration>, stop: CancellationToken) {
     let apis: Vec<Api<PartialObjectMeta<CommandJob>>> = scope.apis(&watch);
     let config = watcher::Config::default().fields(FINISHED).page_size(500);
-    let streams = apis.into_iter().map(|api| small(watcher::watcher(api, config.clone()), default_ttl).boxed());
+    let streams = apis
+        .into_iter()
+        .map(|api| small(watcher::watcher(api, config.clone()), default_ttl).boxed());
     let runs = streams.map(|events| {
         let write = write.clone();
         expiry::run(
@@ -56,19 +58,21 @@ fn small(
     default_ttl: Option<Duration>,
 ) -> impl Stream<Item = watcher::Result<Event<PartialObjectMeta<CommandJob>>>> + Send {
     use kube_runtime::WatchStreamExt;
-    events.default_backoff().modify(move |job: &mut PartialObjectMeta<CommandJob>| {
-        let sets_its_own = job
-            .metadata
-            .managed_fields
-            .iter()
-            .flatten()
-            .filter_map(|it| it.fields_v1.as_ref())
-            .any(|it| it.0.pointer("/f:spec/f:ttlSecondsAfterFinished").is_some());
-        let by_default = default_ttl.is_some() && !is_tracked(job);
-        job.metadata.managed_fields = None;
-        job.metadata.labels = None;
-        job.metadata.annotations = (sets_its_own || by_default).then(|| [(MARK.to_owned(), String::new())].into());
-    })
+    events
+        .default_backoff()
+        .modify(move |job: &mut PartialObjectMeta<CommandJob>| {
+            let sets_its_own = job
+                .metadata
+                .managed_fields
+                .iter()
+                .flatten()
+                .filter_map(|it| it.fields_v1.as_ref())
+                .any(|it| it.0.pointer("/f:spec/f:ttlSecondsAfterFinished").is_some());
+            let by_default = default_ttl.is_some() && !is_tracked(job);
+            job.metadata.managed_fields = None;
+            job.metadata.labels = None;
+            job.metadata.annotations = (sets_its_own || by_default).then(|| [(MARK.to_owned(), String::new())].into());
+        })
 }
 
 fn has_time_to_live(job: &PartialObjectMeta<CommandJob>) -> bool {
@@ -76,7 +80,9 @@ fn has_time_to_live(job: &PartialObjectMeta<CommandJob>) -> bool {
 }
 
 fn is_tracked(job: &impl ResourceExt) -> bool {
-    GITOPS_MARKS.iter().any(|mark| job.annotations().contains_key(*mark) || job.labels().contains_key(*mark))
+    GITOPS_MARKS
+        .iter()
+        .any(|mark| job.annotations().contains_key(*mark) || job.labels().contains_key(*mark))
 }
 
 async fn expire(client: Client, due: Due, default_ttl: Option<Duration>) -> Option<Timestamp> {
@@ -89,8 +95,14 @@ async fn expire(client: Client, due: Due, default_ttl: Option<Duration>) -> Opti
     if when > Timestamp::now() {
         return Some(when);
     }
-    let preconditions = Preconditions { uid: Some(due.uid.clone()), resource_version: job.resource_version() };
-    let parameters = DeleteParams { preconditions: Some(preconditions), ..DeleteParams::background() };
+    let preconditions = Preconditions {
+        uid: Some(due.uid.clone()),
+        resource_version: job.resource_version(),
+    };
+    let parameters = DeleteParams {
+        preconditions: Some(preconditions),
+        ..DeleteParams::background()
+    };
     match api.delete(&due.key.name, &parameters).await {
         Ok(_) => {
             tracing::info!(job = %due.key, "finished job deleted, its time to live has passed");
@@ -110,7 +122,10 @@ fn later(due: &Due, error: &kube::Error) -> Option<Timestamp> {
 
 /// When a job is to be deleted; `None` for never. Pure.
 fn deadline(job: &CommandJob, default_ttl: Option<Duration>) -> Option<Timestamp> {
-    let status = job.status.as_ref().filter(|it| it.phase.is_some_and(|phase| phase.is_terminal()))?;
+    let status = job
+        .status
+        .as_ref()
+        .filter(|it| it.phase.is_some_and(|phase| phase.is_terminal()))?;
     let ended = status.completion_time.as_ref()?.0;
     let seconds = match job.spec.ttl_seconds_after_finished {
         Some(seconds) => i64::from(seconds),
@@ -150,7 +165,11 @@ mod tests {
             (Some(60), tracked, "Failed", hour, after(60)),
             (Some(60), json!({}), "Running", hour, None),
         ] {
-            assert_eq!(deadline(&job(ttl, annotations.clone(), phase), default), expected, "{ttl:?} {annotations} {phase}");
+            assert_eq!(
+                deadline(&job(ttl, annotations.clone(), phase), default),
+                expected,
+                "{ttl:?} {annotations} {phase}"
+            );
         }
     }
 }

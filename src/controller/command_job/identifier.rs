@@ -20,7 +20,9 @@ pub struct AttemptIdentity {
 
 impl fmt::Debug for AttemptIdentity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("AttemptIdentity").field("digest", &self.digest).finish_non_exhaustive()
+        f.debug_struct("AttemptIdentity")
+            .field("digest", &self.digest)
+            .finish_non_exhaustive()
     }
 }
 
@@ -30,9 +32,17 @@ impl AttemptIdentity {
     pub fn derive(key: &OperatorKey, cluster: &str, uid: &str, number: i32) -> Self {
         let attempt = hex(&key.derive("attempt", [uid.as_bytes(), number.to_string().as_bytes()])[..16]);
         // Azure documents [A-Za-z0-9-]{4,128} as safe in every reading of its rules; this is 3 + 8 + 1 + 40 characters.
-        let session = format!("{}{}", session_prefix(cluster), hex(&key.derive("session", [attempt.as_bytes()])[..20]));
+        let session = format!(
+            "{}{}",
+            session_prefix(cluster),
+            hex(&key.derive("session", [attempt.as_bytes()])[..20])
+        );
         let digest = hex(&Sha256::digest(session.as_bytes())[..8]);
-        Self { attempt, session, digest }
+        Self {
+            attempt,
+            session,
+            digest,
+        }
     }
 }
 

@@ -23,7 +23,10 @@ pub struct Inputs {
 
 impl fmt::Debug for Inputs {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Inputs").field("work", &self.work).field("secrets", &self.secrets.len()).finish()
+        f.debug_struct("Inputs")
+            .field("work", &self.work)
+            .field("secrets", &self.secrets.len())
+            .finish()
     }
 }
 
@@ -76,7 +79,12 @@ pub async fn resolve(client: &Client, job: &CommandJob) -> Result<Inputs, Inputs
 /// The inputs of a job whose values are not known any more: enough to ask a session about an attempt that was given
 /// them, and not enough to prepare one.
 pub fn shape(job: &CommandJob) -> Inputs {
-    let names = job.spec.env.iter().flatten().map(|it| (it.name.clone(), (Vec::new(), Origin::Public)));
+    let names = job
+        .spec
+        .env
+        .iter()
+        .flatten()
+        .map(|it| (it.name.clone(), (Vec::new(), Origin::Public)));
     let unknown = |_| Inputs {
         work: Work {
             program: Program::Shell(String::new()),
@@ -100,7 +108,10 @@ async fn read(client: &Client, job: &CommandJob) -> Result<Values, InputsError> 
         if let Some(selector) = &source.secret_key_ref {
             if !secrets.contains_key(selector.name.as_str()) {
                 let api: Api<Secret> = Api::namespaced(client.clone(), namespace);
-                secrets.insert(&selector.name, api.get_opt(&selector.name).await.map_err(ApiError::from)?);
+                secrets.insert(
+                    &selector.name,
+                    api.get_opt(&selector.name).await.map_err(ApiError::from)?,
+                );
             }
             let value = secrets[selector.name.as_str()]
                 .as_ref()
@@ -112,24 +123,39 @@ async fn read(client: &Client, job: &CommandJob) -> Result<Values, InputsError> 
                 None if selector.optional == Some(true) => {}
                 None => {
                     let (name, key) = (selector.name.clone(), selector.key.clone());
-                    return Err(InputsError::Secret { variable: variable.name.clone(), name, key });
+                    return Err(InputsError::Secret {
+                        variable: variable.name.clone(),
+                        name,
+                        key,
+                    });
                 }
             }
         }
         if let Some(selector) = &source.config_map_key_ref {
             if !config_maps.contains_key(selector.name.as_str()) {
                 let api: Api<ConfigMap> = Api::namespaced(client.clone(), namespace);
-                config_maps.insert(&selector.name, api.get_opt(&selector.name).await.map_err(ApiError::from)?);
+                config_maps.insert(
+                    &selector.name,
+                    api.get_opt(&selector.name).await.map_err(ApiError::from)?,
+                );
             }
             let config_map = config_maps[selector.name.as_str()].as_ref();
-            let text = config_map.and_then(|it| it.data.as_ref()?.get(&selector.key)).map(|it| it.clone().into_bytes());
-            let binary = config_map.and_then(|it| it.binary_data.as_ref()?.get(&selector.key)).map(|it| it.0.clone());
+            let text = config_map
+                .and_then(|it| it.data.as_ref()?.get(&selector.key))
+                .map(|it| it.clone().into_bytes());
+            let binary = config_map
+                .and_then(|it| it.binary_data.as_ref()?.get(&selector.key))
+                .map(|it| it.0.clone());
             match text.or(binary) {
                 Some(value) => _ = values.insert(variable.name.clone(), (value, Origin::Public)),
                 None if selector.optional == Some(true) => {}
                 None => {
                     let (name, key) = (selector.name.clone(), selector.key.clone());
-                    return Err(InputsError::ConfigMap { variable: variable.name.clone(), name, key });
+                    return Err(InputsError::ConfigMap {
+                        variable: variable.name.clone(),
+                        name,
+                        key,
+                    });
                 }
             }
         }
@@ -142,7 +168,9 @@ fn compose(job: &CommandJob, values: &Values) -> Result<Inputs, WorkError> {
     let spec = &job.spec;
     let env = environment(spec.env.as_deref().unwrap_or_default(), values);
     let lookup = |name: &str| {
-        env.iter().rfind(|it| it.name == name).and_then(|it| std::str::from_utf8(&it.value).ok())
+        env.iter()
+            .rfind(|it| it.name == name)
+            .and_then(|it| std::str::from_utf8(&it.value).ok())
     };
     let program = match (&spec.shell, &spec.command) {
         (Some(script), _) => Program::Shell(script.clone()),
@@ -154,8 +182,11 @@ fn compose(job: &CommandJob, values: &Values) -> Result<Inputs, WorkError> {
     if program == Program::Command(Vec::new()) {
         return Err(WorkError::EmptyCommand);
     }
-    let secrets =
-        values.values().filter(|(_, origin)| *origin == Origin::Secret).map(|(value, _)| value.clone()).collect();
+    let secrets = values
+        .values()
+        .filter(|(_, origin)| *origin == Origin::Secret)
+        .map(|(value, _)| value.clone())
+        .collect();
     let work = Work {
         program,
         env,
@@ -173,14 +204,19 @@ fn environment(variables: &[EnvironmentVariable], values: &Values) -> Vec<EnvVar
         let value = match (&variable.value, values.get(&variable.name)) {
             (Some(text), _) => {
                 let earlier = |name: &str| {
-                    env.iter().rfind(|it| it.name == name).and_then(|it| std::str::from_utf8(&it.value).ok())
+                    env.iter()
+                        .rfind(|it| it.name == name)
+                        .and_then(|it| std::str::from_utf8(&it.value).ok())
                 };
                 expand(text, earlier).into_bytes()
             }
             (None, Some((value, _))) => value.clone(),
             (None, None) => continue,
         };
-        env.push(EnvVar { name: variable.name.clone(), value });
+        env.push(EnvVar {
+            name: variable.name.clone(),
+            value,
+        });
     }
     env
 }
@@ -212,8 +248,16 @@ mod tests {
             ],
         }));
         let inputs = compose(&job, &Values::from([("TOKEN".into(), secret("hush"))])).unwrap();
-        let env: Vec<_> = inputs.work.env.iter().map(|it| (it.name.as_str(), it.value.as_slice())).collect();
-        assert_eq!(env, [("A", b"$(B)".as_slice()), ("TOKEN", b"hush"), ("B", b"b$(B)hush")]);
+        let env: Vec<_> = inputs
+            .work
+            .env
+            .iter()
+            .map(|it| (it.name.as_str(), it.value.as_slice()))
+            .collect();
+        assert_eq!(
+            env,
+            [("A", b"$(B)".as_slice()), ("TOKEN", b"hush"), ("B", b"b$(B)hush")]
+        );
         let words = ["run", "b$(B)hush", "$(B)", "hush$(X)"].map(String::from).to_vec();
         assert_eq!(inputs.work.program, Program::Command(words));
         assert_eq!(inputs.secrets, [b"hush".to_vec()]);

@@ -48,7 +48,10 @@ fn config_map(job: &CommandJob, stream: &str, number: usize, chunk: &[u8]) -> Co
     let base = &base[..base.floor_char_boundary(200)];
     let mut config_map = ConfigMap {
         metadata: ObjectMeta {
-            name: Some(format!("{base}-{}-{stream}-{number}", &uid[..uid.floor_char_boundary(8)])),
+            name: Some(format!(
+                "{base}-{}-{stream}-{number}",
+                &uid[..uid.floor_char_boundary(8)]
+            )),
             namespace: job.namespace(),
             owner_references: job.controller_owner_ref(&()).map(|it| vec![it]),
             labels: Some(BTreeMap::from([("lifeguard.dev/stream".into(), stream.into())])),
@@ -87,9 +90,18 @@ mod tests {
 
     #[test]
     fn text_is_cut_between_characters_and_nothing_is_lost() {
-        for text in ["é".repeat(CHUNK_BYTES), "a".repeat(CHUNK_BYTES * 2), "😀".repeat(CHUNK_BYTES), String::new()] {
+        for text in [
+            "é".repeat(CHUNK_BYTES),
+            "a".repeat(CHUNK_BYTES * 2),
+            "😀".repeat(CHUNK_BYTES),
+            String::new(),
+        ] {
             let chunks = chunks(text.as_bytes());
-            assert!(chunks.iter().all(|it| it.len() <= CHUNK_BYTES && std::str::from_utf8(it).is_ok()));
+            assert!(
+                chunks
+                    .iter()
+                    .all(|it| it.len() <= CHUNK_BYTES && std::str::from_utf8(it).is_ok())
+            );
             assert_eq!(chunks.concat(), text.as_bytes());
         }
     }

@@ -4,8 +4,6 @@
 //! attempt enters the status), *call* (the session starts the command unless it already has). Nothing is prepared for an
 //! attempt that is claimed, and nothing is called for one that is not.
 
-use std::time::Duration;
-
 use jiff::{SignedDuration, Timestamp};
 
 use super::conversation::{Conversation, Heard};
@@ -80,9 +78,12 @@ pub fn plan(job: &CommandJob, observed: &Observed, now: Timestamp) -> Plan<Step>
     let live = status.and_then(|it| live_attempt(&it.attempts));
     if job.metadata.deletion_timestamp.is_some() {
         return match live {
-            Some(attempt) if !observed.conversation.discarded => {
-                Plan::step(Step::Discard { attempt: attempt.number }, Next::AwaitChange)
-            }
+            Some(attempt) if !observed.conversation.discarded => Plan::step(
+                Step::Discard {
+                    attempt: attempt.number,
+                },
+                Next::AwaitChange,
+            ),
             _ => Plan::rest(Next::AwaitChange),
         };
     }
@@ -99,7 +100,13 @@ pub fn live_attempt(attempts: &[Attempt]) -> Option<&Attempt> {
 
 /// The number of the attempt that follows those in the status.
 pub fn next_number(job: &CommandJob) -> i32 {
-    job.status.iter().flat_map(|it| &it.attempts).map(|it| it.number).max().unwrap_or(0) + 1
+    job.status
+        .iter()
+        .flat_map(|it| &it.attempts)
+        .map(|it| it.number)
+        .max()
+        .unwrap_or(0)
+        + 1
 }
 
 fn start(number: i32, observed: &Observed, now: Timestamp) -> Plan<Step> {
@@ -108,7 +115,9 @@ fn start(number: i32, observed: &Observed, now: Timestamp) -> Plan<Step> {
     }
     let prepared = observed.conversation.prepared.filter(|it| it.attempt == number);
     match prepared {
-        Some(it) if now.duration_since(it.at) < PREPARED_FOR => Plan::step(Step::Claim { attempt: number }, Next::Again),
+        Some(it) if now.duration_since(it.at) < PREPARED_FOR => {
+            Plan::step(Step::Claim { attempt: number }, Next::Again)
+        }
         _ => Plan::step(Step::Prepare { attempt: number }, Next::Again),
     }
 }
@@ -121,7 +130,12 @@ fn go_on(job: &CommandJob, attempt: &Attempt, observed: &Observed, now: Timestam
     }
     match observed.conversation.heard_of(attempt.number) {
         Some(Heard::Collected(result)) => finish(Verdict::Known((**result).clone())),
-        Some(Heard::Ended(_)) => Plan::step(Step::Collect { attempt: attempt.number }, Next::Again),
+        Some(Heard::Ended(_)) => Plan::step(
+            Step::Collect {
+                attempt: attempt.number,
+            },
+            Next::Again,
+        ),
         Some(Heard::Unprepared) => finish(Verdict::Unprepared),
         Some(Heard::Replaced) => finish(Verdict::Lost(AttemptReason::SessionReplaced)),
         Some(Heard::Died) => finish(Verdict::Lost(AttemptReason::RunnerDied)),
@@ -133,7 +147,10 @@ fn go_on(job: &CommandJob, attempt: &Attempt, observed: &Observed, now: Timestam
         Some(Heard::Running) | None => match &observed.reachable {
             Err(not_ready) => Plan::rest(wait(not_ready)),
             Ok(()) => Plan::step(
-                Step::Call { attempt: attempt.number, start_by: attempt.start_time.0 + START_BY },
+                Step::Call {
+                    attempt: attempt.number,
+                    start_by: attempt.start_time.0 + START_BY,
+                },
                 Next::Again,
             ),
         },
@@ -148,7 +165,9 @@ fn given_up_at(job: &CommandJob, attempt: &Attempt) -> Timestamp {
 }
 
 fn wait(not_ready: &NotReady) -> Next {
-    Next::Poll { after: not_ready.retry_after.or(Some(Duration::from_secs(10))) }
+    Next::Poll {
+        after: not_ready.retry_after,
+    }
 }
 
 /// Whether what the conversation knows is of a live attempt of this job.

@@ -130,13 +130,18 @@ impl CommandJobs {
         let identity = self.identity(&job, attempt);
         let (_, inputs) = ready(pass)?;
         let secrets = (!inputs.secrets.is_empty()).then(|| self.secrets_digest(&inputs));
-        let void = job.status.as_ref().and_then(|it| live_attempt(&it.attempts)).map(|it| it.number);
+        let void = job
+            .status
+            .as_ref()
+            .and_then(|it| live_attempt(&it.attempts))
+            .map(|it| it.number);
         let status = status::claimed(&job, attempt, &identity.digest, secrets, Timestamp::now());
         pass.write_status(&status).await?;
         if let Some(void) = void {
             // Its session is of no use any more; it was proven that nothing ran in it nor ever will.
             let (target, _) = ready(pass)?;
-            self.releaser.release(Talk::new(target.client, &self.identity(&job, void)), Contents::Idle);
+            self.releaser
+                .release(Talk::new(target.client, &self.identity(&job, void)), Contents::Idle);
         }
         let digest = identity.digest;
         pass.observed_mut().digest = Some(digest);
@@ -162,7 +167,10 @@ impl CommandJobs {
             window_seconds: u32::try_from(window.as_secs()).unwrap_or(1),
             linger_milliseconds: 0,
             streams: Streams::Fitting,
-            action: Action::Start { work: &inputs.work, start_by: start_by.as_second().unsigned_abs() },
+            action: Action::Start {
+                work: &inputs.work,
+                start_by: start_by.as_second().unsigned_abs(),
+            },
         };
         self.learn(pass, |it| it.unanswered = true);
         let began = tokio::time::Instant::now();
@@ -208,7 +216,9 @@ impl CommandJobs {
         if pass.observed().conversation.unreadable < UNREADABLE_ANSWERS {
             return Ok(Effect::Replan);
         }
-        let Some(look) = talk.end_by_files().await? else { return Err(JobError::Unreadable) };
+        let Some(look) = talk.end_by_files().await? else {
+            return Err(JobError::Unreadable);
+        };
         let heard = match look.state {
             State::Unprepared { .. } => Heard::Unprepared,
             _ => Heard::Ended(Box::new(look)),
@@ -224,7 +234,9 @@ impl CommandJobs {
         attempt: i32,
         error: JobError,
     ) -> Result<Effect, JobError> {
-        let JobError::Session(session) = &error else { return Err(error) };
+        let JobError::Session(session) = &error else {
+            return Err(error);
+        };
         if matches!(session.dispatch, Dispatch::NotSent | Dispatch::Refused) {
             self.learn(pass, |it| it.unanswered = false);
         }
@@ -243,14 +255,23 @@ impl CommandJobs {
         let (target, inputs) = ready(pass)?;
         let talk = self.talk(&job, &target, attempt);
         let masking = self.masking(&job, &inputs);
-        let result = self.collector.collect(self.context.client(), &job, &talk, &look, &masking).await?;
-        self.learn(pass, |it| it.heard = Some((attempt, Heard::Collected(Box::new(result.clone())))));
+        let result = self
+            .collector
+            .collect(self.context.client(), &job, &talk, &look, &masking)
+            .await?;
+        self.learn(pass, |it| {
+            it.heard = Some((attempt, Heard::Collected(Box::new(result.clone()))))
+        });
         Ok(Effect::Replan)
     }
 
     /// The values to mask, if they still are those that the attempt was given.
     fn masking(&self, job: &CommandJob, inputs: &Inputs) -> Masking {
-        let claimed = job.status.as_ref().and_then(|it| live_attempt(&it.attempts)).and_then(|it| it.secrets_digest.clone());
+        let claimed = job
+            .status
+            .as_ref()
+            .and_then(|it| live_attempt(&it.attempts))
+            .and_then(|it| it.secrets_digest.clone());
         match claimed {
             Some(digest) if digest != self.secrets_digest(inputs) => Masking::Unknown,
             _ => Masking::Values(Secrets::new(inputs.secrets.iter().map(Vec::as_slice))),
@@ -284,13 +305,20 @@ impl CommandJobs {
 
     /// Kills what the job may be running and gives its session back. The job is deleted or being deleted.
     fn discard(&self, job: &Snapshot<CommandJob>) {
-        let Some(life) = self.lives().remove(&uid(job)) else { return self.discard_unknown(job) };
+        let Some(life) = self.lives().remove(&uid(job)) else {
+            return self.discard_unknown(job);
+        };
         life.gone.cancel();
         if life.conversation.discarded {
             return;
         }
         match life.talk {
-            Some(talk) => self.releaser.release(talk, Contents::Abandoned { start_by: outstanding(job, &life.conversation) }),
+            Some(talk) => self.releaser.release(
+                talk,
+                Contents::Abandoned {
+                    start_by: outstanding(job, &life.conversation),
+                },
+            ),
             None => self.discard_unknown(job),
         }
     }
@@ -306,7 +334,9 @@ impl CommandJobs {
 
     /// Like [`discard`](Self::discard), for a job that this process never talked to.
     fn discard_unknown(&self, job: &Snapshot<CommandJob>) {
-        let Some(attempt) = job.status.as_ref().and_then(|it| live_attempt(&it.attempts)) else { return };
+        let Some(attempt) = job.status.as_ref().and_then(|it| live_attempt(&it.attempts)) else {
+            return;
+        };
         let identity = self.identity(job, attempt.number);
         let start_by = Some(start_by(attempt));
         let (job, releaser, targets) = (job.clone(), self.releaser.clone(), Arc::clone(&self.targets));
@@ -393,8 +423,14 @@ impl Reconciler for CommandJobs {
     }
 
     fn notes(job: &CommandJob, status: &CommandJobStatus) -> Vec<Note> {
-        let before = job.status.as_ref().map(|it| it.conditions.as_slice()).unwrap_or_default();
-        let Some(ready) = transitioned(before, &status.conditions, kind::READY) else { return Vec::new() };
+        let before = job
+            .status
+            .as_ref()
+            .map(|it| it.conditions.as_slice())
+            .unwrap_or_default();
+        let Some(ready) = transitioned(before, &status.conditions, kind::READY) else {
+            return Vec::new();
+        };
         let failed = status.conditions.iter().any(|it| it.type_ == kind::STALLED);
         vec![Note {
             severity: if failed { Severity::Warning } else { Severity::Normal },
@@ -406,7 +442,11 @@ impl Reconciler for CommandJobs {
 
     fn gone(&self, job: &Snapshot<CommandJob>) {
         let finishing = self.lives().get(&uid(job)).is_some_and(|it| it.finishing);
-        let finished = job.status.as_ref().and_then(|it| it.phase).is_some_and(|it| it.is_terminal());
+        let finished = job
+            .status
+            .as_ref()
+            .and_then(|it| it.phase)
+            .is_some_and(|it| it.is_terminal());
         if !finishing && !finished {
             self.discard(job);
         }
@@ -439,7 +479,19 @@ fn uid(job: &CommandJob) -> String {
 #[cfg(test)]
 pub(super) fn ended_look(exit_code: u8) -> super::runner::Look {
     use super::runner::{Look, Payload, Stream};
-    let empty = || Stream { length: 0, payload: Payload::Absent };
-    let state = State::Ended { exit_code, elapsed: Duration::from_millis(10), killed: None };
-    Look { state, stdout: empty(), stderr: empty(), missing: Vec::new() }
+    let empty = || Stream {
+        length: 0,
+        payload: Payload::Absent,
+    };
+    let state = State::Ended {
+        exit_code,
+        elapsed: Duration::from_millis(10),
+        killed: None,
+    };
+    Look {
+        state,
+        stdout: empty(),
+        stderr: empty(),
+        missing: Vec::new(),
+    }
 }

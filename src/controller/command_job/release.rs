@@ -49,14 +49,21 @@ pub enum Contents {
 impl Releaser {
     /// Tries until `stop` is cancelled.
     pub fn new(stop: CancellationToken) -> Self {
-        Self { tasks: TaskTracker::new(), permits: Arc::new(Semaphore::new(CONCURRENCY)), stop }
+        Self {
+            tasks: TaskTracker::new(),
+            permits: Arc::new(Semaphore::new(CONCURRENCY)),
+            stop,
+        }
     }
 
     /// Gives a session back, soon. Never blocks.
     pub fn release(&self, talk: Talk, contents: Contents) {
         let (permits, stop) = (Arc::clone(&self.permits), self.stop.clone());
         self.tasks.spawn(async move {
-            if let Contents::Abandoned { start_by: Some(start_by) } = contents {
+            if let Contents::Abandoned {
+                start_by: Some(start_by),
+            } = contents
+            {
                 kill(&talk).await;
                 let wait = start_by.duration_since(Timestamp::now());
                 tokio::select! {

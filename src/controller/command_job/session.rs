@@ -40,7 +40,10 @@ impl Talk {
 
     /// Sends one call, once, and reads its frame.
     pub async fn execute(&self, call: &Call<'_>, window: Duration) -> Result<Result<Look, FrameError>, JobError> {
-        let execution = self.client.execute_shell(&self.identifier, &call.render(), window).await?;
+        let execution = self
+            .client
+            .execute_shell(&self.identifier, &call.render(), window)
+            .await?;
         Ok(call.parse(execution.stdout.as_bytes(), execution.stderr.as_bytes()))
     }
 

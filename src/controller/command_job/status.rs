@@ -43,19 +43,34 @@ fn trouble(seen: &Seen<'_, Observed>, now: Timestamp) -> Option<NotReady> {
         return failure.is_worth_reporting(now).then(|| NotReady::from_failure(failure));
     }
     let observed = seen.observed?;
-    observed.ready.as_ref().err().or(observed.reachable.as_ref().err()).cloned()
+    observed
+        .ready
+        .as_ref()
+        .err()
+        .or(observed.reachable.as_ref().err())
+        .cloned()
 }
 
 impl NotReady {
     fn from_failure(failure: &Failure) -> Self {
-        let reason = Reason::ALL.iter().copied().find(|it| it.as_str() == failure.reason).unwrap_or(Reason::Unavailable);
+        let reason = Reason::ALL
+            .iter()
+            .copied()
+            .find(|it| it.as_str() == failure.reason)
+            .unwrap_or(Reason::Unavailable);
         let queue = match reason {
             Reason::PoolExhausted => QueueReason::Capacity,
             Reason::Unavailable | Reason::Throttled | Reason::InternalError => QueueReason::Service,
             _ => QueueReason::Target,
         };
         let stalled = matches!(failure.class, Class::Terminal | Class::Denied);
-        Self { reason, message: failure.message.clone(), queue, stalled, retry_after: None }
+        Self {
+            reason,
+            message: failure.message.clone(),
+            queue,
+            stalled,
+            retry_after: None,
+        }
     }
 }
 
@@ -63,7 +78,10 @@ fn queued(job: &CommandJob, previous: CommandJobStatus, why: &NotReady, now: Tim
     let mut conditions = conditions(job, &previous.conditions, now);
     let reason = why.reason.as_str();
     conditions.set(kind::READY, Truth::False, reason, &why.message);
-    conditions.set_while(kind::RECONCILING, (!why.stalled).then_some((reason, why.message.as_str())));
+    conditions.set_while(
+        kind::RECONCILING,
+        (!why.stalled).then_some((reason, why.message.as_str())),
+    );
     conditions.set_while(kind::STALLED, why.stalled.then_some((reason, why.message.as_str())));
     CommandJobStatus {
         observed_generation: job.metadata.generation,
@@ -85,7 +103,11 @@ pub fn claimed(
 ) -> CommandJobStatus {
     let mut status = job.status.clone().unwrap_or_default();
     let now_in_seconds = whole_seconds(now);
-    if let Some(open) = status.attempts.last_mut().filter(|it| it.outcome.is_none() && it.reason.is_none()) {
+    if let Some(open) = status
+        .attempts
+        .last_mut()
+        .filter(|it| it.outcome.is_none() && it.reason.is_none())
+    {
         open.reason = Some(AttemptReason::Void);
         open.completion_time = Some(now_in_seconds.clone());
     }
@@ -113,7 +135,11 @@ fn running(
 ) -> CommandJobStatus {
     let mut conditions = conditions(job, &previous.conditions, now);
     let (truth, reason, message) = match trouble {
-        None => (Truth::False, Reason::Running, "the command has been started, or is about to be"),
+        None => (
+            Truth::False,
+            Reason::Running,
+            "the command has been started, or is about to be",
+        ),
         Some(trouble) => (Truth::Unknown, trouble.reason, trouble.message.as_str()),
     };
     conditions.set(kind::READY, truth, reason.as_str(), message);
@@ -161,7 +187,11 @@ pub fn finished(job: &CommandJob, verdict: &Verdict, now: Timestamp) -> CommandJ
         }),
         Verdict::Unprepared => None,
     };
-    status.duration = status.result.as_ref().and_then(|it| it.execution_milliseconds).map(display_duration);
+    status.duration = status
+        .result
+        .as_ref()
+        .and_then(|it| it.execution_milliseconds)
+        .map(display_duration);
     status.completion_time = Some(now_in_seconds);
     end(job, status, reason, &message, now)
 }
@@ -175,7 +205,12 @@ fn end(
 ) -> CommandJobStatus {
     let succeeded = reason == Reason::CommandSucceeded;
     let mut conditions = conditions(job, &status.conditions, now);
-    conditions.set(kind::READY, if succeeded { Truth::True } else { Truth::False }, reason.as_str(), message);
+    conditions.set(
+        kind::READY,
+        if succeeded { Truth::True } else { Truth::False },
+        reason.as_str(),
+        message,
+    );
     conditions.set_while(kind::COMPLETE, succeeded.then_some((reason.as_str(), message)));
     conditions.set_while(kind::FAILED, (!succeeded).then_some((reason.as_str(), message)));
     conditions.set_while(kind::STALLED, (!succeeded).then_some((reason.as_str(), message)));
@@ -214,14 +249,19 @@ fn explain(verdict: &Verdict) -> (Reason, String) {
             (Outcome::Exited, Some(0)) => (Reason::CommandSucceeded, "the command ended with exit code 0".into()),
             (Outcome::Exited, Some(code)) if (129..=192).contains(&code) => (
                 Reason::NonZeroExitCode,
-                format!("the command ended with exit code {code}, as after death by signal {}", code - 128),
+                format!(
+                    "the command ended with exit code {code}, as after death by signal {}",
+                    code - 128
+                ),
             ),
-            (Outcome::Exited, Some(code)) => {
-                (Reason::NonZeroExitCode, format!("the command ended with exit code {code}"))
-            }
-            (Outcome::TimedOut, _) => {
-                (Reason::DeadlineExceeded, "the command ran longer than spec.timeoutSeconds and was killed".into())
-            }
+            (Outcome::Exited, Some(code)) => (
+                Reason::NonZeroExitCode,
+                format!("the command ended with exit code {code}"),
+            ),
+            (Outcome::TimedOut, _) => (
+                Reason::DeadlineExceeded,
+                "the command ran longer than spec.timeoutSeconds and was killed".into(),
+            ),
             (Outcome::Cancelled, _) => (Reason::Cancelled, "the command was cancelled".into()),
             (Outcome::Lost | Outcome::Exited, _) => (Reason::Lost, "the end of the command is not known".into()),
         },

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use k8s_openapi::api::core::v1::Namespace;
 use kube::{Api, ResourceExt};
 
-use super::observe::NotReady;
 use super::JobError;
+use super::observe::NotReady;
 use crate::api::azure_account::AzureAccountSpec;
 use crate::api::command_job::{CommandJob, QueueReason, SessionPoolTarget, selector_matches};
 use crate::api::condition::{Reason, kind};
@@ -41,7 +41,9 @@ pub struct Target {
 
 impl std::fmt::Debug for Target {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Target").field("pool", &self.pool).finish_non_exhaustive()
+        f.debug_struct("Target")
+            .field("pool", &self.pool)
+            .finish_non_exhaustive()
     }
 }
 
@@ -70,7 +72,11 @@ struct PoolFacts {
 impl Targets {
     /// Finds pools among the objects of `context`, and others by asking Azure.
     pub fn new(context: Context) -> Self {
-        Self { context, clients: Mutex::default(), looked_up: Mutex::default() }
+        Self {
+            context,
+            clients: Mutex::default(),
+            looked_up: Mutex::default(),
+        }
     }
 
     /// The target of a job, or why it cannot be used yet.
@@ -109,10 +115,15 @@ impl Targets {
             return Ok(Err(NotReady::stalled(Reason::UnsupportedTarget, message)));
         }
         let status = pool.status.as_ref();
-        let refused = status.iter().flat_map(|it| &it.conditions).any(|it| it.type_ == kind::READY && it.status == "False");
+        let refused = status
+            .iter()
+            .flat_map(|it| &it.conditions)
+            .any(|it| it.type_ == kind::READY && it.status == "False");
         let facts = status.and_then(|it| Some((it.pool_management_endpoint.as_deref()?, it.id.as_deref()?)));
         let not_ready = || NotReady::waiting(Reason::ReferenceNotReady, format!("the SessionPool {key} is not ready"));
-        let Some((endpoint, id)) = facts else { return Ok(Err(not_ready())) };
+        let Some((endpoint, id)) = facts else {
+            return Ok(Err(not_ready()));
+        };
         let unusable = refused || pool.metadata.deletion_timestamp.is_some();
         if purpose == Purpose::Start && unusable {
             return Ok(Err(not_ready()));
@@ -130,7 +141,9 @@ impl Targets {
             Ok(endpoint) => endpoint,
             Err(error) => return Ok(Err(NotReady::stalled(Reason::UnsupportedCloud, error.to_string()))),
         };
-        let Ok(id) = id.parse::<ResourceId>() else { return Ok(Err(not_ready())) };
+        let Ok(id) = id.parse::<ResourceId>() else {
+            return Ok(Err(not_ready()));
+        };
         let cooldown = pool
             .spec
             .dynamic_pool_configuration
@@ -173,7 +186,10 @@ impl Targets {
             return Ok(Err(NotReady::stalled(Reason::UnsupportedTarget, message)));
         }
         let Some(endpoint) = session_pool::management_endpoint(&found.body) else {
-            return Ok(Err(NotReady::waiting(Reason::ReferenceNotReady, format!("the pool {id} is not ready"))));
+            return Ok(Err(NotReady::waiting(
+                Reason::ReferenceNotReady,
+                format!("the pool {id} is not ready"),
+            )));
         };
         let endpoint = match self.context.cloud().session_endpoint(endpoint) {
             Ok(endpoint) => endpoint,
@@ -188,7 +204,9 @@ impl Targets {
     /// Whether Azure still knows the pool. An error is no answer.
     pub async fn exists(&self, target: &Target) -> Result<bool, JobError> {
         let version = session_pool::PoolApiVersion::for_reading();
-        Ok(session_pool::find(target.account.arm(), &target.pool, version).await?.is_some())
+        Ok(session_pool::find(target.account.arm(), &target.pool, version)
+            .await?
+            .is_some())
     }
 
     async fn account(&self, key: Key, purpose: Purpose) -> Result<Result<Arc<Account>, NotReady>, JobError> {
@@ -199,7 +217,9 @@ impl Targets {
             return Ok(held.ok_or_else(|| NotReady::waiting(Reason::AccountNotFound, message)));
         };
         let conditions = object.status.iter().flat_map(|it| &it.conditions);
-        let refused = conditions.into_iter().find(|it| it.type_ == kind::READY && it.status == "False");
+        let refused = conditions
+            .into_iter()
+            .find(|it| it.type_ == kind::READY && it.status == "False");
         if let (Purpose::Start, Some(ready)) = (purpose, refused) {
             let message = format!("the AzureAccount {} is not ready: {}", key.name, ready.message);
             return Ok(Err(NotReady::waiting(Reason::AccountNotReady, message)));
@@ -223,19 +243,33 @@ impl Targets {
                     .as_ref()
                     .map(|it| it.scope.clone())
                     .expect("invariant: an endpoint was accepted, so the cloud has sessions");
-                SessionClient::new(self.context.http().clone(), facts.endpoint.clone(), account.tokens().clone(), scope)
+                SessionClient::new(
+                    self.context.http().clone(),
+                    facts.endpoint.clone(),
+                    account.tokens().clone(),
+                    scope,
+                )
             })
             .clone();
-        Target { client, pool, account, cooldown: facts.cooldown }
+        Target {
+            client,
+            pool,
+            account,
+            cooldown: facts.cooldown,
+        }
     }
 
     async fn lets_in(&self, pool: Option<&SessionPool>, namespace: &str) -> Result<bool, JobError> {
-        let Some(allowed) = pool.and_then(|it| it.spec.allowed_namespaces.as_ref()) else { return Ok(false) };
+        let Some(allowed) = pool.and_then(|it| it.spec.allowed_namespaces.as_ref()) else {
+            return Ok(false);
+        };
         match allowed.from {
             NamespacesFrom::Same => Ok(false),
             NamespacesFrom::All => Ok(true),
             NamespacesFrom::Selector => {
-                let Some(selector) = &allowed.selector else { return Ok(false) };
+                let Some(selector) = &allowed.selector else {
+                    return Ok(false);
+                };
                 let namespaces: Api<Namespace> = Api::all(self.context.client().clone());
                 let found = namespaces.get(namespace).await?;
                 Ok(selector_matches(selector, &found.metadata.labels.unwrap_or_default()))
@@ -256,11 +290,20 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl NotReady {
     /// Something that may come by itself.
     pub fn waiting(reason: Reason, message: impl Into<String>) -> Self {
-        Self { reason, message: message.into(), queue: QueueReason::Target, stalled: false, retry_after: None }
+        Self {
+            reason,
+            message: message.into(),
+            queue: QueueReason::Target,
+            stalled: false,
+            retry_after: None,
+        }
     }
 
     /// Something that somebody has to change.
     pub fn stalled(reason: Reason, message: impl Into<String>) -> Self {
-        Self { stalled: true, ..Self::waiting(reason, message) }
+        Self {
+            stalled: true,
+            ..Self::waiting(reason, message)
+        }
     }
 }

@@ -1,0 +1,131 @@
+//! What the operator is told at its start.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Watches over Azure Container Apps session pools, the identities that may use them, and command jobs.
+#[derive(Debug, Parser)]
+#[command(name = "lifeguard", version, about)]
+#[command(args_conflicts_with_subcommands = true)]
+pub struct Arguments {
+    /// What to do instead of running the operator.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+    /// How the operator runs.
+    #[command(flatten)]
+    pub config: Config,
+}
+
+/// What can be done besides running the operator.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Print the CustomResourceDefinitions as YAML.
+    Crds,
+}
+
+/// How the operator runs. It reaches the cluster as kubectl does (`KUBECONFIG`), or as a pod does.
+#[derive(Clone, Debug, Args)]
+pub struct Config {
+    /// The Azure cloud: public, usgovernment, china, or a file with the endpoints of another.
+    #[arg(long, env = "LIFEGUARD_CLOUD", default_value = "public")]
+    pub cloud: String,
+    /// The operator's own namespace, where its key is kept.
+    #[arg(
+        long,
+        env = "LIFEGUARD_OPERATOR_NAMESPACE",
+        default_value = "lifeguard-system",
+        value_name = "NAMESPACE"
+    )]
+    pub operator_namespace: String,
+    /// Work in this namespace only; may be repeated. Default: all namespaces.
+    #[arg(
+        long = "watch-namespace",
+        env = "LIFEGUARD_WATCH_NAMESPACE",
+        value_name = "NAMESPACE",
+        value_delimiter = ','
+    )]
+    pub watch_namespaces: Vec<String>,
+    /// Names this cluster on the Azure resources that it owns. It must never change. Default: the UID of the namespace
+    /// kube-system.
+    #[arg(long, env = "LIFEGUARD_CLUSTER_ID", value_name = "ID")]
+    pub cluster_id: Option<String>,
+    /// Seconds for which a request waits for a command's end, 1 to 150. Azure answers no request after 220 seconds.
+    #[arg(
+        long = "poll-window",
+        env = "LIFEGUARD_POLL_WINDOW",
+        default_value_t = 30,
+        value_name = "SECONDS",
+        value_parser = clap::value_parser!(u64).range(1..=150)
+    )]
+    pub poll_window_seconds: u64,
+    /// Seconds after their end after which CommandJobs are deleted that do not say themselves. Objects that Argo CD or
+    /// Flux track are spared. Default: never.
+    #[arg(long = "default-ttl", env = "LIFEGUARD_DEFAULT_TTL", value_name = "SECONDS")]
+    pub default_ttl_seconds: Option<u64>,
+    /// Where /livez and /readyz are answered.
+    #[arg(
+        long,
+        env = "LIFEGUARD_HEALTH_ADDRESS",
+        default_value = "0.0.0.0:8080",
+        value_name = "ADDRESS"
+    )]
+    pub health_address: SocketAddr,
+    /// How log lines look. What is logged is chosen by RUST_LOG, such as `info` or `lifeguard=debug`.
+    #[arg(long, env = "LIFEGUARD_LOG_FORMAT", default_value = "text", value_enum)]
+    pub log_format: LogFormat,
+}
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// One JSON object a line.
+    Json,
+    /// For people.
+    Text,
+}
+
+impl Config {
+    /// How long a request waits for a command's end.
+    pub fn poll_window(&self) -> Duration {
+        Duration::from_secs(self.poll_window_seconds)
+    }
+
+    /// How long finished jobs are kept that do not say themselves.
+    pub fn default_ttl(&self) -> Option<Duration> {
+        self.default_ttl_seconds.map(Duration::from_secs)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_flags_are_consistent() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn a_poll_window_that_azure_would_not_answer_is_refused() {
+        for (text, valid) in [("0", false), ("1", true), ("150", true), ("151", false), ("x", false)] {
+            assert_eq!(
+                Arguments::try_parse_from(["lifeguard", "--poll-window", text]).is_ok(),
+                valid,
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn namespaces_may_be_repeated() {
+        let arguments = ["lifeguard", "--watch-namespace", "a", "--watch-namespace", "b,c"];
+        assert_eq!(
+            Arguments::try_parse_from(arguments).unwrap().config.watch_namespaces,
+            ["a", "b", "c"]
+        );
+    }
+}
