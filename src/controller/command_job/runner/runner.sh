@@ -53,8 +53,13 @@ case $lg_m in "0 "*) exit ;; esac
     sleep $lg_z || sleep 1
     lg_alive $$ "$lg_y"
   }
-  # A runner that died without an exit mark makes the attempt lost: what is lost does not go on running.
-  lg_gone() { lg_done || { lg_signal KILL; lg_sweep; }; exit; }
+  # A runner that died without an exit mark makes the attempt lost: what is lost does not go on running. More than once,
+  # because the command may have been on its way and bear no mark yet.
+  lg_gone() {
+    lg_done && exit
+    for lg_n in 1 2 3 4 5 6; do lg_signal KILL; lg_sweep; sleep 0.3 || sleep 1; done
+    exit
+  }
   lg_signal() { read -r lg_b lg_z <"$lg_a/c" && lg_alive "$lg_b" "$lg_z" && kill -s "$1" -- "$lg_j$lg_b"; }
   while :; do
     if [ -e "$lg_a.cancel" ]; then lg_reason; break; fi

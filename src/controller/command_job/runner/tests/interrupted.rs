@@ -39,28 +39,52 @@ fn whoever_is_killed_where_a_command_starts_at_most_once() {
         ),
         ("command-before-exec", None, Ends(137), 0),
     ];
-    for kind in Shell::installed() {
-        for (place, found, then, count) in &table {
-            let session = Session::new(kind);
-            let mut work = shell(COUNTED);
-            work.env = vec![variable("A", "1")];
-            session.upload(&work);
-            let killed = session.run_killed_at(&session.start(&work), place);
-            assert_eq!(killed.is_err(), place.starts_with("caller"), "{kind:?} {place}");
-            if let Some(found) = found {
-                assert_eq!(session.run(&session.look()).state, *found, "{kind:?} {place}");
+    std::thread::scope(|scope| {
+        for kind in Shell::installed() {
+            for row in &table {
+                scope.spawn(move || survives(kind, row));
             }
-            for _ in 0..2 {
-                let look = session.run(&session.start(&work));
-                match then {
-                    Ends(code) => assert_eq!(exit_code(&look), Some(*code), "{kind:?} {place} {look:?}"),
-                    IsLost => assert_eq!(look.state, State::Lost { killed: None }, "{kind:?} {place}"),
-                    IsUnprepared => assert_eq!(look.state, State::Unprepared { killed: None }, "{kind:?} {place}"),
-                }
-            }
-            assert_eq!(starts(&session), *count, "{kind:?} {place}");
-            assert!(session.comes_to_rest(), "{kind:?} {place}");
         }
+    });
+}
+
+fn survives(kind: Shell, (place, found, then, count): &(&str, Option<State>, Then, usize)) {
+    let session = Session::new(kind);
+    let mut work = shell(COUNTED);
+    work.env = vec![variable("A", "1")];
+    session.upload(&work);
+    let killed = session.run_killed_at(&session.start(&work), place);
+    assert_eq!(killed.is_err(), place.starts_with("caller"), "{kind:?} {place}");
+    if let Some(found) = found {
+        assert_eq!(session.run(&session.look()).state, *found, "{kind:?} {place}");
+    }
+    for _ in 0..2 {
+        let look = session.run(&session.start(&work));
+        match then {
+            Then::Ends(code) => assert_eq!(exit_code(&look), Some(*code), "{kind:?} {place} {look:?}"),
+            Then::IsLost => assert_eq!(look.state, State::Lost { killed: None }, "{kind:?} {place}"),
+            Then::IsUnprepared => assert_eq!(look.state, State::Unprepared { killed: None }, "{kind:?} {place}"),
+        }
+    }
+    assert_eq!(starts(&session), *count, "{kind:?} {place}");
+    assert!(session.comes_to_rest(), "{kind:?} {place}");
+}
+
+#[test]
+fn a_command_on_its_way_when_its_runner_dies_does_not_run_on() {
+    for kind in Shell::installed() {
+        let session = Session::new(kind);
+        let work = shell("echo started >>count; sleep 1000");
+        session.upload(&work);
+        let look = session.run_killed_at(&session.start(&work), "runner-before-command");
+        assert_eq!(look.expect("a frame").state, State::Lost { killed: None }, "{kind:?}");
+        assert!(session.comes_to_rest(), "{kind:?}");
+        assert_eq!(
+            session.run(&session.start(&work)).state,
+            State::Lost { killed: None },
+            "{kind:?}"
+        );
+        assert!(starts(&session) <= 1, "{kind:?}");
     }
 }
 

@@ -44,7 +44,11 @@ fn unreliable(
 ) -> Option<Look> {
     let plans: Vec<_> = calls
         .iter()
-        .map(|_| (random.percent(chance), 500 + random.below(29_500)))
+        .map(|_| {
+            // On a busy machine everything takes longer: half of the kills come later.
+            let latest = [29_500, 149_500][usize::from(random.percent(50))];
+            (random.percent(chance), 500 + random.below(latest))
+        })
         .collect();
     let children: Vec<_> = calls.iter().map(|call| session.spawn(call, "")).collect();
     let mut found = None;
@@ -202,5 +206,5 @@ fn killed_callers_lost_answers_and_rivals_never_cost_a_start_or_a_result() {
         figure(&figures.unregistered),
         figure(&figures.lost_writes),
     );
-    assert!(figure(&figures.killed) > attempts / 3, "the callers were really killed");
+    assert!(figure(&figures.killed) > attempts / 4, "the callers were really killed");
 }
