@@ -1,5 +1,7 @@
 //! Containers: what a session can do, what it cannot, and what becomes of it.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 use std::io::{BufRead as _, BufReader};
 use std::net::TcpListener;
 use std::time::Duration;

@@ -61,7 +61,7 @@ pub(super) async fn execute(call: &Call) -> Result<Response, ServiceError> {
         behaviour: behaviour.clone(),
     };
     // On its own, because the command outlives both the client's connection and the time for a synchronous answer.
-    let mut ended = tokio::spawn(run.to_end());
+    let mut ended = tokio::spawn(run.finish());
     let location = format!(
         "{}{}/executions/{id}?api-version={}&identifier={}",
         call.state.root(),
@@ -199,7 +199,7 @@ impl ShellRequest {
 
 impl Run {
     /// Runs the command, writes it into the journal and returns the body of the answer.
-    async fn to_end(self) -> Result<Value, ServiceError> {
+    async fn finish(self) -> Result<Value, ServiceError> {
         let start = self.state.clock().now();
         let result = self.execute().await;
         let end = self.state.clock().now();

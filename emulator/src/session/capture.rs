@@ -55,7 +55,9 @@ mod tests {
 
     fn captured(writes: &[&[u8]], max_bytes: usize, lose_last_write: bool) -> Vec<u8> {
         let mut capture = Capture::new(max_bytes);
-        writes.iter().for_each(|write| capture.push(write));
+        for write in writes {
+            capture.push(write);
+        }
         capture.finish(lose_last_write)
     }
 

@@ -134,18 +134,16 @@ async fn wait(child: &mut Child, limit: Option<Duration>) -> io::Result<Completi
     let Some(limit) = limit else {
         return child.wait().await.map(exited);
     };
-    match tokio::time::timeout(limit, child.wait()).await {
-        Ok(status) => status.map(exited),
-        Err(_) => {
-            let group = child.id().and_then(|id| Pid::from_raw(id.cast_signed()));
-            if let Some(group) = group {
-                // It may have ended just now: then the child is waited for below without having been killed.
-                let _ = kill_process_group(group, Signal::KILL);
-            }
-            child.wait().await?;
-            Ok(Completion::TimedOut)
-        }
+    if let Ok(status) = tokio::time::timeout(limit, child.wait()).await {
+        return status.map(exited);
     }
+    let group = child.id().and_then(|id| Pid::from_raw(id.cast_signed()));
+    if let Some(group) = group {
+        // It may have ended just now: then the child is waited for below without having been killed.
+        let _ = kill_process_group(group, Signal::KILL);
+    }
+    child.wait().await?;
+    Ok(Completion::TimedOut)
 }
 
 fn exited(status: ExitStatus) -> Completion {

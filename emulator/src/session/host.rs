@@ -141,11 +141,7 @@ impl SessionHost {
 
     /// Opens a container: fresh, empty and with nothing running in it. No two may have the same id.
     pub async fn open(&self, id: Uuid, network: Network) -> Result<Container, HostError> {
-        let _turn = self
-            .openings
-            .acquire()
-            .await
-            .expect("invariant: the semaphore is never closed");
+        let _turn = self.openings.acquire().await.map_err(io::Error::other)?;
         let directory = self.directory.join(id.to_string());
         let volume = self.prepare(directory.clone(), id).await?;
         let processes = match &self.kind {
@@ -223,7 +219,7 @@ fn hidden_directories(given: &[PathBuf]) -> Vec<PathBuf> {
 }
 
 /// How long a process of ours may take to say that it is ready. Loaded machines are slow; a refusal comes at once.
-pub(super) const START_LIMIT: Duration = Duration::from_secs(60);
+pub(super) const START_LIMIT: Duration = Duration::from_mins(1);
 
 #[cfg(test)]
 mod tests {

@@ -166,7 +166,7 @@ async fn nothing_outlives_an_emulator_that_is_killed() {
     let closed = tokio::task::spawn_blocking(move || {
         connections.map(|mut connection| {
             let mut rest = Vec::new();
-            connection.read_to_end(&mut rest).map(|_| rest.len()).unwrap_or(0)
+            connection.read_to_end(&mut rest).map_or(0, |_| rest.len())
         })
     });
     assert_eq!(closed.await.unwrap(), [0, 0]);
