@@ -1,0 +1,7 @@
+//! End to end: the operator as a process under the chart's own rights, a real Kubernetes API server, and the emulator over
+//! HTTPS. One control plane serves all tests of this binary; each test has a namespace, an emulator and an operator of
+//! its own, so that it may break them.
+
+mod world;
+
+mod jobs;
