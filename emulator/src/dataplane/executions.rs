@@ -15,7 +15,7 @@ use crate::AppState;
 use crate::behaviour::{SessionsBehaviour, ShellResponse};
 use crate::json;
 use crate::server::ConnectionControl;
-use crate::session::{Command, Completion, ExecuteError, Execution, StreamRules};
+use crate::session::{Command, Completion, ExecuteError, Execution, SimulatedExecution, StreamRules};
 
 /// What a body asks for.
 struct ShellRequest {
@@ -242,7 +242,14 @@ impl Run {
                     .await
             }
             Backend::Simulated { files, .. } => {
-                let simulation = self.behaviour.sessions.simulated_execution.clone().unwrap_or_default();
+                // Borrowed: a clone of a regular expression would have to warm up again.
+                let switched_off = SimulatedExecution::default();
+                let simulation = self
+                    .behaviour
+                    .sessions
+                    .simulated_execution
+                    .as_ref()
+                    .unwrap_or(&switched_off);
                 tokio::time::sleep(Duration::from_millis(simulation.milliseconds)).await;
                 let mut execution = simulation.respond(&self.request.command.text(), files);
                 execution.stdout.truncate(self.request.stream_limit_bytes);
