@@ -1,6 +1,6 @@
 //! The virtual clock: real time plus what the control API added to it.
 
-use std::sync::Mutex;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
@@ -27,7 +27,7 @@ impl Clock {
 
     /// How far the clock is ahead of real time.
     pub fn offset(&self) -> SignedDuration {
-        *self.offset.lock().expect("invariant: no holder of this lock panics")
+        *self.offset.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The virtual time.
@@ -39,7 +39,7 @@ impl Clock {
     pub fn advance(&self, by: Duration) {
         let by = SignedDuration::try_from(by).unwrap_or(SignedDuration::MAX);
         {
-            let mut offset = self.offset.lock().expect("invariant: no holder of this lock panics");
+            let mut offset = self.offset.lock().unwrap_or_else(PoisonError::into_inner);
             *offset = offset.saturating_add(by);
         }
         self.moved.send_modify(|moves| *moves += 1);

@@ -1,6 +1,6 @@
 //! Faults: answers that the control API puts in the place of the service's own.
 
-use std::sync::Mutex;
+use std::sync::{Mutex, PoisonError};
 
 use regex::{Regex, RegexBuilder};
 use serde::{Deserialize, Serialize};
@@ -111,7 +111,7 @@ impl Faults {
             Some(path) => Some(RegexBuilder::new(path).case_insensitive(true).build()?),
             None => None,
         };
-        let mut armed = self.armed.lock().expect("invariant: no holder of this lock panics");
+        let mut armed = self.armed.lock().unwrap_or_else(PoisonError::into_inner);
         armed.0 += 1;
         let id = armed.0;
         armed.1.push(FaultState { id, fault, pattern });
@@ -120,7 +120,7 @@ impl Faults {
 
     /// The fault for a request, if one is armed; takes one of its times.
     pub fn take(&self, method: &str, path_and_query: &str) -> Option<(u64, FaultAction)> {
-        let mut armed = self.armed.lock().expect("invariant: no holder of this lock panics");
+        let mut armed = self.armed.lock().unwrap_or_else(PoisonError::into_inner);
         let state = armed.1.iter_mut().find(|state| {
             state.fault.times > 0
                 && state
@@ -140,20 +140,12 @@ impl Faults {
 
     /// All faults, spent ones included.
     pub fn list(&self) -> Vec<FaultState> {
-        self.armed
-            .lock()
-            .expect("invariant: no holder of this lock panics")
-            .1
-            .clone()
+        self.armed.lock().unwrap_or_else(PoisonError::into_inner).1.clone()
     }
 
     /// Disarms all faults.
     pub fn clear(&self) {
-        self.armed
-            .lock()
-            .expect("invariant: no holder of this lock panics")
-            .1
-            .clear();
+        self.armed.lock().unwrap_or_else(PoisonError::into_inner).1.clear();
     }
 }
 

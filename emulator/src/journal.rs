@@ -1,7 +1,7 @@
 //! What the emulator answered and ran, for tests to read.
 
 use std::collections::VecDeque;
-use std::sync::Mutex;
+use std::sync::{Mutex, PoisonError};
 
 use serde::Serialize;
 use serde_json::Value;
@@ -59,7 +59,7 @@ impl Journal {
     pub fn requests(&self) -> Vec<RequestEntry> {
         self.requests
             .lock()
-            .expect("invariant: no holder of this lock panics")
+            .unwrap_or_else(PoisonError::into_inner)
             .iter()
             .cloned()
             .collect()
@@ -69,7 +69,7 @@ impl Journal {
     pub fn executions(&self) -> Vec<Value> {
         self.executions
             .lock()
-            .expect("invariant: no holder of this lock panics")
+            .unwrap_or_else(PoisonError::into_inner)
             .iter()
             .cloned()
             .collect()
@@ -77,23 +77,17 @@ impl Journal {
 
     /// Forgets all requests.
     pub fn clear_requests(&self) {
-        self.requests
-            .lock()
-            .expect("invariant: no holder of this lock panics")
-            .clear();
+        self.requests.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
     /// Forgets all executions.
     pub fn clear_executions(&self) {
-        self.executions
-            .lock()
-            .expect("invariant: no holder of this lock panics")
-            .clear();
+        self.executions.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 }
 
 fn push<T>(entries: &Mutex<VecDeque<T>>, entry: T) {
-    let mut entries = entries.lock().expect("invariant: no holder of this lock panics");
+    let mut entries = entries.lock().unwrap_or_else(PoisonError::into_inner);
     if entries.len() >= CAPACITY {
         entries.pop_front();
     }

@@ -1,5 +1,7 @@
 //! Query strings and form bodies.
 
+use std::fmt::Write as _;
+
 /// The pairs of an `application/x-www-form-urlencoded` text, decoded, in order.
 pub fn parse(text: &str) -> Vec<(String, String)> {
     text.split('&')
@@ -31,8 +33,7 @@ pub fn encode(text: &str) -> String {
         match byte {
             b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => encoded.push(char::from(byte)),
             _ => {
-                encoded.push('%');
-                encoded.push_str(&format!("{byte:02X}"));
+                let _ = write!(encoded, "%{byte:02X}");
             }
         }
     }

@@ -3,7 +3,7 @@
 use std::ops::{Deref, DerefMut};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
@@ -90,20 +90,12 @@ impl AppState {
 
     /// The switches as they are now.
     pub fn behaviour(&self) -> Arc<Behaviour> {
-        self.0
-            .behaviour
-            .read()
-            .expect("invariant: no holder of this lock panics")
-            .clone()
+        self.0.behaviour.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Replaces the switches.
     pub fn set_behaviour(&self, behaviour: Behaviour) {
-        *self
-            .0
-            .behaviour
-            .write()
-            .expect("invariant: no holder of this lock panics") = Arc::new(behaviour);
+        *self.0.behaviour.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(behaviour);
     }
 
     /// What was answered and run.
@@ -133,7 +125,7 @@ impl AppState {
 
     /// The stored state, with everything carried out that was due by now. Never hold it across an await.
     pub fn store(&self) -> StoreGuard<'_> {
-        let mut store = self.0.store.lock().expect("invariant: no holder of this lock panics");
+        let mut store = self.0.store.lock().unwrap_or_else(PoisonError::into_inner);
         let settled = store.settle(self.clock().now());
         if settled.changed {
             self.0.dirty.store(true, Ordering::SeqCst);
@@ -164,7 +156,7 @@ impl AppState {
             return;
         }
         let snapshot = {
-            let mut store = self.0.store.lock().expect("invariant: no holder of this lock panics");
+            let mut store = self.0.store.lock().unwrap_or_else(PoisonError::into_inner);
             store.set_clock_offset(self.clock().offset());
             store.snapshot()
         };

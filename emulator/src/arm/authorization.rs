@@ -298,9 +298,8 @@ pub fn list(request: &ArmRequest<'_>, store: &Store, scope: &Scope) -> Result<Ar
         let above = covers(&one.scope, &scope.id);
         let below = covers(&scope.id, &one.scope);
         let by_principal = condition.contains("principalideq") || condition.contains("assignedto(");
-        (above || below)
-            && (!condition.contains("atscope()") || above)
-            && (!by_principal || one.principal_id.eq_ignore_ascii_case(quoted))
+        let in_reach = above || (below && !condition.contains("atscope()"));
+        in_reach && (!by_principal || one.principal_id.eq_ignore_ascii_case(quoted))
     };
     let items = store
         .assignments

@@ -1,5 +1,7 @@
 //! Lists in pages.
 
+use std::fmt::Write as _;
+
 use serde_json::{Value, json};
 
 use super::{ArmReply, ArmRequest};
@@ -26,10 +28,10 @@ pub fn page(request: &ArmRequest<'_>, items: Vec<Value>) -> ArmReply {
         let mut link = format!("{}{}?", request.state.root(), request.arrived.path);
         for (name, value) in &request.arrived.query {
             if !name.eq_ignore_ascii_case("$skiptoken") {
-                link.push_str(&format!("{}={}&", query::encode(name), query::encode(value)));
+                let _ = write!(link, "{}={}&", query::encode(name), query::encode(value));
             }
         }
-        link.push_str(&format!("%24skiptoken={next}"));
+        let _ = write!(link, "%24skiptoken={next}");
         body["nextLink"] = json!(link);
     }
     ArmReply::ok(body)

@@ -1,7 +1,7 @@
 //! Token buckets of principals and subscriptions.
 
 use std::collections::HashMap;
-use std::sync::Mutex;
+use std::sync::{Mutex, PoisonError};
 
 use jiff::Timestamp;
 
@@ -34,7 +34,7 @@ pub enum Taken {
 impl Throttle {
     /// Takes one request from the bucket of `key`.
     pub fn take(&self, key: String, bucket: Bucket, now: Timestamp) -> Taken {
-        let mut levels = self.levels.lock().expect("invariant: no holder of this lock panics");
+        let mut levels = self.levels.lock().unwrap_or_else(PoisonError::into_inner);
         let size = f64::from(bucket.size);
         let level = levels.entry(key).or_insert(Level { left: size, at: now });
         let elapsed = now.duration_since(level.at).as_secs_f64().max(0.0);
@@ -57,10 +57,7 @@ impl Throttle {
 
     /// Fills all buckets.
     pub fn reset(&self) {
-        self.levels
-            .lock()
-            .expect("invariant: no holder of this lock panics")
-            .clear();
+        self.levels.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 }
 

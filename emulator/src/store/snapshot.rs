@@ -42,6 +42,7 @@ impl Store {
     }
 
     /// The state as bytes of the file.
+    #[expect(clippy::missing_panics_doc, reason = "the state can always be written as JSON")]
     pub fn snapshot(&self) -> Vec<u8> {
         serde_json::to_vec(self).expect("invariant: all keys of the state are strings")
     }

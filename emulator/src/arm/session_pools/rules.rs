@@ -16,10 +16,9 @@ pub fn complete_and_check(
     default(properties, "containerType", json!("PythonLTS"));
     default(properties, "poolManagementType", json!("Dynamic"));
     let kind = get_str(properties, "containerType").unwrap_or_default().to_owned();
-    if matches!(kind.as_str(), "Shell" | "NodeLTS" | "GpuBase")
-        && !schema::has_previews(version)
-        && !(behaviour.stable_versions_take_previews && !schema::is_flat(version))
-    {
+    let is_preview = matches!(kind.as_str(), "Shell" | "NodeLTS" | "GpuBase");
+    let stable_takes_it = behaviour.stable_versions_take_previews && !schema::is_flat(version);
+    if is_preview && !schema::has_previews(version) && !stable_takes_it {
         return refuse(
             "properties.containerType",
             format!("The container type '{kind}' is not supported by API version '{version}'; use a preview version."),
