@@ -1,5 +1,7 @@
 //! The emulator on the wire: HTTPS with its own CA, as any client sees it.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 mod authority;
 mod binary;
 mod control;
