@@ -2,6 +2,8 @@
 
 use std::process::Command;
 
+use clap::Parser as _;
+use lifeguard::config::{Arguments, LogFormat};
 use lifeguard_local::Tools;
 use serde_json::{Value, json};
 
@@ -124,6 +126,31 @@ fn every_value_reaches_the_operator() {
         json!([{"name": "cloud", "configMap": {"name": "emulator"}}])
     );
     assert!(of_kind(&objects, "CustomResourceDefinition").is_empty());
+}
+
+#[test]
+fn the_operator_understands_the_arguments_that_the_chart_gives_it() {
+    let objects = render(&[
+        "clusterId=\"a\"",
+        "watchNamespaces=[\"one\",\"two\"]",
+        "defaultTtlSeconds=5",
+        "pollWindowSeconds=7",
+        "cloud=\"china\"",
+    ])
+    .expect("valid");
+    let command_line = std::iter::once("lifeguard".to_owned()).chain(arguments(&objects));
+    let config = Arguments::try_parse_from(command_line)
+        .expect("the operator starts")
+        .config;
+    assert_eq!(config.cloud, "china");
+    assert_eq!(config.cluster_id.as_deref(), Some("a"));
+    assert_eq!(config.watch_namespaces, ["one", "two"]);
+    assert_eq!(config.default_ttl_seconds, Some(5));
+    assert_eq!(config.poll_window_seconds, 7);
+    assert_eq!(config.operator_namespace, OPERATOR_NAMESPACE);
+    assert_eq!(config.log_format, LogFormat::Json);
+    let port = container(&objects)["ports"][0]["containerPort"].as_u64();
+    assert_eq!(port, Some(u64::from(config.health_address.port())));
 }
 
 #[test]
