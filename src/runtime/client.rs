@@ -51,3 +51,67 @@ fn build(config: Config, headers_timeout: Duration) -> Result<Client, kube::Erro
         .with_layer(&TimeoutLayer::new(headers_timeout))
         .build())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    };
+
+    use axum::{Router, http::StatusCode};
+    use k8s_openapi::api::core::v1::ConfigMap;
+    use kube::Api;
+    use tokio::net::TcpListener;
+
+    use super::*;
+    use crate::runtime::{ApiError, Class, Classify};
+
+    async fn listening() -> (TcpListener, Config) {
+        // Another test of this process may have been first.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let root = format!("http://{}", listener.local_addr().unwrap());
+        (listener, Config::new(root.parse().unwrap()))
+    }
+
+    async fn failure(client: Client) -> ApiError {
+        Api::<ConfigMap>::default_namespaced(client)
+            .get("any")
+            .await
+            .unwrap_err()
+            .into()
+    }
+
+    #[tokio::test]
+    async fn a_server_that_never_answers_is_given_up() {
+        let (listener, config) = listening().await;
+        let silent = tokio::spawn(async move {
+            let mut connections = Vec::new();
+            while let Ok((connection, _)) = listener.accept().await {
+                connections.push(connection);
+            }
+        });
+        let client = build(config, Duration::from_millis(50)).unwrap();
+        assert_eq!(failure(client).await.class(), Class::Transient);
+        silent.abort();
+    }
+
+    #[tokio::test]
+    async fn what_a_pass_does_is_not_repeated_behind_its_back() {
+        let (listener, config) = listening().await;
+        let requests = Arc::new(AtomicU32::new(0));
+        let counted = Arc::clone(&requests);
+        let router = Router::new().fallback(move || async move {
+            counted.fetch_add(1, Ordering::Relaxed);
+            (StatusCode::SERVICE_UNAVAILABLE, [("Retry-After", "0")])
+        });
+        let server = tokio::spawn(async move { axum::serve(listener, router).await });
+        assert_eq!(
+            failure(Clients::new(config).unwrap().write).await.class(),
+            Class::Transient
+        );
+        assert_eq!(requests.load(Ordering::Relaxed), 1);
+        server.abort();
+    }
+}

@@ -1,6 +1,11 @@
 //! A controller: the watches of one kind, and a pass for every object that changed, was triggered or is due.
 
-use std::{convert::Infallible, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+    time::Duration,
+};
 
 use futures::{Stream, StreamExt};
 use kube::{
@@ -208,7 +213,12 @@ struct ControllerWitness<R: Reconciler> {
 impl<R: Reconciler> ControllerWitness<R> {
     fn tell(&self, object: &DeserializeGuard<R::Object>) {
         if let Ok(object) = &object.0 {
-            self.observers.iter().for_each(|observer| observer(object));
+            let told = catch_unwind(AssertUnwindSafe(|| {
+                self.observers.iter().for_each(|observer| observer(object))
+            }));
+            if told.is_err() {
+                tracing::error!(object = %Key::of(object), "a panic while others were told of a change");
+            }
         }
     }
 }

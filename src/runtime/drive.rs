@@ -2,10 +2,9 @@
 
 use std::{
     any::Any,
-    collections::HashMap,
     convert::Infallible,
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
     time::Duration,
 };
 
@@ -13,7 +12,7 @@ use futures::FutureExt;
 use jiff::Timestamp;
 use kube::{
     Resource,
-    core::{DeserializeGuard, error_boundary::InvalidObject, object::HasStatus},
+    core::{DeserializeGuard, object::HasStatus},
 };
 use kube_runtime::controller::Action;
 use tokio::{sync::Semaphore, time::Instant};
@@ -24,7 +23,8 @@ use super::{
     backoff::Backoff,
     counters::{Counters, Ended},
     error::{Class, Classify},
-    events::{Events, Note, Severity},
+    events::{Events, Severity},
+    invalid::Complaints,
     pass::Pass,
     reconciler::{Effect, Failure, Next, Outcome, Reconciler, Seen},
     requeue::{self, Delay},
@@ -75,8 +75,7 @@ pub struct Drive<R: Reconciler> {
     permits: Semaphore,
     stop: CancellationToken,
     started: Instant,
-    /// The version of each invalid object that was last complained about, by uid.
-    complaints: Mutex<HashMap<String, String>>,
+    complaints: Complaints,
 }
 
 /// How the work of a pass ended.
@@ -108,7 +107,7 @@ impl<R: Reconciler> Drive<R> {
             counters: Arc::default(),
             stop,
             started: Instant::now(),
-            complaints: Mutex::default(),
+            complaints: Complaints::default(),
         }
     }
 
@@ -134,7 +133,7 @@ impl<R: Reconciler> Drive<R> {
         let object = match (&object.0, Snapshot::watched(Arc::clone(&object))) {
             (_, Some(object)) => self.written.latest(object),
             (Err(invalid), None) => {
-                self.complain(&object, invalid);
+                self.complaints.complain(&object, invalid, &self.events);
                 self.counters.count_end(Ended::Invalid);
                 return None;
             }
@@ -151,6 +150,10 @@ impl<R: Reconciler> Drive<R> {
             .acquire()
             .await
             .expect("invariant: the semaphore is never closed");
+        if self.stop.is_cancelled() {
+            self.counters.count_end(Ended::Cancelled);
+            return None;
+        }
         let key = Key::of(&*object);
         let span =
             tracing::info_span!("pass", kind = %R::Object::kind(&()), object = %key, generation = meta.generation);
@@ -356,33 +359,10 @@ impl<R: Reconciler> Drive<R> {
         }
     }
 
-    fn complain(&self, object: &DeserializeGuard<R::Object>, invalid: &InvalidObject) {
-        let meta = object.meta();
-        let version = meta.resource_version.clone().unwrap_or_default();
-        let mut complaints = self.complaints.lock().unwrap_or_else(PoisonError::into_inner);
-        let before = complaints.insert(meta.uid.clone().unwrap_or_default(), version.clone());
-        if before.as_deref() == Some(&version) {
-            return;
-        }
-        // What serde says may quote a value of the object, so it goes to nobody but who may read the object.
-        tracing::error!(kind = %R::Object::kind(&()), object = %Key::of(object), "an object cannot be read and is ignored");
-        let message = format!("the operator cannot read this object and ignores it: {}", invalid.error);
-        let note = Note {
-            severity: Severity::Warning,
-            reason: "InvalidObject".into(),
-            action: "Decode".into(),
-            message,
-        };
-        self.events.publish(object, note);
-    }
-
     fn forget(&self, uid: &str) {
         self.backoff.forget(uid);
         self.written.forget(uid);
-        self.complaints
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .remove(uid);
+        self.complaints.forget(uid);
     }
 
     /// The watch delivered a version of an object.
@@ -428,8 +408,10 @@ fn log(failure: &Failure, event: &'static str) {
     } = failure;
     let class = class.as_str();
     match failure.class {
-        Class::Throttled { .. } => tracing::debug!(class, reason, message, "{event}"),
-        Class::Waiting { .. } | Class::Conflict => tracing::info!(class, reason, message, "{event}"),
+        // What users must know of it is a transition of the status, which is logged as such.
+        Class::Throttled { .. } | Class::Waiting { .. } | Class::Conflict => {
+            tracing::debug!(class, reason, message, "{event}");
+        }
         Class::Transient if *failures < 3 => tracing::info!(class, reason, message, failures, "{event}"),
         Class::Transient | Class::Denied | Class::Terminal => {
             tracing::warn!(class, reason, message, failures, "{event}");

@@ -18,6 +18,7 @@ pub mod events;
 pub mod expiry;
 pub mod finalizer;
 pub mod health;
+pub mod invalid;
 pub mod pass;
 pub mod reconciler;
 pub mod requeue;

@@ -180,7 +180,7 @@ pub struct Failure {
     pub reason: String,
     /// The message of a condition.
     pub message: String,
-    /// How many passes over this object failed in a row, this one included. Zero for classes that do not count.
+    /// How many passes over this object failed, or waited, in a row, this one included. Zero while throttled.
     pub failures: u32,
     /// When the first of them failed.
     pub since: Timestamp,

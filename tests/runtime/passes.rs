@@ -2,8 +2,11 @@
 
 use std::time::Duration;
 
-use kube::api::{Patch, PatchParams};
-use lifeguard::runtime::{Key, counters::Ended, drive::Settings};
+use kube::{
+    ResourceExt,
+    api::{Patch, PatchParams},
+};
+use lifeguard::runtime::{Key, counters::Ended, drive::Settings, requeue};
 use serde_json::json;
 
 use crate::{
@@ -195,4 +198,39 @@ async fn a_pass_that_ignores_the_shutdown_is_dropped() {
         .unwrap()
         .unwrap();
     assert_eq!(running.counters.ended(Ended::Cancelled), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn settled_objects_wait_for_their_turn_after_a_start_and_others_do_not() {
+    let world = World::shared().await;
+    let spread = Duration::from_hours(10_000);
+    // Turns are thousandths of the spread; only the first of them is not hours away.
+    let mut name = 0;
+    let waits = loop {
+        let widget = world.create(&Widget::of(&format!("w{name}"), Act::Settled)).await;
+        if requeue::start_offset(&widget.uid().unwrap(), spread) > Duration::ZERO {
+            break widget.name_any();
+        }
+        name += 1;
+    };
+    let widgets = Widgets::new();
+    let running = world.run(
+        &widgets,
+        Settings {
+            start_spread: spread,
+            ..Settings::default()
+        },
+    );
+    eventually("put off", async || {
+        (running.counters.ended(Ended::Deferred) > 0).then_some(())
+    })
+    .await;
+    assert_eq!(widgets.passes(&waits), 0);
+    let unsettled = Patch::Merge(json!({"spec": {"act": "Rest"}}));
+    world
+        .widgets()
+        .patch(&waits, &PatchParams::default(), &unsettled)
+        .await
+        .unwrap();
+    world.until(&waits, |widget| widget.ready_reason() == "Fine").await;
 }

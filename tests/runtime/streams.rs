@@ -1,19 +1,24 @@
 //! What the watches deliver and what they survive.
 
-use std::collections::BTreeSet;
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, Mutex},
+};
 
+use k8s_openapi::api::core::v1::ConfigMap;
 use kube::{
-    Api,
+    Api, ResourceExt,
     api::{DeleteParams, DynamicObject, Patch, PatchParams, PostParams},
-    core::ApiResource,
+    core::{ApiResource, PartialObjectMeta},
 };
 use kube_runtime::watcher;
-use lifeguard::runtime::{Key, Scope, counters::Ended, drive::Settings};
+use lifeguard::runtime::{Controller, Events, Key, Scope, Source, counters::Ended, drive::Settings};
 use serde_json::json;
+use tokio_util::sync::CancellationToken;
 
 use crate::{
     widget::{Act, Widget, Widgets},
-    world::{World, eventually},
+    world::{World, eventually, named},
 };
 
 #[tokio::test(flavor = "multi_thread")]
@@ -185,4 +190,92 @@ async fn the_watch_goes_on_after_the_api_server_was_killed_and_started_again() {
     .await;
     world.until("after", |widget| widget.ready_reason() == "Fine").await;
     assert!(running.counters.watch_errors() > 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn related_objects_ask_for_passes_when_they_appear_change_or_go() {
+    let world = World::shared().await;
+    world.create(&Widget::of("w", Act::Rest)).await;
+    let widgets = Widgets::new();
+    let running = world.run(&widgets, Settings::default());
+    world.until("w", |widget| widget.ready().is_some()).await;
+    let related: Api<PartialObjectMeta<ConfigMap>> = Api::namespaced(world.clients.watch.clone(), &world.namespace);
+    let config = watcher::Config::default().labels("widget");
+    let follow = running.triggers.clone().follow(vec![related], config, |object| {
+        vec![Key::new(object.namespace().unwrap(), &object.labels()["widget"])]
+    });
+    let follow = tokio::spawn(follow);
+
+    let maps: Api<ConfigMap> = Api::namespaced(world.client(), &world.namespace);
+    let mut map = ConfigMap {
+        metadata: named("related"),
+        ..ConfigMap::default()
+    };
+    map.labels_mut().insert("widget".to_owned(), "w".to_owned());
+    let another_pass = async |before: u32| {
+        eventually("another pass", async || {
+            (widgets.passes("w") > before).then_some(widgets.passes("w"))
+        })
+        .await
+    };
+    let passes = widgets.passes("w");
+    maps.create(&PostParams::default(), &map).await.unwrap();
+    let passes = another_pass(passes).await;
+    maps.patch(
+        "related",
+        &PatchParams::default(),
+        &Patch::Merge(json!({"data": {"a": "b"}})),
+    )
+    .await
+    .unwrap();
+    let passes = another_pass(passes).await;
+    maps.delete("related", &DeleteParams::default()).await.unwrap();
+    another_pass(passes).await;
+    follow.abort();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn others_are_told_of_every_change_after_the_cache_has_it() {
+    let world = World::shared().await;
+    let stop = CancellationToken::new();
+    let scope = Scope::new([world.namespace.clone()]);
+    let source = Source::<Widget>::new(&world.clients.watch, &scope, watcher::Config::default());
+    let (cache, key) = (source.cache(), Key::new(&world.namespace, "w"));
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let (teller, cached, events) = (
+        Arc::clone(&told),
+        cache.clone(),
+        Events::new(world.client(), "runtime.test/operator", "test"),
+    );
+    let controller = Controller::new(
+        source,
+        Widgets::new(),
+        world.writer(),
+        events,
+        Settings::default(),
+        stop.clone(),
+    )
+    .on_change(move |widget| {
+        let known = cached.get(&Key::of(widget)).map(|cached| cached.spec.size);
+        teller.lock().unwrap().push((widget.spec.size, known));
+    });
+    let task = tokio::spawn(controller.run());
+    cache.ready().await;
+    world.create(&Widget::of("w", Act::Rest)).await;
+    eventually("created", async || cache.get(&key)).await;
+    let grown = Patch::Merge(json!({"spec": {"size": 7}}));
+    world
+        .widgets()
+        .patch("w", &PatchParams::default(), &grown)
+        .await
+        .unwrap();
+    eventually("told", async || {
+        told.lock().unwrap().contains(&(7, Some(7))).then_some(())
+    })
+    .await;
+    world.widgets().delete("w", &DeleteParams::default()).await.unwrap();
+    eventually("told", async || told.lock().unwrap().contains(&(7, None)).then_some(())).await;
+    assert_eq!(told.lock().unwrap()[0], (0, Some(0)));
+    stop.cancel();
+    task.await.unwrap().unwrap();
 }

@@ -60,6 +60,8 @@ pub enum Act {
     Grow,
     /// Plans the same step for ever.
     Spin,
+    /// Counts as settled when the operator starts.
+    Settled,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -260,6 +262,10 @@ impl Reconciler for Widgets {
             .map(note)
             .into_iter()
             .collect()
+    }
+
+    fn settled(object: &Widget) -> bool {
+        object.spec.act == Act::Settled
     }
 
     fn gone(&self, object: &Snapshot<Widget>) {
