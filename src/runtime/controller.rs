@@ -169,7 +169,7 @@ fn shard_stream<R: Reconciler>(
 {
     let store = shard.writer.as_reader();
     let drive = Arc::clone(&witness.drive);
-    let objects = triggering(shard.api, config, shard.writer, witness);
+    let objects = triggering(shard.api, config, shard.writer, shard.now_primed, witness);
     KubeController::for_stream(objects, store)
         .with_config(Config::default().concurrency(settings.concurrency.max(1)))
         // The watch has its own backoff; another one here would also hold up the triggers.

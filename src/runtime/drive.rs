@@ -30,7 +30,7 @@ use super::{
     requeue::{self, Delay},
     snapshot::{Cache, Key, Snapshot},
     status::{StatusWriter, WriteError},
-    written::Written,
+    written::{Written, is_newer},
 };
 
 /// How long a status write may take; it has its own time because it must also report passes that ran out of theirs.
@@ -130,21 +130,7 @@ impl<R: Reconciler> Drive<R> {
     }
 
     async fn admitted(&self, object: Arc<DeserializeGuard<R::Object>>) -> Delay {
-        let object = match (&object.0, Snapshot::watched(Arc::clone(&object))) {
-            (_, Some(object)) => self.written.latest(object),
-            (Err(invalid), None) => {
-                self.complaints.complain(&object, invalid, &self.events);
-                self.counters.count_end(Ended::Invalid);
-                return None;
-            }
-            (Ok(_), None) => return None,
-        };
-        let meta = object.meta();
-        let uid = meta.uid.clone().unwrap_or_default();
-        if let Some(wait) = self.deferral(&object, &uid) {
-            self.counters.count_end(Ended::Deferred);
-            return Some(wait);
-        }
+        let key = Key::of(&*object);
         let _permit = self
             .permits
             .acquire()
@@ -154,19 +140,37 @@ impl<R: Reconciler> Drive<R> {
             self.counters.count_end(Ended::Cancelled);
             return None;
         }
-        let key = Key::of(&*object);
-        let span =
-            tracing::info_span!("pass", kind = %R::Object::kind(&()), object = %key, generation = meta.generation);
+        let object = self.latest(&key, object)?;
+        let uid = object.meta().uid.clone().unwrap_or_default();
+        if let Some(wait) = self.deferral(&object, &uid) {
+            self.counters.count_end(Ended::Deferred);
+            return Some(wait);
+        }
+        let generation = object.meta().generation;
+        let span = tracing::info_span!("pass", kind = %R::Object::kind(&()), object = %key, generation);
         let delay = self.run(object, &uid).instrument(span).await;
-        // The object may have gone while the pass ran, after the watch had told us to forget it.
-        if self
-            .cache
-            .guarded(&key)
-            .is_none_or(|now| now.meta().uid.as_deref() != Some(&uid))
-        {
-            self.forget(&uid);
+        // The watch may have been ahead of the pass: with its writes, or with the end of the object.
+        match self.cache.guarded(&key) {
+            Some(now) if now.meta().uid.as_deref() == Some(&uid) => self.saw(&now),
+            Some(_) | None => self.forget(&uid),
         }
         delay
+    }
+
+    /// The newest version that is known, as time may have passed since the pass was asked for; `None` if it is unreadable.
+    fn latest(&self, key: &Key, asked: Arc<DeserializeGuard<R::Object>>) -> Option<Snapshot<R::Object>> {
+        let written = self.written.get(asked.meta().uid.as_deref().unwrap_or_default());
+        let watched = self.cache.guarded(key).unwrap_or(asked);
+        if let Err(invalid) = &watched.0 {
+            self.complaints.complain(&watched, invalid, &self.events);
+            self.counters.count_end(Ended::Invalid);
+        }
+        let watched = Snapshot::watched(watched)?;
+        Some(
+            written
+                .filter(|written| written.meta().uid == watched.meta().uid && is_newer(&**written, &*watched))
+                .unwrap_or(watched),
+        )
     }
 
     /// Settled objects wait for their turn after a start; their uid says when it is.

@@ -4,6 +4,7 @@ use std::{fmt, ops::Deref, sync::Arc};
 
 use kube::{Resource, core::DeserializeGuard};
 use kube_runtime::reflector::{ObjectRef, Store};
+use tokio::sync::watch;
 
 use super::reconciler::Object;
 
@@ -102,6 +103,9 @@ pub(super) struct CacheShard<K: Object> {
     /// `None`: all namespaces.
     pub(super) namespace: Option<String>,
     pub(super) store: Store<DeserializeGuard<K>>,
+    /// Whether the store was filled. `Store::wait_until_ready` of kube-runtime 5.0 wakes only the last of several that
+    /// wait, and its own controller is one of them.
+    pub(super) primed: watch::Receiver<bool>,
 }
 
 impl<K: Object> Clone for Cache<K> {
@@ -145,7 +149,7 @@ impl<K: Object> Cache<K> {
     /// Returns once every namespace was listed. Never returns if the controller of this cache ended before that.
     pub async fn ready(&self) {
         for shard in self.shards.iter() {
-            if shard.store.wait_until_ready().await.is_err() {
+            if shard.primed.clone().wait_for(|primed| *primed).await.is_err() {
                 std::future::pending::<()>().await;
             }
         }

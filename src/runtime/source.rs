@@ -17,7 +17,10 @@ use kube_runtime::{
     reflector::{Lookup, Store, store::Writer},
     watcher::{self, Event},
 };
-use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+use tokio::sync::{
+    mpsc::{UnboundedReceiver, unbounded_channel},
+    watch,
+};
 
 use super::{
     reconciler::Object,
@@ -80,6 +83,7 @@ pub struct Source<K: Object> {
 pub(super) struct Shard<K: Object> {
     pub(super) api: Api<DeserializeGuard<K>>,
     pub(super) writer: Writer<DeserializeGuard<K>>,
+    pub(super) now_primed: watch::Sender<bool>,
     pub(super) triggered: UnboundedReceiver<Key>,
 }
 
@@ -92,9 +96,11 @@ impl<K: Object> Source<K> {
         for namespace in scope.names() {
             let writer = Writer::new(());
             let (sender, triggered) = unbounded_channel();
+            let (now_primed, primed) = watch::channel(false);
             stores.push(CacheShard {
                 namespace: namespace.clone(),
                 store: writer.as_reader(),
+                primed,
             });
             routes.push(Route {
                 namespace: namespace.clone(),
@@ -103,6 +109,7 @@ impl<K: Object> Source<K> {
             shards.push(Shard {
                 api: api(client, namespace.as_deref()),
                 writer,
+                now_primed,
                 triggered,
             });
         }
@@ -168,6 +175,7 @@ pub(super) fn triggering<K: Object>(
     api: Api<DeserializeGuard<K>>,
     config: watcher::Config,
     mut writer: Writer<DeserializeGuard<K>>,
+    now_primed: watch::Sender<bool>,
     witness: impl Witness<K> + 'static,
 ) -> impl Stream<Item = watcher::Result<DeserializeGuard<K>>> + Send {
     let store = writer.as_reader();
@@ -181,8 +189,14 @@ pub(super) fn triggering<K: Object>(
                     let departed = departures.follow(event, &store);
                     writer.apply_watcher_event(event);
                     departed.into_iter().for_each(|object| witness.lost(object));
-                    if let Event::Apply(object) | Event::InitApply(object) = event {
-                        witness.saw(object);
+                    match event {
+                        Event::Apply(object) => witness.saw(object),
+                        Event::InitDone => {
+                            now_primed.send_replace(true);
+                            store.state().iter().for_each(|object| witness.saw(object));
+                        }
+                        // The store takes over a list as a whole, when it is done.
+                        Event::Init | Event::InitApply(_) | Event::Delete(_) => {}
                     }
                 }
                 Err(_) => witness.interrupted(),

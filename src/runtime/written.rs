@@ -31,18 +31,11 @@ impl<K: Object> Written<K> {
         }
     }
 
-    /// The newer of the watched object and what was last written to it. Forgets a write that the watch caught up with.
-    pub fn latest(&self, watched: Snapshot<K>) -> Snapshot<K> {
-        let uid = watched.meta().uid.as_deref().unwrap_or_default();
-        let mut entries = self.lock();
-        match entries.get(uid) {
-            Some(written) if is_newer(&**written, &*watched) => written.clone(),
-            Some(_) => {
-                entries.remove(uid);
-                watched
-            }
-            None => watched,
-        }
+    /// What was last written to the object, if the watch has not caught up with it.
+    ///
+    /// To be asked before the cache is: when a write is no longer here, the cache holds it already.
+    pub fn get(&self, uid: &str) -> Option<Snapshot<K>> {
+        self.lock().get(uid).cloned()
     }
 
     /// The watch delivered this version.
@@ -74,7 +67,8 @@ impl<K: Object> Written<K> {
     }
 }
 
-fn is_newer<K: Object>(written: &K, watched: &K) -> bool {
+/// Whether the written version is newer than the watched one.
+pub fn is_newer<K: Object>(written: &K, watched: &K) -> bool {
     matches!((version(written), version(watched)), (Some(written), Some(watched)) if written > watched)
 }
 
