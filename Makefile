@@ -50,6 +50,15 @@ test-build: tools # binaries too: end-to-end tests start those of the emulator a
 test: test-build ## run every test, unit to end to end
 	@LIFEGUARD_TOOLS="$$(hack/tools/build)" $(CARGO) test --workspace
 
+.PHONY: soak
+soak: test-build ## run the randomised suites with their full counts (tens of minutes)
+	@LIFEGUARD_SOAK=1 LIFEGUARD_TOOLS="$$(hack/tools/build)" $(CARGO) test --workspace -- --nocapture stress soak random
+
+.PHONY: bench
+bench: tools ## print speed, memory and cost figures of release builds (minutes, the first time)
+	@$(CARGO) build --release --workspace --bins
+	@LIFEGUARD_TOOLS="$$(hack/tools/build)" $(CARGO) bench --bench operator
+
 .PHONY: lint
 lint: ## check format, clippy, licences, TLS provider, chart and CRDs
 	@hack/lint

@@ -56,14 +56,14 @@ impl Collector {
                 elapsed,
                 killed,
             } => (outcome(killed), Some(i32::from(exit_code)), Some(elapsed)),
-            State::Cancelled(reason) => (outcome(Some(reason)), None, None),
+            State::Cancelled(reason) | State::Lost { killed: Some(reason) } => (outcome(Some(reason)), None, None),
             State::Absent
             | State::Replaced
             | State::Registered
             | State::Void
             | State::Running { .. }
             | State::Unprepared { .. }
-            | State::Lost { .. } => (Outcome::Lost, None, None),
+            | State::Lost { killed: None } => (Outcome::Lost, None, None),
         };
         let mut result = CommandResult {
             outcome,

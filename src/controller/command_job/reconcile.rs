@@ -196,9 +196,10 @@ impl CommandJobs {
             }
             State::Replaced => Heard::Replaced,
             State::Void => Heard::Void,
-            State::Lost { .. } => Heard::Died,
+            State::Lost { killed: None } => Heard::Died,
             State::Unprepared { .. } => Heard::Unprepared,
-            State::Ended { .. } | State::Cancelled(_) => Heard::Ended(Box::new(look)),
+            // A runner that died while it was killing the command: how it ended is known, its exit code is not.
+            State::Lost { killed: Some(_) } | State::Ended { .. } | State::Cancelled(_) => Heard::Ended(Box::new(look)),
         };
         self.learn(pass, |it| it.heard = Some((attempt, heard.clone())));
         Ok(Effect::Replan)

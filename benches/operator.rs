@@ -1,0 +1,299 @@
+//! `make bench`: what the operator costs and what it can do, on this machine, in one run. Nothing here is a test: figures
+//! are printed and never asserted on.
+//!
+//! The control plane is real. The emulator answers executions from a template after a fixed time, because what is measured
+//! is the operator and not the shell.
+
+#[allow(dead_code, reason = "the tests use all of it")]
+#[path = "../tests/e2e/world.rs"]
+mod world;
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use futures::{StreamExt, TryStreamExt};
+use kube::Api;
+use kube::api::{Patch, PatchParams, PostParams};
+use kube_runtime::watcher;
+use kube_runtime::watcher::Event;
+use lifeguard::api::CommandJob;
+use serde_json::{Value, json};
+use world::{World, WorldOptions, control_plane, object, script, typed};
+
+/// How long the emulator takes to answer an execution.
+const EXECUTION: Duration = Duration::from_millis(10);
+
+const JOBS: usize = 1000;
+const CLIENTS: usize = 32;
+const LATENCY_JOBS: usize = 600;
+const JOBS_PER_SECOND: u32 = 20;
+const FINISHED_JOBS: usize = 10_000;
+
+fn main() {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime");
+    runtime.block_on(async {
+        say(&format!("{:<58} {:>14}", "figure", "value"));
+        let ceiling = ceiling().await;
+        throughput(ceiling).await;
+        latency().await;
+        memory(1024).await;
+        memory(32 * 1024).await;
+    });
+}
+
+#[allow(clippy::print_stdout, reason = "printing is what a benchmark is for")]
+fn say(line: &str) {
+    println!("{line}");
+}
+
+fn figure(name: &str, value: f64, unit: &str) {
+    say(&format!("{name:<58} {value:>10.1} {unit}"));
+}
+
+/// What the API server itself can do: one create and two status writes of the same object, by a bare client.
+async fn ceiling() -> f64 {
+    let world = World::with(
+        "ceiling",
+        WorldOptions {
+            without_operator: true,
+            ..WorldOptions::default()
+        },
+    )
+    .await;
+    let api: Api<CommandJob> = world.ours();
+    let started = Instant::now();
+    futures::stream::iter(0..JOBS)
+        .map(|number| {
+            let api = api.clone();
+            async move {
+                let name = format!("job-{number}");
+                let job = typed(&object("CommandJob", &name, &script("echo hello")));
+                api.create(&PostParams::default(), &job).await.expect("created");
+                for status in [claim(), end("hello\n")] {
+                    let body = json!({
+                        "apiVersion": "lifeguard.dev/v1alpha1", "kind": "CommandJob", "metadata": {"name": name},
+                        "status": status,
+                    });
+                    let parameters = PatchParams::apply("bench").force();
+                    api.patch_status(&name, &parameters, &Patch::Apply(&body))
+                        .await
+                        .expect("patched");
+                }
+            }
+        })
+        .buffer_unordered(CLIENTS)
+        .collect::<Vec<()>>()
+        .await;
+    let rate = per_second(JOBS, started.elapsed());
+    figure("API server alone: create + 2 status writes, objects/s", rate, "/s");
+    rate
+}
+
+async fn throughput(ceiling: f64) {
+    let world = simulated("rate").await;
+    let before = status_writes().await;
+    world.forget_requests().await;
+    let ended = watch_ends(&world);
+    let started = Instant::now();
+    create_jobs(&world, JOBS).await;
+    let ends = ended.await.expect("no panic");
+    let rate = per_second(JOBS, *ends.values().max().expect("jobs ended") - started);
+    figure("1000 short jobs, jobs/s", rate, "/s");
+    figure("  of the API server's own ceiling", rate / ceiling * 100.0, "%");
+    let written = status_writes().await - before;
+    figure("status writes a job", written / JOBS as f64, "");
+    // Sessions are given back in the background.
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    let requests = world.requests().await;
+    let of_jobs = requests
+        .iter()
+        .filter(|it| it["path"].as_str().is_some_and(|path| path.contains("dynamicsessions")));
+    figure("Azure requests a job", of_jobs.count() as f64 / JOBS as f64, "");
+    figure("resident memory after 1000 jobs", resident_mebibytes(&world), "MiB");
+}
+
+/// From create to terminal, as a client sees it, at a steady rate.
+async fn latency() {
+    let world = simulated("latency").await;
+    let ended = watch_ends_of(&world, LATENCY_JOBS);
+    let mut created = HashMap::new();
+    let mut pace = tokio::time::interval(Duration::from_secs(1) / JOBS_PER_SECOND);
+    let api: Api<CommandJob> = world.ours();
+    for number in 0..LATENCY_JOBS {
+        pace.tick().await;
+        let name = format!("job-{number}");
+        created.insert(name.clone(), Instant::now());
+        let job = typed(&object("CommandJob", &name, &script("echo hello")));
+        api.create(&PostParams::default(), &job).await.expect("created");
+    }
+    let ends = ended.await.expect("no panic");
+    let mut spans: Vec<Duration> = ends.iter().map(|(name, end)| *end - created[name]).collect();
+    spans.sort();
+    let percentile = |percent: usize| milliseconds(spans[(spans.len() - 1) * percent / 100]);
+    let execution = milliseconds(EXECUTION);
+    figure("create to terminal at 20 jobs/s, p50", percentile(50), "ms");
+    figure("create to terminal at 20 jobs/s, p99", percentile(99), "ms");
+    figure("  p50 over the execution itself", percentile(50) - execution, "ms");
+}
+
+/// Memory of an operator that finds many finished jobs.
+async fn memory(output_bytes: usize) {
+    let mut world = World::with(
+        "memory",
+        WorldOptions {
+            without_operator: true,
+            ..WorldOptions::default()
+        },
+    )
+    .await;
+    let api: Api<CommandJob> = world.ours();
+    let output = "0123456789abcde\n".repeat(output_bytes / 16);
+    futures::stream::iter(0..FINISHED_JOBS)
+        .map(|number| {
+            let (api, status) = (api.clone(), end(&output));
+            async move {
+                let name = format!("job-{number}");
+                let job = typed(&object("CommandJob", &name, &script("echo hello")));
+                api.create(&PostParams::default(), &job).await.expect("created");
+                let body = json!({
+                    "apiVersion": "lifeguard.dev/v1alpha1", "kind": "CommandJob", "metadata": {"name": name},
+                    "status": status,
+                });
+                let parameters = PatchParams::apply("bench").force();
+                api.patch_status(&name, &parameters, &Patch::Apply(&body))
+                    .await
+                    .expect("patched");
+            }
+        })
+        .buffer_unordered(CLIENTS)
+        .collect::<Vec<()>>()
+        .await;
+    world.start_operator().await;
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    let name = format!("resident memory, 10000 finished jobs of {} KiB", output_bytes / 1024);
+    figure(&name, resident_mebibytes(&world), "MiB");
+}
+
+/// A world whose emulator answers executions from a template, without throttling.
+async fn simulated(name: &str) -> World {
+    let quiet = WorldOptions {
+        log: Some("warn".to_owned()),
+        ..WorldOptions::default()
+    };
+    let world = World::with(name, quiet).await;
+    let frame = "LG1 ${nonce} ended 0 1 2 - 6 0 - - =aGVsbG8K END ${nonce}\n";
+    world
+        .behave(&json!({
+            "arm": {"throttling": false, "maximumConcurrentSessions": 100_000},
+            "sessions": {
+                "lostWriteProbability": 0.0,
+                "simulatedExecution": {
+                    "milliseconds": EXECUTION.as_millis(),
+                    "responders": [{"pattern": "lg_k=(?P<nonce>[0-9a-f]+)", "stdout": frame, "stderr": "", "exitCode": 0}],
+                },
+            },
+        }))
+        .await;
+    world.pool("shell", 10_000).await;
+    world
+}
+
+async fn create_jobs(world: &World, jobs: usize) {
+    let api: Api<CommandJob> = world.ours();
+    futures::stream::iter(0..jobs)
+        .map(|number| {
+            let api = api.clone();
+            async move {
+                let job = typed(&object("CommandJob", &format!("job-{number}"), &script("echo hello")));
+                api.create(&PostParams::default(), &job).await.expect("created");
+            }
+        })
+        .buffer_unordered(CLIENTS)
+        .collect::<Vec<()>>()
+        .await;
+}
+
+fn watch_ends(world: &World) -> tokio::task::JoinHandle<HashMap<String, Instant>> {
+    watch_ends_of(world, JOBS)
+}
+
+/// When each of that many jobs was seen to have ended.
+fn watch_ends_of(world: &World, jobs: usize) -> tokio::task::JoinHandle<HashMap<String, Instant>> {
+    let api: Api<CommandJob> = world.ours();
+    tokio::spawn(async move {
+        let mut ends = HashMap::new();
+        let mut events = std::pin::pin!(watcher::watcher(api, watcher::Config::default()));
+        while ends.len() < jobs {
+            let event = events.try_next().await.expect("a watch").expect("an event");
+            let (Event::Apply(job) | Event::InitApply(job)) = event else {
+                continue;
+            };
+            if job
+                .status
+                .as_ref()
+                .and_then(|it| it.phase)
+                .is_some_and(|it| it.is_terminal())
+            {
+                ends.entry(job.metadata.name.unwrap_or_default())
+                    .or_insert_with(Instant::now);
+            }
+        }
+        ends
+    })
+}
+
+/// How many status writes of jobs the API server has seen.
+async fn status_writes() -> f64 {
+    let metrics = tokio::task::spawn_blocking(|| control_plane().kubectl().run(&["get", "--raw", "/metrics"]))
+        .await
+        .expect("no panic")
+        .expect("metrics");
+    let of_jobs = metrics.lines().filter(|line| {
+        line.starts_with("apiserver_request_total{")
+            && ["resource=\"commandjobs\"", "subresource=\"status\"", "code=\"200\""]
+                .iter()
+                .all(|it| line.contains(it))
+            && (line.contains("verb=\"APPLY\"") || line.contains("verb=\"PATCH\""))
+    });
+    of_jobs
+        .filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok())
+        .sum()
+}
+
+fn resident_mebibytes(world: &World) -> f64 {
+    let pid = world.operator.as_ref().expect("an operator").process().pid();
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("the operator runs");
+    let line = status.lines().find(|line| line.starts_with("VmRSS:")).expect("VmRSS");
+    let kibibytes: f64 = line
+        .split_whitespace()
+        .nth(1)
+        .and_then(|it| it.parse().ok())
+        .expect("a number");
+    kibibytes / 1024.0
+}
+
+fn claim() -> Value {
+    json!({"phase": "Running", "observedGeneration": 1, "target": "pool/shell", "startTime": "2026-01-01T00:00:00Z"})
+}
+
+fn end(output: &str) -> Value {
+    json!({
+        "phase": "Succeeded", "observedGeneration": 1, "target": "pool/shell", "startTime": "2026-01-01T00:00:00Z",
+        "completionTime": "2026-01-01T00:00:01Z",
+        "result": {
+            "outcome": "Exited", "exitCode": 0,
+            "stdout": {"text": output, "bytes": output.len()}, "stderr": {"bytes": 0},
+        },
+    })
+}
+
+fn per_second(count: usize, elapsed: Duration) -> f64 {
+    count as f64 / elapsed.as_secs_f64()
+}
+
+fn milliseconds(duration: Duration) -> f64 {
+    duration.as_secs_f64() * 1000.0
+}
