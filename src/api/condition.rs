@@ -115,8 +115,6 @@ reasons! {
     ProvisioningFailed,
     /// The operator met a defect of its own; see its logs.
     InternalError,
-    /// The job waits for what it needs: its pool, its account, or a Secret.
-    WaitingForTarget,
     /// Every session of the pool is in use; the job starts when one is free.
     PoolExhausted,
     /// The command is being prepared or runs.
