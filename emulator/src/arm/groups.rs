@@ -200,8 +200,8 @@ pub fn list(request: &ArmRequest<'_>, store: &Store, subscription: &str) -> Resu
         .map(|(_, group)| group)
         .filter(|group| {
             filter.takes(
+                &group.id,
                 "Microsoft.Resources/resourceGroups",
-                &group.name,
                 &group.location,
                 group.tags.as_ref(),
             )

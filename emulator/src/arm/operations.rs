@@ -3,7 +3,7 @@
 use axum::http::StatusCode;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 use sha2::{Digest as _, Sha512};
 use uuid::Uuid;
@@ -11,6 +11,9 @@ use uuid::Uuid;
 use super::{ArmError, ArmReply, ArmRequest};
 use crate::query;
 use crate::store::{Operation, OperationOutcome, Store};
+
+/// How long the status of an operation can be asked for after its end.
+const REMEMBERED: SignedDuration = SignedDuration::from_hours(24);
 
 /// Remembers an operation and returns its id.
 pub fn start(
@@ -22,6 +25,9 @@ pub fn start(
     deletes: bool,
 ) -> String {
     let id = Uuid::new_v4().to_string();
+    store
+        .operations
+        .retain(|_, operation| operation.due + REMEMBERED > started);
     store.operations.insert(
         id.clone(),
         Operation {

@@ -11,7 +11,8 @@ use crate::store::{Resource, Store};
 pub struct Filter(Vec<(String, String)>);
 
 impl Filter {
-    /// Reads `name eq 'value'` conditions on `resourceType`, `name`, `location`, `tagName` and `tagValue`.
+    /// Reads `name eq 'value'` conditions on `resourceType`, `resourceGroup`, `name`, `location`, `tagName` and
+    /// `tagValue`.
     pub fn parse(text: Option<&str>) -> Result<Self, ArmError> {
         let Some(text) = text.map(str::trim).filter(|text| !text.is_empty()) else {
             return Ok(Self::default());
@@ -32,7 +33,16 @@ impl Filter {
                 .and_then(|rest| rest.strip_suffix('\''))
                 .ok_or_else(refused)?;
             let name = name.trim().to_ascii_lowercase();
-            if !["resourcetype", "name", "location", "tagname", "tagvalue"].contains(&name.as_str()) {
+            if ![
+                "resourcetype",
+                "resourcegroup",
+                "name",
+                "location",
+                "tagname",
+                "tagvalue",
+            ]
+            .contains(&name.as_str())
+            {
                 return Err(refused());
             }
             conditions.push((name, value.replace("''", "'")));
@@ -41,7 +51,8 @@ impl Filter {
     }
 
     /// Whether an item of these characteristics passes.
-    pub fn takes(&self, resource_type: &str, name: &str, location: &str, tags: Option<&Map<String, Value>>) -> bool {
+    pub fn takes(&self, id: &str, resource_type: &str, location: &str, tags: Option<&Map<String, Value>>) -> bool {
+        let name = id.rsplit('/').next().unwrap_or_default();
         let tag = self
             .0
             .iter()
@@ -55,6 +66,10 @@ impl Filter {
             });
         self.0.iter().all(|(field, wanted)| match field.as_str() {
             "resourcetype" => wanted.eq_ignore_ascii_case(resource_type),
+            "resourcegroup" => id
+                .split('/')
+                .nth(4)
+                .is_some_and(|group| wanted.eq_ignore_ascii_case(group)),
             "name" => wanted.eq_ignore_ascii_case(name),
             "location" => regions::normalise(wanted) == location,
             "tagname" => tag.is_some(),
@@ -89,7 +104,7 @@ pub fn list(
         .unwrap_or_default()
         .to_ascii_lowercase();
     let items = inside(store, &scope)
-        .filter(|one| filter.takes(&one.resource_type, &one.name, &one.location, one.tags.as_ref()))
+        .filter(|one| filter.takes(&one.id, &one.resource_type, &one.location, one.tags.as_ref()))
         .map(|one| summary(one, &expand))
         .collect();
     Ok(paging::page(request, items))

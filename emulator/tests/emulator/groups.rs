@@ -198,4 +198,13 @@ async fn the_resources_of_a_group_are_listed_whatever_their_type() {
     );
     let list = wire.get(&path.replace(' ', "%20"), RESOURCES).await.expect(200).body;
     assert_eq!(list, json!({ "value": [] }));
+    // As `az resource list --resource-group` asks.
+    for (group, found) in [("RG", 1), ("other", 0)] {
+        let path = format!(
+            "{}/resources?$filter=resourceGroup%20eq%20'{group}'",
+            wire.subscription()
+        );
+        let list = wire.get(&path, RESOURCES).await.expect(200).body;
+        assert_eq!(list["value"].as_array().unwrap().len(), found);
+    }
 }

@@ -7,6 +7,7 @@ mod binary;
 mod control;
 mod faults;
 mod groups;
+mod pool_operations;
 mod pools;
 mod protocol;
 mod providers;
