@@ -7,6 +7,7 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Secret;
@@ -17,10 +18,15 @@ use crate::api::condition::Reason;
 use crate::azure::{ArmClient, AzureError, Cloud, Credential, Gates, Http, Tokens};
 use crate::runtime::{ApiError, Class, Classify, Key};
 
+use super::error::class_of;
 use super::federation::Federation;
 
 /// The version of `Microsoft.Resources/subscriptions` that azure-cli 2.91 reads subscriptions with.
 const SUBSCRIPTION_API_VERSION: &str = "2022-12-01";
+/// A refused credential is left alone for so long, doubled each time …
+const FIRST_REFUSAL: Duration = Duration::from_secs(60);
+/// … up to this.
+const LONGEST_REFUSAL: Duration = Duration::from_secs(600);
 
 /// An account that is open: who it is in Azure, and the means to speak to it.
 pub struct Account {
@@ -35,8 +41,20 @@ pub struct Account {
 /// How the checks of an account ended.
 #[derive(Debug, Default)]
 struct Checked {
-    last: Option<(Timestamp, Result<Subscription, AzureError>)>,
-    refusals: u32,
+    last: Option<Check>,
+}
+
+/// How a check of an account ended.
+#[derive(Debug, Clone)]
+pub struct Check {
+    /// When it was made.
+    pub at: Timestamp,
+    /// How it ended.
+    pub result: Result<Subscription, AzureError>,
+    /// How many checks in a row failed, this one included.
+    pub failures: u32,
+    /// When the first of these was made.
+    pub since: Timestamp,
 }
 
 /// What Azure says of a subscription.
@@ -80,22 +98,24 @@ impl Account {
     /// The answer to an earlier check is given again while it is younger than `max_age`. A refused credential is not
     /// tried again for one minute, then two, at most ten, since nothing but a change of it, which opens the account anew,
     /// or a delay of Azure's can cure it.
-    pub async fn check(
-        &self,
-        now: Timestamp,
-        max_age: std::time::Duration,
-    ) -> (Timestamp, Result<Subscription, AzureError>) {
+    pub async fn check(&self, now: Timestamp, max_age: Duration) -> Check {
         if let Some(known) = self.checked().answer(now, max_age) {
             return known;
         }
         let result = self.read_subscription().await;
         let mut checked = self.checked();
-        checked.refusals = match &result {
-            Err(error) if super::error::class_of(error) == Class::Denied => checked.refusals.saturating_add(1),
-            Ok(_) | Err(_) => 0,
+        let before = checked
+            .last
+            .as_ref()
+            .filter(|before| before.failures > 0 && result.is_err());
+        let check = Check {
+            at: now,
+            failures: u32::from(result.is_err()) + before.map_or(0, |before| before.failures),
+            since: before.map_or(now, |before| before.since),
+            result,
         };
-        checked.last = Some((now, result.clone()));
-        (now, result)
+        checked.last = Some(check.clone());
+        check
     }
 
     /// Forgets how earlier checks ended: somebody was refused in the meantime.
@@ -120,21 +140,17 @@ impl Account {
 }
 
 impl Checked {
-    fn answer(
-        &self,
-        now: Timestamp,
-        max_age: std::time::Duration,
-    ) -> Option<(Timestamp, Result<Subscription, AzureError>)> {
-        let (at, result) = self.last.as_ref()?;
-        let age = std::time::Duration::try_from(now.duration_since(*at)).ok()?;
-        let keep = match result {
+    fn answer(&self, now: Timestamp, max_age: Duration) -> Option<Check> {
+        let last = self.last.as_ref()?;
+        let keep = match &last.result {
             Ok(_) => max_age,
-            Err(_) if self.refusals > 0 => {
-                std::time::Duration::from_mins(1 << (self.refusals - 1).min(4)).min(std::time::Duration::from_mins(10))
+            Err(error) if class_of(error) == Class::Denied => {
+                LONGEST_REFUSAL.min(FIRST_REFUSAL.saturating_mul(1 << (last.failures.max(1) - 1).min(8)))
             }
-            Err(_) => std::time::Duration::ZERO,
+            Err(_) => Duration::ZERO,
         };
-        (age < keep).then(|| (*at, result.clone()))
+        let age = Duration::try_from(now.duration_since(last.at)).unwrap_or_default();
+        (age < keep).then(|| last.clone())
     }
 }
 

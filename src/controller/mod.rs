@@ -1,6 +1,8 @@
 //! What each kind does: observe, plan, at most one step, status.
 
 pub mod accounts;
+pub mod azure_account;
+pub mod azure_resource;
 pub mod command_job;
 pub mod context;
 pub mod error;
@@ -9,6 +11,8 @@ pub mod operator_key;
 pub mod ownership;
 pub mod policy;
 pub mod readiness;
+pub mod resource_group;
+pub mod session_pool;
 
 pub use context::{Context, Foundation, Sources, Watched};
 pub use error::Error;
@@ -16,6 +20,22 @@ pub use error::Error;
 use crate::runtime::supervisor::Supervisor;
 
 /// Starts the controllers of the kinds that own something in Azure, and of the accounts that they use.
-pub fn spawn(_context: &Context, sources: Sources, _supervisor: &mut Supervisor) {
-    drop(sources);
+pub fn spawn(context: &Context, sources: Sources, supervisor: &mut Supervisor) {
+    let Sources {
+        azure_accounts,
+        resource_groups,
+        session_pools,
+    } = sources;
+    supervisor.spawn(
+        "azureaccounts controller",
+        azure_account::controller(context, azure_accounts).run(),
+    );
+    supervisor.spawn(
+        "resourcegroups controller",
+        resource_group::controller(context, resource_groups).run(),
+    );
+    supervisor.spawn(
+        "sessionpools controller",
+        session_pool::controller(context, session_pools).run(),
+    );
 }

@@ -111,6 +111,16 @@ impl ArmClient {
         self.call(Method::GET, self.url(path, api_version, &[])?, None).await
     }
 
+    /// Reads the status of a long-running operation from the URL that an answer of ARM gave for it.
+    pub async fn operation(&self, url: &str) -> Result<ArmResponse, AzureError> {
+        // The token goes along, so the URL must be on the same host.
+        let url = Url::parse(url)
+            .ok()
+            .filter(|url| url.origin() == self.inner.endpoint.origin())
+            .ok_or_else(|| AzureError::InvalidRequest("an operation is reported on another host".to_owned()))?;
+        self.call(Method::GET, url, None).await
+    }
+
     /// Reads a resource; `None` if it, its group or its parent does not exist.
     pub async fn find(&self, path: &str, api_version: &str) -> Result<Option<ArmResponse>, AzureError> {
         match self.get(path, api_version).await {

@@ -1,0 +1,52 @@
+//! What is to know of an account.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+use crate::api::AzureAccount;
+use crate::controller::accounts::Subscription;
+use crate::controller::azure_resource::{AccountUse, account_users};
+use crate::controller::context::Context;
+use crate::controller::error::Error;
+use crate::runtime::{Failure, Key};
+
+use super::CHECK_INTERVAL;
+
+/// What is to know of an account.
+#[derive(Debug)]
+pub struct Observed {
+    /// How its last check ended.
+    pub check: Result<Subscription, Failure>,
+    /// The objects that still have to remove something from Azure with it.
+    pub users: Vec<AccountUse>,
+}
+
+/// Opens the account, checks it, and lists its users. A check that failed is an observation, not an error: the users'
+/// finalizers have to be cared for all the same.
+pub async fn observe(context: &Context, object: &AzureAccount) -> Result<Observed, Error> {
+    context.resource_groups.cache().ready().await;
+    context.session_pools.cache().ready().await;
+    let now = Timestamp::now();
+    let key = Key::of(object);
+    let before = context.accounts().held(&key);
+    let check = match context.accounts().refresh(object).await {
+        Err(error) => Err(Failure::of(&Error::from(error), now)),
+        Ok(account) => {
+            if before.is_some_and(|before| !Arc::ptr_eq(&before, &account)) {
+                // Its Secret changed, which no watch tells.
+                super::tell_users(context, object);
+            }
+            let check = account.check(now, CHECK_INTERVAL.mul_f64(0.7)).await;
+            check.result.map_err(|error| Failure {
+                failures: check.failures,
+                since: check.since,
+                ..Failure::of(&Error::from(error), now)
+            })
+        }
+    };
+    Ok(Observed {
+        check,
+        users: account_users(context, &key),
+    })
+}

@@ -1,0 +1,137 @@
+//! What an object needs before Azure can be asked: its account, and tokens of it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use kube::{Resource, ResourceExt};
+
+use crate::api::condition::{Reason, kind};
+use crate::api::{ABANDON_ANNOTATION, ACCOUNT_FINALIZER, AzureAccount, AzureAccountSpec};
+use crate::controller::accounts::{Account, AccountError};
+use crate::controller::context::Context;
+use crate::controller::error::Error;
+use crate::controller::readiness::{Verdict, is_ready};
+use crate::runtime::conditions::find;
+use crate::runtime::{Class, Key, Next, finalizer};
+
+use super::look::Held;
+use super::subject::AzureObject;
+
+/// The pause between two looks at what triggers tell of anyway.
+const UNTOLD: Next = Next::Resync(Duration::from_mins(1));
+/// The pause between two tries to get a token for a deletion.
+const CREDENTIAL_PACE: Next = Next::Resync(Duration::from_secs(30));
+
+/// Something that is needed.
+#[derive(Debug)]
+pub enum Dependency<T> {
+    /// It is there.
+    Met(T),
+    /// It is not.
+    Held(Held),
+}
+
+/// An account that may be used, and whether it is marked as in use.
+#[derive(Debug, Clone)]
+pub struct OpenAccount {
+    /// The account.
+    pub account: Arc<Account>,
+    /// Whether the AzureAccount carries the finalizer that makes it outlive what it is used for.
+    pub is_held: bool,
+}
+
+/// The AzureAccount of an object.
+pub fn account_key<K: AzureObject>(object: &K) -> Key {
+    let name = AzureAccountSpec::name_for(object.azure().account_ref.as_ref());
+    Key::new(object.namespace().unwrap_or_default(), name)
+}
+
+/// Opens the account of an object.
+///
+/// An object that is to exist waits until its account was checked. One that is being deleted takes whatever is left of
+/// it, the tokens in memory included.
+pub async fn open_account<K: AzureObject>(context: &Context, object: &K) -> Result<Dependency<OpenAccount>, Error> {
+    context.azure_accounts.cache().ready().await;
+    let key = account_key(object);
+    let found = context.azure_accounts.get(&key);
+    if object.meta().deletion_timestamp.is_some() {
+        return last_resort(context, object, &key, found.as_deref()).await;
+    }
+    let Some(found) = found else {
+        let message = format!("AzureAccount {} does not exist in this namespace", key.name);
+        return Ok(held(Verdict::progressing(Reason::AccountNotFound, message)));
+    };
+    let conditions = found
+        .status
+        .as_ref()
+        .map(|it| it.conditions.as_slice())
+        .unwrap_or_default();
+    if !is_ready(conditions, found.meta().generation) {
+        let because = match find(conditions, kind::READY) {
+            Some(ready) if ready.status != "True" => format!(": {}: {}", ready.reason, ready.message),
+            Some(_) | None => " yet".to_owned(),
+        };
+        let message = format!("AzureAccount {} is not ready{because}", key.name);
+        return Ok(held(Verdict::progressing(Reason::AccountNotReady, message)));
+    }
+    match context.accounts().open(&found).await {
+        Ok(account) => Ok(Dependency::Met(OpenAccount {
+            account,
+            is_held: finalizer::has(&*found, ACCOUNT_FINALIZER),
+        })),
+        Err(error) if matches!(error.class(), Class::Waiting { .. } | Class::Terminal) => {
+            let message = format!("AzureAccount {} is not ready: {error}", key.name);
+            Ok(held(Verdict::progressing(Reason::AccountNotReady, message)))
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+async fn last_resort<K: AzureObject>(
+    context: &Context,
+    object: &K,
+    key: &Key,
+    found: Option<&AzureAccount>,
+) -> Result<Dependency<OpenAccount>, Error> {
+    let opened = match found {
+        Some(found) => Some(context.accounts().open(found).await),
+        None => None,
+    };
+    let is_held = true;
+    let cause = match (opened, context.accounts().held(key)) {
+        (Some(Ok(account)), _) | (Some(Err(_)) | None, Some(account)) => {
+            return Ok(Dependency::Met(OpenAccount { account, is_held }));
+        }
+        (Some(Err(error @ AccountError::Unreadable { .. })), None) if error.class() == Class::Transient => {
+            return Err(error.into());
+        }
+        (Some(Err(error)), None) => error.to_string(),
+        (None, None) => format!("AzureAccount {} does not exist", key.name),
+    };
+    Ok(Dependency::Held(credential_gone(object, &cause)))
+}
+
+/// Nothing can be deleted, because no token can be had.
+pub fn credential_gone<K: AzureObject>(object: &K, cause: &str) -> Held {
+    let id = object.reported().id.unwrap_or("the resource");
+    let uid = object.uid().unwrap_or_default();
+    let message = format!(
+        "{id} cannot be deleted, no token is to be had: {cause}. Make AzureAccount {} usable again, or let the object go \
+         and leave the resource: set spec.deletionPolicy to Retain, or the annotation {ABANDON_ANNOTATION} to {uid}",
+        account_key(object).name
+    );
+    Held {
+        verdict: Verdict::stalled(Reason::CredentialGone, message),
+        next: CREDENTIAL_PACE,
+        is_credential_gone: true,
+    }
+}
+
+/// Something that triggers tell of is missing.
+pub fn held<T>(verdict: Verdict) -> Dependency<T> {
+    Dependency::Held(Held {
+        verdict,
+        next: UNTOLD,
+        is_credential_gone: false,
+    })
+}

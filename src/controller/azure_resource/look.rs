@@ -1,0 +1,182 @@
+//! What one look at an Azure resource found.
+
+use std::fmt;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::api::OWNER_TAG;
+use crate::azure::comparison::{Shape, compare};
+use crate::azure::overlay::overlay;
+use crate::azure::{ArmClient, Difference, ResourceId};
+use crate::controller::operator_key::OperatorKey;
+use crate::controller::ownership::{Origin, Owner, Presence};
+use crate::controller::readiness::Verdict;
+use crate::runtime::Next;
+
+use super::memory::Memory;
+
+/// What a pass observed.
+#[derive(Debug)]
+pub enum Look {
+    /// Azure was not asked, because something that the object needs is not there.
+    Held(Held),
+    /// Azure was asked.
+    Seen(Box<View>),
+}
+
+impl AsMut<Self> for Look {
+    fn as_mut(&mut self) -> &mut Self {
+        self
+    }
+}
+
+/// Why Azure was not asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Held {
+    /// What the status says.
+    pub verdict: Verdict,
+    /// When to look again.
+    pub next: Next,
+    /// Whether no token can be had, so that nothing can be deleted either.
+    pub is_credential_gone: bool,
+}
+
+/// A resource and what it should be.
+#[derive(Debug)]
+pub struct View {
+    /// The means to speak to Azure.
+    pub arm: Option<ArmClient>,
+    /// The resource's id.
+    pub id: ResourceId,
+    /// The version that is used for GET and for PUT.
+    pub api_version: &'static str,
+    /// What ARM takes and returns for the type.
+    pub shape: &'static Shape,
+    /// Members that Azure cannot change in an existing resource, in lower case.
+    pub immutable: &'static [&'static str],
+    /// How a tag is written without touching anything else.
+    pub tagging: Tagging,
+    /// Who the object is, in an owner tag.
+    pub owner: Owner,
+    /// What the resource should be, without the owner tag.
+    pub desired: Body,
+    /// What a new resource gets besides, where the spec does not say.
+    pub defaults: Value,
+    /// The resource as ARM answered it.
+    pub actual: Option<Value>,
+    /// The pause that ARM asked for before the next look.
+    pub pause: Option<Duration>,
+    /// A keyed digest of the secret values that the spec gives; `None` if it gives none.
+    pub secrets_digest: Option<String>,
+    /// The digest of those that Azure was last given.
+    pub given_secrets_digest: Option<String>,
+    /// Why a write would do harm; nothing is written then.
+    pub unwritable: Option<String>,
+    /// Whether the resource provider has to be registered.
+    pub registration: Registration,
+    /// What else is in the resource, so that it cannot be deleted yet.
+    pub occupants: Occupants,
+    /// Whether the AzureAccount is marked as in use, so that it outlives the resource.
+    pub account_is_held: bool,
+    /// What the process remembers of this object.
+    pub memory: Memory,
+    /// Digests what drift must not show.
+    pub key: OperatorKey,
+}
+
+/// How a tag is written without touching anything else.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tagging {
+    /// By a PUT of the resource as it is.
+    Put,
+    /// By a JSON merge patch: for types with values that ARM does not return and a PUT would lose.
+    MergePatch,
+}
+
+/// Whether a resource provider has to be registered for the subscription.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Registration {
+    /// Nothing says so.
+    NotNeeded,
+    /// ARM named this provider as missing.
+    Missing(String),
+    /// It is being registered.
+    UnderWay(String),
+}
+
+/// What else is in a resource that is to be deleted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Occupants {
+    /// Nothing, or nobody asked.
+    None,
+    /// Resources of this cluster's objects: they will go by themselves.
+    Ours(Vec<String>),
+    /// Resources of others: somebody has to decide.
+    Foreign(Vec<String>),
+}
+
+/// A body for ARM. It may hold secret values, so it is never shown.
+#[derive(Clone, PartialEq)]
+pub struct Body(pub Value);
+
+impl fmt::Debug for Body {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Body(…)")
+    }
+}
+
+impl View {
+    /// Whether the resource is there and whose it is.
+    pub fn presence(&self) -> Presence {
+        Presence::of(self.actual.as_ref(), &self.owner)
+    }
+
+    /// What differs from the spec, the owner tag left out.
+    pub fn differences(&self) -> Vec<Difference> {
+        self.actual.as_ref().map_or_else(Vec::new, |actual| {
+            compare(&self.desired.0, actual, self.shape).differences
+        })
+    }
+
+    /// Whether the owner tag is not what it should be, as after a restore.
+    pub fn tag_differs(&self, origin: Origin) -> bool {
+        let tag = json!({"tags": {OWNER_TAG: self.owner.clone().with_origin(origin).to_string()}});
+        self.actual
+            .as_ref()
+            .is_some_and(|actual| !compare(&tag, actual, self.shape).is_equal())
+    }
+
+    /// Whether Azure was last given other secret values than the spec gives.
+    pub fn secrets_differ(&self) -> bool {
+        self.secrets_digest.is_some() && self.secrets_digest != self.given_secrets_digest
+    }
+
+    /// The body that makes the resource what it should be, with the owner tag.
+    pub fn body(&self, origin: Origin) -> Body {
+        let mut desired = self.desired.0.clone();
+        desired["tags"][OWNER_TAG] = self.owner.clone().with_origin(origin).to_string().into();
+        let base = match &self.actual {
+            Some(actual) => actual,
+            None => &self.defaults,
+        };
+        Body(overlay(base, &desired, self.shape))
+    }
+
+    /// The body that sets or removes the owner tag and changes nothing else.
+    pub fn tag_body(&self, owner: Option<&Owner>) -> Body {
+        match self.tagging {
+            Tagging::MergePatch => Body(json!({"tags": {OWNER_TAG: owner.map(ToString::to_string)}})),
+            Tagging::Put => {
+                let mut body = overlay(self.actual.as_ref().unwrap_or(&Value::Null), &json!({}), self.shape);
+                if let Some(tags) = body.get_mut("tags").and_then(Value::as_object_mut) {
+                    tags.retain(|name, _| !name.eq_ignore_ascii_case(OWNER_TAG));
+                }
+                if let Some(owner) = owner {
+                    body["tags"][OWNER_TAG] = owner.to_string().into();
+                }
+                Body(body)
+            }
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! What the process remembers of each object between passes. All of it may be lost: then something is asked or written
+//! once more than necessary.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Mutex, PoisonError};
+
+use jiff::Timestamp;
+
+/// What is remembered of one object.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Memory {
+    /// The last write that Azure answered.
+    pub write: Option<Written>,
+    /// When Azure was last asked to delete the resource.
+    pub deletion: Option<Timestamp>,
+    /// Why Azure refused to delete it, if it did.
+    pub deletion_refusal: Option<String>,
+    /// Where Azure reports the operation that the last write began.
+    pub operation: Option<OperationUrl>,
+    /// How that operation failed, for people.
+    pub operation_error: Option<String>,
+    /// How often the owner tag was asked to be removed.
+    pub disowned: u32,
+    /// The provider that is being registered.
+    pub registering: Option<String>,
+    /// The digest of the secret values that Azure was last given.
+    pub secrets_digest: Option<String>,
+}
+
+/// Where Azure reports an operation: about 4 KB and signed, so it is never shown.
+#[derive(Clone, PartialEq, Eq)]
+pub struct OperationUrl(pub String);
+
+impl fmt::Debug for OperationUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("OperationUrl(…)")
+    }
+}
+
+/// A write that Azure answered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Written {
+    /// When.
+    pub at: Timestamp,
+    /// What it was for.
+    pub purpose: Purpose,
+    /// What was sent, and over which state of the resource.
+    pub fingerprint: String,
+    /// The answer.
+    pub answer: Answer,
+}
+
+/// What a write is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// The resource is created.
+    Create,
+    /// A resource that existed is taken over.
+    Adopt,
+    /// What differs is put right.
+    Update,
+}
+
+/// How Azure answered a write.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Answer {
+    /// It accepted.
+    Accepted,
+    /// It refused for good.
+    Refused {
+        /// The refusal, for people.
+        message: String,
+    },
+}
+
+/// What is remembered, by uid.
+#[derive(Debug, Default)]
+pub struct Memories(Mutex<HashMap<String, Memory>>);
+
+impl Memories {
+    /// What is remembered of an object.
+    pub fn of(&self, uid: &str) -> Memory {
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(uid)
+            .cloned()
+            .unwrap_or_default()
+    }
+
+    /// Remembers.
+    pub fn keep(&self, uid: &str, memory: Memory) {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if memory == Memory::default() {
+            all.remove(uid);
+        } else {
+            all.insert(uid.to_owned(), memory);
+        }
+    }
+
+    /// Forgets an object that is gone.
+    pub fn forget(&self, uid: &str) {
+        self.keep(uid, Memory::default());
+    }
+}

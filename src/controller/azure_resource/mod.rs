@@ -1,0 +1,28 @@
+//! What the controllers of all kinds that own an Azure resource have in common.
+//!
+//! A kind says what its resource should be and where it is; everything else is here: ownership, policies, drift, one write
+//! at a time, operations that take long, registration of providers, deletion, and letting go.
+//!
+//! [`course()`](course::course) decides everything, without I/O: what to do next, when to look again, and what the
+//! status says. [`carry_out`](act::carry_out) does it and decides nothing.
+
+mod account_use;
+mod act;
+mod course;
+mod dependency;
+pub mod drift;
+mod look;
+mod memory;
+mod read;
+mod status;
+mod subject;
+
+pub use account_use::{AccountUse, account_users, close_account, tell_account};
+pub use act::carry_out;
+pub use course::{Course, Step, course, may_use};
+pub use dependency::{Dependency, OpenAccount, account_key, credential_gone, held, open_account};
+pub use look::{Body, Held, Look, Occupants, Registration, Tagging, View};
+pub use memory::{Memories, Memory};
+pub use read::look_at;
+pub use status::{Summary, notes, summarize};
+pub use subject::{AzureObject, Reported, Subject};

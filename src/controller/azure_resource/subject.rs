@@ -1,0 +1,99 @@
+//! The object that a decision is about.
+
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+
+use crate::api::azure_resource::{AzureResourceSpec, Drift};
+use crate::api::condition::kind;
+use crate::api::{ABANDON_ANNOTATION, FINALIZER};
+use crate::controller::policy::Lifecycle;
+use crate::runtime::conditions::find;
+use crate::runtime::{Object, finalizer};
+
+/// How often a resource is compared with its object where `spec.interval` does not say.
+pub const DEFAULT_INTERVAL: Duration = Duration::from_mins(10);
+
+/// A kind that owns an Azure resource.
+pub trait AzureObject: Object {
+    /// What all such kinds have in their spec.
+    fn azure(&self) -> &AzureResourceSpec;
+    /// What all such kinds have in their status.
+    fn reported(&self) -> Reported<'_>;
+
+    /// The resource's name in Azure.
+    fn azure_name(&self) -> &str {
+        self.azure()
+            .azure_name
+            .as_deref()
+            .or(self.meta().name.as_deref())
+            .unwrap_or_default()
+    }
+}
+
+/// The common part of a status.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Reported<'a> {
+    /// `observedGeneration`.
+    pub observed_generation: Option<i64>,
+    /// `conditions`.
+    pub conditions: &'a [Condition],
+    /// `id`.
+    pub id: Option<&'a str>,
+    /// `provisioningState`.
+    pub provisioning_state: Option<&'a str>,
+    /// `drift`.
+    pub drift: &'a [Drift],
+}
+
+/// The object as decisions see it.
+#[derive(Debug, Clone)]
+pub struct Subject<'a> {
+    /// The common part of its spec.
+    pub spec: &'a AzureResourceSpec,
+    /// Whether it is to exist.
+    pub lifecycle: Lifecycle,
+    /// Whether it carries the finalizer.
+    pub has_finalizer: bool,
+    /// Whether somebody decided to let it go although its resource is still there.
+    pub is_abandoned: bool,
+    /// Since when it is `Stalled`, if it is.
+    pub stalled_since: Option<Timestamp>,
+    /// The last known id of its resource.
+    pub id: Option<&'a str>,
+}
+
+impl<'a> Subject<'a> {
+    /// The subject that an object is.
+    pub fn of<K: AzureObject>(object: &'a K) -> Self {
+        let meta = object.meta();
+        let abandoned = meta.annotations.as_ref().and_then(|it| it.get(ABANDON_ANNOTATION));
+        let reported = object.reported();
+        Self {
+            spec: object.azure(),
+            lifecycle: if meta.deletion_timestamp.is_some() {
+                Lifecycle::Deleted
+            } else {
+                Lifecycle::Wanted
+            },
+            has_finalizer: finalizer::has(object, FINALIZER),
+            // The UID has to be named, so that the annotation of one object cannot be carried over to another.
+            is_abandoned: abandoned.is_some() && abandoned == meta.uid.as_ref(),
+            stalled_since: find(reported.conditions, kind::STALLED).map(|it| it.last_transition_time.0),
+            id: reported.id,
+        }
+    }
+
+    /// The pause between two looks at a resource at rest.
+    pub fn interval(&self) -> Duration {
+        let own = self.spec.interval.as_ref().and_then(|it| it.duration());
+        own.unwrap_or(DEFAULT_INTERVAL).max(Duration::from_secs(1))
+    }
+}
+
+/// How long ago something was; zero if the clock went back.
+pub(super) fn age(at: Timestamp, now: Timestamp) -> Duration {
+    let age: SignedDuration = now.duration_since(at);
+    Duration::try_from(age).unwrap_or_default()
+}

@@ -1,0 +1,71 @@
+//! What a pool should be, in ARM's words. The spec's names are ARM's own, so they are taken as they are.
+
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+
+use crate::api::SessionPoolSpec;
+use crate::azure::Location;
+use crate::controller::azure_resource::Body;
+
+use super::secrets::SecretValue;
+
+/// The desired part of a pool: what the spec sets and nothing else.
+///
+/// `secrets` is `None` where the values are not needed. An empty list removes the secrets that the pool has.
+pub fn desired(spec: &SessionPoolSpec, secrets: Option<&[SecretValue]>) -> Body {
+    let mut properties = Map::new();
+    properties.insert("containerType".into(), value(&spec.container_type));
+    set(
+        &mut properties,
+        "poolManagementType",
+        spec.pool_management_type.as_ref(),
+    );
+    set(&mut properties, "environmentId", spec.environment_id.as_ref());
+    set(&mut properties, "scaleConfiguration", spec.scale_configuration.as_ref());
+    set(
+        &mut properties,
+        "dynamicPoolConfiguration",
+        spec.dynamic_pool_configuration.as_ref(),
+    );
+    set(
+        &mut properties,
+        "customContainerTemplate",
+        spec.custom_container_template.as_ref(),
+    );
+    set(
+        &mut properties,
+        "sessionNetworkConfiguration",
+        spec.session_network_configuration.as_ref(),
+    );
+    set(&mut properties, "mcpServerSettings", spec.mcp_server_settings.as_ref());
+    if let Some(secrets) = secrets {
+        let secrets = secrets
+            .iter()
+            .map(|secret| json!({"name": secret.name, "value": secret.value}));
+        properties.insert("secrets".into(), secrets.collect());
+    }
+    let mut body = json!({"properties": properties, "tags": spec.azure.tags});
+    if let Some(location) = &spec.azure.location {
+        body["location"] = Location::new(location).as_str().into();
+    }
+    Body(body)
+}
+
+/// What a new pool gets where the spec does not say: the account's region, and dynamic management, which is the only one
+/// that Microsoft's pages and command line use.
+pub fn defaults(location: Option<&str>) -> Value {
+    json!({
+        "location": location.map(|it| Location::new(it).to_string()),
+        "properties": {"poolManagementType": "Dynamic"},
+    })
+}
+
+fn set<T: Serialize>(properties: &mut Map<String, Value>, name: &str, member: Option<&T>) {
+    if let Some(member) = member {
+        properties.insert(name.into(), value(member));
+    }
+}
+
+fn value<T: Serialize>(member: &T) -> Value {
+    serde_json::to_value(member).expect("invariant: a spec is plain data")
+}

@@ -1,0 +1,118 @@
+//! One look at a session pool.
+
+use kube::{Resource, ResourceExt};
+
+use crate::api::SessionPool;
+use crate::api::condition::Reason;
+use crate::azure::session_pool::{PoolApiVersion, SHAPE, foreign_secrets};
+use crate::controller::azure_resource::{
+    Dependency, Held, Look, Memories, Occupants, Registration, Tagging, View, look_at, open_account,
+};
+use crate::controller::context::Context;
+use crate::controller::error::Error;
+use crate::controller::ownership::{Origin, Owner};
+use crate::controller::readiness::Verdict;
+use crate::runtime::Next;
+
+use super::secrets::{self, SecretError, SecretValue};
+use super::{body, location};
+
+/// What Azure cannot change in an existing pool, in lower case.
+const IMMUTABLE: &[&str] = &["location", "properties.containertype", "properties.environmentid"];
+
+/// Looks at the pool, once its account, its group and its secrets are there. A pool that is being deleted needs no secrets.
+pub async fn observe(context: &Context, memories: &Memories, object: &SessionPool) -> Result<Look, Error> {
+    let account = match open_account(context, object).await? {
+        Dependency::Met(account) => account,
+        Dependency::Held(held) => return Ok(Look::Held(held)),
+    };
+    let id = match location::locate(context, object, &account.account).await {
+        Ok(id) => id,
+        Err(held) => return Ok(Look::Held(held)),
+    };
+    let uid = object.uid().unwrap_or_default();
+    let namespace = object.namespace().unwrap_or_default();
+    let memory = memories.of(&uid);
+    let given = memory
+        .secrets_digest
+        .clone()
+        .or_else(|| object.status.as_ref()?.secrets_digest.clone());
+    let values = match desired_secrets(context, &namespace, object, given.is_some()).await? {
+        Dependency::Met(values) => values,
+        Dependency::Held(held) => return Ok(Look::Held(held)),
+    };
+    let desired = body::desired(&object.spec, values.as_deref());
+    let default_location = account.account.spec().location.as_deref();
+    let is_nowhere = object.spec.azure.location.is_none() && default_location.is_none();
+    let view = View {
+        arm: Some(account.account.arm().clone()),
+        id,
+        api_version: PoolApiVersion::for_properties(&desired.0["properties"]).as_str(),
+        shape: &SHAPE,
+        immutable: IMMUTABLE,
+        tagging: Tagging::MergePatch,
+        owner: Owner::new(context.cluster(), &namespace, &object.name_any(), &uid, Origin::Created),
+        defaults: body::defaults(default_location),
+        actual: None,
+        pause: None,
+        secrets_digest: values
+            .as_deref()
+            .filter(|values| !values.is_empty())
+            .map(|values| secrets::digest(values, context.key())),
+        given_secrets_digest: given,
+        unwritable: None,
+        registration: Registration::NotNeeded,
+        occupants: Occupants::None,
+        account_is_held: account.is_held,
+        memory,
+        key: context.key().clone(),
+        desired,
+    };
+    let mut view = match look_at(context, memories, object, view).await? {
+        Dependency::Met(view) => view,
+        Dependency::Held(held) => return Ok(Look::Held(held)),
+    };
+    view.unwritable = match &view.actual {
+        None if is_nowhere => Some(
+            "spec.location is missing, and so is that of the AzureAccount: say in which region the pool is created"
+                .to_owned(),
+        ),
+        Some(actual) if values.is_none() => unknown_secrets(&foreign_secrets(actual, &view.desired.0)),
+        None | Some(_) => None,
+    };
+    Ok(Look::Seen(Box::new(view)))
+}
+
+/// The values of the pool's secrets; `None` if the spec leaves its secrets alone. Once they were given, a spec without
+/// secrets takes them away again.
+async fn desired_secrets(
+    context: &Context,
+    namespace: &str,
+    object: &SessionPool,
+    were_given: bool,
+) -> Result<Dependency<Option<Vec<SecretValue>>>, Error> {
+    let is_deleted = object.meta().deletion_timestamp.is_some();
+    if is_deleted || (object.spec.secrets.is_empty() && !were_given) {
+        return Ok(Dependency::Met(None));
+    }
+    match secrets::read(context.client(), namespace, &object.spec.secrets).await {
+        Ok(values) => Ok(Dependency::Met(Some(values))),
+        Err(SecretError::Api(error)) => Err(error.into()),
+        Err(error @ SecretError::Missing { .. }) => Ok(Dependency::Held(Held {
+            verdict: Verdict::progressing(Reason::SecretNotFound, error.to_string()),
+            // Secrets are not watched.
+            next: Next::Poll { after: None },
+            is_credential_gone: false,
+        })),
+    }
+}
+
+fn unknown_secrets(names: &[String]) -> Option<String> {
+    (!names.is_empty()).then(|| {
+        format!(
+            "the pool has secrets that spec.secrets does not name: {}. Azure never returns their values, so any write would \
+             lose them: name them in spec.secrets",
+            names.join(", ")
+        )
+    })
+}

@@ -1,0 +1,113 @@
+//! The values of a pool's secrets. They are read when they are needed and live in memory only.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use k8s_openapi::api::core::v1::Secret;
+use kube::{Api, Client};
+
+use crate::api::session_pool::PoolSecret;
+use crate::controller::operator_key::OperatorKey;
+use crate::runtime::ApiError;
+
+/// A secret of a pool with its value.
+#[derive(Clone, PartialEq, Eq)]
+pub struct SecretValue {
+    /// Its name in Azure.
+    pub name: String,
+    /// Its value.
+    pub value: String,
+}
+
+impl fmt::Debug for SecretValue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SecretValue")
+            .field("name", &self.name)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Why the values are not complete.
+#[derive(Debug, thiserror::Error)]
+pub enum SecretError {
+    /// A Secret or its key is missing, or its value is no text.
+    #[error("spec.secrets[{index}]: {problem}")]
+    Missing {
+        /// The position in the spec.
+        index: usize,
+        /// What is wrong.
+        problem: String,
+    },
+    /// The API server did not answer as it should.
+    #[error(transparent)]
+    Api(#[from] ApiError),
+}
+
+/// Reads the values of all secrets, each Secret once. Those that are optional and missing are left out.
+pub async fn read(client: &Client, namespace: &str, secrets: &[PoolSecret]) -> Result<Vec<SecretValue>, SecretError> {
+    let api: Api<Secret> = Api::namespaced(client.clone(), namespace);
+    let mut known: BTreeMap<&str, Option<Secret>> = BTreeMap::new();
+    let mut values = Vec::with_capacity(secrets.len());
+    for (index, secret) in secrets.iter().enumerate() {
+        let selector = &secret.value_from.secret_key_ref;
+        if !known.contains_key(selector.name.as_str()) {
+            let found = api.get_opt(&selector.name).await.map_err(ApiError::from)?;
+            known.insert(&selector.name, found);
+        }
+        let found = known.get(selector.name.as_str()).and_then(Option::as_ref);
+        match value(found, &selector.name, &selector.key) {
+            Ok(value) => values.push(SecretValue {
+                name: secret.name.clone(),
+                value,
+            }),
+            Err(_) if selector.optional == Some(true) => {}
+            Err(problem) => return Err(SecretError::Missing { index, problem }),
+        }
+    }
+    Ok(values)
+}
+
+/// A keyed digest of the values, whatever their order.
+pub fn digest(values: &[SecretValue], key: &OperatorKey) -> String {
+    let mut parts: Vec<(&str, &str)> = values.iter().map(|it| (it.name.as_str(), it.value.as_str())).collect();
+    parts.sort_unstable();
+    key.digest(
+        parts
+            .iter()
+            .flat_map(|(name, value)| [name.as_bytes(), value.as_bytes()]),
+    )
+}
+
+fn value(secret: Option<&Secret>, name: &str, key: &str) -> Result<String, String> {
+    let secret = secret.ok_or_else(|| format!("Secret {name} does not exist"))?;
+    let data = secret.data.as_ref().and_then(|data| data.get(key));
+    let bytes = data.ok_or_else(|| format!("Secret {name} has no key `{key}`"))?;
+    String::from_utf8(bytes.0.clone()).map_err(|_| format!("the value under `{key}` of Secret {name} is no UTF-8 text"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn secret(name: &str, value: &str) -> SecretValue {
+        SecretValue {
+            name: name.into(),
+            value: value.into(),
+        }
+    }
+
+    #[test]
+    fn the_digest_depends_on_names_and_values_and_not_on_their_order() {
+        let key = OperatorKey::new([3; 32]);
+        let (a, b) = (secret("a", "1"), secret("b", "2"));
+        let one = digest(&[a.clone(), b.clone()], &key);
+        assert_eq!(one, digest(&[b.clone(), a.clone()], &key));
+        assert_ne!(one, digest(&[secret("a", "2"), secret("b", "1")], &key));
+        assert_ne!(one, digest(&[a], &key));
+    }
+
+    #[test]
+    fn a_value_is_never_shown() {
+        assert!(!format!("{:?}", secret("a", "canary")).contains("canary"));
+    }
+}
