@@ -224,3 +224,12 @@ fn every_example_that_a_page_names_exists_and_each_kinds_page_shows_its_own() {
         );
     }
 }
+
+#[test]
+fn the_first_page_shows_the_quickstart_as_it_stands() {
+    let text = read(&repository("README.md"));
+    let job = read(&repository("examples/quickstart/job.yaml"));
+    let (_, shown) = text.split_once("```yaml\n").expect("an example");
+    let (shown, _) = shown.split_once("```").expect("the end of the example");
+    assert!(job.starts_with(shown.trim_end()), "{shown}");
+}
