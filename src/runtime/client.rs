@@ -11,7 +11,7 @@ const WRITE_HEADERS_TIMEOUT: Duration = Duration::from_secs(15);
 const WATCH_HEADERS_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long a connection may be silent after a request before it counts as dead. kube has no limit by default, so that a
 /// connection that a firewall forgot would be used for minutes.
-const WRITE_SILENCE: Duration = Duration::from_secs(60);
+const WRITE_SILENCE: Duration = Duration::from_mins(1);
 /// As above, for watches: longer than the 295 s after which kube-runtime gives up a silent watch by itself.
 const WATCH_SILENCE: Duration = Duration::from_secs(310);
 

@@ -37,12 +37,13 @@ pub struct Controller<R: Reconciler> {
     source: Source<R::Object>,
     drive: Arc<Drive<R>>,
     settings: Settings,
-    observers: Observers<R::Object>,
+    observers: Vec<Observer<R::Object>>,
     check: Option<Check>,
     stop: CancellationToken,
 }
 
-type Observers<K> = Arc<Vec<Box<dyn Fn(&K) + Send + Sync>>>;
+type Observer<K> = Box<dyn Fn(&K) + Send + Sync>;
+type PassResult<K> = Result<(ObjectRef<DeserializeGuard<K>>, Action), Error<Infallible, watcher::Error>>;
 
 /// Why a controller ended although nobody asked it to. The process must end then, or the kind would stand still unnoticed.
 #[derive(Debug, thiserror::Error)]
@@ -77,7 +78,7 @@ impl<R: Reconciler> Controller<R> {
             source,
             drive: Arc::new(drive),
             settings,
-            observers: Arc::default(),
+            observers: Vec::new(),
             check: None,
             stop,
         }
@@ -87,9 +88,7 @@ impl<R: Reconciler> Controller<R> {
     /// kind's passes without a second watch. It runs in the watch task and must not block.
     #[must_use]
     pub fn on_change(mut self, observer: impl Fn(&R::Object) + Send + Sync + 'static) -> Self {
-        Arc::get_mut(&mut self.observers)
-            .expect("invariant: shared only by run")
-            .push(Box::new(observer));
+        self.observers.push(Box::new(observer));
         self
     }
 
@@ -115,10 +114,11 @@ impl<R: Reconciler> Controller<R> {
         let kind = R::Object::kind(&());
         let cache = self.source.cache();
         let counters = self.drive.counters();
+        let observers = Arc::new(self.observers);
         let mut results = futures::stream::select_all(self.source.shards.into_iter().map(|shard| {
             let witness = ControllerWitness {
                 drive: Arc::clone(&self.drive),
-                observers: Arc::clone(&self.observers),
+                observers: Arc::clone(&observers),
                 check: self.check.clone(),
             };
             let config = self.source.config.clone();
@@ -165,8 +165,7 @@ fn shard_stream<R: Reconciler>(
     witness: ControllerWitness<R>,
     settings: &Settings,
     stop: CancellationToken,
-) -> impl Stream<Item = Result<(ObjectRef<DeserializeGuard<R::Object>>, Action), Error<Infallible, watcher::Error>>> + Send
-{
+) -> impl Stream<Item = PassResult<R::Object>> + Send {
     let store = shard.writer.as_reader();
     let drive = Arc::clone(&witness.drive);
     let objects = triggering(shard.api, config, shard.writer, shard.now_primed, witness);
@@ -206,7 +205,7 @@ fn keys<K: Object>(
 
 struct ControllerWitness<R: Reconciler> {
     drive: Arc<Drive<R>>,
-    observers: Observers<R::Object>,
+    observers: Arc<Vec<Observer<R::Object>>>,
     check: Option<Check>,
 }
 
@@ -214,7 +213,9 @@ impl<R: Reconciler> ControllerWitness<R> {
     fn tell(&self, object: &DeserializeGuard<R::Object>) {
         if let Ok(object) = &object.0 {
             let told = catch_unwind(AssertUnwindSafe(|| {
-                self.observers.iter().for_each(|observer| observer(object))
+                for observer in &*self.observers {
+                    observer(object);
+                }
             }));
             if told.is_err() {
                 tracing::error!(object = %Key::of(object), "a panic while others were told of a change");

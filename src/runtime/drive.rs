@@ -22,11 +22,12 @@ use tracing::Instrument;
 use super::{
     backoff::Backoff,
     counters::{Counters, Ended},
-    error::{Class, Classify},
+    error::Class,
     events::{Events, Severity},
+    failure::Failure,
     invalid::Complaints,
     pass::Pass,
-    reconciler::{Effect, Failure, Next, Outcome, Reconciler, Seen},
+    reconciler::{Effect, Next, Outcome, Reconciler, Seen},
     requeue::{self, Delay},
     snapshot::{Cache, Key, Snapshot},
     status::{StatusWriter, WriteError},
@@ -208,19 +209,19 @@ impl<R: Reconciler> Drive<R> {
                 Err(error) => {
                     let failure = self.counted(uid, Failure::of(&error, now), now);
                     self.counters.count_end(Ended::from(&failure.class));
-                    log(&failure, "status not written");
+                    failure.log("status not written");
                     requeue::after_failure(&failure.class, failure.failures, fastrand::f64())
                 }
             },
             Work::Failed(failure, ended) => {
                 let failure = self.counted(uid, failure, now);
                 self.counters.count_end(ended);
-                log(&failure, "pass failed");
+                failure.log("pass failed");
                 // After a conflict the version that this pass knows is stale, so its status would be refused as well.
                 if failure.class != Class::Conflict
                     && let Err(error) = self.report(&pass, Outcome::Failed(&failure), now).await
                 {
-                    log(&Failure::of(&error, now), "status of a failed pass not written");
+                    Failure::of(&error, now).log("status of a failed pass not written");
                 }
                 requeue::after_failure(&failure.class, failure.failures, fastrand::f64())
             }
@@ -243,13 +244,13 @@ impl<R: Reconciler> Drive<R> {
                 Err(panic) => {
                     tracing::error!(panic = text_of(&*panic), "a pass panicked");
                     Work::Failed(
-                        failure(Class::Bug, "InternalError", "the operator failed on this object; its log says how"),
+                        Failure::new(Class::Bug, "InternalError", "the operator failed on this object; its log says how"),
                         Ended::Panicked,
                     )
                 }
             },
             () = tokio::time::sleep_until(deadline) => Work::Failed(
-                failure(Class::Transient, "DeadlineExceeded", "nobody answered within the time that one pass may take"),
+                Failure::new(Class::Transient, "DeadlineExceeded", "nobody answered within the time that one pass may take"),
                 Ended::DeadlineExceeded,
             ),
             () = shutdown => Work::Cancelled,
@@ -264,7 +265,7 @@ impl<R: Reconciler> Drive<R> {
                     .reconciler
                     .observe(pass.object())
                     .await
-                    .map_err(|error| failed(&error))?,
+                    .map_err(|error| Failure::of(&error, Timestamp::now()))?,
             };
             let plan = R::plan(pass.object(), &observed, Timestamp::now());
             pass.observed = Some(observed);
@@ -277,7 +278,7 @@ impl<R: Reconciler> Drive<R> {
                 .reconciler
                 .carry_out(pass, step)
                 .await
-                .map_err(|error| failed(&error))?
+                .map_err(|error| Failure::of(&error, Timestamp::now()))?
             {
                 Effect::Done => return Ok(plan.next),
                 Effect::Replan => {}
@@ -333,7 +334,7 @@ impl<R: Reconciler> Drive<R> {
                 Severity::Normal => tracing::info!(reason = %note.reason, "{}", note.message),
                 Severity::Warning => tracing::warn!(reason = %note.reason, "{}", note.message),
             }
-            self.events.publish(before, note);
+            self.events.publish(before, &note);
         }
     }
 
@@ -385,42 +386,6 @@ impl<R: Reconciler> Drive<R> {
                 tracing::error!(object = %Key::of(&*object), "a panic while an object was let go");
             }
         }
-    }
-}
-
-fn failed<E: Classify>(error: &E) -> Failure {
-    Failure::of(error, Timestamp::now())
-}
-
-fn failure(class: Class, reason: &str, message: &str) -> Failure {
-    Failure {
-        class,
-        reason: reason.into(),
-        message: message.into(),
-        failures: 0,
-        since: Timestamp::now(),
-    }
-}
-
-fn log(failure: &Failure, event: &'static str) {
-    let Failure {
-        class,
-        reason,
-        message,
-        failures,
-        ..
-    } = failure;
-    let class = class.as_str();
-    match failure.class {
-        // What users must know of it is a transition of the status, which is logged as such.
-        Class::Throttled { .. } | Class::Waiting { .. } | Class::Conflict => {
-            tracing::debug!(class, reason, message, "{event}");
-        }
-        Class::Transient if *failures < 3 => tracing::info!(class, reason, message, failures, "{event}"),
-        Class::Transient | Class::Denied | Class::Terminal => {
-            tracing::warn!(class, reason, message, failures, "{event}");
-        }
-        Class::Bug => tracing::error!(class, reason, message, failures, "{event}"),
     }
 }
 

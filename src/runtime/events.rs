@@ -69,7 +69,7 @@ impl Events {
     }
 
     /// Publishes a note about an object, within 5 s or not at all.
-    pub fn publish<K: Resource<DynamicType = ()>>(&self, regarding: &K, note: Note) {
+    pub fn publish<K: Resource<DynamicType = ()>>(&self, regarding: &K, note: &Note) {
         let reference = regarding.object_ref(&());
         let Ok(permit) = Arc::clone(&self.permits).try_acquire_owned() else {
             tracing::debug!(reason = %note.reason, "event dropped, too many are under way");
@@ -99,7 +99,7 @@ impl Events {
         self.tracker.reopen();
     }
 
-    fn event(&self, regarding: ObjectReference, note: Note, now: Timestamp) -> Event {
+    fn event(&self, regarding: ObjectReference, note: &Note, now: Timestamp) -> Event {
         let name = regarding.name.as_deref().unwrap_or_default();
         // An object's name may have 253 characters, and so may an event's.
         let unique = format!("{:x}{:04x}", now.as_nanosecond(), fastrand::u16(..));

@@ -40,7 +40,7 @@ impl Complaints {
             action: "Decode".into(),
             message: format!("the operator cannot read this object and ignores it: {why}"),
         };
-        events.publish(object, note);
+        events.publish(object, &note);
     }
 
     /// The object is gone.

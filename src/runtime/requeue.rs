@@ -74,7 +74,7 @@ pub fn start_offset(uid: &str, spread: Duration) -> Duration {
     let hash = uid.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
     });
-    let permille = u32::try_from(hash % 1000).expect("invariant: a remainder of 1000 fits");
+    let permille = (hash % 1000) as u32;
     spread * permille / 1000
 }
 

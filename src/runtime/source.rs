@@ -188,7 +188,9 @@ pub(super) fn triggering<K: Object>(
                 Ok(event) => {
                     let departed = departures.follow(event, &store);
                     writer.apply_watcher_event(event);
-                    departed.into_iter().for_each(|object| witness.lost(object));
+                    for object in departed {
+                        witness.lost(object);
+                    }
                     match event {
                         Event::Apply(object) => witness.saw(object),
                         Event::InitDone => {
