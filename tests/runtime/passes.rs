@@ -160,7 +160,7 @@ async fn shutting_down_lets_a_pass_finish_and_starts_no_other() {
     eventually("queued", async || running.cache.get(&queued)).await;
     running.stop.cancel();
     widgets.gate.add_permits(1);
-    tokio::time::timeout(Duration::from_secs(60), &mut running.task)
+    tokio::time::timeout(Duration::from_mins(1), &mut running.task)
         .await
         .unwrap()
         .unwrap()
@@ -176,7 +176,7 @@ async fn shutting_down_ends_a_long_poll() {
     world.create(&Widget::of("waiting", Act::LongPoll)).await;
     eventually("under way", async || (running.counters.steps() == 1).then_some(())).await;
     running.stop.cancel();
-    tokio::time::timeout(Duration::from_secs(60), &mut running.task)
+    tokio::time::timeout(Duration::from_mins(1), &mut running.task)
         .await
         .unwrap()
         .unwrap()
@@ -192,7 +192,7 @@ async fn a_pass_that_ignores_the_shutdown_is_dropped() {
     world.create(&Widget::of("stuck", Act::Hang)).await;
     eventually("under way", async || (widgets.passes("stuck") == 1).then_some(())).await;
     running.stop.cancel();
-    tokio::time::timeout(Duration::from_secs(60), &mut running.task)
+    tokio::time::timeout(Duration::from_mins(1), &mut running.task)
         .await
         .unwrap()
         .unwrap()

@@ -28,7 +28,7 @@ use tokio_util::sync::CancellationToken;
 use crate::widget::{Widget, Widgets, definition};
 
 /// Generous, because a machine that builds at the same time is slow. Nothing is asserted about how long things take.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A namespace of its own in a control plane with the test's kind.
 pub struct World {
