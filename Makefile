@@ -33,12 +33,10 @@ up: tools build ## start control plane, emulator and operator in .local/; CLUSTE
 
 .PHONY: down
 down: ## stop what `make up` started
-	@[[ -x $(LOCAL) ]] || $(CARGO) build --quiet --workspace --bins
-	@$(LOCAL) down
+	@if [[ -d .local ]]; then [[ -x $(LOCAL) ]] || $(CARGO) build --workspace --bins; $(LOCAL) down; fi
 
 .PHONY: status
-status: ## say what of `make up` runs
-	@[[ -x $(LOCAL) ]] || $(CARGO) build --quiet --workspace --bins
+status: build ## say what of `make up` runs
 	@$(LOCAL) status
 
 .PHONY: test-build

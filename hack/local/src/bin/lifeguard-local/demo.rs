@@ -123,20 +123,26 @@ fn wait_for_jobs(kubectl: &Kubectl, console: &Console) -> Result<Option<Vec<Valu
         if !jobs.is_empty() && jobs.iter().all(ended) {
             return Ok(Some(jobs));
         }
-        thread::sleep(Duration::from_millis(100));
+        thread::sleep(Duration::from_millis(250));
     }
     Ok(None)
 }
 
-/// One word or two about an object: a job's phase, else whether it is ready and why not.
+/// A few words about an object: a job's phase, else whether it is ready; and why it is not.
 fn state_of(item: &Value) -> String {
-    if let Some(phase) = item["status"]["phase"].as_str() {
-        return phase.to_owned();
-    }
-    match condition(item, "Ready") {
-        None => "applied".to_owned(),
-        Some(ready) if ready["status"] == "True" => "Ready".to_owned(),
-        Some(ready) => format!("not ready: {}", ready["reason"].as_str().unwrap_or("no reason given")),
+    let ready = condition(item, "Ready");
+    let word = match (item["status"]["phase"].as_str(), ready) {
+        (Some(phase), _) => phase,
+        (None, None) => "applied",
+        (None, Some(ready)) if ready["status"] == "True" => "Ready",
+        (None, Some(_)) => "not ready",
+    };
+    match ready {
+        // The reason that it has while all is well says no more than the word.
+        Some(ready) if ready["status"] != "True" => {
+            format!("{word:<12}{}", ready["message"].as_str().unwrap_or_default())
+        }
+        _ => word.to_owned(),
     }
 }
 

@@ -1,0 +1,113 @@
+//! `make demo`, `make up` and `make down` do what the documentation says, started as a user starts them.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use lifeguard_local::beside;
+
+/// Runs `lifeguard-local` in this repository. It needs the emulator and the operator beside it, which `make test` builds.
+fn local(folder: &Path, arguments: &[&str]) -> Output {
+    Command::new(beside(Path::new(env!("CARGO_BIN_EXE_lifeguard")), "lifeguard-local"))
+        .args(arguments)
+        .arg("--folder")
+        .arg(folder)
+        .args(["--repository", env!("CARGO_MANIFEST_DIR")])
+        .env_remove("CLUSTER")
+        .output()
+        .expect("lifeguard-local is built")
+}
+
+fn succeeded(output: &Output) -> String {
+    let stdout = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(
+        output.status.success(),
+        "{stdout}\n{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    stdout
+}
+
+/// Stops what `up` left running even when the test fails.
+struct Folder(tempfile::TempDir);
+
+impl Folder {
+    fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    fn pid(&self, name: &str) -> String {
+        let path = self.path().join(format!("{name}.pid"));
+        fs::read_to_string(&path)
+            .unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+            .trim()
+            .to_owned()
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        local(self.path(), &["down"]);
+    }
+}
+
+/// A process that nobody waited for yet (state Z) has ended, too.
+fn runs(pid: &str) -> bool {
+    fs::read_to_string(PathBuf::from("/proc").join(pid).join("stat")).is_ok_and(|stat| !stat.contains(") Z "))
+}
+
+#[test]
+fn the_demo_prints_what_the_quickstarts_job_printed() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let printed = succeeded(&local(folder.path(), &["demo"]));
+    for line in ["exit code of commandjob/hello: 0", "    Hello world!"] {
+        assert!(
+            printed.lines().any(|printed| printed == line),
+            "{line:?} is not in:\n{printed}"
+        );
+    }
+    for became_ready in [
+        "azureaccount/default",
+        "resourcegroup/mygroup",
+        "sessionpool/myshellpool",
+    ] {
+        let ready = |line: &str| line.contains(became_ready) && line.ends_with("Ready");
+        assert!(
+            printed.lines().any(ready),
+            "{became_ready} did not become ready:\n{printed}"
+        );
+    }
+}
+
+#[test]
+fn up_starts_what_is_missing_and_leaves_the_rest_and_down_stops_everything() {
+    let folder = Folder(tempfile::tempdir().expect("a temporary folder"));
+    succeeded(&local(folder.path(), &["up"]));
+    let (emulator, operator) = (folder.pid("emulator"), folder.pid("operator"));
+
+    succeeded(&local(folder.path(), &["up"]));
+    assert_eq!(
+        (folder.pid("emulator"), folder.pid("operator")),
+        (emulator.clone(), operator.clone())
+    );
+
+    let killed = Command::new("kill")
+        .args(["-KILL", &operator])
+        .status()
+        .expect("kill can be run");
+    assert!(killed.success());
+    succeeded(&local(folder.path(), &["up"]));
+    assert_eq!(folder.pid("emulator"), emulator, "what runs stays");
+    let operator = folder.pid("operator");
+    assert!(runs(&operator), "what died is started again");
+
+    // The file that a shell sources is enough to use the cluster.
+    let script = format!(
+        ". '{}/env' && kubectl get sessionpools.lifeguard.dev --all-namespaces",
+        folder.path().display()
+    );
+    succeeded(&Command::new("sh").args(["-c", &script]).output().expect("a shell"));
+
+    succeeded(&local(folder.path(), &["down"]));
+    assert!(!runs(&emulator) && !runs(&operator), "something still runs");
+}
