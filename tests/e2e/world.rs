@@ -126,6 +126,12 @@ impl World {
             http,
             folder,
         };
+        // What takes Azure half a minute takes no test that long; the states in between are all the same.
+        let pace = json!({
+            "arm": {"operationSeconds": 0.3, "groupDeletionSeconds": 0.5, "registrationSeconds": 0.3, "retryAfterSeconds": 1},
+            "roles": {"propagationSeconds": 0.0},
+        });
+        world.behave(&pace).await;
         world.create_namespace(&namespace).await;
         world.account_in(&namespace, "default").await;
         if !options.without_operator {

@@ -55,7 +55,7 @@ where
         }
         context.events().publish(
             &*object,
-            Note {
+            &Note {
                 severity,
                 reason: reason.into(),
                 action: reason.into(),
