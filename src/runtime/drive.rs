@@ -2,9 +2,10 @@
 
 use std::{
     any::Any,
+    collections::HashSet,
     convert::Infallible,
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
@@ -76,6 +77,8 @@ pub struct Drive<R: Reconciler> {
     permits: Semaphore,
     stop: CancellationToken,
     started: Instant,
+    /// The objects that had a pass since the start, by uid. Only kept while first passes are being spread.
+    begun: Mutex<HashSet<String>>,
     complaints: Complaints,
 }
 
@@ -108,6 +111,7 @@ impl<R: Reconciler> Drive<R> {
             counters: Arc::default(),
             stop,
             started: Instant::now(),
+            begun: Mutex::default(),
             complaints: Complaints::default(),
         }
     }
@@ -174,15 +178,22 @@ impl<R: Reconciler> Drive<R> {
         )
     }
 
-    /// Settled objects wait for their turn after a start; their uid says when it is.
+    /// The first pass over an object that was settled when the process started waits for its turn; its uid says when that
+    /// is. What happens to the object later is looked at as it happens.
     fn deferral(&self, object: &R::Object, uid: &str) -> Option<Duration> {
         let age = self.started.elapsed();
-        if age >= self.settings.start_spread || !R::settled(object) {
+        let mut begun = self.begun.lock().unwrap_or_else(PoisonError::into_inner);
+        if age >= self.settings.start_spread {
+            *begun = HashSet::new();
             return None;
         }
-        requeue::start_offset(uid, self.settings.start_spread)
+        let wait = requeue::start_offset(uid, self.settings.start_spread)
             .checked_sub(age)
-            .filter(|wait| !wait.is_zero())
+            .filter(|wait| !wait.is_zero() && R::settled(object) && !begun.contains(uid));
+        if wait.is_none() {
+            begun.insert(uid.to_owned());
+        }
+        wait
     }
 
     async fn run(&self, object: Snapshot<R::Object>, uid: &str) -> Delay {

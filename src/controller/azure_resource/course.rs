@@ -30,8 +30,8 @@ use super::subject::{Subject, age};
 pub const SETTLING: Duration = Duration::from_mins(1);
 /// How long a resource whose provisioning failed is left alone before its body is sent again.
 pub const FAILED_RETRY: Duration = Duration::from_mins(10);
-/// The pause between two looks at a provider that is being registered, as azure-mgmt-core 1.6.0 makes it.
-const REGISTRATION_PACE: Duration = Duration::from_secs(10);
+/// The pause between two looks at a provider that is being registered; azure-mgmt-core 1.6.0 makes one of 10 s.
+const REGISTRATION_PACE: Duration = Duration::from_secs(5);
 /// The pause between two looks at what somebody else has to change, where `spec.interval` is longer.
 const WAITING_PACE: Duration = Duration::from_mins(1);
 /// The pause before something of our own is looked at again.

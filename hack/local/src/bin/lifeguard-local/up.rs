@@ -108,8 +108,13 @@ pub fn up(layout: &Layout, cluster: Cluster, lifetime: Lifetime, console: &Conso
     })
 }
 
+/// What takes Azure half a minute takes the local one a moment: registration, operations, and new roles.
+const QUICK: &str = r#"{"arm": {"registrationSeconds": 1, "operationSeconds": 1, "groupDeletionSeconds": 1,
+    "retryAfterSeconds": 1}, "roles": {"propagationSeconds": 1}}"#;
+
 fn start_emulator(layout: &Layout, lifetime: Lifetime, console: &Console) -> Result<Emulator, Error> {
     let mut options = layout.emulator_options(lifetime);
+    options.arguments.extend(["--behaviour".to_owned(), QUICK.to_owned()]);
     match Emulator::spawn(options.clone()) {
         // Its message names the setting that would allow namespaces, and this way round it.
         Err(Error::Ended { tail, log, .. }) if tail.contains("--isolation none") => {
