@@ -2,6 +2,8 @@
 //! HTTPS. One control plane serves all tests of this binary; each test has a namespace, an emulator and an operator of
 //! its own, so that it may break them.
 
+mod witness;
 mod world;
 
 mod jobs;
+mod kills;
