@@ -143,6 +143,7 @@ impl CommandJobs {
             self.releaser
                 .release(Talk::new(target.client, &self.identity(&job, void)), Contents::Idle);
         }
+        self.warn_of_short_secrets(&job, &inputs);
         let digest = identity.digest;
         pass.observed_mut().digest = Some(digest);
         pass.observed_mut().reachable = Ok(());
@@ -276,6 +277,22 @@ impl CommandJobs {
         match claimed {
             Some(digest) if digest != self.secrets_digest(inputs) => Masking::Unknown,
             _ => Masking::Values(Secrets::new(inputs.secrets.iter().map(Vec::as_slice))),
+        }
+    }
+
+    /// A value of a few bytes would be found everywhere, so it is not masked; its owner should know.
+    fn warn_of_short_secrets(&self, job: &CommandJob, inputs: &Inputs) {
+        let ignored = Secrets::new(inputs.secrets.iter().map(Vec::as_slice)).ignored();
+        if ignored > 0 {
+            let note = Note {
+                severity: Severity::Warning,
+                reason: "SecretTooShort".into(),
+                action: "Mask".into(),
+                message: format!(
+                    "{ignored} secret values of spec.env are under 4 bytes and are not masked in the output"
+                ),
+            };
+            self.context.events().publish(job, &note);
         }
     }
 
