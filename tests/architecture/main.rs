@@ -1,0 +1,122 @@
+//! The direction of dependencies, read from the sources.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+fn repository(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
+}
+
+fn sources(folder: &Path) -> Vec<(PathBuf, String)> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).expect("the folder can be read") {
+        let path = entry.expect("an entry").path();
+        if path.is_dir() {
+            found.extend(sources(&path));
+        } else if path.extension().is_some_and(|it| it == "rs") {
+            let text = fs::read_to_string(&path).expect("the source can be read");
+            found.push((path, text));
+        }
+    }
+    found
+}
+
+/// The modules of this crate that a line names.
+fn named(line: &str) -> impl Iterator<Item = &str> {
+    line.split("crate::").skip(1).map(|rest| {
+        let end = rest
+            .find(|c: char| !c.is_alphanumeric() && c != '_')
+            .unwrap_or(rest.len());
+        &rest[..end]
+    })
+}
+
+fn code(text: &str) -> impl Iterator<Item = &str> {
+    text.lines().filter(|line| !line.trim_start().starts_with("//"))
+}
+
+#[test]
+fn api_azure_and_runtime_know_nothing_of_each_other() {
+    for (folder, foreign) in [
+        ("api", vec!["reqwest"]),
+        ("azure", vec!["kube::", "k8s_openapi", "kube_runtime"]),
+        ("runtime", vec!["azure_core", "azure_identity"]),
+    ] {
+        let files = sources(&repository(&format!("src/{folder}")));
+        assert!(files.len() > 5, "{folder} was not found");
+        for (path, text) in files {
+            for line in code(&text) {
+                let outside: Vec<_> = named(line).filter(|it| *it != folder).collect();
+                assert!(outside.is_empty(), "{}: {line}", path.display());
+                assert!(
+                    !foreign.iter().any(|it| line.contains(it)),
+                    "{}: {line}",
+                    path.display()
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn the_runner_is_pure() {
+    for (path, text) in sources(&repository("src/controller/command_job/runner")) {
+        if path.components().any(|it| it.as_os_str() == "tests") {
+            continue;
+        }
+        for line in code(&text) {
+            for effect in [
+                "crate::",
+                "tokio",
+                "std::fs",
+                "std::process",
+                "std::net",
+                "SystemTime",
+                "Timestamp::now",
+            ] {
+                assert!(!line.contains(effect), "{}: {line}", path.display());
+            }
+        }
+    }
+}
+
+#[test]
+fn a_plan_has_no_clock_and_does_no_io() {
+    let files = sources(&repository("src/controller"));
+    let plans: Vec<_> = files
+        .iter()
+        .filter(|(path, _)| path.ends_with("plan.rs") || path.ends_with("course.rs"))
+        .collect();
+    assert!(plans.len() >= 3);
+    for (path, text) in plans {
+        for line in code(text) {
+            for effect in [
+                "async ",
+                ".await",
+                "Timestamp::now",
+                "Instant::now",
+                "tokio",
+                "fastrand",
+                "Api<",
+            ] {
+                assert!(!line.contains(effect), "{}: {line}", path.display());
+            }
+        }
+    }
+}
+
+#[test]
+fn the_emulator_and_the_operator_share_no_type() {
+    let emulator = fs::read_to_string(repository("emulator/Cargo.toml")).expect("the emulator's manifest");
+    assert!(!emulator.contains("lifeguard"));
+    let operator = fs::read_to_string(repository("Cargo.toml")).expect("the operator's manifest");
+    let dependencies = operator
+        .split("[dependencies]")
+        .nth(1)
+        .and_then(|it| it.split("[dev-dependencies]").next());
+    assert!(
+        !dependencies
+            .expect("dependencies before dev-dependencies")
+            .contains("azure-emulator")
+    );
+}
