@@ -13,10 +13,10 @@ use crate::server::{OPERATOR_NAMESPACE, SECOND_NAMESPACE, WATCHED, client, names
 
 /// Everything that the operator may do where it works. Each line is used by it; one that is not must go.
 const RULES: &[&str] = &[
-    "get,list,watch lifeguard.dev/azureaccounts",
-    "get,list,watch lifeguard.dev/resourcegroups",
-    "get,list,watch lifeguard.dev/sessionpools",
-    "get,list,watch lifeguard.dev/commandjobs",
+    "list,watch lifeguard.dev/azureaccounts",
+    "list,watch lifeguard.dev/resourcegroups",
+    "list,watch lifeguard.dev/sessionpools",
+    "list,watch lifeguard.dev/commandjobs",
     "patch lifeguard.dev/azureaccounts/status",
     "patch lifeguard.dev/resourcegroups/status",
     "patch lifeguard.dev/sessionpools/status",
@@ -24,7 +24,7 @@ const RULES: &[&str] = &[
     "patch lifeguard.dev/azureaccounts",
     "patch lifeguard.dev/resourcegroups",
     "patch lifeguard.dev/sessionpools",
-    "delete lifeguard.dev/commandjobs",
+    "get,delete lifeguard.dev/commandjobs",
     "get /secrets",
     "get,create /configmaps",
     "get /namespaces",

@@ -3,10 +3,10 @@ What the operator may do in the namespaces that it works in: the rules of the Cl
 a Role in each of them. Every verb is used; a test keeps the list.
 */}}
 {{- define "lifeguard.rules" -}}
-# Its own kinds: list and watch to follow them, get to read one again before a decision that cannot be taken back.
+# Its own kinds are followed by list and watch.
 - apiGroups: [lifeguard.dev]
   resources: [azureaccounts, resourcegroups, sessionpools, commandjobs]
-  verbs: [get, list, watch]
+  verbs: [list, watch]
 # Their status, by patch only.
 - apiGroups: [lifeguard.dev]
   resources: [azureaccounts/status, resourcegroups/status, sessionpools/status, commandjobs/status]
@@ -15,10 +15,10 @@ a Role in each of them. Every verb is used; a test keeps the list.
 - apiGroups: [lifeguard.dev]
   resources: [azureaccounts, resourcegroups, sessionpools]
   verbs: [patch]
-# Finished command jobs are deleted after ttlSecondsAfterFinished.
+# Finished command jobs are deleted after ttlSecondsAfterFinished, once they were read again.
 - apiGroups: [lifeguard.dev]
   resources: [commandjobs]
-  verbs: [delete]
+  verbs: [get, delete]
 # Client secrets, pool secrets and environment variables, each read by the name that an object of the same namespace
 # gives. Never listed or watched: nothing that is not named is read.
 - apiGroups: [""]

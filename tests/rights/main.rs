@@ -1,0 +1,286 @@
+//! The operator uses every right that the chart gives it, and asks for none that it has not: its requests are read from
+//! the API server's audit log while it does all that it can do, under the chart's ServiceAccount.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use lifeguard_local::{
+    ControlPlane, Emulator, EmulatorOptions, Error, Kubectl, Operator, OperatorOptions, Options, beside,
+};
+use serde_json::{Value, json};
+
+const OPERATOR: &str = "system:serviceaccount:lifeguard-system:lifeguard";
+const HOST: &str = "host";
+const GUEST: &str = "guest";
+
+/// How often, and so how long, something is waited for: two minutes.
+const TRIES: usize = 600;
+const PAUSE: Duration = Duration::from_millis(200);
+
+#[test]
+fn every_right_of_the_chart_is_used_and_nothing_else_is_asked_for() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let cluster = audited_control_plane(folder.path());
+    let kubectl = cluster.kubectl();
+    let lifeguard = Path::new(env!("CARGO_BIN_EXE_lifeguard"));
+
+    let mut options = EmulatorOptions::new(&beside(lifeguard, "azure-emulator"), folder.path());
+    let quick = json!({
+        "arm": {"operationSeconds": 0.1, "groupDeletionSeconds": 0.1, "registrationSeconds": 0.1},
+        "roles": {"propagationSeconds": 0},
+    });
+    options.arguments = vec!["--behaviour".to_owned(), quick.to_string()];
+    let emulator = Emulator::spawn(options).expect("the emulator starts (`make test-build` builds it)");
+    emulator
+        .register_issuer(ControlPlane::ISSUER, &cluster.jwks().expect("keys"))
+        .expect("the emulator trusts the cluster");
+
+    let chart = Path::new(env!("CARGO_MANIFEST_DIR")).join("charts/lifeguard");
+    cluster
+        .helm()
+        .install("lifeguard", &chart, "lifeguard-system", &[])
+        .expect("the chart is installed");
+    let kubeconfig = cluster
+        .kubeconfig_for_service_account("lifeguard-system", "lifeguard")
+        .expect("a token of the operator's account");
+    let options = OperatorOptions::new(lifeguard, &kubeconfig, &emulator.ready().cloud, folder.path());
+    let operator = Operator::spawn(options).expect("the operator starts under the chart's rights");
+
+    live_a_whole_life(&kubectl, &emulator);
+    operator.stop();
+
+    let (used, refused) = requests(&folder.path().join("audit.log"));
+    assert!(refused.is_empty(), "the operator lacks rights: {refused:#?}");
+    let granted = granted(&kubectl);
+    let unused: Vec<_> = granted.difference(&used).collect();
+    assert!(unused.is_empty(), "rights that the operator does not use: {unused:#?}");
+    let unlisted: Vec<_> = used.difference(&granted).collect();
+    assert!(
+        unlisted.is_empty(),
+        "granted by something else than the chart: {unlisted:#?}"
+    );
+}
+
+fn audited_control_plane(folder: &Path) -> ControlPlane {
+    let policy = json!({
+        "apiVersion": "audit.k8s.io/v1",
+        "kind": "Policy",
+        "omitStages": ["RequestReceived"],
+        "rules": [{"level": "Metadata", "users": [OPERATOR]}, {"level": "None"}],
+    });
+    let path = folder.join("audit-policy.json");
+    fs::write(&path, policy.to_string()).expect("a file");
+    ControlPlane::start(&Options {
+        api_server_arguments: vec![
+            format!("--audit-policy-file={}", path.display()),
+            format!("--audit-log-path={}", folder.join("audit.log").display()),
+        ],
+        ..Options::default()
+    })
+    .expect("the control plane starts")
+}
+
+/// Makes the operator do everything for which it needs a right.
+fn live_a_whole_life(kubectl: &Kubectl, emulator: &Emulator) {
+    for namespace in [HOST, GUEST] {
+        kubectl.run(&["create", "namespace", namespace]).expect("created");
+    }
+    kubectl
+        .run(&["label", "namespace", GUEST, "guest=yes"])
+        .expect("labelled");
+    kubectl
+        .run(&["create", "serviceaccount", "lifeguard", "--namespace", HOST])
+        .expect("created");
+
+    let ready = emulator.ready();
+    // Owner, and Session Executor.
+    let roles = [
+        "8e3af657-a8ff-443c-a75c-2fe8c4bcb635",
+        "0fb8eba5-a2bb-4abe-b1c1-49dfad359bb0",
+    ];
+    let scope = format!("/subscriptions/{}", ready.subscription_id);
+    let application = emulator
+        .post(
+            "/_emulator/applications",
+            &json!({
+                "federatedCredentials": [{
+                    "issuer": ControlPlane::ISSUER,
+                    "subject": format!("system:serviceaccount:{HOST}:lifeguard"),
+                    "audiences": ["api://AzureADTokenExchange"],
+                }],
+                "roleAssignments": roles.map(|role| json!({"scope": scope, "roleDefinitionId": role})).to_vec(),
+            }),
+        )
+        .expect("an application");
+    let account = |credential: Value| {
+        json!({
+            "tenantId": ready.tenant_id,
+            "subscriptionId": ready.subscription_id,
+            "location": "northcentralus",
+            "credential": credential,
+        })
+    };
+    let job = |more: Value| {
+        let mut spec =
+            json!({"target": {"sessionPoolRef": {"name": "shell", "namespace": HOST}}, "shell": "echo $A$B"});
+        spec.as_object_mut()
+            .expect("an object")
+            .extend(more.as_object().cloned().unwrap_or_default());
+        spec
+    };
+    let variables = json!([
+        {"name": "A", "valueFrom": {"secretKeyRef": {"name": "secret", "key": "a"}}},
+        {"name": "B", "valueFrom": {"configMapKeyRef": {"name": "map", "key": "b"}}},
+    ]);
+
+    let workload_identity = json!({"workloadIdentity": {"clientId": application["clientId"]}});
+    apply(kubectl, HOST, "AzureAccount", "default", &account(workload_identity));
+    apply(kubectl, HOST, "ResourceGroup", "group", &json!({}));
+    apply(
+        kubectl,
+        HOST,
+        "SessionPool",
+        "shell",
+        &json!({
+            "resourceGroupRef": {"name": "group"},
+            "containerType": "Shell",
+            "scaleConfiguration": {"maxConcurrentSessions": 5},
+            "allowedNamespaces": {"from": "Selector", "selector": {"matchLabels": {"guest": "yes"}}},
+        }),
+    );
+    kubectl
+        .run(&[
+            "create",
+            "secret",
+            "generic",
+            "secret",
+            "--namespace",
+            HOST,
+            "--from-literal=a=value-a",
+        ])
+        .expect("created");
+    kubectl
+        .run(&[
+            "create",
+            "configmap",
+            "map",
+            "--namespace",
+            HOST,
+            "--from-literal=b=value-b",
+        ])
+        .expect("created");
+    let own =
+        json!({"env": variables, "output": {"maxBytes": 1, "overflow": "ConfigMap"}, "ttlSecondsAfterFinished": 3});
+    apply(kubectl, HOST, "CommandJob", "own", &job(own));
+
+    let secret = format!("--from-literal=clientSecret={}", ready.client_secret);
+    kubectl
+        .run(&["create", "secret", "generic", "azure", "--namespace", GUEST, &secret])
+        .expect("created");
+    let client_secret = json!({"clientSecret": {"clientId": ready.client_id, "secretRef": {"name": "azure"}}});
+    apply(kubectl, GUEST, "AzureAccount", "default", &account(client_secret));
+    apply(kubectl, GUEST, "CommandJob", "guest", &job(json!({})));
+
+    wait(kubectl, "the guest's job succeeds", || {
+        let job = kubectl.get(&["commandjobs.lifeguard.dev", "guest", "--namespace", GUEST])?;
+        Ok(job["status"]["phase"] == "Succeeded")
+    });
+    wait(kubectl, "the finished job is deleted after its time to live", || {
+        let found = kubectl.get(&["commandjobs.lifeguard.dev", "--namespace", HOST])?;
+        Ok(found["items"].as_array().is_some_and(Vec::is_empty))
+    });
+    for (kind, namespace) in [
+        ("sessionpools", HOST),
+        ("resourcegroups", HOST),
+        ("azureaccounts", HOST),
+        ("azureaccounts", GUEST),
+    ] {
+        let kind = format!("{kind}.lifeguard.dev");
+        kubectl
+            .run(&["delete", &kind, "--all", "--namespace", namespace, "--timeout=120s"])
+            .expect("deletion comes to an end");
+    }
+}
+
+fn apply(kubectl: &Kubectl, namespace: &str, kind: &str, name: &str, spec: &Value) {
+    let object = json!({
+        "apiVersion": "lifeguard.dev/v1alpha1",
+        "kind": kind,
+        "metadata": {"name": name, "namespace": namespace},
+        "spec": spec,
+    });
+    kubectl
+        .run_with_input(&["apply", "-f", "-"], &object.to_string())
+        .expect("the object is accepted");
+}
+
+fn wait(kubectl: &Kubectl, what: &str, mut happened: impl FnMut() -> Result<bool, Error>) {
+    for _ in 0..TRIES {
+        if happened().expect("kubectl answers") {
+            return;
+        }
+        std::thread::sleep(PAUSE);
+    }
+    let state = kubectl
+        .run(&["get", "lifeguard", "--all-namespaces", "-o", "yaml"])
+        .unwrap_or_default();
+    panic!("{what}: not in time\n{state}");
+}
+
+/// What the operator asked for, as `VERB GROUP/RESOURCE`, and what of it was refused.
+fn requests(log: &Path) -> (BTreeSet<String>, BTreeSet<String>) {
+    let text = fs::read_to_string(log).expect("the audit log");
+    let (mut used, mut refused) = (BTreeSet::new(), BTreeSet::new());
+    for line in text.lines() {
+        let event: Value = serde_json::from_str(line).expect("each line is an event");
+        // Requests without an object, such as for the server's version, are open to every user.
+        let reference = &event["objectRef"];
+        let Some(resource) = reference["resource"].as_str() else {
+            continue;
+        };
+        let group = reference["apiGroup"].as_str().unwrap_or_default();
+        let subresource = reference["subresource"]
+            .as_str()
+            .map(|it| format!("/{it}"))
+            .unwrap_or_default();
+        let verb = event["verb"].as_str().unwrap_or_default();
+        let request = format!("{verb} {group}/{resource}{subresource}");
+        if event["responseStatus"]["code"] == 403 && !is_of_a_terminating_namespace(&event) {
+            refused.insert(format!("{request}: {}", event["responseStatus"]["message"]));
+        }
+        used.insert(request);
+    }
+    (used, refused)
+}
+
+/// Creating something in a namespace that is being deleted is refused with the same status.
+fn is_of_a_terminating_namespace(event: &Value) -> bool {
+    event["responseStatus"]["message"]
+        .as_str()
+        .is_some_and(|it| it.contains("is being terminated"))
+}
+
+/// What the chart's roles grant the operator, in the same notation.
+fn granted(kubectl: &Kubectl) -> BTreeSet<String> {
+    let mut granted = BTreeSet::new();
+    for arguments in [
+        vec!["clusterrole", "lifeguard"],
+        vec!["role", "lifeguard-key", "--namespace", "lifeguard-system"],
+    ] {
+        let role = kubectl.get(&arguments).expect("the chart's role");
+        for rule in role["rules"].as_array().into_iter().flatten() {
+            let texts = |name: &str| -> Vec<String> {
+                let values = rule[name].as_array().into_iter().flatten();
+                values.filter_map(Value::as_str).map(str::to_owned).collect()
+            };
+            for group in texts("apiGroups") {
+                for resource in texts("resources") {
+                    granted.extend(texts("verbs").iter().map(|verb| format!("{verb} {group}/{resource}")));
+                }
+            }
+        }
+    }
+    granted
+}
