@@ -13,7 +13,7 @@ use crate::azure::{Cloud, Http};
 use crate::config::Config;
 use crate::controller::operator_key::{self, KeyError};
 use crate::controller::ownership::ClusterId;
-use crate::controller::{Context, Foundation, command_job};
+use crate::controller::{Context, Foundation};
 use crate::runtime::health::Health;
 use crate::runtime::supervisor::{Supervisor, SupervisorError};
 use crate::runtime::{ApiError, Clients, Events, Scope, shutdown};
@@ -79,8 +79,7 @@ pub async fn run(config: Config) -> Result<(), OperatorError> {
         stop: stop.clone(),
     };
     let (context, sources) = Context::new(foundation);
-    command_job::spawn(&context, &config, &mut supervisor);
-    crate::controller::spawn(&context, sources, &mut supervisor);
+    crate::controller::spawn(&context, sources, &config, &mut supervisor);
 
     let ended = supervisor.run(signals).await;
     events.drained().await;

@@ -7,13 +7,14 @@ use kube::Client;
 use kube_runtime::watcher;
 use tokio_util::sync::CancellationToken;
 
-use crate::api::{AzureAccount, FIELD_MANAGER, ResourceGroup, SessionPool};
+use crate::api::{AzureAccount, CommandJob, FIELD_MANAGER, ResourceGroup, SessionPool};
 use crate::azure::{Cloud, Gates, Http};
 use crate::runtime::health::Health;
 use crate::runtime::reconciler::Object;
 use crate::runtime::{Cache, Clients, Events, Key, Scope, Snapshot, Source, StatusWriter, Triggers};
 
 use super::accounts::Accounts;
+use super::command_job;
 use super::operator_key::OperatorKey;
 use super::ownership::ClusterId;
 
@@ -51,6 +52,8 @@ pub struct Context {
     pub resource_groups: Watched<ResourceGroup>,
     /// The SessionPools that are watched.
     pub session_pools: Watched<SessionPool>,
+    /// The CommandJobs that are watched: those that have not ended.
+    pub command_jobs: Watched<CommandJob>,
 }
 
 /// The watches, each to be given to the controller of its kind.
@@ -61,6 +64,8 @@ pub struct Sources {
     pub resource_groups: Source<ResourceGroup>,
     /// Of the controller [`session_pool`](super::session_pool).
     pub session_pools: Source<SessionPool>,
+    /// Of the controller [`command_job`](super::command_job).
+    pub command_jobs: Source<CommandJob>,
 }
 
 /// The objects of a kind, and the means to ask for passes over them.
@@ -127,12 +132,18 @@ impl Context {
             azure_accounts: Source::new(&clients.watch, scope, watcher::Config::default()),
             resource_groups: Source::new(&clients.watch, scope, watcher::Config::default()),
             session_pools: Source::new(&clients.watch, scope, watcher::Config::default()),
+            command_jobs: Source::new(
+                &clients.watch,
+                scope,
+                watcher::Config::default().fields(command_job::LIVE),
+            ),
         };
         let context = Self {
             accounts,
             azure_accounts: Watched::of(&sources.azure_accounts),
             resource_groups: Watched::of(&sources.resource_groups),
             session_pools: Watched::of(&sources.session_pools),
+            command_jobs: Watched::of(&sources.command_jobs),
             foundation,
         };
         (context, sources)

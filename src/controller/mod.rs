@@ -17,15 +17,18 @@ pub mod session_pool;
 pub use context::{Context, Foundation, Sources, Watched};
 pub use error::Error;
 
+use crate::config::Config;
 use crate::runtime::supervisor::Supervisor;
 
-/// Starts the controllers of the kinds that own something in Azure, and of the accounts that they use.
-pub fn spawn(context: &Context, sources: Sources, supervisor: &mut Supervisor) {
+/// Starts the controllers of all kinds.
+pub fn spawn(context: &Context, sources: Sources, config: &Config, supervisor: &mut Supervisor) {
     let Sources {
         azure_accounts,
         resource_groups,
         session_pools,
+        command_jobs,
     } = sources;
+    command_job::spawn(context, command_jobs, config, supervisor);
     supervisor.spawn(
         "azureaccounts controller",
         azure_account::controller(context, azure_accounts).run(),

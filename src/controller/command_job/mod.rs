@@ -29,10 +29,9 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use kube_runtime::watcher;
-
 use crate::api::{CommandJob, SessionPool};
 use crate::config::Config;
+use crate::controller::Context;
 use crate::runtime::supervisor::Supervisor;
 use crate::runtime::{Controller, Key, Source, drive};
 
@@ -49,12 +48,7 @@ const CONCURRENCY: u16 = 4096;
 const BEYOND_THE_WINDOW: Duration = Duration::from_secs(90);
 
 /// Starts the controller of CommandJobs and the deletion of finished ones.
-pub fn spawn(context: &crate::controller::Context, config: &Config, supervisor: &mut Supervisor) {
-    let source: Source<CommandJob> = Source::new(
-        &context.clients().watch,
-        context.scope(),
-        watcher::Config::default().fields(LIVE),
-    );
+pub fn spawn(context: &Context, source: Source<CommandJob>, config: &Config, supervisor: &mut Supervisor) {
     let releaser = Releaser::new(context.stop().clone());
     let jobs = CommandJobs::new(
         context.clone(),
@@ -62,37 +56,6 @@ pub fn spawn(context: &crate::controller::Context, config: &Config, supervisor: 
         releaser.clone(),
         config.poll_window(),
     );
-
-    let (triggers, cache) = (source.triggers(), source.cache());
-    let waiting = move |pool: &SessionPool| -> Vec<Key> {
-        let pool = Key::of(pool);
-        let waits = |job: &CommandJob| {
-            let reference = job.spec.target.session_pool_ref.as_ref();
-            reference.is_some_and(|it| {
-                let namespace = it.namespace.as_ref().or(job.metadata.namespace.as_ref());
-                it.name == pool.name && namespace == Some(&pool.namespace)
-            }) && job
-                .status
-                .as_ref()
-                .is_none_or(|it| plan::live_attempt(&it.attempts).is_none())
-        };
-        cache
-            .list()
-            .iter()
-            .filter(|it| waits(it))
-            .map(|it| Key::of(&**it))
-            .collect()
-    };
-    let pools = context.scope().apis(&context.clients().watch);
-    let stop = context.stop().clone();
-    supervisor.spawn("watch of the pools that jobs wait for", async move {
-        tokio::select! {
-            () = triggers.follow(pools, watcher::Config::default(), waiting) => {}
-            () = stop.cancelled() => {}
-        }
-        Ok::<_, Infallible>(())
-    });
-
     let settings = drive::Settings {
         concurrency: CONCURRENCY,
         deadline: config.poll_window() + BEYOND_THE_WINDOW,
@@ -124,4 +87,27 @@ pub fn spawn(context: &crate::controller::Context, config: &Config, supervisor: 
         expiry::run(clients.watch, clients.write, scope, default_ttl, stop).await;
         Ok::<_, Infallible>(())
     });
+}
+
+/// Asks for passes over the jobs that wait for the pool. To be called once the cache of pools has what is told: a job
+/// that looked too early would rest until its next regular look.
+pub fn tell_jobs(context: &Context, pool: &SessionPool) {
+    let pool = Key::of(pool);
+    for job in &context.command_jobs.cache().list() {
+        if refers_to(job, &pool) && !has_live_attempt(job) {
+            context.command_jobs.trigger(Key::of(&**job));
+        }
+    }
+}
+
+fn refers_to(job: &CommandJob, pool: &Key) -> bool {
+    job.spec.target.session_pool_ref.as_ref().is_some_and(|it| {
+        let namespace = it.namespace.as_ref().or(job.metadata.namespace.as_ref());
+        it.name == pool.name && namespace == Some(&pool.namespace)
+    })
+}
+
+fn has_live_attempt(job: &CommandJob) -> bool {
+    let status = job.status.as_ref();
+    status.is_some_and(|it| plan::live_attempt(&it.attempts).is_some())
 }

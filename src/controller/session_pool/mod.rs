@@ -19,6 +19,7 @@ use crate::runtime::drive::Settings;
 use crate::runtime::{Controller, Effect, Next, Note, Pass, Plan, Reconciler, Seen, Snapshot, Source};
 
 use super::azure_resource::{self, AzureObject, Look, Memories, Reported, Step, Subject, course, tell_account};
+use super::command_job::tell_jobs;
 use super::context::Context;
 use super::error::Error;
 use super::readiness;
@@ -47,7 +48,7 @@ impl AsMut<Look> for Observed {
     }
 }
 
-/// The controller of SessionPools.
+/// The controller of SessionPools; jobs that wait for a pool are triggered by its changes.
 pub fn controller(context: &Context, source: Source<SessionPool>) -> Controller<SessionPoolReconciler> {
     let reconciler = Arc::new(SessionPoolReconciler {
         context: context.clone(),
@@ -62,7 +63,10 @@ pub fn controller(context: &Context, source: Source<SessionPool>) -> Controller<
         Settings::default(),
         context.stop().clone(),
     )
-    .on_change(move |pool: &SessionPool| tell_account(&told, pool))
+    .on_change(move |pool: &SessionPool| {
+        tell_account(&told, pool);
+        tell_jobs(&told, pool);
+    })
     .report_to(context.health().check("sessionpools"))
 }
 
