@@ -51,12 +51,11 @@ fn rules(role: &Value) -> BTreeSet<String> {
         let verbs = texts(&rule["verbs"]).join(",");
         for group in texts(&rule["apiGroups"]) {
             for resource in texts(&rule["resources"]) {
-                let mut line = format!("{verbs} {group}/{resource}");
-                let names = texts(&rule["resourceNames"]);
-                if !names.is_empty() {
-                    line.push_str(&format!(" [{}]", names.join(",")));
-                }
-                lines.insert(line);
+                let names = match texts(&rule["resourceNames"]) {
+                    names if names.is_empty() => String::new(),
+                    names => format!(" [{}]", names.join(",")),
+                };
+                lines.insert(format!("{verbs} {group}/{resource}{names}"));
             }
         }
     }

@@ -119,13 +119,13 @@ fn type_of(node: &Value) -> String {
         Some("boolean") => "boolean".to_owned(),
         Some("array") => format!(
             "list of {}{}",
-            plural(type_of(&node["items"])),
+            plural(&type_of(&node["items"])),
             with_unit(&range("minItems", "maxItems"), "items")
         ),
         Some("object") if node["additionalProperties"].is_object() => {
             format!(
                 "map of {}{}",
-                plural(type_of(&node["additionalProperties"])),
+                plural(&type_of(&node["additionalProperties"])),
                 with_unit(&range("minProperties", "maxProperties"), "entries")
             )
         }
@@ -141,7 +141,7 @@ fn with_unit(range: &str, unit: &str) -> String {
     }
 }
 
-fn plural(name: String) -> String {
+fn plural(name: &str) -> String {
     match name.split_once(',') {
         Some((first, rest)) => format!("{first}s ({})", rest.trim()),
         None => format!("{name}s"),
