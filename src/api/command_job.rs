@@ -16,7 +16,7 @@ pub use status::{
     Attempt, AttemptReason, CapturedStream, CommandJobStatus, CommandResult, Outcome, Phase, QueueReason, QueueStatus,
 };
 
-/// Environment, selectors and labels are the types of the neighbouring modules; these are re-exported for convenience.
+/// Labels of an object.
 pub type Labels = BTreeMap<String, String>;
 
 /// A command that runs in a session of an Azure Container Apps session pool. What it printed and returned is in

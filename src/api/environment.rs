@@ -10,7 +10,7 @@ use super::reference::{ConfigMapKeySelector, SecretKeySelector};
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = ("has(self.value) != has(self.valueFrom)", "exactly one of value and valueFrom must be set"))]
 #[x_kube(validation = (
-    "!(self.name in ['UID', 'EUID', 'PPID', 'SHELLOPTS', 'BASHOPTS', 'BASHPID', 'BASH_VERSINFO', 'LG_ID'])",
+    "!(self.name in ['BASHOPTS', 'BASHPID', 'BASH_ALIASES', 'BASH_ARGC', 'BASH_ARGV', 'BASH_CMDS', 'BASH_COMMAND', 'BASH_LINENO', 'BASH_MONOSECONDS', 'BASH_SOURCE', 'BASH_SUBSHELL', 'BASH_VERSINFO', 'DIRSTACK', 'EPOCHREALTIME', 'EPOCHSECONDS', 'EUID', 'FUNCNAME', 'GROUPS', 'HISTCMD', 'LG_ID', 'LINENO', 'OPTIND', 'PIPESTATUS', 'PPID', 'RANDOM', 'SECONDS', 'SHELLOPTS', 'SHLVL', 'SRANDOM', 'UID', '_'])",
     "the shell reserves this name; choose another"
 ))]
 pub struct EnvironmentVariable {
@@ -35,8 +35,8 @@ pub struct EnvironmentVariable {
     "exactly one of secretKeyRef and configMapKeyRef must be set"
 ))]
 pub struct EnvironmentSource {
-    /// A key of a Secret of this namespace. The value never appears in a command line, in status, in events or in
-    /// logs, and is masked in the captured output.
+    /// A key of a Secret of this namespace. The value travels as a file and is masked in the captured output; it appears
+    /// in no status, event or log. `$(NAME)` in `command` and `args` puts it onto the command's own command line.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret_key_ref: Option<SecretKeySelector>,
     /// A key of a ConfigMap of this namespace.

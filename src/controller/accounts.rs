@@ -10,8 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::Secret;
-use kube::{Api, Client, Resource, ResourceExt};
+use kube::{Client, Resource, ResourceExt};
 
 use crate::api::azure_account::{AzureAccount, AzureAccountSpec, ClientSecret, Credential as CredentialSpec};
 use crate::api::condition::Reason;
@@ -20,6 +19,7 @@ use crate::runtime::{ApiError, Class, Classify, Key};
 
 use super::error::class_of;
 use super::federation::Federation;
+use super::secret;
 
 /// The version of `Microsoft.Resources/subscriptions` that azure-cli 2.91 reads subscriptions with.
 const SUBSCRIPTION_API_VERSION: &str = "2022-12-01";
@@ -355,16 +355,10 @@ impl Accounts {
         };
         let (name, key) = (secret_ref.name.clone(), secret_ref.key.clone());
         let namespace = object.namespace().unwrap_or_default();
-        let api: Api<Secret> = Api::namespaced(self.inner.client.clone(), &namespace);
-        let secret = match api.get_opt(&name).await {
+        let secret = match secret::read(&self.inner.client, &namespace, &name).await {
             Ok(Some(secret)) => secret,
             Ok(None) => return Err(AccountError::SecretNotFound { name }),
-            Err(error) => {
-                return Err(AccountError::Unreadable {
-                    name,
-                    source: error.into(),
-                });
-            }
+            Err(source) => return Err(AccountError::Unreadable { name, source }),
         };
         let version = secret.resource_version().unwrap_or_default();
         let value = secret

@@ -12,6 +12,7 @@ pub mod ownership;
 pub mod policy;
 pub mod readiness;
 pub mod resource_group;
+pub mod secret;
 pub mod session_pool;
 
 pub use context::{Context, Foundation, Sources, Watched};

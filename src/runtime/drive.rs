@@ -4,6 +4,7 @@ use std::{
     any::Any,
     collections::HashSet,
     convert::Infallible,
+    fmt::Debug,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
@@ -153,17 +154,25 @@ impl<R: Reconciler> Drive<R> {
         }
         let generation = object.meta().generation;
         let span = tracing::info_span!("pass", kind = %R::Object::kind(&()), object = %key, generation);
-        let delay = self.run(object, &uid).instrument(span).await;
-        // The watch may have been ahead of the pass: with its writes, or with the end of the object.
+        let delay = self.run(object.clone(), &uid).instrument(span).await;
+        // The watch may have been ahead of the pass: with its writes, or with the end of the object. What the pass began
+        // after it was told of the end is let go once more.
         match self.cache.guarded(&key) {
             Some(now) if now.meta().uid.as_deref() == Some(&uid) => self.saw(&now),
-            Some(_) | None => self.forget(&uid),
+            Some(_) | None => {
+                self.forget(&uid);
+                self.let_go(&object);
+            }
         }
         delay
     }
 
-    /// The newest version that is known, as time may have passed since the pass was asked for; `None` if it is unreadable.
+    /// The newest version that is known, as time may have passed since the pass was asked for; `None` if it is unreadable or
+    /// gone.
     fn latest(&self, key: &Key, asked: Arc<DeserializeGuard<R::Object>>) -> Option<Snapshot<R::Object>> {
+        if self.cache.lacks(key) {
+            return None;
+        }
         let written = self.written.get(asked.meta().uid.as_deref().unwrap_or_default());
         let watched = self.cache.guarded(key).unwrap_or(asked);
         if let Err(invalid) = &watched.0 {
@@ -207,6 +216,10 @@ impl<R: Reconciler> Drive<R> {
         );
         let work = self.work(&mut pass, deadline).await;
         let now = Timestamp::now();
+        for (before, status) in std::mem::take(&mut pass.transitions) {
+            self.counters.count_status_write();
+            self.announce(&before, &status);
+        }
         match work {
             Work::Cancelled => {
                 self.counters.count_end(Ended::Cancelled);
@@ -283,7 +296,7 @@ impl<R: Reconciler> Drive<R> {
             let Some(step) = plan.step else {
                 return Ok(plan.next);
             };
-            tracing::debug!(?step, "step");
+            tracing::debug!(step = name_of(&step), "step");
             self.counters.count_step();
             match self
                 .reconciler
@@ -392,12 +405,23 @@ impl<R: Reconciler> Drive<R> {
     pub(super) fn lost(&self, object: DeserializeGuard<R::Object>) {
         self.forget(object.meta().uid.as_deref().unwrap_or_default());
         if let Some(object) = Snapshot::watched(Arc::new(object)) {
-            let told = catch_unwind(AssertUnwindSafe(|| self.reconciler.gone(&object)));
-            if told.is_err() {
-                tracing::error!(object = %Key::of(&*object), "a panic while an object was let go");
-            }
+            self.let_go(&object);
         }
     }
+
+    fn let_go(&self, object: &Snapshot<R::Object>) {
+        let told = catch_unwind(AssertUnwindSafe(|| self.reconciler.gone(object)));
+        if told.is_err() {
+            tracing::error!(object = %Key::of(&**object), "a panic while an object was let go");
+        }
+    }
+}
+
+/// The name of a step without what it carries, which may be long or not for logs.
+fn name_of(step: &impl Debug) -> String {
+    let text = format!("{step:?}");
+    let end = text.find(|c: char| !c.is_alphanumeric()).unwrap_or(text.len());
+    text[..end].to_owned()
 }
 
 fn text_of(panic: &(dyn Any + Send)) -> &str {

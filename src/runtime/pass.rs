@@ -25,7 +25,11 @@ pub struct Pass<R: Reconciler> {
     written: Arc<Written<R::Object>>,
     stop: CancellationToken,
     deadline: Instant,
+    /// The statuses that steps wrote, each with the object as it was before.
+    pub(super) transitions: Vec<(Snapshot<R::Object>, StatusOf<R>)>,
 }
+
+type StatusOf<R> = <<R as Reconciler>::Object as HasStatus>::Status;
 
 impl<R: Reconciler> Pass<R> {
     pub(super) fn new(
@@ -42,6 +46,7 @@ impl<R: Reconciler> Pass<R> {
             written,
             stop,
             deadline,
+            transitions: Vec::new(),
         }
     }
 
@@ -74,7 +79,9 @@ impl<R: Reconciler> Pass<R> {
     /// server has stored it and nobody else wrote in between.
     pub async fn write_status(&mut self, status: &<R::Object as HasStatus>::Status) -> Result<(), WriteError> {
         let answer = self.writer.write(&self.object, status).await?;
+        let before = self.object.clone();
         self.replace_object(answer);
+        self.transitions.push((before, status.clone()));
         Ok(())
     }
 

@@ -90,7 +90,8 @@ pub trait Reconciler: Send + Sync + Sized + 'static {
     }
 
     /// The object left the watch: it was deleted, or it no longer matches the field selector (only a live read can tell).
-    /// Called once per uid with the last version seen, from the watch task: it must not block.
+    /// Called with the last version seen, from the watch task: it must not block. Called again if a pass over the object was
+    /// under way.
     ///
     /// Nobody is told of objects that go while the operator is not running.
     fn gone(&self, _object: &Snapshot<Self::Object>) {}

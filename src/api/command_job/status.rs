@@ -35,7 +35,7 @@ pub struct CommandJobStatus {
     #[x_kube(merge_strategy = ListMerge::Map(vec!["number".into()]))]
     #[schemars(length(max = 100))]
     pub attempts: Vec<Attempt>,
-    /// What the command printed and returned; present once the job ended.
+    /// What the command printed and returned; present once the job ended, unless the command could not be prepared.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub result: Option<CommandResult>,
     /// `Ready`, `Complete` or `Failed`, and while true `Reconciling` or `Stalled`.
@@ -90,14 +90,14 @@ pub enum QueueReason {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Attempt {
-    /// Counts from 1.
+    /// Counts from 1. A number is skipped when its preparation could not be confirmed.
     pub number: i32,
     /// When the attempt was claimed.
     pub start_time: Time,
     /// When its end was seen.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub completion_time: Option<Time>,
-    /// How it ended; absent while it may run, and for an attempt that is void.
+    /// How it ended; absent while it may run, and for an attempt that is void or could not be prepared.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outcome: Option<Outcome>,
     /// Exit code of the command; 128 + n after death by signal n.
@@ -125,7 +125,7 @@ pub enum AttemptReason {
     RunnerDied,
     /// The session could not be reached until long after the command's deadline, or its pool is gone.
     Unreachable,
-    /// The runner could not prepare the command.
+    /// The session could not prepare the command, or let every start come too late. The command was not started.
     PreparationFailed,
 }
 
@@ -158,8 +158,9 @@ pub struct CommandResult {
     /// masked streams.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub masked: Option<i64>,
-    /// True when the streams were not kept: a Secret that the job uses changed or vanished while the operator was not
-    /// running, so that its old values could no longer be masked. The exit code is right all the same.
+    /// True when the streams were not kept: they could no longer be read from the session, or a Secret that the job uses
+    /// changed or vanished while the operator was not running, so that its old values could no longer be masked. The exit
+    /// code is right all the same.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub withheld: bool,
     /// Standard output.

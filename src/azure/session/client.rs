@@ -74,6 +74,11 @@ impl SessionClient {
         }
     }
 
+    /// The pool's data plane.
+    pub fn endpoint(&self) -> &PoolEndpoint {
+        &self.endpoint
+    }
+
     /// By how much the service's clock is ahead of this machine's, by the `Date` of its last answer. Differences of up
     /// to two seconds, which the header's whole seconds and the network can make, count as none.
     pub fn clock_skew(&self) -> SignedDuration {

@@ -1,7 +1,7 @@
 //! From what a session printed to what a status keeps. Pure.
 
-use super::runner::{Captured, Kept, Secrets, capture, capture_ends};
-use crate::api::command_job::CapturedStream;
+use super::runner::{Captured, Kept, KillReason, Look, Secrets, State, capture, capture_ends};
+use crate::api::command_job::{CapturedStream, CommandResult, Outcome};
 
 /// A stream as it was read from the session.
 #[derive(Debug, PartialEq, Eq)]
@@ -75,31 +75,86 @@ pub fn prepare(raw: Raw, secrets: &Secrets, max_bytes: usize) -> Prepared {
     }
 }
 
-/// A stream of which nothing may be kept.
-pub fn withheld(length: u64) -> CapturedStream {
-    CapturedStream {
+/// The result of a command whose end is known and whose output is not.
+pub fn without_output(look: &Look) -> CommandResult {
+    let withheld = |length: u64| CapturedStream {
         bytes: signed(length),
         truncated: length > 0,
         ..CapturedStream::default()
+    };
+    CommandResult {
+        withheld: look.stdout.length + look.stderr.length > 0,
+        stdout: withheld(look.stdout.length),
+        stderr: withheld(look.stderr.length),
+        ..ending(look)
     }
 }
 
-/// Cuts what is kept of a stream to `max_bytes`.
+/// How a command ended, with empty streams.
+pub fn ending(look: &Look) -> CommandResult {
+    let (outcome, exit_code, elapsed) = match look.state {
+        State::Ended {
+            exit_code,
+            elapsed,
+            killed,
+        } => (outcome(killed), Some(i32::from(exit_code)), Some(elapsed)),
+        State::Cancelled(reason) | State::Lost { killed: Some(reason) } => (outcome(Some(reason)), None, None),
+        State::Absent
+        | State::Replaced
+        | State::Registered
+        | State::Void
+        | State::Running { .. }
+        | State::Unprepared { .. }
+        | State::Lost { killed: None } => (Outcome::Lost, None, None),
+    };
+    CommandResult {
+        outcome,
+        exit_code,
+        execution_milliseconds: elapsed.map(|it| i64::try_from(it.as_millis()).unwrap_or(i64::MAX)),
+        masked: None,
+        withheld: false,
+        stdout: CapturedStream::default(),
+        stderr: CapturedStream::default(),
+    }
+}
+
+fn outcome(killed: Option<KillReason>) -> Outcome {
+    match killed {
+        None => Outcome::Exited,
+        Some(KillReason::Timeout | KillReason::Deadline) => Outcome::TimedOut,
+        Some(KillReason::Cancel | KillReason::Delete) => Outcome::Cancelled,
+    }
+}
+
+/// Cuts what is kept of a stream to `max_bytes`: its first and its last half.
 pub fn shorten(stream: &mut CapturedStream, max_bytes: usize) {
     let half = max_bytes / 2;
-    for text in [&mut stream.text, &mut stream.base64].into_iter().flatten() {
-        if text.len() > half {
-            stream.truncated = true;
-            // Base64 stays decodable when it is cut between groups of four.
-            text.truncate(text.floor_char_boundary(half) / 4 * 4);
-        }
+    if let Some(text) = stream.text.take() {
+        let (head, tail) = (text.as_str(), stream.tail_text.take());
+        let (head, tail, cut) = halves(head, tail.as_deref(), max_bytes, half);
+        stream.text = Some(head);
+        stream.tail_text = tail;
+        stream.truncated |= cut;
     }
-    for text in [&mut stream.tail_text, &mut stream.tail_base64].into_iter().flatten() {
-        if text.len() > half {
-            let from = text.len() - half / 4 * 4;
-            text.drain(..text.ceil_char_boundary(from));
-        }
+    if let Some(text) = stream.base64.take() {
+        let (head, tail) = (text.as_str(), stream.tail_base64.take());
+        // Base64 stays decodable when it is cut between groups of four.
+        let (head, tail, cut) = halves(head, tail.as_deref(), max_bytes, half / 4 * 4);
+        stream.base64 = Some(head);
+        stream.tail_base64 = tail;
+        stream.truncated |= cut;
     }
+}
+
+/// The first `half` bytes of the head and the last of the tail, cut between characters; and whether anything was cut.
+fn halves(head: &str, tail: Option<&str>, whole: usize, half: usize) -> (String, Option<String>, bool) {
+    if tail.is_none() && head.len() <= whole {
+        return (head.to_owned(), None, false);
+    }
+    let last = tail.unwrap_or(head);
+    let first = &head[..head.floor_char_boundary(half)];
+    let last = &last[last.ceil_char_boundary(last.len().saturating_sub(half))..];
+    (first.to_owned(), Some(last.to_owned()), true)
 }
 
 fn into_stream(captured: Captured) -> CapturedStream {
@@ -173,15 +228,24 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_shortened_stays_decodable_and_short(bytes in proptest::collection::vec(any::<u8>(), 0..3000), max in 8_usize..600) {
+        fn what_is_shortened_stays_decodable_and_short(
+            bytes in prop_oneof![
+                proptest::collection::vec(any::<u8>(), 0..3000),
+                ".{0,900}".prop_map(String::into_bytes),
+            ],
+            max in 8_usize..600,
+        ) {
             use base64::Engine as _;
-            let mut stream = prepare(Raw::Whole(bytes), &none(), 1000).stream;
+            let before = prepare(Raw::Whole(bytes), &none(), 1000).stream;
+            let mut stream = before.clone();
             shorten(&mut stream, max);
-            for text in [&stream.text, &stream.tail_text, &stream.base64, &stream.tail_base64].into_iter().flatten() {
-                prop_assert!(text.len() <= max / 2);
-            }
+            let kept = [&stream.text, &stream.tail_text, &stream.base64, &stream.tail_base64];
+            prop_assert!(kept.into_iter().flatten().map(String::len).sum::<usize>() <= max);
             for text in [&stream.base64, &stream.tail_base64].into_iter().flatten() {
                 prop_assert!(base64::engine::general_purpose::STANDARD.decode(text).is_ok());
+            }
+            for (short, long) in [(&stream.text, &before.text), (&stream.base64, &before.base64)] {
+                prop_assert!(long.as_deref().unwrap_or_default().starts_with(short.as_deref().unwrap_or_default()));
             }
         }
 

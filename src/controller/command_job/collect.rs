@@ -1,6 +1,5 @@
 //! Reading what a command printed.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::Semaphore;
@@ -8,9 +7,10 @@ use tokio::sync::Semaphore;
 use super::JobError;
 use super::capture::{self, Raw};
 use super::overflow;
-use super::runner::{Action, Attempt, Call, KillReason, Look, Payload, Secrets, State, Stream, Streams};
+use super::runner::{Action, Attempt, Call, Look, Payload, Secrets, Stream, Streams};
 use super::session::{Talk, nonce};
-use crate::api::command_job::{CapturedStream, CommandJob, CommandResult, Outcome, OverflowPolicy};
+use crate::api::command_job::{CommandJob, CommandResult, OverflowPolicy};
+use crate::runtime::{Class, Classify, Events, Note, Severity};
 
 /// The longest stream that is read whole. Of a longer one only the ends are read.
 pub const WHOLE_STREAM_BYTES: u64 = 8 * 1024 * 1024;
@@ -19,17 +19,9 @@ pub const WHOLE_STREAM_BYTES: u64 = 8 * 1024 * 1024;
 const MEMORY_MEBIBYTES: u32 = 24;
 
 /// Reads streams, a bounded number of bytes at a time.
-#[derive(Clone)]
 pub struct Collector {
-    memory: Arc<Semaphore>,
-}
-
-impl Default for Collector {
-    fn default() -> Self {
-        Self {
-            memory: Arc::new(Semaphore::new(MEMORY_MEBIBYTES as usize)),
-        }
-    }
+    events: Events,
+    memory: Semaphore,
 }
 
 /// What is known of the values that must not be shown.
@@ -41,6 +33,14 @@ pub enum Masking {
 }
 
 impl Collector {
+    /// Says in `events` what could not be kept.
+    pub fn new(events: Events) -> Self {
+        Self {
+            events,
+            memory: Semaphore::new(MEMORY_MEBIBYTES as usize),
+        }
+    }
+
     /// Makes the result of a command that has ended, reading from its session what did not come with `look`.
     pub async fn collect(
         &self,
@@ -50,36 +50,10 @@ impl Collector {
         look: &Look,
         masking: &Masking,
     ) -> Result<CommandResult, JobError> {
-        let (outcome, exit_code, elapsed) = match look.state {
-            State::Ended {
-                exit_code,
-                elapsed,
-                killed,
-            } => (outcome(killed), Some(i32::from(exit_code)), Some(elapsed)),
-            State::Cancelled(reason) | State::Lost { killed: Some(reason) } => (outcome(Some(reason)), None, None),
-            State::Absent
-            | State::Replaced
-            | State::Registered
-            | State::Void
-            | State::Running { .. }
-            | State::Unprepared { .. }
-            | State::Lost { killed: None } => (Outcome::Lost, None, None),
-        };
-        let mut result = CommandResult {
-            outcome,
-            exit_code,
-            execution_milliseconds: elapsed.map(milliseconds),
-            masked: None,
-            withheld: false,
-            stdout: CapturedStream::default(),
-            stderr: CapturedStream::default(),
-        };
         let Masking::Values(secrets) = masking else {
-            result.withheld = true;
-            result.stdout = capture::withheld(look.stdout.length);
-            result.stderr = capture::withheld(look.stderr.length);
-            return Ok(result);
+            return Ok(capture::without_output(look));
         };
+        let mut result = capture::ending(look);
         let mut masked = 0;
         let streams = [
             (
@@ -112,7 +86,7 @@ impl Collector {
             if let (OverflowPolicy::ConfigMap, true, Some(whole)) =
                 (job.spec.output.overflow, captured.truncated, &prepared.whole)
             {
-                captured.config_maps = overflow::store(kube, job, name, whole).await?;
+                captured.config_maps = self.overflow(kube, job, name, whole).await?;
             }
             *(if name == "stdout" {
                 &mut result.stdout
@@ -122,6 +96,30 @@ impl Collector {
         }
         result.masked = (masked > 0).then(|| i64::try_from(masked).unwrap_or(i64::MAX));
         Ok(result)
+    }
+
+    /// Stores a long stream. What the API server refuses for good is not worth a job that never ends: the stream is
+    /// then only kept in part, as without overflow, and an event says why.
+    async fn overflow(
+        &self,
+        kube: &kube::Client,
+        job: &CommandJob,
+        stream: &str,
+        whole: &[u8],
+    ) -> Result<Vec<String>, JobError> {
+        match overflow::store(kube, job, stream, whole).await {
+            Err(error) if matches!(error.class(), Class::Denied | Class::Terminal) => {
+                let note = Note {
+                    severity: Severity::Warning,
+                    reason: "OverflowNotStored".into(),
+                    action: "Collect".into(),
+                    message: format!("{stream} could not be put into ConfigMaps: {error}"),
+                };
+                self.events.publish(job, &note);
+                Ok(Vec::new())
+            }
+            result => result,
+        }
     }
 }
 
@@ -171,16 +169,4 @@ async fn read(
             })
         }
     }
-}
-
-fn outcome(killed: Option<KillReason>) -> Outcome {
-    match killed {
-        None => Outcome::Exited,
-        Some(KillReason::Timeout | KillReason::Deadline) => Outcome::TimedOut,
-        Some(KillReason::Cancel | KillReason::Delete) => Outcome::Cancelled,
-    }
-}
-
-fn milliseconds(elapsed: Duration) -> i64 {
-    i64::try_from(elapsed.as_millis()).unwrap_or(i64::MAX)
 }

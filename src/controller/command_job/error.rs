@@ -57,6 +57,11 @@ pub enum JobError {
 }
 
 impl JobError {
+    /// Whether the session, or a file in it, was not found.
+    pub(super) fn is_not_found(&self) -> bool {
+        matches!(self, Self::Session(error) if error.kind == SessionErrorKind::NotFound)
+    }
+
     /// For names that are made here and are therefore always valid.
     pub(super) fn path(_: crate::azure::session::InvalidSessionPath) -> Self {
         Self::Path

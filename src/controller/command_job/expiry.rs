@@ -23,10 +23,15 @@ pub const FINISHED: &str = "status.phase!=,status.phase!=Queued,status.phase!=Ru
 /// The pause after a failed read or deletion.
 const RETRY: SignedDuration = SignedDuration::from_secs(30);
 
+/// The pause after a deletion that lost against a change of the job.
+const CHANGED: SignedDuration = SignedDuration::from_secs(1);
+
 /// Marks of tools that would make a deleted job again, and so run its command again.
-const GITOPS_MARKS: [&str; 4] = [
+const GITOPS_MARKS: [&str; 5] = [
     "argocd.argoproj.io/tracking-id",
     "argocd.argoproj.io/instance",
+    // What Argo CD 2 tracks by unless it is told otherwise; Helm sets it too.
+    "app.kubernetes.io/instance",
     "kustomize.toolkit.fluxcd.io/name",
     "helm.toolkit.fluxcd.io/name",
 ];
@@ -110,7 +115,7 @@ async fn expire(client: Client, due: Due, default_ttl: Option<Duration>) -> Opti
         }
         Err(kube::Error::Api(status)) if status.is_not_found() => None,
         // The job changed since it was read, perhaps its time to live did.
-        Err(kube::Error::Api(status)) if status.is_conflict() => Some(Timestamp::now()),
+        Err(kube::Error::Api(status)) if status.is_conflict() => Some(Timestamp::now() + CHANGED),
         Err(error) => later(&due, &error),
     }
 }

@@ -11,6 +11,7 @@ use super::plan::GRACE_SECONDS;
 use super::runner::{EnvVar, Program, Work, WorkError};
 use crate::api::command_job::CommandJob;
 use crate::api::environment::EnvironmentVariable;
+use crate::controller::secret;
 use crate::runtime::ApiError;
 
 /// What a job's command gets, ready to be uploaded. Its values are never shown.
@@ -27,6 +28,32 @@ impl fmt::Debug for Inputs {
             .field("work", &self.work)
             .field("secrets", &self.secrets.len())
             .finish()
+    }
+}
+
+impl Inputs {
+    /// Everything that makes a difference to what runs, secret values included: for a keyed digest and nothing else.
+    pub fn parts(&self) -> Vec<Vec<u8>> {
+        let Work {
+            program,
+            env,
+            stdin,
+            timeout_seconds,
+            grace_seconds,
+        } = &self.work;
+        let mut parts = vec![format!("{timeout_seconds:?} {grace_seconds} {}", env.is_some()).into_bytes()];
+        match program {
+            Program::Shell(script) => parts.extend([b"shell".to_vec(), script.clone().into_bytes()]),
+            Program::Command(words) => parts.extend(words.iter().map(|it| it.clone().into_bytes())),
+        }
+        parts.extend(
+            env.iter()
+                .flatten()
+                .flat_map(|it| [it.name.clone().into_bytes(), it.value.clone()]),
+        );
+        parts.push(format!("{}", stdin.is_some()).into_bytes());
+        parts.extend(stdin.clone());
+        parts
     }
 }
 
@@ -88,7 +115,7 @@ pub fn shape(job: &CommandJob) -> Inputs {
     let unknown = |_| Inputs {
         work: Work {
             program: Program::Shell(String::new()),
-            env: Vec::new(),
+            env: None,
             stdin: None,
             timeout_seconds: None,
             grace_seconds: GRACE_SECONDS,
@@ -107,11 +134,7 @@ async fn read(client: &Client, job: &CommandJob) -> Result<Values, InputsError> 
         let Some(source) = &variable.value_from else { continue };
         if let Some(selector) = &source.secret_key_ref {
             if !secrets.contains_key(selector.name.as_str()) {
-                let api: Api<Secret> = Api::namespaced(client.clone(), namespace);
-                secrets.insert(
-                    &selector.name,
-                    api.get_opt(&selector.name).await.map_err(ApiError::from)?,
-                );
+                secrets.insert(&selector.name, secret::read(client, namespace, &selector.name).await?);
             }
             let value = secrets[selector.name.as_str()]
                 .as_ref()
@@ -189,7 +212,7 @@ fn compose(job: &CommandJob, values: &Values) -> Result<Inputs, WorkError> {
         .collect();
     let work = Work {
         program,
-        env,
+        env: spec.env.as_ref().filter(|it| !it.is_empty()).map(|_| env),
         stdin: spec.stdin.as_ref().map(|it| it.clone().into_bytes()),
         timeout_seconds: u32::try_from(spec.timeout_seconds).ok(),
         grace_seconds: GRACE_SECONDS,
@@ -252,6 +275,7 @@ mod tests {
             .work
             .env
             .iter()
+            .flatten()
             .map(|it| (it.name.as_str(), it.value.as_slice()))
             .collect();
         assert_eq!(

@@ -12,6 +12,7 @@ pub mod expansion;
 pub mod expiry;
 pub mod identifier;
 pub mod inputs;
+mod lives;
 pub mod observe;
 pub mod overflow;
 pub mod plan;
@@ -62,14 +63,17 @@ pub fn spawn(context: &Context, source: Source<CommandJob>, config: &Config, sup
         plans_per_pass: 20,
         start_spread: Duration::ZERO,
     };
+    let jobs = Arc::new(jobs);
+    let watched = Arc::clone(&jobs);
     let controller = Controller::new(
         source,
-        Arc::new(jobs),
+        jobs,
         context.status_writer(),
         context.events().clone(),
         settings,
         context.stop().clone(),
     )
+    .on_change(move |job| watched.seen(job))
     .report_to(context.health().check("commandjobs"));
     supervisor.spawn("controller of CommandJobs", async move {
         let ended = controller.run().await;

@@ -18,12 +18,29 @@ pub struct Observed {
     pub reachable: Result<(), NotReady>,
     /// The digest of the session of the attempt under way, as it is derived now.
     pub digest: Option<String>,
+    /// What a new attempt would be given, and where, as a digest; `None` while that is not known.
+    pub fingerprint: Option<String>,
     /// What this process knows of the session.
     pub conversation: Conversation,
     /// The pool, if it can be used.
     pub target: Option<Target>,
     /// What the command gets, if it is complete.
     pub inputs: Option<Arc<Inputs>>,
+}
+
+impl Observed {
+    /// Of a job that has ended nothing needs to be known.
+    pub fn of_a_finished_job() -> Self {
+        Self {
+            ready: Ok(()),
+            reachable: Ok(()),
+            digest: None,
+            fingerprint: None,
+            conversation: Conversation::default(),
+            target: None,
+            inputs: None,
+        }
+    }
 }
 
 /// Why a job cannot go on, in the words of its status.

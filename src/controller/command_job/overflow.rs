@@ -9,6 +9,7 @@ use kube::api::PostParams;
 use kube::{Api, Client, Resource, ResourceExt};
 
 use super::JobError;
+use super::runner::json_length;
 use crate::api::command_job::CommandJob;
 
 /// Bytes of the stream in one ConfigMap: the API server takes 1 MiB, of which base64 would use four thirds.
@@ -45,7 +46,7 @@ fn config_map(job: &CommandJob, stream: &str, number: usize, chunk: &[u8]) -> Co
     let uid = job.uid().unwrap_or_default();
     let base = job.name_any();
     // Names have at most 253 characters; the UID keeps a shortened one unique.
-    let base = &base[..base.floor_char_boundary(200)];
+    let base = base[..base.floor_char_boundary(200)].trim_end_matches(['.', '-']);
     let mut config_map = ConfigMap {
         metadata: ObjectMeta {
             name: Some(format!(
@@ -61,8 +62,11 @@ fn config_map(job: &CommandJob, stream: &str, number: usize, chunk: &[u8]) -> Co
         ..ConfigMap::default()
     };
     match std::str::from_utf8(chunk) {
-        Ok(text) => config_map.data = Some(BTreeMap::from([(KEY.into(), text.into())])),
-        Err(_) => config_map.binary_data = Some(BTreeMap::from([(KEY.into(), ByteString(chunk.to_vec()))])),
+        // Control characters take six bytes each in JSON, base64 four for every three.
+        Ok(text) if json_length(text) <= chunk.len() * 4 / 3 => {
+            config_map.data = Some(BTreeMap::from([(KEY.into(), text.into())]));
+        }
+        _ => config_map.binary_data = Some(BTreeMap::from([(KEY.into(), ByteString(chunk.to_vec()))])),
     }
     config_map
 }

@@ -6,7 +6,8 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::conversation::{Conversation, Heard};
+use super::capture::without_output;
+use super::conversation::{Conversation, Heard, UNREADABLE_ANSWERS};
 use super::observe::{NotReady, Observed};
 use crate::api::command_job::{Attempt, AttemptReason, CommandJob, CommandResult};
 use crate::runtime::{Next, Plan};
@@ -23,6 +24,15 @@ pub const GRACE_SECONDS: u32 = 10;
 
 /// How old a preparation may be when it is claimed. A session whose cooldown passed would have lost the ticket.
 const PREPARED_FOR: SignedDuration = SignedDuration::from_secs(60);
+
+/// How often what a command printed is looked for in its session before the job ends without it.
+const LOOKS_FOR_OUTPUT: u32 = 3;
+
+/// How many attempts may be void in a row before the job ends as one that could not be started.
+const VOID_ATTEMPTS: usize = 10;
+
+/// The pause after the second void attempt in a row; it doubles with each further one.
+const VOID_PAUSE: SignedDuration = SignedDuration::from_secs(10);
 
 /// One effect, with every choice made.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,6 +53,11 @@ pub enum Step {
         attempt: i32,
         /// The latest moment of a start, by the operator's clock.
         start_by: Timestamp,
+    },
+    /// Ask the session's files how the attempt ended, because its answers keep getting lost.
+    ReadEnd {
+        /// Number of the attempt.
+        attempt: i32,
     },
     /// Read what the command printed.
     Collect {
@@ -88,7 +103,7 @@ pub fn plan(job: &CommandJob, observed: &Observed, now: Timestamp) -> Plan<Step>
         };
     }
     match live {
-        None => start(next_number(job), observed, now),
+        None => start(next_number(job).max(observed.conversation.spoilt + 1), observed, now),
         Some(attempt) => go_on(job, attempt, observed, now),
     }
 }
@@ -113,12 +128,15 @@ fn start(number: i32, observed: &Observed, now: Timestamp) -> Plan<Step> {
     if let Err(not_ready) = &observed.ready {
         return Plan::rest(wait(not_ready));
     }
-    let prepared = observed.conversation.prepared.filter(|it| it.attempt == number);
-    match prepared {
-        Some(it) if now.duration_since(it.at) < PREPARED_FOR => {
-            Plan::step(Step::Claim { attempt: number }, Next::Again)
-        }
-        _ => Plan::step(Step::Prepare { attempt: number }, Next::Again),
+    let is_prepared = observed.conversation.prepared.as_ref().is_some_and(|it| {
+        it.attempt == number
+            && now.duration_since(it.at) < PREPARED_FOR
+            && observed.fingerprint.as_deref() == Some(it.fingerprint.as_str())
+    });
+    if is_prepared {
+        Plan::step(Step::Claim { attempt: number }, Next::Again)
+    } else {
+        Plan::step(Step::Prepare { attempt: number }, Next::Again)
     }
 }
 
@@ -128,33 +146,61 @@ fn go_on(job: &CommandJob, attempt: &Attempt, observed: &Observed, now: Timestam
         // The operator's key is not the one that this attempt was claimed with, so its session cannot be found again.
         return finish(Verdict::Lost(AttemptReason::SessionReplaced));
     }
-    match observed.conversation.heard_of(attempt.number) {
+    let number = attempt.number;
+    let given_up = now > given_up_at(job, attempt);
+    match observed.conversation.heard_of(number) {
         Some(Heard::Collected(result)) => finish(Verdict::Known((**result).clone())),
-        Some(Heard::Ended(_)) => Plan::step(
-            Step::Collect {
-                attempt: attempt.number,
-            },
-            Next::Again,
-        ),
+        Some(Heard::Ended(look)) if given_up || observed.conversation.missing_output >= LOOKS_FOR_OUTPUT => {
+            finish(Verdict::Known(without_output(look)))
+        }
+        Some(Heard::Ended(_)) => Plan::step(Step::Collect { attempt: number }, Next::Again),
         Some(Heard::Unprepared) => finish(Verdict::Unprepared),
         Some(Heard::Replaced) => finish(Verdict::Lost(AttemptReason::SessionReplaced)),
         Some(Heard::Died) => finish(Verdict::Lost(AttemptReason::RunnerDied)),
         Some(Heard::PoolGone) => finish(Verdict::Lost(AttemptReason::Unreachable)),
-        Some(Heard::Void) => start(attempt.number + 1, observed, now),
-        Some(Heard::Running) | None if now > given_up_at(job, attempt) => {
+        Some(Heard::Void) => after_void(job, attempt, observed, now),
+        Some(Heard::Running | Heard::NotBegun | Heard::Nothing) | None if given_up => {
             finish(Verdict::Lost(AttemptReason::Unreachable))
         }
-        Some(Heard::Running) | None => match &observed.reachable {
+        Some(Heard::Running | Heard::NotBegun | Heard::Nothing) | None => match &observed.reachable {
             Err(not_ready) => Plan::rest(wait(not_ready)),
+            Ok(()) if observed.conversation.unreadable >= UNREADABLE_ANSWERS => {
+                Plan::step(Step::ReadEnd { attempt: number }, Next::Again)
+            }
             Ok(()) => Plan::step(
                 Step::Call {
-                    attempt: attempt.number,
+                    attempt: number,
                     start_by: attempt.start_time.0 + START_BY,
                 },
                 Next::Again,
             ),
         },
     }
+}
+
+/// Another attempt takes the place of a void one: at once after the first, later and later after those that follow, and
+/// not for ever, because a session whose clock is wrong lets every start come too late.
+fn after_void(job: &CommandJob, attempt: &Attempt, observed: &Observed, now: Timestamp) -> Plan<Step> {
+    let attempts = job.status.iter().flat_map(|it| &it.attempts).rev().skip(1);
+    let earlier = attempts.take_while(|it| it.reason == Some(AttemptReason::Void)).count();
+    if earlier + 1 >= VOID_ATTEMPTS {
+        return Plan::step(Step::Finish(Box::new(Verdict::Unprepared)), Next::AwaitChange);
+    }
+    let doublings = u32::try_from(earlier).unwrap_or(0);
+    let pause = if earlier == 0 {
+        SignedDuration::ZERO
+    } else {
+        VOID_PAUSE * 2_i32.pow(doublings - 1)
+    };
+    let next = attempt.start_time.0 + pause;
+    if now < next {
+        return Plan::rest(Next::At(next));
+    }
+    start(
+        (attempt.number + 1).max(observed.conversation.spoilt + 1),
+        observed,
+        now,
+    )
 }
 
 /// When nothing more can come of an attempt: its latest start, its deadline, the grace, and the time for which a session

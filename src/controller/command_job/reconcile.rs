@@ -1,37 +1,33 @@
 //! The effects around the plan of a job.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
-use tokio_util::sync::CancellationToken;
 
 use super::JobError;
 use super::collect::{Collector, Masking};
 use super::conversation::{Conversation, Heard, Prepared};
 use super::identifier::AttemptIdentity;
 use super::inputs::{self, Inputs};
+use super::lives::Lives;
 use super::observe::{NotReady, Observed};
 use super::plan::{self, Step, Verdict, live_attempt};
 use super::release::{Contents, Releaser};
-use super::runner::{Action, Call, Secrets, State, Streams};
+use super::runner::{Action, Call, Secrets, Streams};
 use super::session::{Talk, nonce};
 use super::status;
 use super::target::{Purpose, Target, Targets};
-use crate::api::command_job::{Attempt, CommandJob, CommandJobStatus};
+use crate::api::command_job::{Attempt, CommandJob, CommandJobStatus, Phase};
 use crate::api::condition::kind;
-use crate::azure::session::{Dispatch, SessionErrorKind};
+use crate::azure::session::Dispatch;
 use crate::controller::Context;
 use crate::runtime::conditions::transitioned;
 use crate::runtime::{Effect, Note, Pass, Plan, Reconciler, Seen, Severity, Snapshot, WriteError};
 
 /// A call that answers sooner than this although the command runs did not wait; the next one is held back.
 const SHORTEST_WAIT: Duration = Duration::from_secs(1);
-
-/// Answers in a row without a frame after which the session's files are asked.
-const UNREADABLE_ANSWERS: u32 = 2;
 
 /// Reconciles CommandJobs.
 pub struct CommandJobs {
@@ -40,57 +36,28 @@ pub struct CommandJobs {
     releaser: Releaser,
     collector: Collector,
     poll_window: Duration,
-    lives: Mutex<HashMap<String, Life>>,
-}
-
-/// What this process holds of one job.
-#[derive(Clone)]
-struct Life {
-    conversation: Conversation,
-    talk: Option<Talk>,
-    inputs: Option<Arc<Inputs>>,
-    /// Its result is being written, so its leaving the watch is no deletion.
-    finishing: bool,
-    /// Cancelled when the job is deleted.
-    gone: CancellationToken,
-}
-
-impl Life {
-    fn new() -> Self {
-        Self {
-            conversation: Conversation::default(),
-            talk: None,
-            inputs: None,
-            finishing: false,
-            gone: CancellationToken::new(),
-        }
-    }
+    lives: Lives,
 }
 
 impl CommandJobs {
     /// Jobs run in `targets`; a call waits at most `poll_window` for a command's end.
     pub fn new(context: Context, targets: Targets, releaser: Releaser, poll_window: Duration) -> Self {
         Self {
+            collector: Collector::new(context.events().clone()),
             context,
             targets: Arc::new(targets),
             releaser,
-            collector: Collector::default(),
             poll_window,
-            lives: Mutex::default(),
+            lives: Lives::default(),
         }
     }
 
-    fn lives(&self) -> MutexGuard<'_, HashMap<String, Life>> {
-        self.lives.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn life(&self, job: &CommandJob) -> Life {
-        self.lives().entry(uid(job)).or_insert_with(Life::new).clone()
-    }
-
-    fn update(&self, job: &CommandJob, change: impl FnOnce(&mut Life)) {
-        if let Some(life) = self.lives().get_mut(&uid(job)) {
-            change(life);
+    /// A version of the job was seen. Once it is being deleted, what is under way for it ends at once.
+    pub fn seen(&self, job: &CommandJob) {
+        if job.metadata.deletion_timestamp.is_some()
+            && let Some(life) = self.lives.get(job)
+        {
+            life.gone.cancel();
         }
     }
 
@@ -102,33 +69,54 @@ impl CommandJobs {
     fn learn(&self, pass: &mut Pass<Self>, change: impl Fn(&mut Conversation)) {
         change(&mut pass.observed_mut().conversation);
         let job = pass.object().clone();
-        self.update(&job, |life| change(&mut life.conversation));
+        self.lives.update(&job, |life| change(&mut life.conversation));
     }
 
     fn talk(&self, job: &CommandJob, target: &Target, attempt: i32) -> Talk {
         let talk = Talk::new(target.client.clone(), &self.identity(job, attempt));
-        self.update(job, |life| life.talk = Some(talk.clone()));
+        self.lives.update(job, |life| {
+            life.talk = Some(talk.clone());
+            life.target = Some(target.clone());
+        });
         talk
     }
 
     async fn prepare(&self, pass: &mut Pass<Self>, attempt: i32) -> Result<Effect, JobError> {
         let job = pass.object().clone();
         let (target, inputs) = ready(pass)?;
+        let fingerprint = pass.observed().fingerprint.clone().ok_or(JobError::NoTarget)?;
+        let before = self.lives.get(&job).and_then(|it| it.talk);
         let talk = self.talk(&job, &target, attempt);
+        if let Some(before) = before.filter(|it| *it != talk) {
+            // Nothing was started there: its upload was never answered, or its pool is no longer the job's.
+            self.releaser.release(before, Contents::Idle, None);
+        }
         self.learn(pass, |it| it.prepared = None);
         for upload in inputs.work.uploads(&talk.attempt)? {
-            talk.upload(upload).await?;
+            if let Err(error) = talk.upload(upload).await {
+                if may_arrive(&error) {
+                    self.learn(pass, |it| it.spoilt = attempt);
+                }
+                return Err(error);
+            }
         }
         let at = Timestamp::now();
-        self.learn(pass, |it| it.prepared = Some(Prepared { attempt, at }));
-        self.update(&job, |life| life.inputs = Some(Arc::clone(&inputs)));
+        self.learn(pass, |it| {
+            let fingerprint = fingerprint.clone();
+            it.prepared = Some(Prepared {
+                attempt,
+                at,
+                fingerprint,
+            });
+        });
+        self.lives.update(&job, |life| life.inputs = Some(Arc::clone(&inputs)));
         Ok(Effect::Replan)
     }
 
     async fn claim(&self, pass: &mut Pass<Self>, attempt: i32) -> Result<Effect, JobError> {
         let job = pass.object().clone();
         let identity = self.identity(&job, attempt);
-        let (_, inputs) = ready(pass)?;
+        let (target, inputs) = ready(pass)?;
         let secrets = (!inputs.secrets.is_empty()).then(|| self.secrets_digest(&inputs));
         let void = job
             .status
@@ -138,20 +126,15 @@ impl CommandJobs {
         let status = status::claimed(&job, attempt, &identity.digest, secrets, Timestamp::now());
         pass.write_status(&status).await?;
         if let Some(void) = void {
-            // Its session is of no use any more; it was proven that nothing ran in it nor ever will.
-            let (target, _) = ready(pass)?;
-            self.releaser
-                .release(Talk::new(target.client, &self.identity(&job, void)), Contents::Idle);
+            // Its session is of no use any more: it was proven that nothing ran in it nor ever will.
+            let void = Talk::new(target.client, &self.identity(&job, void));
+            self.releaser.release(void, Contents::Idle, None);
         }
         self.warn_of_short_secrets(&job, &inputs);
-        let digest = identity.digest;
-        pass.observed_mut().digest = Some(digest);
-        pass.observed_mut().reachable = Ok(());
-        self.learn(pass, |it| {
-            it.heard = None;
-            it.unanswered = false;
-            it.unreadable = 0;
-        });
+        let observed = pass.observed_mut();
+        observed.digest = Some(identity.digest);
+        observed.reachable = Ok(());
+        self.learn(pass, Conversation::begin);
         Ok(Effect::Replan)
     }
 
@@ -173,80 +156,56 @@ impl CommandJobs {
                 start_by: start_by.as_second().unsigned_abs(),
             },
         };
-        self.learn(pass, |it| it.unanswered = true);
+        self.learn(pass, |it| it.calling = true);
         let began = tokio::time::Instant::now();
         let answer = tokio::select! {
             answer = talk.execute(&call, window) => answer,
             () = pass.stopping().cancelled() => return Ok(Effect::Done),
         };
-        let look = match answer {
-            Ok(Ok(look)) => look,
-            Ok(Err(error)) => return self.without_frame(pass, &talk, attempt, error).await,
-            Err(error) => return self.unanswered(pass, &target, attempt, error).await,
-        };
-        self.learn(pass, |it| {
-            it.unanswered = false;
-            it.unreadable = 0;
-        });
-        let heard = match look.state {
-            State::Absent | State::Registered => return Err(JobError::NotBegun),
-            State::Running { .. } => {
-                tokio::time::sleep_until(began + SHORTEST_WAIT).await;
-                self.learn(pass, |it| it.heard = Some((attempt, Heard::Running)));
-                return Ok(Effect::Done);
+        let heard = match answer {
+            Ok(answer) => Heard::from_answer(answer),
+            Err(error) => {
+                self.learn(pass, |it| it.hear_nothing(attempt, may_arrive(&error)));
+                return self.without_answer(pass, &target, attempt, error).await;
             }
-            State::Replaced => Heard::Replaced,
-            State::Void => Heard::Void,
-            State::Lost { killed: None } => Heard::Died,
-            State::Unprepared { .. } => Heard::Unprepared,
-            // A runner that died while it was killing the command: how it ended is known, its exit code is not.
-            State::Lost { killed: Some(_) } | State::Ended { .. } | State::Cancelled(_) => Heard::Ended(Box::new(look)),
         };
-        self.learn(pass, |it| it.heard = Some((attempt, heard.clone())));
-        Ok(Effect::Replan)
-    }
-
-    async fn without_frame(
-        &self,
-        pass: &mut Pass<Self>,
-        talk: &Talk,
-        attempt: i32,
-        error: super::runner::FrameError,
-    ) -> Result<Effect, JobError> {
-        tracing::debug!(%error, "answer without a frame");
-        self.learn(pass, |it| it.unreadable += 1);
-        if pass.observed().conversation.unreadable < UNREADABLE_ANSWERS {
-            return Ok(Effect::Replan);
+        self.learn(pass, |it| it.hear(attempt, heard.clone()));
+        match heard {
+            Heard::NotBegun => Err(JobError::NotBegun),
+            Heard::Running => {
+                tokio::time::sleep_until(began + SHORTEST_WAIT).await;
+                Ok(Effect::Done)
+            }
+            _ => Ok(Effect::Replan),
         }
-        let Some(look) = talk.end_by_files().await? else {
-            return Err(JobError::Unreadable);
-        };
-        let heard = match look.state {
-            State::Unprepared { .. } => Heard::Unprepared,
-            _ => Heard::Ended(Box::new(look)),
-        };
-        self.learn(pass, |it| it.heard = Some((attempt, heard.clone())));
-        Ok(Effect::Replan)
     }
 
-    async fn unanswered(
+    /// What is not found may be replicating, or full in words that are not known; Resource Manager tells whether the
+    /// pool is gone.
+    async fn without_answer(
         &self,
         pass: &mut Pass<Self>,
         target: &Target,
         attempt: i32,
         error: JobError,
     ) -> Result<Effect, JobError> {
-        let JobError::Session(session) = &error else {
-            return Err(error);
-        };
-        if matches!(session.dispatch, Dispatch::NotSent | Dispatch::Refused) {
-            self.learn(pass, |it| it.unanswered = false);
-        }
-        if session.kind == SessionErrorKind::NotFound && !self.targets.exists(target).await? {
-            self.learn(pass, |it| it.heard = Some((attempt, Heard::PoolGone)));
+        if error.is_not_found() && !self.targets.exists(target).await? {
+            self.learn(pass, |it| it.hear(attempt, Heard::PoolGone));
             return Ok(Effect::Replan);
         }
         Err(error)
+    }
+
+    async fn read_end(&self, pass: &mut Pass<Self>, attempt: i32) -> Result<Effect, JobError> {
+        let job = pass.object().clone();
+        let (target, _) = ready(pass)?;
+        let found = self.talk(&job, &target, attempt).end_by_files().await?;
+        self.learn(pass, |it| it.unreadable = 0);
+        let Some(look) = found else {
+            return Err(JobError::Unreadable);
+        };
+        self.learn(pass, |it| it.hear(attempt, Heard::from_answer(Ok(look.clone()))));
+        Ok(Effect::Replan)
     }
 
     async fn collect(&self, pass: &mut Pass<Self>, attempt: i32) -> Result<Effect, JobError> {
@@ -257,13 +216,20 @@ impl CommandJobs {
         let (target, inputs) = ready(pass)?;
         let talk = self.talk(&job, &target, attempt);
         let masking = self.masking(&job, &inputs);
-        let result = self
+        let collected = self
             .collector
             .collect(self.context.client(), &job, &talk, &look, &masking)
-            .await?;
-        self.learn(pass, |it| {
-            it.heard = Some((attempt, Heard::Collected(Box::new(result.clone()))))
-        });
+            .await;
+        let result = match collected {
+            Ok(result) => Box::new(result),
+            Err(error) => {
+                if error.is_not_found() || matches!(error, JobError::ShortRead { .. }) {
+                    self.learn(pass, |it| it.missing_output += 1);
+                }
+                return Err(error);
+            }
+        };
+        self.learn(pass, |it| it.hear(attempt, Heard::Collected(result.clone())));
         Ok(Effect::Replan)
     }
 
@@ -300,43 +266,65 @@ impl CommandJobs {
         self.context.key().digest(inputs.secrets.iter().map(Vec::as_slice))
     }
 
+    /// What an attempt would be given, and where. Nobody without the key learns anything from it.
+    fn fingerprint(&self, target: &Target, inputs: &Inputs) -> String {
+        let mut parts = inputs.parts();
+        parts.push(target.pool.key().into_bytes());
+        parts.push(
+            target
+                .account
+                .spec()
+                .client_id()
+                .unwrap_or_default()
+                .as_bytes()
+                .to_vec(),
+        );
+        self.context.key().digest(parts.iter().map(Vec::as_slice))
+    }
+
     async fn finish(&self, pass: &mut Pass<Self>, verdict: &Verdict) -> Result<Effect, JobError> {
         let job = pass.object().clone();
         let now = Timestamp::now();
         let status = status::finished(&job, verdict, now);
-        self.update(&job, |life| life.finishing = true);
+        // Said before the write: the job leaves the watch with it, perhaps before the write is answered.
+        self.lives.update(&job, |life| life.finishing = true);
         let written = match pass.write_status(&status).await {
             Err(WriteError::TooLarge) => pass.write_status(&status::cut_to_fit(&job, status, now)).await,
             written => written,
         };
         if let Err(error) = written {
-            self.update(&job, |life| life.finishing = false);
+            self.lives.update(&job, |life| life.finishing = false);
             return Err(error.into());
         }
-        if let Some(life) = self.lives().remove(&uid(&job))
-            && let Some(talk) = life.talk
-        {
-            self.releaser.release(talk, Contents::Idle);
-        }
+        self.give_back(&job);
         Ok(Effect::Done)
+    }
+
+    /// The job has ended: its session is of no use any more.
+    fn give_back(&self, job: &CommandJob) {
+        let mut session = None;
+        self.lives.update(job, |life| {
+            session = life
+                .talk
+                .take()
+                .map(|talk| (talk, outstanding(job, &life.conversation)))
+        });
+        if let Some((talk, not_before)) = session {
+            self.releaser.release(talk, Contents::Idle, not_before);
+        }
     }
 
     /// Kills what the job may be running and gives its session back. The job is deleted or being deleted.
     fn discard(&self, job: &Snapshot<CommandJob>) {
-        let Some(life) = self.lives().remove(&uid(job)) else {
+        let Some(life) = self.lives.close(job) else {
             return self.discard_unknown(job);
         };
         life.gone.cancel();
-        if life.conversation.discarded {
-            return;
-        }
         match life.talk {
-            Some(talk) => self.releaser.release(
-                talk,
-                Contents::Abandoned {
-                    start_by: outstanding(job, &life.conversation),
-                },
-            ),
+            Some(talk) => self
+                .releaser
+                .release(talk, Contents::Abandoned, outstanding(job, &life.conversation)),
+            None if life.conversation.discarded => {}
             None => self.discard_unknown(job),
         }
     }
@@ -345,7 +333,7 @@ impl CommandJobs {
     fn discard_within(&self, pass: &mut Pass<Self>) -> Effect {
         let job = pass.object().clone();
         self.discard(&job);
-        self.life(&job);
+        self.lives.open(&job);
         self.learn(pass, |it| it.discarded = true);
         Effect::Done
     }
@@ -356,12 +344,12 @@ impl CommandJobs {
             return;
         };
         let identity = self.identity(job, attempt.number);
-        let start_by = Some(start_by(attempt));
+        let not_before = Some(start_by(attempt));
         let (job, releaser, targets) = (job.clone(), self.releaser.clone(), Arc::clone(&self.targets));
         self.releaser.spawn(async move {
             match targets.resolve(&job, Purpose::Reach).await {
                 Ok(Ok(target)) => {
-                    releaser.release(Talk::new(target.client, &identity), Contents::Abandoned { start_by });
+                    releaser.release(Talk::new(target.client, &identity), Contents::Abandoned, not_before);
                 }
                 Ok(Err(_)) | Err(_) => tracing::warn!(
                     job = %job.name_any(),
@@ -379,13 +367,18 @@ impl Reconciler for CommandJobs {
     type Error = JobError;
 
     async fn observe(&self, job: &Snapshot<CommandJob>) -> Result<Observed, JobError> {
-        let life = self.life(job);
+        if is_finished(job) {
+            return Ok(Observed::of_a_finished_job());
+        }
+        let life = self.lives.open(job);
         let live = job.status.as_ref().and_then(|it| live_attempt(&it.attempts));
         let under_way = plan::is_under_way(job, &life.conversation);
         let purpose = if under_way { Purpose::Reach } else { Purpose::Start };
-        let (target, problem) = match self.targets.resolve(job, purpose).await? {
-            Ok(target) => (Some(target), None),
-            Err(not_ready) => (None, Some(not_ready)),
+        let (target, problem) = match (self.targets.resolve(job, purpose).await?, life.target) {
+            (Ok(target), _) => (Some(target), None),
+            // Where the attempt runs is known, even if the object that told is gone.
+            (Err(_), Some(target)) if under_way => (Some(target), None),
+            (Err(not_ready), _) => (None, Some(not_ready)),
         };
         let (inputs, missing) = match life.inputs {
             Some(inputs) if under_way => (Some(inputs), None),
@@ -401,10 +394,15 @@ impl Reconciler for CommandJobs {
         };
         let reachable = problem.clone().map_or(Ok(()), Err);
         let ready = problem.or(missing.filter(|_| !under_way)).map_or(Ok(()), Err);
+        let fingerprint = match (&target, &inputs) {
+            (Some(target), Some(inputs)) if !under_way => Some(self.fingerprint(target, inputs)),
+            _ => None,
+        };
         Ok(Observed {
             ready,
             reachable,
             digest: live.map(|it| self.identity(job, it.number).digest),
+            fingerprint,
             conversation: life.conversation,
             target,
             inputs,
@@ -416,15 +414,19 @@ impl Reconciler for CommandJobs {
     }
 
     async fn carry_out(&self, pass: &mut Pass<Self>, step: Step) -> Result<Effect, JobError> {
+        // Nothing is held of a job that was let go since it was observed.
+        let Some(life) = self.lives.get(pass.object()) else {
+            return Ok(Effect::Done);
+        };
         if let Step::Discard { .. } = step {
             return Ok(self.discard_within(pass));
         }
-        let gone = self.life(pass.object()).gone;
         let work = async {
             match step {
                 Step::Prepare { attempt } => self.prepare(pass, attempt).await,
                 Step::Claim { attempt } => self.claim(pass, attempt).await,
                 Step::Call { attempt, start_by } => self.call(pass, attempt, start_by).await,
+                Step::ReadEnd { attempt } => self.read_end(pass, attempt).await,
                 Step::Collect { attempt } => self.collect(pass, attempt).await,
                 Step::Finish(verdict) => self.finish(pass, &verdict).await,
                 Step::Discard { .. } => Ok(Effect::Done),
@@ -432,7 +434,7 @@ impl Reconciler for CommandJobs {
         };
         tokio::select! {
             done = work => done,
-            () = gone.cancelled() => Ok(Effect::Done),
+            () = life.gone.cancelled() => Ok(Effect::Done),
         }
     }
 
@@ -459,22 +461,31 @@ impl Reconciler for CommandJobs {
     }
 
     fn gone(&self, job: &Snapshot<CommandJob>) {
-        let finishing = self.lives().get(&uid(job)).is_some_and(|it| it.finishing);
-        let finished = job
-            .status
-            .as_ref()
-            .and_then(|it| it.phase)
-            .is_some_and(|it| it.is_terminal());
-        if !finishing && !finished {
+        if is_finished(job) || self.lives.get(job).is_some_and(|it| it.finishing) {
+            self.give_back(job);
+            self.lives.close(job);
+        } else {
             self.discard(job);
         }
     }
 }
 
+fn is_finished(job: &CommandJob) -> bool {
+    job.status
+        .as_ref()
+        .and_then(|it| it.phase)
+        .is_some_and(Phase::is_terminal)
+}
+
+/// Whether a request that failed with this error may still reach its session.
+fn may_arrive(error: &JobError) -> bool {
+    matches!(error, JobError::Session(error) if error.dispatch == Dispatch::Unknown)
+}
+
 /// Until when a start that was never answered may arrive.
 fn outstanding(job: &CommandJob, conversation: &Conversation) -> Option<Timestamp> {
-    let attempt = job.status.as_ref().and_then(|it| live_attempt(&it.attempts))?;
-    conversation.unanswered.then(|| start_by(attempt))
+    let attempt = job.status.as_ref().and_then(|it| it.attempts.last())?;
+    conversation.may_still_start(attempt.number).then(|| start_by(attempt))
 }
 
 fn start_by(attempt: &Attempt) -> Timestamp {
@@ -491,25 +502,4 @@ fn ready(pass: &Pass<CommandJobs>) -> Result<(Target, Arc<Inputs>), JobError> {
 
 fn uid(job: &CommandJob) -> String {
     job.uid().unwrap_or_default()
-}
-
-/// Used by tests of the plan: a look as a session answers it.
-#[cfg(test)]
-pub(super) fn ended_look(exit_code: u8) -> super::runner::Look {
-    use super::runner::{Look, Payload, Stream};
-    let empty = || Stream {
-        length: 0,
-        payload: Payload::Absent,
-    };
-    let state = State::Ended {
-        exit_code,
-        elapsed: Duration::from_millis(10),
-        killed: None,
-    };
-    Look {
-        state,
-        stdout: empty(),
-        stderr: empty(),
-        missing: Vec::new(),
-    }
 }

@@ -38,12 +38,8 @@ pub struct Releaser {
 pub enum Contents {
     /// Nothing runs in it: its job has ended.
     Idle,
-    /// Its job was deleted. The command is killed at once; the session itself ends with everything in it once no start
-    /// that was never answered can arrive any more.
-    Abandoned {
-        /// When that is; `None` if no start is outstanding.
-        start_by: Option<Timestamp>,
-    },
+    /// Its job was deleted: the command is killed at once, and the session ends with everything in it.
+    Abandoned,
 }
 
 impl Releaser {
@@ -56,33 +52,42 @@ impl Releaser {
         }
     }
 
-    /// Gives a session back, soon. Never blocks.
-    pub fn release(&self, talk: Talk, contents: Contents) {
+    /// Gives a session back, soon, and not before `not_before`: a start that was never answered and arrives after the
+    /// session's end would allocate another one. Never blocks.
+    pub fn release(&self, talk: Talk, contents: Contents, not_before: Option<Timestamp>) {
         let (permits, stop) = (Arc::clone(&self.permits), self.stop.clone());
         self.tasks.spawn(async move {
-            if let Contents::Abandoned {
-                start_by: Some(start_by),
-            } = contents
-            {
-                kill(&talk).await;
-                let wait = start_by.duration_since(Timestamp::now());
+            if let Some(not_before) = not_before {
+                if contents == Contents::Abandoned {
+                    kill(&talk).await;
+                }
+                let wait = not_before.duration_since(Timestamp::now());
+                let wait = tokio::time::sleep(Duration::try_from(wait).unwrap_or_default());
                 tokio::select! {
-                    () = tokio::time::sleep(Duration::try_from(wait).unwrap_or_default()) => {}
+                    () = wait => {}
                     () = stop.cancelled() => {}
                 }
             }
-            let _permit = permits.acquire().await;
-            for pause in PAUSES {
-                match talk.release().await {
-                    Ok(()) => return,
-                    Err(error) => tracing::debug!(%error, "session not released yet"),
-                }
-                // At shutdown one try is made for each session, and the rest is left to the pool's cooldown.
-                if tokio::time::timeout(pause, stop.cancelled()).await.is_ok() {
-                    return;
+            for pause in PAUSES.into_iter().map(Some).chain([None]) {
+                // The permit is for the try alone: a pool that does not answer must not hold up the others.
+                let result = {
+                    let _permit = permits.acquire().await;
+                    talk.release().await
+                };
+                match (result, pause) {
+                    (Ok(()), _) => return,
+                    (Err(error), Some(pause)) => {
+                        tracing::debug!(%error, "session not released yet");
+                        // At shutdown one try is made for each session, and the rest is left to the pool's cooldown.
+                        if tokio::time::timeout(pause, stop.cancelled()).await.is_ok() {
+                            return;
+                        }
+                    }
+                    (Err(error), None) => {
+                        tracing::warn!(%error, "a session could not be released; it ends with its pool's cooldown");
+                    }
                 }
             }
-            tracing::warn!("a session could not be released; it ends with its pool's cooldown");
         });
     }
 

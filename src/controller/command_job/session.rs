@@ -19,6 +19,13 @@ pub struct Talk {
     pub attempt: Attempt,
 }
 
+/// The same session of the same pool.
+impl PartialEq for Talk {
+    fn eq(&self, other: &Self) -> bool {
+        self.identifier == other.identifier && self.client.endpoint() == other.client.endpoint()
+    }
+}
+
 impl Talk {
     /// The session of an attempt.
     pub fn new(client: SessionClient, identity: &AttemptIdentity) -> Self {

@@ -279,7 +279,7 @@ fn explain(verdict: &Verdict) -> (Reason, String) {
         }
         Verdict::Unprepared => (
             Reason::PreparationFailed,
-            "the session could not prepare the command (its disk may be full); the command was not started".into(),
+            "the session could not prepare or start the command (its disk may be full, or its clock wrong); it was not started".into(),
         ),
     }
 }

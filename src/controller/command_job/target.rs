@@ -1,7 +1,7 @@
 //! Where a job's command runs: from the spec's reference to a client of the pool's sessions.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use k8s_openapi::api::core::v1::Namespace;
@@ -59,8 +59,8 @@ pub enum Purpose {
 /// Finds targets, and keeps one client a pool and account, because a client remembers what the pool accepts.
 pub struct Targets {
     context: Context,
-    clients: Mutex<HashMap<(PoolEndpoint, usize), SessionClient>>,
-    looked_up: Mutex<HashMap<(ResourceId, usize), (Instant, PoolFacts)>>,
+    clients: Mutex<HashMap<(PoolEndpoint, usize), (Weak<Account>, SessionClient)>>,
+    looked_up: Mutex<HashMap<(ResourceId, usize), (Weak<Account>, Instant, PoolFacts)>>,
 }
 
 #[derive(Clone)]
@@ -98,8 +98,8 @@ impl Targets {
         let namespace = reference.namespace.clone().unwrap_or_else(|| own.clone());
         let key = Key::new(namespace.clone(), reference.name.clone());
         let pool = self.context.session_pools.get(&key);
-        // Whether a pool of another namespace exists is not told to whom it does not let in.
-        if namespace != own && !self.lets_in(pool.as_deref(), &own).await? {
+        // Whether a pool of another namespace exists is not told to whom it does not let in. What was let in stays.
+        if purpose == Purpose::Start && namespace != own && !self.lets_in(pool.as_deref(), &own).await? {
             let message = format!(
                 "spec.target.sessionPoolRef: no SessionPool {key} lets the namespace {own} in; its owner can, by \
                  spec.allowedNamespaces"
@@ -110,7 +110,7 @@ impl Targets {
             let message = format!("spec.target.sessionPoolRef: the SessionPool {key} does not exist");
             return Ok(Err(NotReady::waiting(Reason::ReferenceNotFound, message)));
         };
-        if pool.spec.container_type != ContainerType::Shell {
+        if purpose == Purpose::Start && pool.spec.container_type != ContainerType::Shell {
             let message = format!("spec.target.sessionPoolRef: the SessionPool {key} is not of containerType Shell");
             return Ok(Err(NotReady::stalled(Reason::UnsupportedTarget, message)));
         }
@@ -173,7 +173,7 @@ impl Targets {
         };
         let cache_key = (id.clone(), account_key(&account));
         let known = lock(&self.looked_up).get(&cache_key).cloned();
-        if let Some((_, facts)) = known.filter(|(at, _)| at.elapsed() < POOL_BELIEVED_FOR) {
+        if let Some((_, _, facts)) = known.filter(|(_, at, _)| at.elapsed() < POOL_BELIEVED_FOR) {
             return Ok(Ok(self.target(id, account, &facts)));
         }
         let version = session_pool::PoolApiVersion::for_reading();
@@ -197,7 +197,10 @@ impl Targets {
         };
         let cooldown = session_pool::cooldown_seconds(&found.body).map_or(DEFAULT_COOLDOWN, Duration::from_secs);
         let facts = PoolFacts { endpoint, cooldown };
-        lock(&self.looked_up).insert(cache_key, (Instant::now(), facts.clone()));
+        let mut looked_up = lock(&self.looked_up);
+        looked_up.retain(|_, (account, ..)| account.strong_count() > 0);
+        looked_up.insert(cache_key, (Arc::downgrade(&account), Instant::now(), facts.clone()));
+        drop(looked_up);
         Ok(Ok(self.target(id, account, &facts)))
     }
 
@@ -233,24 +236,19 @@ impl Targets {
 
     fn target(&self, pool: ResourceId, account: Arc<Account>, facts: &PoolFacts) -> Target {
         let mut clients = lock(&self.clients);
-        let client = clients
-            .entry((facts.endpoint.clone(), account_key(&account)))
-            .or_insert_with(|| {
-                let scope = self
-                    .context
-                    .cloud()
-                    .sessions
-                    .as_ref()
-                    .map(|it| it.scope.clone())
-                    .expect("invariant: an endpoint was accepted, so the cloud has sessions");
-                SessionClient::new(
-                    self.context.http().clone(),
-                    facts.endpoint.clone(),
-                    account.tokens().clone(),
-                    scope,
-                )
-            })
-            .clone();
+        let key = (facts.endpoint.clone(), account_key(&account));
+        let client = if let Some((_, client)) = clients.get(&key) {
+            client.clone()
+        } else {
+            let cloud = self.context.cloud();
+            let scope = cloud.sessions.as_ref().map(|it| it.scope.clone());
+            let scope = scope.expect("invariant: an endpoint was accepted, so the cloud has sessions");
+            let (http, tokens) = (self.context.http().clone(), account.tokens().clone());
+            let client = SessionClient::new(http, facts.endpoint.clone(), tokens, scope);
+            clients.retain(|_, (account, _)| account.strong_count() > 0);
+            clients.insert(key, (Arc::downgrade(&account), client.clone()));
+            client
+        };
         Target {
             client,
             pool,
@@ -278,7 +276,8 @@ impl Targets {
     }
 }
 
-/// Tells accounts apart for as long as one of them is open.
+/// Tells accounts apart. The entries that it is a key of hold a `Weak`, so that the address of a closed account is not given
+/// to another one as long as there is such an entry.
 fn account_key(account: &Arc<Account>) -> usize {
     Arc::as_ptr(account).addr()
 }

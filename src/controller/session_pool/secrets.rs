@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use k8s_openapi::api::core::v1::Secret;
-use kube::{Api, Client};
+use kube::Client;
 
 use crate::api::session_pool::PoolSecret;
 use crate::controller::operator_key::OperatorKey;
+use crate::controller::secret;
 use crate::runtime::ApiError;
 
 /// A secret of a pool with its value.
@@ -45,19 +46,18 @@ pub enum SecretError {
 
 /// Reads the values of all secrets, each Secret once. Those that are optional and missing are left out.
 pub async fn read(client: &Client, namespace: &str, secrets: &[PoolSecret]) -> Result<Vec<SecretValue>, SecretError> {
-    let api: Api<Secret> = Api::namespaced(client.clone(), namespace);
     let mut known: BTreeMap<&str, Option<Secret>> = BTreeMap::new();
     let mut values = Vec::with_capacity(secrets.len());
-    for (index, secret) in secrets.iter().enumerate() {
-        let selector = &secret.value_from.secret_key_ref;
+    for (index, pool_secret) in secrets.iter().enumerate() {
+        let selector = &pool_secret.value_from.secret_key_ref;
         if !known.contains_key(selector.name.as_str()) {
-            let found = api.get_opt(&selector.name).await.map_err(ApiError::from)?;
+            let found = secret::read(client, namespace, &selector.name).await?;
             known.insert(&selector.name, found);
         }
         let found = known.get(selector.name.as_str()).and_then(Option::as_ref);
         match value(found, &selector.name, &selector.key) {
             Ok(value) => values.push(SecretValue {
-                name: secret.name.clone(),
+                name: pool_secret.name.clone(),
                 value,
             }),
             Err(_) if selector.optional == Some(true) => {}

@@ -2,18 +2,37 @@
 
 use proptest::prelude::*;
 use serde_json::json;
+use std::time::Duration;
 
 use super::*;
 use crate::api::command_job::{CapturedStream, CommandJobStatus, Outcome};
 use crate::api::condition::Reason;
 use crate::controller::command_job::conversation::Prepared;
-use crate::controller::command_job::reconcile::ended_look;
+use crate::controller::command_job::runner::{Look, Payload, State, Stream};
 use crate::controller::command_job::status;
 
 const SESSION: &str = "0123456789abcdef";
 
 fn at(second: i64) -> Timestamp {
     Timestamp::from_second(1_800_000_000 + second).unwrap()
+}
+
+fn ended_look(exit_code: u8) -> Look {
+    let empty = || Stream {
+        length: 0,
+        payload: Payload::Absent,
+    };
+    let state = State::Ended {
+        exit_code,
+        elapsed: Duration::from_millis(10),
+        killed: None,
+    };
+    Look {
+        state,
+        stdout: empty(),
+        stderr: empty(),
+        missing: Vec::new(),
+    }
 }
 
 fn new_job() -> CommandJob {
@@ -48,6 +67,7 @@ fn observed(heard: Option<(i32, Heard)>) -> Observed {
         ready: Ok(()),
         reachable: Ok(()),
         digest: Some(SESSION.into()),
+        fingerprint: Some("f".into()),
         conversation: Conversation {
             heard,
             ..Conversation::default()
@@ -61,6 +81,7 @@ fn prepared(mut observed: Observed, attempt: i32, second: i64) -> Observed {
     observed.conversation.prepared = Some(Prepared {
         attempt,
         at: at(second),
+        fingerprint: "f".into(),
     });
     observed
 }
@@ -193,6 +214,61 @@ fn a_job_that_is_being_deleted_is_discarded_once_and_never_started() {
 }
 
 #[test]
+fn a_preparation_for_another_spec_or_secret_is_made_again() {
+    let mut observed = prepared(observed(None), 1, 0);
+    observed.fingerprint = Some("another".into());
+    assert_eq!(step(&new_job(), &observed, 1), Some(Step::Prepare { attempt: 1 }));
+}
+
+#[test]
+fn an_attempt_whose_upload_may_still_arrive_is_not_claimed() {
+    let mut observed = prepared(observed(None), 1, 0);
+    observed.conversation.spoilt = 1;
+    assert_eq!(step(&new_job(), &observed, 1), Some(Step::Prepare { attempt: 2 }));
+}
+
+#[test]
+fn after_two_answers_without_a_frame_the_files_are_asked() {
+    let mut observed = observed(None);
+    observed.conversation.unreadable = 1;
+    assert!(matches!(step(&claimed_job(), &observed, 1), Some(Step::Call { .. })));
+    observed.conversation.unreadable = 2;
+    assert_eq!(step(&claimed_job(), &observed, 1), Some(Step::ReadEnd { attempt: 1 }));
+}
+
+#[test]
+fn output_that_cannot_be_found_does_not_keep_a_job_from_ending_with_its_exit_code() {
+    let mut observed = observed(Some((1, Heard::Ended(Box::new(ended_look(7))))));
+    observed.conversation.missing_output = 3;
+    let Some(Step::Finish(verdict)) = step(&claimed_job(), &observed, 1) else {
+        panic!("it ends")
+    };
+    assert!(matches!(
+        *verdict,
+        Verdict::Known(CommandResult { exit_code: Some(7), .. })
+    ));
+}
+
+#[test]
+fn starts_that_keep_coming_too_late_are_tried_more_and_more_seldom_and_not_for_ever() {
+    let mut job = new_job();
+    let mut waits = Vec::new();
+    for number in 1..=9 {
+        let now = i64::from(number) * 10_000;
+        job.status = Some(status::claimed(&job, number, SESSION, None, at(now)));
+        let void = observed(Some((number, Heard::Void)));
+        let wait = (0..4000)
+            .find(|wait| step(&job, &void, now + wait).is_some())
+            .expect("it goes on");
+        waits.push(wait);
+    }
+    assert_eq!(waits, [0, 10, 20, 40, 80, 160, 320, 640, 1280]);
+    job.status = Some(status::claimed(&job, 10, SESSION, None, at(100_000)));
+    let end = step(&job, &observed(Some((10, Heard::Void))), 100_001);
+    assert_eq!(end, Some(Step::Finish(Box::new(Verdict::Unprepared))));
+}
+
+#[test]
 fn a_finished_job_is_left_alone() {
     let mut job = claimed_job();
     job.status = Some(status::finished(&job, &Verdict::Known(result()), at(5)));
@@ -284,7 +360,13 @@ impl World {
             Step::Prepare { attempt } => {
                 self.sessions[usize::try_from(attempt).unwrap()].ticket = true;
                 let at = at(self.now);
-                Box::new(move |it| it.prepared = Some(Prepared { attempt, at }))
+                Box::new(move |it| {
+                    it.prepared = Some(Prepared {
+                        attempt,
+                        at,
+                        fingerprint: "f".into(),
+                    })
+                })
             }
             Step::Claim { attempt } => {
                 self.job.status = Some(status::claimed(&self.job, attempt, SESSION, None, at(self.now)));
@@ -301,6 +383,7 @@ impl World {
                 self.job.status = Some(status::finished(&self.job, &verdict, at(self.now)));
                 Box::new(|_| {})
             }
+            Step::ReadEnd { .. } => Box::new(|it| it.unreadable = 0),
             Step::Discard { .. } => Box::new(|it| it.discarded = true),
         }
     }
@@ -318,9 +401,9 @@ proptest! {
         let mut world = World::new();
         let mut conversation = Conversation::default();
         let mut troubles = troubles.into_iter();
-        for _ in 0..80 {
+        for _ in 0..200 {
             let trouble = troubles.next().unwrap_or(Trouble::None);
-            world.now += if matches!(trouble, Trouble::Late) { 200 } else { 1 };
+            world.now += if matches!(trouble, Trouble::Late) { 200 } else { 20 };
             if matches!(trouble, Trouble::CrashBefore) {
                 conversation = Conversation::default();
             }

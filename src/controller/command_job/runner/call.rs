@@ -185,7 +185,7 @@ impl Call<'_> {
     fn start(&self, work: &Work, start_by: u64, prepare: &dyn Fn(&str) -> String) -> String {
         let dir = self.attempt.path();
         let id = self.attempt.id().as_str();
-        let env = !work.env.is_empty();
+        let env = work.env.is_some();
         let (words, exec) = match (&work.program, work.program.interpreter()) {
             (super::Program::Command(_), _) => (String::new(), format!(". \"{dir}.sh\"")),
             (super::Program::Shell(_), Some(words)) => {

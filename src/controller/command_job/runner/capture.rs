@@ -121,7 +121,7 @@ fn base64_length(bytes: usize) -> usize {
 
 /// Bytes between the quotes of a JSON string, with the escapes that the status writer uses: besides JSON's own, `\uXXXX` for
 /// what the YAML reader behind server-side apply refuses or alters.
-fn json_length(text: &str) -> usize {
+pub fn json_length(text: &str) -> usize {
     let length = |c: char| match c {
         '"' | '\\' | '\n' | '\r' | '\t' | '\u{8}' | '\u{c}' => 2,
         '\0'..='\u{1f}' | '\u{7f}'..='\u{9f}' | '\u{2028}' | '\u{2029}' | '\u{feff}' | '\u{fffe}' | '\u{ffff}' => 6,

@@ -22,7 +22,7 @@ mod tests;
 
 pub use attempt::{Attempt, AttemptId, DATA_DIRECTORY, InvalidAttemptId};
 pub use call::{Action, Call, KillReason, Nonce, Streams};
-pub use capture::{Captured, Kept, capture, capture_ends};
+pub use capture::{Captured, Kept, capture, capture_ends, json_length};
 pub use frame::{FrameError, Look, Missing, Payload, State, Stream};
 pub use listing::ended;
 pub use masked::Secrets;

@@ -32,8 +32,9 @@ pub struct EnvVar {
 pub struct Work {
     /// What runs.
     pub program: Program,
-    /// Added to the environment that the session gives; of two equal names the last one counts.
-    pub env: Vec<EnvVar>,
+    /// Added to the environment that the session gives; of two equal names the last one counts. `Some` of none is a file
+    /// that sets nothing: whether there is a file must follow from the job, not from values that can come and go.
+    pub env: Option<Vec<EnvVar>>,
     /// Standard input; `/dev/null` where absent.
     pub stdin: Option<Vec<u8>>,
     /// Enforced inside the session, by the runner; `None` is no limit.
@@ -73,10 +74,10 @@ impl Work {
     /// stands for all.
     pub fn uploads(&self, attempt: &Attempt) -> Result<Vec<Upload>, WorkError> {
         let mut uploads = Vec::with_capacity(3);
-        if !self.env.is_empty() {
+        if let Some(env) = &self.env {
             uploads.push(Upload {
                 name: attempt.beside("env"),
-                content: self.environment(attempt)?,
+                content: environment(env, attempt)?,
             });
         }
         if let Some(stdin) = &self.stdin {
@@ -90,24 +91,6 @@ impl Work {
             content: self.program.ticket()?,
         });
         Ok(uploads)
-    }
-
-    fn environment(&self, attempt: &Attempt) -> Result<Vec<u8>, WorkError> {
-        let mut file = Vec::new();
-        for EnvVar { name, value } in &self.env {
-            if !is_valid_env_name(name) {
-                return Err(WorkError::EnvName(name.clone()));
-            }
-            if value.contains(&0) {
-                return Err(WorkError::EnvValue(name.clone()));
-            }
-            file.extend_from_slice(format!("export {name}=").as_bytes());
-            file.extend_from_slice(&quote_bytes(value));
-            file.push(b'\n');
-        }
-        // The runner refuses a file without this last line: it was cut.
-        file.extend_from_slice(format!("export LG_ID={}\n", attempt.id().as_str()).as_bytes());
-        Ok(file)
     }
 }
 
@@ -188,4 +171,22 @@ impl fmt::Debug for Upload {
             self.content.len()
         )
     }
+}
+
+fn environment(env: &[EnvVar], attempt: &Attempt) -> Result<Vec<u8>, WorkError> {
+    let mut file = Vec::new();
+    for EnvVar { name, value } in env {
+        if !is_valid_env_name(name) {
+            return Err(WorkError::EnvName(name.clone()));
+        }
+        if value.contains(&0) {
+            return Err(WorkError::EnvValue(name.clone()));
+        }
+        file.extend_from_slice(format!("export {name}=").as_bytes());
+        file.extend_from_slice(&quote_bytes(value));
+        file.push(b'\n');
+    }
+    // The runner refuses a file without this last line: it was cut.
+    file.extend_from_slice(format!("export LG_ID={}\n", attempt.id().as_str()).as_bytes());
+    Ok(file)
 }

@@ -98,7 +98,7 @@ fn a_result_that_does_not_fit_is_cut_and_keeps_its_exit_code() {
     job.status = Some(claimed(&job, 1, "s", None, at(0)));
     let status = cut_to_fit(&job, finished(&job, &known(Outcome::Exited, Some(0)), at(5)), at(5));
     let result = status.result.as_ref().expect("a result");
-    assert!(result.stdout.text.as_ref().is_some_and(|it| it.len() <= 4096));
+    assert!(result.stdout.text.as_ref().is_some_and(|it| it.len() == 2048));
     assert!(result.stdout.truncated);
     assert_eq!((result.exit_code, result.stdout.bytes), (Some(0), 100_000));
     assert_eq!(condition(&status, "Failed"), Some(("True", "ResultTooLarge")));
@@ -149,6 +149,7 @@ fn observed(ready: Result<(), NotReady>) -> Observed {
         ready,
         reachable,
         digest: None,
+        fingerprint: None,
         conversation: Conversation::default(),
         target: None,
         inputs: None,

@@ -170,7 +170,7 @@ fn a_script_of_its_own_interpreter_is_quoted_whatever_it_says() {
     let attempt = Attempt::new(AttemptId::new("attempt-1").expect("an id"));
     let work = Work {
         program: Program::Shell("#!/bin/x '; @DIR@ $(id)\n".to_owned()),
-        env: Vec::new(),
+        env: None,
         stdin: None,
         timeout_seconds: None,
         grace_seconds: 30,

@@ -52,7 +52,7 @@ fn values_arrive_as_they_are() {
     for kind in Shell::installed() {
         let session = Session::new(kind);
         let mut work = command(&["/usr/bin/env", "-0"]);
-        work.env = env.clone();
+        work.env = Some(env.clone());
         session.upload(&work);
         let look = session.run(&session.start(&work));
         let printed = bytes(&look.stdout);
@@ -100,7 +100,7 @@ fn a_name_that_a_shell_cannot_set_is_refused() {
     ] {
         assert!(!is_valid_env_name(name), "{name}");
         let mut work = shell("true");
-        work.env = vec![variable(name, "x")];
+        work.env = Some(vec![variable(name, "x")]);
         let session = Session::new(Shell::installed()[0]);
         assert_eq!(work.uploads(&session.attempt), Err(WorkError::EnvName(name.to_owned())));
     }
@@ -116,7 +116,7 @@ fn a_cut_or_broken_environment_is_a_failed_preparation_and_does_not_stay() {
         {
             let session = Session::new(kind);
             let mut work = shell("echo ran");
-            work.env = vec![variable("A", "secret value")];
+            work.env = Some(vec![variable("A", "secret value")]);
             session.upload(&work);
             let name = format!("{}.env", session.attempt.directory());
             std::fs::write(session.file(&name), content).expect("a file");
@@ -138,7 +138,7 @@ fn a_missing_environment_or_input_is_a_failed_preparation() {
     for extension in ["env", "in"] {
         let session = Session::new(Shell::installed()[0]);
         let mut work = shell("echo ran");
-        work.env = vec![variable("A", "secret value")];
+        work.env = Some(vec![variable("A", "secret value")]);
         work.stdin = Some(b"input".to_vec());
         session.upload(&work);
         std::fs::remove_file(session.file(&format!("{}.{extension}", session.attempt.directory()))).expect("a file");
@@ -154,7 +154,7 @@ fn a_missing_environment_or_input_is_a_failed_preparation() {
 fn secrets_are_in_no_text_and_in_no_debug_output() {
     let session = Session::new(Shell::installed()[0]);
     let mut work = shell("echo canary-program");
-    work.env = vec![variable("A", "canary-value")];
+    work.env = Some(vec![variable("A", "canary-value")]);
     work.stdin = Some(b"canary-input".to_vec());
     let call = session.start(&work);
     let shown = format!(
@@ -171,7 +171,7 @@ fn a_secrets_file_that_a_killed_runner_left_is_removed_by_the_next_call() {
     for kind in Shell::installed() {
         let session = Session::new(kind);
         let mut work = shell("echo ran");
-        work.env = vec![variable("A", "secret value")];
+        work.env = Some(vec![variable("A", "secret value")]);
         session.upload(&work);
         let look = session
             .run_killed_at(&session.start(&work), "runner-after-link")
@@ -188,7 +188,7 @@ fn a_secrets_file_that_a_killed_runner_left_is_removed_by_the_next_call() {
 fn values_are_kept_out_of_every_argument_list() {
     let session = Session::new(Shell::installed()[0]);
     let mut work = shell("cat /proc/[0-9]*/cmdline | grep -ac '[c]anary-value'");
-    work.env = vec![variable("A", "canary-value")];
+    work.env = Some(vec![variable("A", "canary-value")]);
     session.upload(&work);
     assert_eq!(bytes(&session.run(&session.start(&work)).stdout), b"0\n");
 }

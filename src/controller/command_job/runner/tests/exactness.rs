@@ -181,7 +181,7 @@ fn the_command_sees_the_descriptors_of_the_call_and_no_other() {
         .filter(|kind| Shell::installed().contains(kind))
     {
         let mut work = command(&["ls", "/proc/self/fd"]);
-        work.env = vec![variable("A", "1")];
+        work.env = Some(vec![variable("A", "1")]);
         let look = outcome(kind, &work);
         // A process without the runner between, because whoever runs this test may leave descriptors open.
         let control = Command::new("ls").arg("/proc/self/fd").output().expect("ls");
@@ -262,7 +262,7 @@ fn streams_of_every_size_are_exact() {
 fn uploaded_files_are_the_owners_alone_and_the_directory_too() {
     let session = Session::new(Shell::installed()[0]);
     let mut work = shell("exit 0");
-    work.env = vec![variable("A", "1")];
+    work.env = Some(vec![variable("A", "1")]);
     session.upload(&work);
     session
         .run_killed_at(&session.start(&work), "caller-after-mkdir")

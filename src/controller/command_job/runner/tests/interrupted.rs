@@ -51,7 +51,7 @@ fn whoever_is_killed_where_a_command_starts_at_most_once() {
 fn survives(kind: Shell, (place, found, then, count): &(&str, Option<State>, Then, usize)) {
     let session = Session::new(kind);
     let mut work = shell(COUNTED);
-    work.env = vec![variable("A", "1")];
+    work.env = Some(vec![variable("A", "1")]);
     session.upload(&work);
     let killed = session.run_killed_at(&session.start(&work), place);
     assert_eq!(killed.is_err(), place.starts_with("caller"), "{kind:?} {place}");

@@ -312,7 +312,7 @@ pub(super) fn variable(name: &str, value: &str) -> EnvVar {
 fn work(program: Program) -> Work {
     Work {
         program,
-        env: Vec::new(),
+        env: None,
         stdin: None,
         timeout_seconds: None,
         grace_seconds: 1,

@@ -108,7 +108,7 @@ fn one(seed: u64, figures: &Figures) {
         milliseconds % 1000
     ));
     let value = format!("value '{seed}'");
-    work.env = vec![variable("A", &value)];
+    work.env = Some(vec![variable("A", &value)]);
     session.upload(&work);
     let window = if long { 1 } else { 20 };
     let start = || {
