@@ -1,6 +1,9 @@
 //! The definitions as the server has them after the chart was installed.
 
-use serde_json::Value;
+use std::path::Path;
+
+use lifeguard_local::{ControlPlane, Options};
+use serde_json::{Value, json};
 
 use crate::schema::{KINDS, definition};
 use crate::server::{chart, repository, server};
@@ -47,6 +50,50 @@ fn every_definition_is_established_and_stays_when_the_chart_is_uninstalled() {
             as_numbers(of(&definition(plural))),
             "{plural}"
         );
+    }
+}
+
+#[test]
+fn an_upgrade_of_the_chart_brings_new_definitions_and_uninstalling_it_keeps_them() {
+    // A cluster of its own: the other tests need the chart.
+    let cluster = ControlPlane::start(&Options::default()).expect("the control plane starts");
+    let name = "commandjobs.lifeguard.dev";
+    let short_names = || {
+        let installed = cluster
+            .kubectl()
+            .get(&["crd", name])
+            .expect("the definition is installed");
+        installed["spec"]["names"]["shortNames"].clone()
+    };
+
+    let older = tempfile::tempdir().expect("a folder");
+    copy(&chart(), older.path());
+    let file = older.path().join("files/crds/commandjobs.yaml");
+    let text = std::fs::read_to_string(&file).expect("a definition");
+    std::fs::write(&file, text.replace("- azcmd", "- older")).expect("written");
+    let install = |chart: &Path| cluster.helm().install("lifeguard", chart, "lifeguard-system", &[]);
+    install(older.path()).expect("the older chart is installed");
+    assert_eq!(short_names(), json!(["older"]));
+
+    install(&chart()).expect("it is upgraded");
+    assert_eq!(short_names(), json!(["azcmd"]));
+
+    let uninstall = ["uninstall", "lifeguard", "--namespace", "lifeguard-system"];
+    cluster.helm().run(&uninstall).expect("it is uninstalled");
+    assert_eq!(short_names(), json!(["azcmd"]));
+    let role = cluster.kubectl().get(&["clusterrole", "lifeguard"]);
+    assert!(role.is_err(), "the operator's rights went with it: {role:?}");
+}
+
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).expect("a folder");
+    for entry in std::fs::read_dir(from).expect("a folder").flatten() {
+        let target = to.join(entry.file_name());
+        if entry.path().is_dir() {
+            copy(&entry.path(), &target);
+        } else {
+            std::fs::copy(entry.path(), target).expect("copied");
+        }
     }
 }
 
