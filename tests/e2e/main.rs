@@ -2,8 +2,13 @@
 //! HTTPS. One control plane serves all tests of this binary; each test has a namespace, an emulator and an operator of
 //! its own, so that it may break them.
 
+mod azure;
+mod standing;
 mod witness;
 mod world;
 
+mod accounts;
 mod jobs;
 mod kills;
+mod pools;
+mod rest;

@@ -298,11 +298,8 @@ fn failed(subject: &Subject<'_>, view: &View, origin: Origin, differences: Vec<D
     let fingerprint = fingerprint(&body, &differences);
     let verdict = failure(view);
     let last = view.memory.write.as_ref();
-    let is_new = view.secrets_differ()
-        || match last {
-            Some(last) => last.fingerprint != fingerprint,
-            None => !differences.is_empty(),
-        };
+    let is_different = !differences.is_empty() || view.tag_differs(origin) || view.secrets_differ();
+    let is_new = is_different && last.is_none_or(|last| last.fingerprint != fingerprint);
     let since = last.map(|last| last.at).max(subject.stalled_since);
     let retry = since.map_or(now, |since| since + FAILED_RETRY);
     if is_new || now >= retry {

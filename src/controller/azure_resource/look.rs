@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::api::OWNER_TAG;
 use crate::azure::comparison::{Shape, compare};
@@ -166,7 +166,19 @@ impl View {
     /// The body that sets or removes the owner tag and changes nothing else.
     pub fn tag_body(&self, owner: Option<&Owner>) -> Body {
         match self.tagging {
-            Tagging::MergePatch => Body(json!({"tags": {OWNER_TAG: owner.map(ToString::to_string)}})),
+            Tagging::MergePatch => {
+                let actual = self.actual.as_ref().and_then(|actual| actual.get("tags")?.as_object());
+                let mut tags: Map<String, Value> = actual.cloned().unwrap_or_default();
+                tags.retain(|name, _| !name.eq_ignore_ascii_case(OWNER_TAG));
+                if let Some(owner) = owner {
+                    tags.insert(OWNER_TAG.to_owned(), owner.to_string().into());
+                } else if self.memory.disowned > 0 {
+                    // Most providers replace `tags` as a whole. One that merges them needs the null, which others
+                    // take for an empty value, so it is sent only when the first way was in vain.
+                    tags.insert(OWNER_TAG.to_owned(), Value::Null);
+                }
+                Body(json!({"tags": tags}))
+            }
             Tagging::Put => {
                 let mut body = overlay(self.actual.as_ref().unwrap_or(&Value::Null), &json!({}), self.shape);
                 if let Some(tags) = body.get_mut("tags").and_then(Value::as_object_mut) {

@@ -26,3 +26,6 @@ pub use memory::{Memories, Memory};
 pub use read::look_at;
 pub use status::{Summary, notes, summarize};
 pub use subject::{AzureObject, Reported, Subject};
+
+#[cfg(test)]
+mod tests;

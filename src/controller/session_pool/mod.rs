@@ -5,6 +5,8 @@ mod location;
 mod observe;
 mod secrets;
 mod status;
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
 use std::sync::Arc;

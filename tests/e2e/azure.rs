@@ -1,0 +1,121 @@
+//! Somebody else's hands on Azure: what a person does with `az` while the operator looks on.
+
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+
+use crate::world::World;
+
+/// Versions that `az` uses.
+const GROUPS: &str = "2024-11-01";
+const POOLS: &str = "2025-10-02-preview";
+
+/// The first principal of the emulator, with a token.
+pub struct Azure {
+    http: reqwest::Client,
+    arm: String,
+    subscription: String,
+    token: String,
+}
+
+impl Azure {
+    /// Logs in.
+    pub async fn login(world: &World) -> Self {
+        let ready = world.azure();
+        let ca = std::fs::read(&ready.ca).expect("the CA of the emulator");
+        let http = reqwest::Client::builder()
+            .add_root_certificate(reqwest::Certificate::from_pem(&ca).expect("a certificate"))
+            .build()
+            .expect("an HTTP client");
+        let url = format!(
+            "{}/{}/oauth2/v2.0/token",
+            ready.authority.trim_end_matches('/'),
+            ready.tenant_id
+        );
+        let form = [
+            ("grant_type", "client_credentials"),
+            ("client_id", &ready.client_id),
+            ("client_secret", &ready.client_secret),
+            ("scope", "https://management.azure.com/.default"),
+        ];
+        let answer: Value = http
+            .post(url)
+            .form(&form)
+            .send()
+            .await
+            .expect("an answer")
+            .json()
+            .await
+            .expect("JSON");
+        Self {
+            http,
+            arm: ready.arm.trim_end_matches('/').to_owned(),
+            subscription: ready.subscription_id.clone(),
+            token: answer["access_token"].as_str().expect("a token").to_owned(),
+        }
+    }
+
+    /// The id of a group.
+    pub fn group_id(&self, name: &str) -> String {
+        format!("/subscriptions/{}/resourceGroups/{name}", self.subscription)
+    }
+
+    /// The id of a pool.
+    pub fn pool_id(&self, group: &str, name: &str) -> String {
+        format!("{}/providers/Microsoft.App/sessionPools/{name}", self.group_id(group))
+    }
+
+    /// A resource, if it exists.
+    pub async fn find(&self, id: &str) -> Option<Value> {
+        let (status, body) = self.call(Method::GET, id, None).await;
+        match status {
+            StatusCode::NOT_FOUND => None,
+            status => {
+                assert!(status.is_success(), "GET {id}: {status} {body}");
+                Some(body)
+            }
+        }
+    }
+
+    /// Creates or replaces a resource.
+    pub async fn put(&self, id: &str, body: &Value) -> Value {
+        let (status, answer) = self.call(Method::PUT, id, Some(body)).await;
+        assert!(status.is_success(), "PUT {id}: {status} {answer}");
+        answer
+    }
+
+    /// Changes a resource.
+    pub async fn patch(&self, id: &str, body: &Value) {
+        let (status, answer) = self.call(Method::PATCH, id, Some(body)).await;
+        assert!(status.is_success(), "PATCH {id}: {status} {answer}");
+    }
+
+    /// Deletes a resource.
+    pub async fn delete(&self, id: &str) {
+        let (status, answer) = self.call(Method::DELETE, id, None).await;
+        assert!(status.is_success(), "DELETE {id}: {status} {answer}");
+    }
+
+    /// Registers the provider of session pools, as a subscription that was used before has it.
+    pub async fn register(&self) {
+        let id = format!("/subscriptions/{}/providers/Microsoft.App/register", self.subscription);
+        let (status, answer) = self.call(Method::POST, &id, Some(&json!({}))).await;
+        assert!(status.is_success(), "register: {status} {answer}");
+    }
+
+    async fn call(&self, method: Method, id: &str, body: Option<&Value>) -> (StatusCode, Value) {
+        let version = if id.to_lowercase().contains("sessionpools") {
+            POOLS
+        } else {
+            GROUPS
+        };
+        let url = format!("{}{id}?api-version={version}", self.arm);
+        let mut request = self.http.request(method, url).bearer_auth(&self.token);
+        if let Some(body) = body {
+            request = request.json(body);
+        }
+        let response = request.send().await.expect("the emulator answers");
+        let status = response.status();
+        let text = response.text().await.unwrap_or_default();
+        (status, serde_json::from_str(&text).unwrap_or(Value::Null))
+    }
+}
