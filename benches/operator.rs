@@ -4,6 +4,8 @@
 //! The control plane is real. The emulator answers executions from a template after a fixed time, because what is measured
 //! is the operator and not the shell.
 
+#![allow(clippy::cast_precision_loss, reason = "counts of a benchmark are small")]
+
 #[allow(dead_code, reason = "the tests use all of it")]
 #[path = "../tests/e2e/world.rs"]
 mod world;

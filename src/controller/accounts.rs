@@ -24,9 +24,9 @@ use super::secret;
 /// The version of `Microsoft.Resources/subscriptions` that azure-cli 2.91 reads subscriptions with.
 const SUBSCRIPTION_API_VERSION: &str = "2022-12-01";
 /// A refused credential is left alone for so long, doubled each time …
-const FIRST_REFUSAL: Duration = Duration::from_secs(60);
+const FIRST_REFUSAL: Duration = Duration::from_mins(1);
 /// … up to this.
-const LONGEST_REFUSAL: Duration = Duration::from_secs(600);
+const LONGEST_REFUSAL: Duration = Duration::from_mins(10);
 
 /// An account that is open: who it is in Azure, and the means to speak to it.
 pub struct Account {

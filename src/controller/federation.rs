@@ -15,9 +15,9 @@ use crate::azure::{AssertionSource, CredentialError, ErrorClass};
 use crate::runtime::{ApiError, Class, Classify};
 
 /// How long a token is asked for. The API server may give less.
-const LIFETIME: Duration = Duration::from_secs(3600);
+const LIFETIME: Duration = Duration::from_hours(1);
 /// A token is renewed when less than this is left; it is used until its end where that fails.
-const RENEW_BEFORE: Duration = Duration::from_secs(900);
+const RENEW_BEFORE: Duration = Duration::from_mins(15);
 /// A token is not exchanged in its last seconds.
 const LAST_SECONDS: Duration = Duration::from_secs(10);
 

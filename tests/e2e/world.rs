@@ -19,7 +19,7 @@ use tempfile::TempDir;
 pub const OPERATOR_NAMESPACE: &str = "lifeguard-system";
 
 /// How long anything may take on a busy machine. Never what a test is about.
-pub const PATIENCE: Duration = Duration::from_secs(120);
+pub const PATIENCE: Duration = Duration::from_mins(2);
 
 /// The control plane with the chart installed. It ends with this process.
 pub fn control_plane() -> &'static ControlPlane {

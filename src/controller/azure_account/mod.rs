@@ -96,7 +96,7 @@ impl Reconciler for AzureAccountReconciler {
     }
 
     fn summarize(object: &AzureAccount, seen: Seen<'_, Observed>, now: Timestamp) -> Option<AzureAccountStatus> {
-        status::summarize(object, seen, now)
+        status::summarize(object, &seen, now)
     }
 
     fn notes(object: &AzureAccount, status: &AzureAccountStatus) -> Vec<Note> {

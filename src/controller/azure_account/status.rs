@@ -13,7 +13,7 @@ use super::conditions;
 use super::observe::Observed;
 
 /// Computes the status; `None` leaves it as it is.
-pub fn summarize(object: &AzureAccount, seen: Seen<'_, Observed>, now: Timestamp) -> Option<AzureAccountStatus> {
+pub fn summarize(object: &AzureAccount, seen: &Seen<'_, Observed>, now: Timestamp) -> Option<AzureAccountStatus> {
     let is_deleted = object.meta().deletion_timestamp.is_some();
     if is_deleted && !finalizer::has(object, ACCOUNT_FINALIZER) {
         return None;

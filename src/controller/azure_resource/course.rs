@@ -281,7 +281,7 @@ fn enforcing(subject: &Subject<'_>, view: &View, now: Timestamp) -> Course {
     }
     let is_different = !differences.is_empty() || view.tag_differs(origin) || view.secrets_differ();
     match progress {
-        Progress::Failed(_) => failed(subject, view, origin, differences, now),
+        Progress::Failed(_) => failed(subject, view, origin, &differences, now),
         Progress::Done | Progress::Running(_) if is_different => {
             writing(subject, view, Purpose::Update, origin, differences, now)
         }
@@ -293,9 +293,9 @@ fn enforcing(subject: &Subject<'_>, view: &View, now: Timestamp) -> Course {
 }
 
 /// A resource whose last operation failed: what is new is sent at once, what failed is sent again slowly.
-fn failed(subject: &Subject<'_>, view: &View, origin: Origin, differences: Vec<Difference>, now: Timestamp) -> Course {
+fn failed(subject: &Subject<'_>, view: &View, origin: Origin, differences: &[Difference], now: Timestamp) -> Course {
     let body = view.body(origin);
-    let fingerprint = fingerprint(&body, &differences);
+    let fingerprint = fingerprint(&body, differences);
     let verdict = failure(view);
     let last = view.memory.write.as_ref();
     let is_different = !differences.is_empty() || view.tag_differs(origin) || view.secrets_differ();

@@ -94,7 +94,7 @@ async fn expire(client: Client, due: Due, default_ttl: Option<Duration>) -> Opti
     let api: Api<CommandJob> = Api::namespaced(client, &due.key.namespace);
     let job = match api.get_opt(&due.key.name).await {
         Ok(job) => job.filter(|it| it.uid().as_ref() == Some(&due.uid))?,
-        Err(error) => return later(&due, &error),
+        Err(error) => return Some(later(&due, &error)),
     };
     let when = deadline(&job, default_ttl)?;
     if when > Timestamp::now() {
@@ -116,13 +116,13 @@ async fn expire(client: Client, due: Due, default_ttl: Option<Duration>) -> Opti
         Err(kube::Error::Api(status)) if status.is_not_found() => None,
         // The job changed since it was read, perhaps its time to live did.
         Err(kube::Error::Api(status)) if status.is_conflict() => Some(Timestamp::now() + CHANGED),
-        Err(error) => later(&due, &error),
+        Err(error) => Some(later(&due, &error)),
     }
 }
 
-fn later(due: &Due, error: &kube::Error) -> Option<Timestamp> {
+fn later(due: &Due, error: &kube::Error) -> Timestamp {
     tracing::warn!(job = %due.key, %error, "finished job not deleted yet");
-    Some(Timestamp::now() + RETRY)
+    Timestamp::now() + RETRY
 }
 
 /// When a job is to be deleted; `None` for never. Pure.
@@ -157,7 +157,7 @@ mod tests {
 
     #[test]
     fn a_job_goes_when_its_time_has_come() {
-        let hour = Some(Duration::from_secs(3600));
+        let hour = Some(Duration::from_hours(1));
         let ended: Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
         let after = |seconds| Some(ended + SignedDuration::from_secs(seconds));
         let tracked = json!({"argocd.argoproj.io/tracking-id": "x"});

@@ -65,7 +65,7 @@ pub enum Step {
         attempt: i32,
     },
     /// Write the end of the job into the status.
-    Finish(Box<Verdict>),
+    Finish(Verdict),
     /// The job is being deleted: kill its command and release its session.
     Discard {
         /// Number of the attempt.
@@ -77,7 +77,7 @@ pub enum Step {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// The command's end is known.
-    Known(CommandResult),
+    Known(Box<CommandResult>),
     /// It cannot be known.
     Lost(AttemptReason),
     /// The command was never started, because it could not be prepared in the session.
@@ -141,7 +141,7 @@ fn start(number: i32, observed: &Observed, now: Timestamp) -> Plan<Step> {
 }
 
 fn go_on(job: &CommandJob, attempt: &Attempt, observed: &Observed, now: Timestamp) -> Plan<Step> {
-    let finish = |verdict| Plan::step(Step::Finish(Box::new(verdict)), Next::AwaitChange);
+    let finish = |verdict| Plan::step(Step::Finish(verdict), Next::AwaitChange);
     if observed.digest.as_deref() != Some(attempt.session.as_str()) {
         // The operator's key is not the one that this attempt was claimed with, so its session cannot be found again.
         return finish(Verdict::Lost(AttemptReason::SessionReplaced));
@@ -149,9 +149,9 @@ fn go_on(job: &CommandJob, attempt: &Attempt, observed: &Observed, now: Timestam
     let number = attempt.number;
     let given_up = now > given_up_at(job, attempt);
     match observed.conversation.heard_of(number) {
-        Some(Heard::Collected(result)) => finish(Verdict::Known((**result).clone())),
+        Some(Heard::Collected(result)) => finish(Verdict::Known(result.clone())),
         Some(Heard::Ended(look)) if given_up || observed.conversation.missing_output >= LOOKS_FOR_OUTPUT => {
-            finish(Verdict::Known(without_output(look)))
+            finish(Verdict::Known(Box::new(without_output(look))))
         }
         Some(Heard::Ended(_)) => Plan::step(Step::Collect { attempt: number }, Next::Again),
         Some(Heard::Unprepared) => finish(Verdict::Unprepared),
@@ -184,7 +184,7 @@ fn after_void(job: &CommandJob, attempt: &Attempt, observed: &Observed, now: Tim
     let attempts = job.status.iter().flat_map(|it| &it.attempts).rev().skip(1);
     let earlier = attempts.take_while(|it| it.reason == Some(AttemptReason::Void)).count();
     if earlier + 1 >= VOID_ATTEMPTS {
-        return Plan::step(Step::Finish(Box::new(Verdict::Unprepared)), Next::AwaitChange);
+        return Plan::step(Step::Finish(Verdict::Unprepared), Next::AwaitChange);
     }
     let doublings = u32::try_from(earlier).unwrap_or(0);
     let pause = if earlier == 0 {

@@ -307,7 +307,7 @@ impl CommandJobs {
             session = life
                 .talk
                 .take()
-                .map(|talk| (talk, outstanding(job, &life.conversation)))
+                .map(|talk| (talk, outstanding(job, &life.conversation)));
         });
         if let Some((talk, not_before)) = session {
             self.releaser.release(talk, Contents::Idle, not_before);

@@ -175,7 +175,7 @@ pub fn finished(job: &CommandJob, verdict: &Verdict, now: Timestamp) -> CommandJ
         }
     }
     status.result = match verdict {
-        Verdict::Known(result) => Some(result.clone()),
+        Verdict::Known(result) => Some((**result).clone()),
         Verdict::Lost(_) => Some(CommandResult {
             outcome: Outcome::Lost,
             exit_code: None,

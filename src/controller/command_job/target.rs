@@ -21,10 +21,10 @@ use crate::controller::accounts::{Account, AccountError};
 use crate::runtime::Key;
 
 /// How long the answer of Azure about a pool that no object manages is believed.
-const POOL_BELIEVED_FOR: Duration = Duration::from_secs(300);
+const POOL_BELIEVED_FOR: Duration = Duration::from_mins(5);
 
 /// Azure's default, where the pool does not say.
-const DEFAULT_COOLDOWN: Duration = Duration::from_secs(300);
+const DEFAULT_COOLDOWN: Duration = Duration::from_mins(5);
 
 /// A pool whose sessions can be used, for one account.
 #[derive(Clone)]
@@ -59,9 +59,12 @@ pub enum Purpose {
 /// Finds targets, and keeps one client a pool and account, because a client remembers what the pool accepts.
 pub struct Targets {
     context: Context,
-    clients: Mutex<HashMap<(PoolEndpoint, usize), (Weak<Account>, SessionClient)>>,
-    looked_up: Mutex<HashMap<(ResourceId, usize), (Weak<Account>, Instant, PoolFacts)>>,
+    clients: Mutex<OfAccounts<PoolEndpoint, SessionClient>>,
+    looked_up: Mutex<OfAccounts<ResourceId, (Instant, PoolFacts)>>,
 }
+
+/// What is known for an account, told apart by [`account_key`].
+type OfAccounts<K, V> = HashMap<(K, usize), (Weak<Account>, V)>;
 
 #[derive(Clone)]
 struct PoolFacts {
@@ -173,7 +176,7 @@ impl Targets {
         };
         let cache_key = (id.clone(), account_key(&account));
         let known = lock(&self.looked_up).get(&cache_key).cloned();
-        if let Some((_, _, facts)) = known.filter(|(_, at, _)| at.elapsed() < POOL_BELIEVED_FOR) {
+        if let Some((_, (_, facts))) = known.filter(|(_, (at, _))| at.elapsed() < POOL_BELIEVED_FOR) {
             return Ok(Ok(self.target(id, account, &facts)));
         }
         let version = session_pool::PoolApiVersion::for_reading();
@@ -199,7 +202,7 @@ impl Targets {
         let facts = PoolFacts { endpoint, cooldown };
         let mut looked_up = lock(&self.looked_up);
         looked_up.retain(|_, (account, ..)| account.strong_count() > 0);
-        looked_up.insert(cache_key, (Arc::downgrade(&account), Instant::now(), facts.clone()));
+        looked_up.insert(cache_key, (Arc::downgrade(&account), (Instant::now(), facts.clone())));
         drop(looked_up);
         Ok(Ok(self.target(id, account, &facts)))
     }

@@ -22,7 +22,7 @@ fn job() -> CommandJob {
 }
 
 fn known(outcome: Outcome, exit_code: Option<i32>) -> Verdict {
-    Verdict::Known(CommandResult {
+    Verdict::Known(Box::new(CommandResult {
         outcome,
         exit_code,
         execution_milliseconds: Some(2130),
@@ -34,7 +34,7 @@ fn known(outcome: Outcome, exit_code: Option<i32>) -> Verdict {
             ..CapturedStream::default()
         },
         stderr: CapturedStream::default(),
-    })
+    }))
 }
 
 fn end(verdict: &Verdict) -> CommandJobStatus {
