@@ -2,7 +2,7 @@
 
 use lifeguard::api::CommandJob;
 use lifeguard::api::command_job::{CapturedStream, Outcome, Phase};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::world::{World, script};
 
@@ -28,6 +28,23 @@ pub fn result(job: &CommandJob) -> (i32, Vec<u8>, Vec<u8>) {
         bytes(&result.stdout),
         bytes(&result.stderr),
     )
+}
+
+/// The reason of a condition that is true, or of `Ready` whatever it is.
+pub fn reason(job: &CommandJob, condition: &str) -> Option<String> {
+    let conditions = &job.status.as_ref()?.conditions;
+    let found = conditions
+        .iter()
+        .find(|it| it.type_ == condition && (it.status == "True" || condition == "Ready"));
+    found.map(|it| it.reason.clone())
+}
+
+/// A spec with further members.
+pub fn also(mut spec: Value, more: &Value) -> Value {
+    for (name, value) in more.as_object().expect("an object") {
+        spec[name] = value.clone();
+    }
+    spec
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -2,13 +2,23 @@
 //! HTTPS. One control plane serves all tests of this binary; each test has a namespace, an emulator and an operator of
 //! its own, so that it may break them.
 
-mod azure;
-mod standing;
+mod data_plane;
 mod witness;
 mod world;
 
 mod accounts;
+mod azure;
+mod commands;
+mod cost;
+mod environment;
+mod expiry;
 mod jobs;
 mod kills;
+mod output;
 mod pools;
+mod refusals;
 mod rest;
+mod secrecy;
+mod sessions;
+mod standing;
+mod targets;

@@ -2,16 +2,18 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::io::{AsyncBufReadExt as _, BufReader};
+use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
 
 /// A listener on the loopback interface, which sessions reach when their pool has `EgressEnabled`.
 ///
 /// What a command told it cannot be taken back by anything that happens to the session, the operator or an answer, so it
-/// shows how often the command really ran.
+/// shows how often the command really ran. It can also hold commands back, so that a test needs no clock.
 pub struct Witness {
     port: u16,
     seen: Arc<Mutex<Seen>>,
+    gate: watch::Sender<bool>,
 }
 
 #[derive(Default)]
@@ -21,19 +23,21 @@ struct Seen {
 }
 
 impl Witness {
-    /// Listens from now on, until the test ends.
+    /// Listens from now on, until the test ends. The gate is closed.
     pub async fn new() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let port = listener.local_addr().expect("an address").port();
         let seen = Arc::<Mutex<Seen>>::default();
+        let (gate, opened) = watch::channel(false);
         let witness = Self {
             port,
             seen: Arc::clone(&seen),
+            gate,
         };
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 lock(&seen).connected += 1;
-                tokio::spawn(listen(stream, Arc::clone(&seen)));
+                tokio::spawn(listen(stream, Arc::clone(&seen), opened.clone()));
             }
         });
         witness
@@ -49,6 +53,33 @@ impl Witness {
         format!("exec 9<>/dev/tcp/127.0.0.1/{}; echo {name} >&9", self.port)
     }
 
+    /// Script text (bash) that says `name` and goes on once the gate is open.
+    pub fn asked(&self, name: &str) -> String {
+        format!(
+            "exec 8<>/dev/tcp/127.0.0.1/{}; echo {name} >&8; read -r _ <&8; exec 8>&-",
+            self.port
+        )
+    }
+
+    /// Lets everybody go on who asked, and from now on everybody who asks.
+    pub fn open(&self) {
+        self.gate.send_replace(true);
+    }
+
+    /// Holds back everybody who asks from now on.
+    pub fn close(&self) {
+        self.gate.send_replace(false);
+    }
+
+    /// How many names were said that begin like this.
+    pub fn count_prefix(&self, prefix: &str) -> usize {
+        lock(&self.seen)
+            .lines
+            .iter()
+            .filter(|it| it.starts_with(prefix))
+            .count()
+    }
+
     /// How often `name` was said.
     pub fn count(&self, name: &str) -> usize {
         lock(&self.seen).lines.iter().filter(|it| *it == name).count()
@@ -60,10 +91,23 @@ impl Witness {
     }
 }
 
-async fn listen(stream: TcpStream, seen: Arc<Mutex<Seen>>) {
-    let mut lines = BufReader::new(stream).lines();
-    while let Ok(Some(line)) = lines.next_line().await {
-        lock(&seen).lines.push(line);
+async fn listen(stream: TcpStream, seen: Arc<Mutex<Seen>>, mut opened: watch::Receiver<bool>) {
+    let (reading, mut writing) = stream.into_split();
+    let mut lines = BufReader::new(reading).lines();
+    let (mut heard, mut answered) = (false, false);
+    loop {
+        tokio::select! {
+            line = lines.next_line() => {
+                let Ok(Some(line)) = line else { break };
+                lock(&seen).lines.push(line);
+                heard = true;
+            }
+            // Not earlier: an answer to somebody who hung up would take the line with it.
+            Ok(_) = opened.wait_for(|open| *open), if heard && !answered => {
+                answered = true;
+                let _ = writing.write_all(b"go\n").await;
+            }
+        }
     }
     lock(&seen).connected -= 1;
 }

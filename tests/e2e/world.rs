@@ -52,6 +52,9 @@ pub struct WorldOptions {
     pub namespaces: Vec<String>,
     /// Start no operator yet.
     pub without_operator: bool,
+    /// Install the chart once more, into the test's own namespace and for that namespace alone, so that the operator's
+    /// own Secrets are the test's as well.
+    pub own_release: bool,
 }
 
 /// A namespace, an emulator and an operator of a test's own.
@@ -95,8 +98,25 @@ impl World {
         .await
         .expect("no panic");
         let client = client(server).await;
+        let release_namespace = if options.own_release {
+            create_namespace(&client, &namespace).await;
+            let install = [
+                "crds.install=false".to_owned(),
+                "rbac.aggregate=false".to_owned(),
+                format!("clusterId={namespace}"),
+                format!("watchNamespaces={{{namespace}}}"),
+            ];
+            let values: Vec<&str> = install.iter().map(String::as_str).collect();
+            server
+                .helm()
+                .install("lifeguard", &chart(), &namespace, &values)
+                .expect("the chart can be installed twice");
+            namespace.as_str()
+        } else {
+            OPERATOR_NAMESPACE
+        };
         let kubeconfig = server
-            .kubeconfig_for_service_account(OPERATOR_NAMESPACE, "lifeguard")
+            .kubeconfig_for_service_account(release_namespace, "lifeguard")
             .expect("a kubeconfig of the chart's ServiceAccount");
         let mut operator_options = OperatorOptions::new(
             &binary("lifeguard"),
@@ -108,6 +128,10 @@ impl World {
             operator_options
                 .arguments
                 .extend(["--watch-namespace".to_owned(), watched.clone()]);
+        }
+        if options.own_release {
+            let own = ["--operator-namespace", &namespace, "--cluster-id", &namespace];
+            operator_options.arguments.extend(own.map(str::to_owned));
         }
         operator_options.arguments.extend(options.arguments);
         let log = options.log.unwrap_or_else(|| "info,lifeguard=debug".to_owned());
@@ -132,7 +156,9 @@ impl World {
             "roles": {"propagationSeconds": 0.0},
         });
         world.behave(&pace).await;
-        world.create_namespace(&namespace).await;
+        if !options.own_release {
+            world.create_namespace(&namespace).await;
+        }
         world.account_in(&namespace, "default").await;
         if !options.without_operator {
             world.start_operator().await;
@@ -185,11 +211,12 @@ impl World {
 
     /// Creates a namespace.
     pub async fn create_namespace(&self, name: &str) {
-        let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}});
-        let api: Api<k8s_openapi::api::core::v1::Namespace> = Api::all(self.client.clone());
-        api.create(&PostParams::default(), &typed(&namespace))
-            .await
-            .expect("a namespace");
+        create_namespace(&self.client, name).await;
+    }
+
+    /// A client that trusts the emulator.
+    pub fn http(&self) -> &reqwest::Client {
+        &self.http
     }
 
     /// A Secret with the first principal's credential, and an account that uses it.
@@ -392,6 +419,14 @@ pub fn script(text: &str) -> Value {
 /// The value as the type that the API has.
 pub fn typed<T: serde::de::DeserializeOwned>(value: &Value) -> T {
     serde_json::from_value(value.clone()).expect("a valid object")
+}
+
+async fn create_namespace(client: &Client, name: &str) {
+    let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}});
+    let api: Api<k8s_openapi::api::core::v1::Namespace> = Api::all(client.clone());
+    api.create(&PostParams::default(), &typed(&namespace))
+        .await
+        .expect("a namespace");
 }
 
 fn binary(name: &str) -> PathBuf {

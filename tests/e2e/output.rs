@@ -1,0 +1,229 @@
+//! What a command prints is in the status byte for byte, whatever it is and whatever the service loses.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::api::core::v1::ConfigMap;
+use kube::Api;
+use kube::api::{DeleteParams, ListParams};
+use lifeguard::api::CommandJob;
+use lifeguard::api::command_job::{CapturedStream, Phase};
+use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
+
+use crate::jobs::{also, bytes, reason, result};
+use crate::world::{World, script};
+
+/// The most that a status keeps of a stream.
+const MOST_BYTES: usize = 262_144;
+
+struct Case {
+    name: String,
+    spec: Value,
+    stdout: Vec<u8>,
+    stderr: Vec<u8>,
+}
+
+fn case(name: &str, text: &str, stdout: impl Into<Vec<u8>>, stderr: impl Into<Vec<u8>>) -> Case {
+    Case {
+        name: name.to_owned(),
+        spec: script(text),
+        stdout: stdout.into(),
+        stderr: stderr.into(),
+    }
+}
+
+/// Small streams of every kind, around the 4096 bytes at which the service cuts.
+fn small_cases() -> Vec<Case> {
+    let mut cases: Vec<Case> = [0, 1, 4095, 4096, 4097, 3 * 4096]
+        .map(|size| {
+            let text = format!("head -c {size} /dev/zero | tr '\\0' a; head -c {size} /dev/zero | tr '\\0' b >&2");
+            case(&format!("size-{size}"), &text, vec![b'a'; size], vec![b'b'; size])
+        })
+        .into();
+    cases.extend([
+        case("invalid-utf8", r"printf '\377\376ok\200'", *b"\xff\xfeok\x80", *b""),
+        case(
+            "half-a-character",
+            r"printf 'a\303'; printf '\251' >&2",
+            *b"a\xc3",
+            *b"\xa9",
+        ),
+        case("no-newline", "printf abc; printf def >&2", *b"abc", *b"def"),
+        case("crlf", r"printf 'a\r\nb\r\n'", *b"a\r\nb\r\n", *b""),
+        case("nul", r"printf 'a\0b'; printf '\0' >&2", *b"a\0b", *b"\0"),
+        case("only-newlines", r"printf '\n\n\n'", *b"\n\n\n", *b""),
+        case("blank", r"printf ' \t '", *b" \t ", *b""),
+        case(
+            "yaml",
+            "printf -- '---\\n- !!x &a *b\\n# c: d'",
+            *b"---\n- !!x &a *b\n# c: d",
+            *b"",
+        ),
+    ]);
+    cases
+}
+
+/// Every Unicode scalar value, in as many jobs as it takes: each gets its share as standard input and prints it.
+fn unicode_cases() -> Vec<Case> {
+    let mut texts = vec![String::new()];
+    for scalar in '\0'..=char::MAX {
+        let last = texts.last_mut().expect("never empty");
+        if last.len() + scalar.len_utf8() > MOST_BYTES {
+            texts.push(String::new());
+        }
+        texts.last_mut().expect("never empty").push(scalar);
+    }
+    let case = |(number, text): (usize, String)| Case {
+        name: format!("unicode-{number}"),
+        spec: also(
+            script("cat"),
+            &json!({"stdin": text, "output": {"maxBytes": MOST_BYTES}}),
+        ),
+        stdout: text.into_bytes(),
+        stderr: Vec::new(),
+    };
+    texts.into_iter().enumerate().map(case).collect()
+}
+
+fn sha256(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn assert_kept(name: &str, stream: &CapturedStream, expected: &[u8]) {
+    assert_eq!(stream.bytes, i64::try_from(expected.len()).unwrap(), "{name}: length");
+    assert_eq!(stream.sha256.as_deref(), Some(&*sha256(expected)), "{name}: digest");
+    assert!(bytes(stream) == expected, "{name}: other bytes than were printed");
+    if std::str::from_utf8(expected).is_err() {
+        assert!(stream.text.is_none(), "{name}: what is no text is not shown as text");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_output_is_kept_byte_for_byte_even_when_each_last_write_is_lost() {
+    let world = World::new("output").await;
+    world.pool("shell", 40).await;
+    for (round, probability) in [("kept", 0.0), ("lost", 1.0)] {
+        world
+            .behave(&json!({"sessions": {"lostWriteProbability": probability}}))
+            .await;
+        let cases: Vec<Case> = small_cases().into_iter().chain(unicode_cases()).collect();
+        for case in &cases {
+            world.job(&format!("{}-{round}", case.name), &case.spec).await;
+        }
+        for case in &cases {
+            let name = format!("{}-{round}", case.name);
+            let job = world.ended(&name).await;
+            let (code, ..) = result(&job);
+            assert_eq!(code, 0, "{name}");
+            let result = job.status.and_then(|it| it.result).expect("a result");
+            assert_kept(&name, &result.stdout, &case.stdout);
+            assert_kept(&name, &result.stderr, &case.stderr);
+        }
+        a_long_output_keeps_its_ends_length_and_digest(&world, round).await;
+    }
+}
+
+async fn a_long_output_keeps_its_ends_length_and_digest(world: &World, round: &str) {
+    let spec = also(
+        script("yes 0123456789abcde | head -c 5000000"),
+        &json!({"output": {"maxBytes": 65536}}),
+    );
+    let job = world.run(&format!("long-{round}"), &spec).await;
+    let whole: Vec<u8> = b"0123456789abcde\n".iter().copied().cycle().take(5_000_000).collect();
+    let stdout = job.status.and_then(|it| it.result).expect("a result").stdout;
+    assert!(stdout.truncated);
+    assert_eq!(stdout.bytes, 5_000_000);
+    assert_eq!(stdout.sha256.as_deref(), Some(&*sha256(&whole)));
+    assert_eq!(stdout.text.unwrap().as_bytes(), &whole[..32768]);
+    assert_eq!(stdout.tail_text.unwrap().as_bytes(), &whole[whole.len() - 32768..]);
+    assert_eq!(stdout.config_maps, Vec::<String>::new());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_that_is_too_long_for_the_status_goes_whole_into_config_maps_that_go_with_the_job() {
+    let world = World::new("overflow").await;
+    world.pool("shell", 10).await;
+    let spec = also(
+        script("yes 'żółw😀' | head -n 100000; yes $'\\377\\200' | head -c 700000 >&2"),
+        &json!({"output": {"maxBytes": 1000, "overflow": "ConfigMap"}}),
+    );
+    let job = world.run("long", &spec).await;
+    let result = job.status.clone().and_then(|it| it.result).expect("a result");
+    let stdout = "żółw😀\n".repeat(100_000).into_bytes();
+    let stderr: Vec<u8> = b"\xff\x80\n".iter().copied().cycle().take(700_000).collect();
+    let api: Api<ConfigMap> = Api::namespaced(world.client.clone(), &world.namespace);
+    for (stream, expected) in [(&result.stdout, &stdout), (&result.stderr, &stderr)] {
+        assert!(stream.truncated);
+        assert!(stream.config_maps.len() > 1, "{:?}", stream.config_maps);
+        assert_eq!(stream.sha256.as_deref(), Some(&*sha256(expected)));
+        let mut whole = Vec::new();
+        for name in &stream.config_maps {
+            let config_map = api.get(name).await.expect("a named config map");
+            let owners = config_map.metadata.owner_references.unwrap_or_default();
+            assert_eq!(owners.len(), 1);
+            assert_eq!(Some(&owners[0].uid), job.metadata.uid.as_ref());
+            let text = config_map
+                .data
+                .unwrap_or_default()
+                .remove("data")
+                .map(String::into_bytes);
+            let binary = config_map.binary_data.unwrap_or_default().remove("data").map(|it| it.0);
+            whole.extend(text.or(binary).expect("the key data"));
+        }
+        assert!(whole == *expected, "other bytes than were printed");
+    }
+    // What is not too long needs none.
+    let fits = world
+        .run(
+            "fits",
+            &also(script("printf x"), &json!({"output": {"overflow": "ConfigMap"}})),
+        )
+        .await;
+    let stdout = fits.status.and_then(|it| it.result).expect("a result").stdout;
+    assert_eq!((stdout.text.as_deref(), stdout.config_maps.len()), (Some("x"), 0));
+
+    let jobs: Api<CommandJob> = world.ours();
+    jobs.delete("long", &DeleteParams::default()).await.expect("deleted");
+    world
+        .until("the config maps have gone with their job", || async {
+            let left = api.list(&ListParams::default()).await.ok()?;
+            left.items
+                .iter()
+                .all(|it| {
+                    !it.metadata
+                        .name
+                        .as_deref()
+                        .is_some_and(|name| name.starts_with("long-"))
+                })
+                .then_some(())
+        })
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_result_that_the_api_server_cannot_take_ends_the_job_with_shortened_streams() {
+    let world = World::new("large").await;
+    world.pool("shell", 10).await;
+    // With the script the object would have some 1.7 MB: control characters are kept in base64.
+    let filler = "# a long script is part of the object as well\n".repeat(20_000);
+    let text = format!("head -c {MOST_BYTES} /dev/zero | tr '\\0' '\\1' | tee /dev/stderr; exit 3\n{filler}");
+    let spec = also(script(&text), &json!({"output": {"maxBytes": MOST_BYTES}}));
+    let job = world.run("large", &spec).await;
+    assert_eq!(reason(&job, "Failed").as_deref(), Some("ResultTooLarge"));
+    let status = job.status.expect("a status");
+    assert_eq!(status.phase, Some(Phase::Failed));
+    let result = status.result.expect("a result");
+    assert_eq!(result.exit_code, Some(3));
+    let lengths: BTreeMap<_, _> = [("stdout", &result.stdout), ("stderr", &result.stderr)]
+        .map(|(name, it)| {
+            (
+                name,
+                (it.bytes, it.truncated, it.base64.as_ref().map_or(0, String::len)),
+            )
+        })
+        .into();
+    for (name, (bytes, truncated, kept)) in lengths {
+        assert_eq!((bytes, truncated), (i64::try_from(MOST_BYTES).unwrap(), true), "{name}");
+        assert!((1..=4096).contains(&kept), "{name}: {kept}");
+    }
+}
