@@ -52,13 +52,12 @@ async fn a_short_job_costs_three_requests_and_two_status_writes() {
         let mut events = Box::pin(jobs.watch(&selector, &since).await.expect("a watch"));
         let job = world.run(name, &script(text)).await;
         result(&job);
-        until_released(&world, "shell").await;
-        assert_eq!(
-            data_plane(&world.requests().await),
-            [("POST", "files"), ("POST", "executions"), ("DELETE", "session")]
-                .map(|(method, operation)| (method.to_owned(), operation.to_owned())),
-            "{name}"
-        );
+        world
+            .until("the session is given back", || async {
+                let requests = data_plane(&world.requests().await);
+                requests.iter().any(|(method, _)| method == "DELETE").then_some(())
+            })
+            .await;
         // The deletion ends the watch, so nothing can come after what was counted.
         jobs.delete(name, &DeleteParams::default()).await.expect("deleted");
         let mut phases = Vec::new();
@@ -70,6 +69,12 @@ async fn a_short_job_costs_three_requests_and_two_status_writes() {
                 WatchEvent::Error(error) => panic!("{error:?}"),
             }
         }
+        assert_eq!(
+            data_plane(&world.requests().await),
+            [("POST", "files"), ("POST", "executions"), ("DELETE", "session")]
+                .map(|(method, operation)| (method.to_owned(), operation.to_owned())),
+            "{name}"
+        );
         assert_eq!(phases.len(), 2, "{name}: the claim and the result: {phases:?}");
     }
 }

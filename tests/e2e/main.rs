@@ -2,12 +2,13 @@
 //! HTTPS. One control plane serves all tests of this binary; each test has a namespace, an emulator and an operator of
 //! its own, so that it may break them.
 
+mod azure;
 mod data_plane;
+mod standing;
 mod witness;
 mod world;
 
 mod accounts;
-mod azure;
 mod commands;
 mod cost;
 mod environment;
@@ -20,5 +21,4 @@ mod refusals;
 mod rest;
 mod secrecy;
 mod sessions;
-mod standing;
 mod targets;

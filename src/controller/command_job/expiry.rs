@@ -1,8 +1,11 @@
-//! Deleting finished jobs when their time has come.
+//! What is left to do for finished jobs: deleting them when their time has come, and saying that a change of their spec
+//! was seen.
 //!
-//! Finished jobs are watched as metadata only, and of most of them nothing is kept. Whether a job has a time to live is
-//! read from its `managedFields`, which name every field that somebody set, so that only those jobs are read in full.
+//! They are watched as metadata only, and of most of them nothing is kept. Whether a job has a time to live is read from
+//! its `managedFields`, which name every field that somebody set, and whether its spec was changed from its generation,
+//! so that only those jobs are read in full.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::{Stream, StreamExt};
@@ -14,8 +17,9 @@ use kube_runtime::watcher::{self, Event};
 use tokio_util::sync::CancellationToken;
 
 use crate::api::CommandJob;
-use crate::runtime::Scope;
+use crate::api::command_job::{CommandJobStatus, Phase};
 use crate::runtime::expiry::{self, Due};
+use crate::runtime::{Scope, StatusWriter, WriteError};
 
 /// Selects the jobs that have ended.
 pub const FINISHED: &str = "status.phase!=,status.phase!=Queued,status.phase!=Running";
@@ -36,27 +40,43 @@ const GITOPS_MARKS: [&str; 5] = [
     "helm.toolkit.fluxcd.io/name",
 ];
 
-/// Deletes finished jobs of `scope` until `stop` is cancelled. `default_ttl` is for jobs that say nothing themselves.
-pub async fn run(watch: Client, write: Client, scope: Scope, default_ttl: Option<Duration>, stop: CancellationToken) {
+/// What changes finished jobs.
+#[derive(Clone)]
+pub struct Writers {
+    /// Deletes them.
+    pub client: Client,
+    /// Writes their status.
+    pub status: Arc<StatusWriter<CommandJob>>,
+}
+
+/// Deletes finished jobs of `scope` until `stop` is cancelled, and keeps their `observedGeneration`. `default_ttl` is for
+/// jobs that say nothing themselves.
+pub async fn run(
+    watch: Client,
+    writers: Writers,
+    scope: Scope,
+    default_ttl: Option<Duration>,
+    stop: CancellationToken,
+) {
     let apis: Vec<Api<PartialObjectMeta<CommandJob>>> = scope.apis(&watch);
     let config = watcher::Config::default().fields(FINISHED).page_size(500);
     let streams = apis
         .into_iter()
         .map(|api| small(watcher::watcher(api, config.clone()), default_ttl).boxed());
     let runs = streams.map(|events| {
-        let write = write.clone();
+        let writers = writers.clone();
         expiry::run(
             events,
-            |job| has_time_to_live(job).then(Timestamp::now),
-            move |due| expire(write.clone(), due, default_ttl),
+            |job| is_marked(job).then(Timestamp::now),
+            move |due| look_after(writers.clone(), due, default_ttl),
             stop.clone(),
         )
     });
     futures::future::join_all(runs).await;
 }
 
-/// A job that may have to be deleted carries this annotation within the stream, and no other metadata but its names.
-const MARK: &str = "lifeguard.dev/has-time-to-live";
+/// A job that has to be looked at carries this annotation within the stream, and no other metadata but its names.
+const MARK: &str = "lifeguard.dev/to-be-looked-at";
 
 fn small(
     events: impl Stream<Item = watcher::Result<Event<PartialObjectMeta<CommandJob>>>> + Send,
@@ -74,13 +94,15 @@ fn small(
                 .filter_map(|it| it.fields_v1.as_ref())
                 .any(|it| it.0.pointer("/f:spec/f:ttlSecondsAfterFinished").is_some());
             let by_default = default_ttl.is_some() && !is_tracked(job);
+            let was_changed = job.metadata.generation > Some(1);
             job.metadata.managed_fields = None;
             job.metadata.labels = None;
-            job.metadata.annotations = (sets_its_own || by_default).then(|| [(MARK.to_owned(), String::new())].into());
+            job.metadata.annotations =
+                (sets_its_own || by_default || was_changed).then(|| [(MARK.to_owned(), String::new())].into());
         })
 }
 
-fn has_time_to_live(job: &PartialObjectMeta<CommandJob>) -> bool {
+fn is_marked(job: &PartialObjectMeta<CommandJob>) -> bool {
     job.annotations().contains_key(MARK)
 }
 
@@ -90,15 +112,20 @@ fn is_tracked(job: &impl ResourceExt) -> bool {
         .any(|mark| job.annotations().contains_key(*mark) || job.labels().contains_key(*mark))
 }
 
-async fn expire(client: Client, due: Due, default_ttl: Option<Duration>) -> Option<Timestamp> {
-    let api: Api<CommandJob> = Api::namespaced(client, &due.key.namespace);
+async fn look_after(writers: Writers, due: Due, default_ttl: Option<Duration>) -> Option<Timestamp> {
+    let api: Api<CommandJob> = Api::namespaced(writers.client, &due.key.namespace);
     let job = match api.get_opt(&due.key.name).await {
         Ok(job) => job.filter(|it| it.uid().as_ref() == Some(&due.uid))?,
         Err(error) => return Some(later(&due, &error)),
     };
-    let when = deadline(&job, default_ttl)?;
-    if when > Timestamp::now() {
-        return Some(when);
+    let when = deadline(&job, default_ttl);
+    if when.is_none_or(|it| it > Timestamp::now()) {
+        let Some(status) = observed(&job) else { return when };
+        return match writers.status.write(&job, &status).await {
+            Ok(_) | Err(WriteError::Gone) => when,
+            Err(WriteError::Conflict) => Some(Timestamp::now() + CHANGED),
+            Err(error) => Some(later(&due, &error)),
+        };
     }
     let preconditions = Preconditions {
         uid: Some(due.uid.clone()),
@@ -120,8 +147,23 @@ async fn expire(client: Client, due: Due, default_ttl: Option<Duration>) -> Opti
     }
 }
 
-fn later(due: &Due, error: &kube::Error) -> Timestamp {
-    tracing::warn!(job = %due.key, %error, "finished job not deleted yet");
+/// The status that speaks of the newest generation, if the one that there is does not. What else it says has not changed:
+/// of a finished job only `ttlSecondsAfterFinished` can be changed. Pure.
+fn observed(job: &CommandJob) -> Option<CommandJobStatus> {
+    let generation = job.metadata.generation;
+    let mut status = job.status.clone()?;
+    if status.observed_generation == generation || !status.phase.is_some_and(Phase::is_terminal) {
+        return None;
+    }
+    status.observed_generation = generation;
+    for condition in &mut status.conditions {
+        condition.observed_generation = generation;
+    }
+    Some(status)
+}
+
+fn later(due: &Due, error: &dyn std::error::Error) -> Timestamp {
+    tracing::warn!(job = %due.key, %error, "finished job not deleted, or its status not written, yet");
     Timestamp::now() + RETRY
 }
 
@@ -130,7 +172,7 @@ fn deadline(job: &CommandJob, default_ttl: Option<Duration>) -> Option<Timestamp
     let status = job
         .status
         .as_ref()
-        .filter(|it| it.phase.is_some_and(|phase| phase.is_terminal()))?;
+        .filter(|it| it.phase.is_some_and(Phase::is_terminal))?;
     let ended = status.completion_time.as_ref()?.0;
     let seconds = match job.spec.ttl_seconds_after_finished {
         Some(seconds) => i64::from(seconds),
@@ -153,6 +195,19 @@ mod tests {
             "status": {"phase": phase, "completionTime": "2026-01-01T00:00:00Z"},
         }))
         .expect("a valid job")
+    }
+
+    #[test]
+    fn a_change_after_the_end_is_observed_once() {
+        let mut job = job(Some(60), json!({}), "Succeeded");
+        job.metadata.generation = Some(3);
+        let status = observed(&job).expect("a new generation");
+        assert_eq!(status.observed_generation, Some(3));
+        job.status = Some(status);
+        assert_eq!(observed(&job), None);
+        job.status.as_mut().expect("a status").phase = Some(Phase::Running);
+        job.metadata.generation = Some(4);
+        assert_eq!(observed(&job), None, "that is its controller's business");
     }
 
     #[test]

@@ -81,14 +81,18 @@ pub fn spawn(context: &Context, source: Source<CommandJob>, config: &Config, sup
         ended
     });
 
-    let (clients, scope, stop) = (
-        context.clients().clone(),
+    let (watch, scope, stop) = (
+        context.clients().watch.clone(),
         context.scope().clone(),
         context.stop().clone(),
     );
+    let writers = expiry::Writers {
+        client: context.clients().write.clone(),
+        status: Arc::new(context.status_writer()),
+    };
     let default_ttl = config.default_ttl();
-    supervisor.spawn("deletion of finished CommandJobs", async move {
-        expiry::run(clients.watch, clients.write, scope, default_ttl, stop).await;
+    supervisor.spawn("care of finished CommandJobs", async move {
+        expiry::run(watch, writers, scope, default_ttl, stop).await;
         Ok::<_, Infallible>(())
     });
 }
