@@ -48,7 +48,7 @@ pub(super) async fn answer(
         }
     };
     let content_type = parts.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
-    let mut entry = RequestEntry {
+    let entry = RequestEntry {
         time: state.clock().now(),
         method: parts.method.to_string(),
         path: parts.uri.path().to_owned(),
@@ -68,6 +68,23 @@ pub(super) async fn answer(
     let mut request = Request::from_parts(parts, Body::from(body));
     request.extensions_mut().insert(connection.clone());
 
+    // In a task of its own, because a client that hangs up stops nothing on the service's side: a request that is held
+    // back by a fault arrives all the same.
+    let carried_out = tokio::spawn(carry_out(state, connection, request, entry, fault));
+    carried_out.await.unwrap_or_else(|error| {
+        tracing::error!(%error, "a request failed");
+        StatusCode::INTERNAL_SERVER_ERROR.into_response()
+    })
+}
+
+/// Carries a request out as the fault allows, and writes it into the journal.
+async fn carry_out(
+    state: AppState,
+    connection: ConnectionControl,
+    request: Request,
+    mut entry: RequestEntry,
+    fault: Option<(u64, FaultAction)>,
+) -> Response {
     let Some((id, action)) = fault else {
         let response = route(state.clone(), request).await;
         entry.status = Some(response.status().as_u16());

@@ -9,8 +9,14 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::plan::GRACE_SECONDS;
-use super::runner::KillReason;
-use super::session::Talk;
+use super::runner::{Action, Call, KillReason, State, Streams};
+use super::session::{Talk, nonce};
+
+/// For how long one look at a command that is being killed waits for its end.
+const LOOK: Duration = Duration::from_secs(GRACE_SECONDS as u64 + 2);
+
+/// The pause between two looks.
+const BETWEEN_LOOKS: Duration = Duration::from_secs(5);
 
 /// How many sessions are given back at the same time.
 const CONCURRENCY: usize = 64;
@@ -53,7 +59,8 @@ impl Releaser {
     }
 
     /// Gives a session back, soon, and not before `not_before`: a start that was never answered and arrives after the
-    /// session's end would allocate another one. Never blocks.
+    /// session's end would allocate another one. Where an abandoned command is seen to have ended its start has arrived,
+    /// so nothing is waited for. Never blocks.
     pub fn release(&self, talk: Talk, contents: Contents, not_before: Option<Timestamp>) {
         let (permits, stop) = (Arc::clone(&self.permits), self.stop.clone());
         self.tasks.spawn(async move {
@@ -64,6 +71,7 @@ impl Releaser {
                 let wait = not_before.duration_since(Timestamp::now());
                 let wait = tokio::time::sleep(Duration::try_from(wait).unwrap_or_default());
                 tokio::select! {
+                    () = seen_to_have_ended(&talk), if contents == Contents::Abandoned => {}
                     () = wait => {}
                     () = stop.cancelled() => {}
                 }
@@ -108,5 +116,38 @@ async fn kill(talk: &Talk) {
     let upload = talk.attempt.cancel_upload(KillReason::Delete, GRACE_SECONDS);
     if let Err(error) = talk.upload(upload).await {
         tracing::debug!(%error, "the command of a deleted job was not told to end; its session is ended instead");
+    }
+}
+
+/// Returns once the attempt is seen to have come to its end, whatever that is. Never returns if it does not.
+async fn seen_to_have_ended(talk: &Talk) {
+    loop {
+        let call = Call {
+            attempt: &talk.attempt,
+            nonce: nonce(),
+            window_seconds: GRACE_SECONDS + 2,
+            linger_milliseconds: 0,
+            streams: Streams::From { stdout: 0, stderr: 0 },
+            action: Action::Look,
+        };
+        let state = talk
+            .execute(&call, LOOK)
+            .await
+            .ok()
+            .and_then(Result::ok)
+            .map(|look| look.state);
+        match state {
+            Some(
+                State::Ended { .. }
+                | State::Cancelled(_)
+                | State::Void
+                | State::Lost { .. }
+                | State::Unprepared { .. }
+                | State::Replaced,
+            ) => return,
+            Some(State::Absent | State::Registered | State::Running { .. }) | None => {
+                tokio::time::sleep(BETWEEN_LOOKS).await;
+            }
+        }
     }
 }
