@@ -8,6 +8,7 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use reqwest::multipart::{Form, Part};
 use reqwest::{Method, RequestBuilder, Response, StatusCode};
+use serde::de::IgnoredAny;
 use serde_json::Value;
 use tracing::Instrument;
 
@@ -168,8 +169,16 @@ impl SessionClient {
             .mime_str("application/octet-stream")
             .map_err(TransportError::from)?;
         let form = Form::new().part("file", part);
-        self.send(&call, deadline, |request| request.multipart(form)).await?;
-        Ok(())
+        let response = self.send(&call, deadline, |request| request.multipart(form)).await?;
+        let status = response.status().as_u16();
+        let answer = read_body(response, MAX_ANSWER).await?;
+        // The service answers with the file's record. A page in its place comes from something in front of it, and the
+        // file may never have arrived.
+        if answer.is_empty() || serde_json::from_slice::<IgnoredAny>(&answer).is_ok() {
+            Ok(())
+        } else {
+            Err(SessionError::unreadable(status, "the answer is not JSON"))
+        }
     }
 
     /// Reads at most `max` bytes of a file; the rest is not transferred.

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use sha2::{Digest as _, Sha256};
 use tokio::sync::Semaphore;
 
 use super::JobError;
@@ -10,6 +11,7 @@ use super::overflow;
 use super::runner::{Action, Attempt, Call, Look, Payload, Secrets, Stream, Streams};
 use super::session::{Talk, nonce};
 use crate::api::command_job::{CommandJob, CommandResult, OverflowPolicy};
+use crate::controller::operator_key::hex;
 use crate::runtime::{Class, Classify, Events, Note, Severity};
 
 /// The longest stream that is read whole. Of a longer one only the ends are read.
@@ -140,6 +142,12 @@ async fn read(
                 return Err(JobError::ShortRead { file: file.to_owned() });
             }
             bytes.truncate(usize::try_from(stream.length).unwrap_or(usize::MAX));
+            // Whatever stands between here and the session may answer with a page of its own.
+            if let Payload::Sha256(digest) = &stream.payload
+                && hex(&Sha256::digest(&bytes)) != *digest
+            {
+                return Err(JobError::Altered { file: file.to_owned() });
+            }
             Ok(Raw::Whole(bytes))
         }
         Payload::Absent | Payload::Sha256(_) => {
@@ -155,8 +163,8 @@ async fn read(
             talk.execute(&call, Duration::from_secs(1))
                 .await?
                 .map_err(|_| JobError::Unreadable)?;
-            let head = talk.download(head_file, end).await?;
-            let tail = talk.download(tail_file, end).await?;
+            let head = whole(talk, head_file, end).await?;
+            let tail = whole(talk, tail_file, end).await?;
             let sha256 = match &stream.payload {
                 Payload::Sha256(digest) => Some(digest.clone()),
                 Payload::Absent | Payload::Bytes(_) => None,
@@ -169,4 +177,13 @@ async fn read(
             })
         }
     }
+}
+
+/// Exactly `length` bytes of a file that has at least as many.
+async fn whole(talk: &Talk, file: &str, length: u64) -> Result<Vec<u8>, JobError> {
+    let bytes = talk.download(file, length).await?;
+    if (bytes.len() as u64) < length {
+        return Err(JobError::ShortRead { file: file.to_owned() });
+    }
+    Ok(bytes)
 }

@@ -39,6 +39,12 @@ pub enum JobError {
         /// Name of the file.
         file: String,
     },
+    /// A file of the session is not what its digest says.
+    #[error("the file {file} of the session is not what it was when the command ended")]
+    Altered {
+        /// Name of the file.
+        file: String,
+    },
     /// The runner could not begin.
     #[error("the session cannot start the command; its disk may be full")]
     NotBegun,
@@ -88,7 +94,9 @@ impl Classify for JobError {
             Self::Kubernetes(error) => error.class(),
             Self::Write(error) => error.class(),
             Self::Inputs(_) => Class::Terminal,
-            Self::Unreadable | Self::ShortRead { .. } | Self::NotBegun | Self::NoTarget => Class::Transient,
+            Self::Unreadable | Self::ShortRead { .. } | Self::Altered { .. } | Self::NotBegun | Self::NoTarget => {
+                Class::Transient
+            }
             Self::ForeignConfigMap { .. } => Class::Waiting { after: None },
             Self::Path => Class::Bug,
         }
@@ -112,7 +120,9 @@ impl Classify for JobError {
             Self::Inputs(_) => Reason::InvalidSpec,
             Self::Kubernetes(error) => return error.reason(),
             Self::Write(error) => return error.reason(),
-            Self::Unreadable | Self::ShortRead { .. } | Self::NotBegun | Self::NoTarget => Reason::Unavailable,
+            Self::Unreadable | Self::ShortRead { .. } | Self::Altered { .. } | Self::NotBegun | Self::NoTarget => {
+                Reason::Unavailable
+            }
             Self::ForeignConfigMap { .. } => Reason::AlreadyExists,
             Self::Path => Reason::InternalError,
         };

@@ -223,7 +223,7 @@ impl CommandJobs {
         let result = match collected {
             Ok(result) => Box::new(result),
             Err(error) => {
-                if error.is_not_found() || matches!(error, JobError::ShortRead { .. }) {
+                if error.is_not_found() || matches!(error, JobError::ShortRead { .. } | JobError::Altered { .. }) {
                     self.learn(pass, |it| it.missing_output += 1);
                 }
                 return Err(error);
@@ -285,16 +285,20 @@ impl CommandJobs {
     async fn finish(&self, pass: &mut Pass<Self>, verdict: &Verdict) -> Result<Effect, JobError> {
         let job = pass.object().clone();
         let now = Timestamp::now();
-        let status = status::finished(&job, verdict, now);
+        let mut status = status::finished(&job, verdict, now);
         // Said before the write: the job leaves the watch with it, perhaps before the write is answered.
         self.lives.update(&job, |life| life.finishing = true);
-        let written = match pass.write_status(&status).await {
-            Err(WriteError::TooLarge) => pass.write_status(&status::cut_to_fit(&job, status, now)).await,
-            written => written,
-        };
+        let mut written = pass.write_status(&status).await;
+        if let Err(WriteError::TooLarge) = written {
+            status = status::cut_to_fit(&job, status, now);
+            written = pass.write_status(&status).await;
+        }
         if let Err(error) = written {
             self.lives.update(&job, |life| life.finishing = false);
             return Err(error.into());
+        }
+        for note in Self::notes(&job, &status) {
+            self.context.events().publish(&*job, &note);
         }
         self.give_back(&job);
         Ok(Effect::Done)
