@@ -11,6 +11,7 @@ mod world;
 mod accounts;
 mod commands;
 mod cost;
+mod crashes;
 mod environment;
 mod expiry;
 mod faults;

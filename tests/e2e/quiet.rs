@@ -114,7 +114,7 @@ async fn at_rest_and_while_a_command_runs_nothing_is_written() {
         claimed.resource_version(),
         "written to while it ran"
     );
-    witness.release();
+    witness.open();
     assert_eq!(result(&world.ended("long").await).0, 5);
     world
         .until("the session is released", || async {

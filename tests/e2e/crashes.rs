@@ -1,0 +1,180 @@
+//! The operator dies at one certain effect after another: the command still runs once, and its outcome is right.
+
+use kube::ResourceExt as _;
+use lifeguard::api::command_job::{AttemptReason, Outcome, Phase};
+use lifeguard::api::{CommandJob, SessionPool};
+use serde_json::{Value, json};
+
+use crate::jobs::result;
+use crate::witness::Witness;
+use crate::world::{World, script};
+
+/// Where the operator is when it dies: what its request meets, so that it waits there.
+struct Moment {
+    /// Name of the job, and of the moment.
+    name: &'static str,
+    method: &'static str,
+    path: &'static str,
+    action: Value,
+    /// Whether the attempt is in the status by then.
+    is_claimed: bool,
+}
+
+fn moments() -> [Moment; 5] {
+    // Long enough for a kill, short enough for the operator not to give up by itself.
+    let held = || json!({"delayMilliseconds": 3000});
+    let files = r"/sessionPools/shell/files\?";
+    [
+        Moment {
+            name: "while-it-uploads",
+            method: "POST",
+            path: files,
+            action: held(),
+            is_claimed: false,
+        },
+        Moment {
+            name: "before-the-claim",
+            method: "POST",
+            path: files,
+            action: json!({"dropResponse": true}),
+            is_claimed: false,
+        },
+        // The start arrives when its sender is dead and another one has been sent.
+        Moment {
+            name: "after-the-claim",
+            method: "POST",
+            path: r"/sessionPools/shell/executions\?",
+            action: held(),
+            is_claimed: true,
+        },
+        Moment {
+            name: "after-dispatch",
+            method: "POST",
+            path: r"/sessionPools/shell/executions\?",
+            action: json!({"dropResponse": true}),
+            is_claimed: true,
+        },
+        Moment {
+            name: "while-it-reads-the-output",
+            method: "GET",
+            path: r"/sessionPools/shell/files/[^/]+/content\?",
+            action: held(),
+            is_claimed: true,
+        },
+    ]
+}
+
+/// Waits until a request has met the fault that was armed last.
+async fn struck(world: &World, what: &str) {
+    world
+        .until(&format!("the operator is {what}"), || async {
+            let faults = world.control(reqwest::Method::GET, "faults", None).await;
+            (faults.as_array()?.last()?["times"] == 0).then_some(())
+        })
+        .await;
+}
+
+async fn running(world: &World, witness: &Witness, name: &str) {
+    world
+        .until(&format!("{name} runs"), || async {
+            (witness.count(name) == 1).then_some(())
+        })
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_whose_operator_died_at_any_effect_runs_once() {
+    let mut world = World::new("crashes").await;
+    let witness = Witness::new().await;
+    world.pool("shell", 20).await;
+    for moment in moments() {
+        let Moment {
+            name,
+            method,
+            path,
+            action,
+            is_claimed,
+        } = moment;
+        let fault = json!({"match": {"method": method, "path": path}, "times": 1, "action": action});
+        world.fault(&fault).await;
+        let text = format!("{}; head -c 9000 /dev/zero | tr '\\0' y; exit 6", witness.told(name));
+        world.job(name, &script(&text)).await;
+        struck(&world, name).await;
+        world.kill_operator();
+        let job: CommandJob = world.ours().get(name).await.expect("the job");
+        let attempts = job.status.map_or(0, |it| it.attempts.len());
+        assert_eq!(attempts, usize::from(is_claimed), "{name}");
+        world.start_operator().await;
+        let job = world.ended(name).await;
+        assert_eq!(result(&job), (6, vec![b'y'; 9000], Vec::new()), "{name}");
+        assert_eq!(job.status.expect("a status").attempts.len(), 1, "{name}");
+    }
+
+    // Its end comes while nobody looks.
+    let name = "while-it-runs";
+    let text = format!("{}; read -r line <&9; echo \"$line\"; exit 8", witness.held(name));
+    world.job(name, &script(&text)).await;
+    running(&world, &witness, name).await;
+    world.kill_operator();
+    witness.open();
+    world
+        .until("the command has ended", || async {
+            (witness.connected() == 0).then_some(())
+        })
+        .await;
+    world.start_operator().await;
+    assert_eq!(result(&world.ended(name).await), (8, b"go\n".to_vec(), Vec::new()));
+
+    let name = "while-it-releases-the-session";
+    let release = json!({"match": {"method": "DELETE", "path": r"/session\?"}, "times": 1, "action": {"reset": true}});
+    world.fault(&release).await;
+    let ended = world.run(name, &script(&witness.told(name))).await;
+    struck(&world, name).await;
+    world.kill_operator();
+    world.start_operator().await;
+    // Another job has run, so that the operator has long seen everything.
+    world.run("afterwards", &script(&witness.told("afterwards"))).await;
+    let now: CommandJob = world.ours().get(name).await.expect("the job");
+    assert_eq!(now.resource_version(), ended.resource_version());
+
+    for name in
+        moments()
+            .map(|it| it.name)
+            .into_iter()
+            .chain(["while-it-runs", "while-it-releases-the-session", "afterwards"])
+    {
+        assert_eq!(witness.count(name), 1, "{name} ran so often");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_whose_session_was_replaced_while_the_operator_was_dead_is_lost_and_not_repeated() {
+    let mut world = World::new("replaced").await;
+    let witness = Witness::new().await;
+    world.pool("shell", 20).await;
+    let name = "replaced";
+    world
+        .job(name, &script(&format!("{}; sleep 3600", witness.held(name))))
+        .await;
+    running(&world, &witness, name).await;
+    world.kill_operator();
+    let pool: SessionPool = world.ours().get("shell").await.expect("the pool");
+    let pool_id = pool.status.and_then(|it| it.id).expect("its id");
+    world
+        .control(reqwest::Method::DELETE, &format!("sessions?pool={pool_id}"), None)
+        .await;
+    world
+        .until("the command has been killed", || async {
+            (witness.connected() == 0).then_some(())
+        })
+        .await;
+    world.start_operator().await;
+    let status = world.ended(name).await.status.expect("a status");
+    assert_eq!(status.phase, Some(Phase::Failed));
+    assert_eq!(status.result.expect("a result").outcome, Outcome::Lost);
+    assert_eq!(status.attempts.len(), 1);
+    assert_eq!(status.attempts[0].reason, Some(AttemptReason::SessionReplaced));
+    // Another job has run, so that a second start would long have been seen.
+    world.run("afterwards", &script(&witness.told("afterwards"))).await;
+    assert_eq!(witness.count(name), 1, "it ran so often");
+}
