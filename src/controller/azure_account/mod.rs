@@ -18,6 +18,7 @@ use crate::runtime::drive::Settings;
 use crate::runtime::{Controller, Effect, Key, Note, Pass, Plan, Reconciler, Seen, Snapshot, Source};
 
 use super::azure_resource::{account_key, account_users};
+use super::command_job::tell_jobs_of_account;
 use super::context::Context;
 use super::error::Error;
 use super::readiness;
@@ -64,6 +65,7 @@ fn tell_users(context: &Context, account: &AzureAccount) {
             context.session_pools.trigger(Key::of(&*pool));
         }
     }
+    tell_jobs_of_account(context, account);
 }
 
 impl Reconciler for AzureAccountReconciler {

@@ -30,7 +30,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::api::{CommandJob, SessionPool};
+use crate::api::{AzureAccount, CommandJob, SessionPool};
 use crate::config::Config;
 use crate::controller::Context;
 use crate::runtime::supervisor::Supervisor;
@@ -103,6 +103,15 @@ pub fn tell_jobs(context: &Context, pool: &SessionPool) {
     let pool = Key::of(pool);
     for job in &context.command_jobs.cache().list() {
         if refers_to(job, &pool) && !has_live_attempt(job) {
+            context.command_jobs.trigger(Key::of(&**job));
+        }
+    }
+}
+
+/// Asks for passes over the jobs of the account's namespace that have not begun: any of them may wait for the account.
+pub fn tell_jobs_of_account(context: &Context, account: &AzureAccount) {
+    for job in &context.command_jobs.cache().list() {
+        if job.metadata.namespace == account.metadata.namespace && !has_live_attempt(job) {
             context.command_jobs.trigger(Key::of(&**job));
         }
     }
