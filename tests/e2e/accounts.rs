@@ -36,6 +36,18 @@ async fn an_account_says_what_is_wrong_with_it_and_recovers_when_that_is_put_rig
         missing.message
     );
     let secret = |value: &str| json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "late"}, "stringData": {"clientSecret": value}});
+    let other_key =
+        json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "late"}, "stringData": {"password": "x"}});
+    world.apply(&other_key).await;
+    world
+        .until("the missing key is named", || async {
+            let ready = world.standing("AzureAccount", "late").await?;
+            ready
+                .message
+                .contains("has no value under the key `clientSecret`")
+                .then_some(())
+        })
+        .await;
     world.apply(&secret("wrong-canary-secret")).await;
     let wrong = world.until_reason("AzureAccount", "late", "InvalidCredential").await;
     assert!(wrong.message.contains("AADSTS7000215"), "{}", wrong.message);
@@ -50,6 +62,39 @@ async fn an_account_says_what_is_wrong_with_it_and_recovers_when_that_is_put_rig
     world
         .until_reason("AzureAccount", "unknown", "SubscriptionNotFound")
         .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_principal_without_rights_is_told_from_one_that_does_not_exist() {
+    let world = World::new("unauthorized").await;
+    let application = world
+        .control(reqwest::Method::POST, "applications", Some(&json!({})))
+        .await;
+    let credentials = json!({
+        "apiVersion": "v1", "kind": "Secret", "metadata": {"name": "poor"},
+        "stringData": {"clientSecret": application["clientSecret"]},
+    });
+    world.apply(&credentials).await;
+    let credential =
+        |client_id: &serde_json::Value| json!({"clientSecret": {"clientId": client_id, "secretRef": {"name": "poor"}}});
+    world
+        .apply(&account(&world, "poor", &credential(&application["clientId"])))
+        .await;
+    world.until_reason("AzureAccount", "poor", "Unauthorized").await;
+    let nobody = json!("12345678-0000-0000-0000-000000000000");
+    world.apply(&account(&world, "nobody", &credential(&nobody))).await;
+    world.until_reason("AzureAccount", "nobody", "InvalidCredential").await;
+    // What needs such an account says which, and why.
+    world
+        .apply(&object("ResourceGroup", "rg", &json!({"accountRef": {"name": "poor"}})))
+        .await;
+    let waiting = world.until_reason("ResourceGroup", "rg", "AccountNotReady").await;
+    assert!(
+        waiting.message.contains("AzureAccount poor") && waiting.message.contains("Unauthorized"),
+        "{waiting:?}"
+    );
+    world.delete("ResourceGroup", "rg").await;
+    world.until_gone("ResourceGroup", "rg").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -54,9 +54,10 @@ impl Azure {
         }
     }
 
-    /// The id of a group.
+    /// The id of a group, in another spelling than the operator's: a fault that names the operator's spelling hits
+    /// nobody else.
     pub fn group_id(&self, name: &str) -> String {
-        format!("/subscriptions/{}/resourceGroups/{name}", self.subscription)
+        format!("/subscriptions/{}/resourcegroups/{name}", self.subscription)
     }
 
     /// The id of a pool.

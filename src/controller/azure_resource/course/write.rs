@@ -1,0 +1,137 @@
+//! When something is written, and when it is better not written again.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+
+use crate::api::condition::Reason;
+use crate::azure::Difference;
+use crate::controller::operator_key::hex;
+use crate::controller::ownership::Origin;
+use crate::controller::readiness::Verdict;
+use crate::runtime::Next;
+use crate::runtime::requeue::REJECTED_RESYNC;
+
+use super::super::drift::paths;
+use super::super::look::{Body, View};
+use super::super::memory::{Answer, Purpose, Written};
+use super::super::subject::{Subject, age};
+use super::{Course, SETTLING, SHORT_PACE, Step, Write, failure, poll};
+
+/// How long a resource whose provisioning failed is left alone before its body is sent again.
+const FAILED_RETRY: Duration = Duration::from_mins(10);
+
+/// A resource whose last operation failed: what is new is sent at once, what failed is sent again slowly.
+pub(super) fn failed(
+    subject: &Subject<'_>,
+    view: &View,
+    origin: Origin,
+    differences: &[Difference],
+    now: Timestamp,
+) -> Course {
+    let body = view.body(origin);
+    let fingerprint = fingerprint(&body, differences);
+    let verdict = failure(view);
+    let last = view.memory.write.as_ref();
+    let is_different = !differences.is_empty() || view.tag_differs(origin) || view.secrets_differ();
+    let is_new = is_different && last.is_none_or(|last| last.fingerprint != fingerprint);
+    let since = last.map(|last| last.at).max(subject.stalled_since);
+    let retry = since.map_or(now, |since| since + FAILED_RETRY);
+    if is_new || now >= retry {
+        let changes = "its provisioning failed".to_owned();
+        let write = Write {
+            purpose: Purpose::Update,
+            body,
+            fingerprint,
+            changes,
+        };
+        return Course::step(Step::Write(write), Next::Poll { after: None }, verdict);
+    }
+    Course::rest(Next::At(retry), verdict)
+}
+
+pub(super) fn writing(
+    subject: &Subject<'_>,
+    view: &View,
+    purpose: Purpose,
+    origin: Origin,
+    differences: Vec<Difference>,
+    now: Timestamp,
+) -> Course {
+    let interval = Next::Resync(subject.interval());
+    if let Some(why) = &view.unwritable {
+        return Course::rest(interval, Verdict::stalled(Reason::InvalidSpec, why.clone())).with_drift(differences);
+    }
+    let body = view.body(origin);
+    let fingerprint = fingerprint(&body, &differences);
+    if let Some(course) = answered(view, &fingerprint, &differences, interval, now) {
+        return course;
+    }
+    let verdict = match purpose {
+        Purpose::Create => Verdict::progressing(Reason::Creating, format!("{} is being created", view.id)),
+        Purpose::Adopt => Verdict::progressing(Reason::Updating, format!("{} is being adopted", view.id)),
+        Purpose::Update => Verdict::progressing(Reason::Updating, format!("{} is being changed", view.id)),
+    };
+    let changes = paths(&differences);
+    let write = Write {
+        purpose,
+        body,
+        fingerprint,
+        changes,
+    };
+    Course::step(Step::Write(write), Next::Poll { after: None }, verdict)
+}
+
+/// What follows if Azure has answered this very write over this very state before.
+pub(super) fn answered(
+    view: &View,
+    fingerprint: &str,
+    differences: &[Difference],
+    interval: Next,
+    now: Timestamp,
+) -> Option<Course> {
+    let last: &Written = view
+        .memory
+        .write
+        .as_ref()
+        .filter(|last| last.fingerprint == fingerprint)?;
+    let age = age(last.at, now);
+    match &last.answer {
+        Answer::Refused { message } if age < REJECTED_RESYNC => {
+            let verdict = Verdict::stalled(Reason::Rejected, message.clone());
+            Some(Course::rest(interval, verdict).with_drift(differences.to_vec()))
+        }
+        Answer::Accepted if age < SETTLING => {
+            let message = format!("Azure accepted {} and does not show it yet", view.id);
+            Some(Course::rest(
+                poll(SHORT_PACE),
+                Verdict::progressing(Reason::Updating, message),
+            ))
+        }
+        // What Azure keeps its own way would be written again and again for nothing.
+        Answer::Accepted if age < REJECTED_RESYNC && view.actual.is_some() => {
+            let message = format!(
+                "Azure accepted {} and keeps other values: write what it keeps, or leave it out ({})",
+                view.id,
+                paths(differences)
+            );
+            let verdict = Verdict::ready(Reason::Drifted, message);
+            Some(Course::rest(interval, verdict).with_drift(differences.to_vec()))
+        }
+        Answer::Refused { .. } | Answer::Accepted => None,
+    }
+}
+
+pub(super) fn fingerprint(body: &Body, differences: &[Difference]) -> String {
+    let mut hash = Sha256::new();
+    hash.update(body.0.to_string());
+    for difference in differences {
+        hash.update([0]);
+        hash.update(&difference.path);
+        hash.update([0]);
+        hash.update(difference.actual.as_ref().map(Value::to_string).unwrap_or_default());
+    }
+    hex(&hash.finalize()[..16])
+}

@@ -1,0 +1,6 @@
+//! The course against a small model of Azure: from any start it comes to rest, keeps every promise on the way, and at rest
+//! plans nothing.
+
+mod model;
+mod properties;
+mod table;

@@ -1,0 +1,301 @@
+//! A small model of Azure, and an object in it.
+
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use serde_json::{Value, json};
+
+use crate::api::azure_resource::AzureResourceSpec;
+use crate::api::condition::Reason;
+use crate::api::{FINALIZER, ResourceGroup, ResourceGroupSpec, ResourceGroupStatus};
+use crate::azure::resource_group::SHAPE;
+use crate::controller::azure_resource::course::{Release, Step, course};
+use crate::controller::azure_resource::look::{Body, Held, Look, Occupants, Registration, Tagging, View};
+use crate::controller::azure_resource::memory::{Answer, Memory, Purpose, Written};
+use crate::controller::azure_resource::status::{Summary, summarize};
+use crate::controller::azure_resource::subject::Subject;
+use crate::controller::operator_key::OperatorKey;
+use crate::controller::ownership::{ClusterId, Origin, Owner, Presence};
+use crate::controller::readiness::{Standing, Verdict};
+use crate::runtime::{Next, Outcome};
+
+pub(super) const UID: &str = "0b9ff1d3-5f3e-4d0c-9c55-2f0f7a1de6b5";
+
+/// Whose a resource is before the first look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Start {
+    Absent,
+    Unowned,
+    Another,
+    Ours(Origin),
+}
+
+/// Azure, the object, and what the process remembers.
+#[derive(Debug, Clone)]
+pub(super) struct World {
+    pub(super) object: ResourceGroup,
+    pub(super) is_seen: bool,
+    pub(super) actual: Option<Value>,
+    pub(super) is_registered: bool,
+    pub(super) is_slow: bool,
+    /// A property that Azure sets back, whatever is written.
+    pub(super) is_stubborn: bool,
+    pub(super) occupants: Occupants,
+    pub(super) is_credential_gone: bool,
+    pub(super) memory: Memory,
+    pub(super) now: Timestamp,
+    pub(super) log: Vec<&'static str>,
+}
+
+pub(super) fn owner() -> Owner {
+    Owner::new(&ClusterId::new("c1"), "ns", "rg", UID, Origin::Created)
+}
+
+pub(super) fn resource(owner: Option<String>, value: &str, state: &str) -> Value {
+    let mut tags = json!({"a": value, "kept": "yes"});
+    if let Some(owner) = owner {
+        tags["lifeguard-owner"] = owner.into();
+    }
+    json!({"location": "West Europe", "tags": tags, "properties": {"provisioningState": state}})
+}
+
+impl World {
+    pub(super) fn new(spec: AzureResourceSpec, start: Start, is_drifted: bool, state: &str) -> Self {
+        let value = if is_drifted { "2" } else { "1" };
+        let actual = match start {
+            Start::Absent => None,
+            Start::Unowned => Some(resource(None, value, state)),
+            Start::Another => Some(resource(Some("c2/ns/rg/u/created".to_owned()), value, state)),
+            Start::Ours(origin) => Some(resource(Some(owner().with_origin(origin).to_string()), value, state)),
+        };
+        let mut object = ResourceGroup::new("rg", ResourceGroupSpec { azure: spec });
+        object.metadata.uid = Some(UID.to_owned());
+        object.metadata.generation = Some(1);
+        Self {
+            object,
+            is_seen: true,
+            actual,
+            is_registered: true,
+            is_slow: false,
+            is_stubborn: false,
+            occupants: Occupants::None,
+            is_credential_gone: false,
+            memory: Memory::default(),
+            now: Timestamp::from_second(1_800_000_000).unwrap(),
+            log: Vec::new(),
+        }
+    }
+
+    pub(super) fn deleted(mut self) -> Self {
+        self.object.metadata.finalizers = Some(vec![FINALIZER.to_owned()]);
+        self.object.metadata.deletion_timestamp = Some(Time(self.now));
+        self
+    }
+
+    pub(super) fn has_finalizer(&self) -> bool {
+        self.object.metadata.finalizers.is_some()
+    }
+
+    pub(super) fn presence(&self) -> Presence {
+        Presence::of(self.actual.as_ref(), &owner())
+    }
+
+    pub(super) fn look(&mut self) -> Look {
+        if self.is_credential_gone || !self.is_seen {
+            return Look::Held(Held {
+                verdict: Verdict::stalled(Reason::CredentialGone, "no token"),
+                next: Next::Resync(Duration::from_secs(30)),
+                is_credential_gone: self.is_credential_gone,
+            });
+        }
+        let mut view = View {
+            arm: None,
+            id: "/subscriptions/s/resourceGroups/rg".parse().unwrap(),
+            api_version: "v",
+            shape: &SHAPE,
+            immutable: &["location"],
+            tagging: Tagging::Put,
+            owner: owner(),
+            desired: Body(json!({"location": "westeurope", "tags": {"a": "1"}})),
+            defaults: json!({}),
+            actual: None,
+            pause: None,
+            secrets_digest: None,
+            given_secrets_digest: None,
+            unwritable: None,
+            registration: if self.is_registered {
+                Registration::NotNeeded
+            } else {
+                Registration::Missing("Microsoft.App".to_owned())
+            },
+            occupants: self.occupants.clone(),
+            account_is_held: self.has_finalizer(),
+            memory: self.memory.clone(),
+            key: OperatorKey::new([1; 32]),
+        };
+        view.take_note(self.actual.clone());
+        self.memory = view.memory.clone();
+        Look::Seen(Box::new(view))
+    }
+
+    /// One pass: decides, writes the status, does the step, and lets time go by. `false` at rest.
+    pub(super) fn pass(&mut self) -> bool {
+        let look = self.look();
+        let course = course(&Subject::of(&self.object), &look, self.now);
+        self.write_status(&look, course.next);
+        let is_under_way = course.verdict.standing == Standing::Progressing;
+        match course.step {
+            Some(step) => self.do_step(step),
+            None => {
+                let wait = match course.next {
+                    Next::Poll { after } => after.unwrap_or(Duration::from_secs(5)),
+                    Next::At(when) => Duration::try_from(when.duration_since(self.now)).unwrap_or_default(),
+                    Next::Resync(_) | Next::AwaitChange | Next::Again if !is_under_way => return false,
+                    Next::Resync(after) => after,
+                    Next::AwaitChange | Next::Again => return false,
+                };
+                self.now += SignedDuration::try_from(wait).unwrap() + SignedDuration::from_millis(1);
+                self.azure_goes_on();
+            }
+        }
+        true
+    }
+
+    pub(super) fn write_status(&mut self, look: &Look, next: Next) {
+        let once = summary(&self.object, look, next, self.now);
+        if let Some(once) = once {
+            self.object.status = Some(once);
+            let again = summary(&self.object, look, next, self.now + SignedDuration::from_millis(900));
+            assert_eq!(again, self.object.status, "a status that is computed again changes");
+        }
+    }
+
+    pub(super) fn do_step(&mut self, step: Step) {
+        let written = |memory: &mut Memory, purpose, fingerprint| {
+            memory.write = Some(Written {
+                at: self.now,
+                purpose,
+                fingerprint,
+                answer: Answer::Accepted,
+            });
+        };
+        match step {
+            Step::AddFinalizer => {
+                self.log.push("finalizer");
+                self.object.metadata.finalizers = Some(vec![FINALIZER.to_owned()]);
+            }
+            Step::Register(_) => {
+                self.log.push("register");
+                self.is_registered = true;
+            }
+            Step::Write(write) => {
+                self.log.push("put");
+                written(&mut self.memory, write.purpose, write.fingerprint);
+                let mut body = write.body.0;
+                if self.is_stubborn {
+                    body["tags"]["a"] = "azure's own".into();
+                }
+                let state = if self.is_slow { "InProgress" } else { "Succeeded" };
+                body["properties"] = json!({"provisioningState": state});
+                self.actual = Some(body);
+            }
+            Step::Tag {
+                owner,
+                body,
+                fingerprint,
+            } => {
+                self.log.push("tag");
+                if owner.is_none() {
+                    self.memory.disowned += 1;
+                } else {
+                    written(&mut self.memory, Purpose::Adopt, fingerprint);
+                }
+                let mut body = body.0;
+                body["properties"] = json!({"provisioningState": "Succeeded"});
+                self.actual = Some(body);
+            }
+            Step::Delete => {
+                self.log.push("delete");
+                self.memory.deletion = Some(self.now);
+                match &mut self.actual {
+                    Some(actual) if self.is_slow => actual["properties"]["provisioningState"] = "Deleting".into(),
+                    _ => self.actual = None,
+                }
+            }
+            Step::Release(release) => {
+                self.log.push("release");
+                if release == Release::Gone {
+                    assert!(self.actual.is_none(), "released as gone while it is there");
+                }
+                self.object.metadata.finalizers = None;
+            }
+        }
+    }
+
+    pub(super) fn azure_goes_on(&mut self) {
+        let state = self
+            .actual
+            .as_ref()
+            .and_then(|it| it["properties"]["provisioningState"].as_str());
+        match state {
+            Some("InProgress") => {
+                if let Some(actual) = &mut self.actual {
+                    actual["properties"]["provisioningState"] = "Succeeded".into();
+                }
+            }
+            Some("Deleting") => self.actual = None,
+            _ => {}
+        }
+    }
+
+    /// Passes until nothing is left to do; how many it took.
+    pub(super) fn settle(&mut self) -> usize {
+        for passes in 0..60 {
+            if !self.pass() {
+                return passes;
+            }
+            let is_over = self.object.metadata.deletion_timestamp.is_some() && !self.has_finalizer();
+            let waits = self.object.metadata.deletion_timestamp.is_none()
+                && passes > 40
+                && self.reason() == Some(Reason::NotFound.as_str().to_owned());
+            if is_over || waits {
+                return passes;
+            }
+        }
+        panic!("no rest: {:?}", self.log);
+    }
+
+    pub(super) fn reason(&self) -> Option<String> {
+        let conditions = &self.object.status.as_ref()?.conditions;
+        conditions
+            .iter()
+            .find(|it| it.type_ == "Ready")
+            .map(|it| it.reason.clone())
+    }
+
+    pub(super) fn writes(&self) -> usize {
+        self.log
+            .iter()
+            .filter(|it| matches!(**it, "put" | "tag" | "delete" | "register"))
+            .count()
+    }
+}
+
+pub(super) fn summary(object: &ResourceGroup, look: &Look, next: Next, now: Timestamp) -> Option<ResourceGroupStatus> {
+    let summary = summarize(object, Some(look), Outcome::Done(next), now, |verdict, _| verdict)?;
+    let Summary {
+        observed_generation,
+        conditions,
+        id,
+        provisioning_state,
+        drift,
+    } = summary;
+    Some(ResourceGroupStatus {
+        observed_generation,
+        conditions,
+        id,
+        provisioning_state,
+        drift,
+    })
+}

@@ -1,0 +1,133 @@
+//! What holds from every start.
+
+use proptest::prelude::*;
+
+use crate::api::azure_resource::{AdoptionPolicy, AzureResourceSpec, DeletionPolicy, ManagementPolicy};
+use crate::controller::azure_resource::memory::Purpose;
+use crate::controller::ownership::{Origin, Presence};
+
+use super::model::{Start, World};
+
+fn specs() -> impl Strategy<Value = AzureResourceSpec> {
+    let management = prop_oneof![
+        Just(ManagementPolicy::Enforce),
+        Just(ManagementPolicy::CreateOnly),
+        Just(ManagementPolicy::ObserveOnly)
+    ];
+    let adoption = prop_oneof![
+        Just(AdoptionPolicy::Never),
+        Just(AdoptionPolicy::IfExists),
+        Just(AdoptionPolicy::MustExist)
+    ];
+    let deletion = prop_oneof![
+        Just(None),
+        Just(Some(DeletionPolicy::Delete)),
+        Just(Some(DeletionPolicy::Retain))
+    ];
+    (management, adoption, deletion, any::<bool>()).prop_map(|(management, adoption, deletion, suspend)| {
+        AzureResourceSpec {
+            management_policy: management,
+            adoption_policy: adoption,
+            deletion_policy: deletion,
+            suspend,
+            ..AzureResourceSpec::default()
+        }
+    })
+}
+
+fn worlds() -> impl Strategy<Value = World> {
+    let start = prop_oneof![
+        Just(Start::Absent),
+        Just(Start::Unowned),
+        Just(Start::Another),
+        Just(Start::Ours(Origin::Created)),
+        Just(Start::Ours(Origin::Adopted)),
+    ];
+    let state = prop_oneof![Just("Succeeded"), Just("InProgress"), Just("Failed"), Just("Deleting")];
+    (specs(), start, any::<bool>(), state, any::<[bool; 4]>()).prop_map(|(spec, start, is_drifted, state, bits)| {
+        let [is_deleted, is_slow, is_registered, is_stubborn] = bits;
+        let mut world = World::new(spec, start, is_drifted, state);
+        (world.is_slow, world.is_registered, world.is_stubborn) = (is_slow, is_registered, is_stubborn);
+        if is_deleted { world.deleted() } else { world }
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 2000, ..ProptestConfig::default() })]
+
+    #[test]
+    fn every_start_comes_to_rest_and_stays_there(mut world in worlds()) {
+        world.settle();
+        let (writes, status) = (world.writes(), world.object.status.clone());
+        for _ in 0..5 {
+            if world.object.metadata.deletion_timestamp.is_none() {
+                world.pass();
+            }
+        }
+        prop_assert_eq!(world.writes(), writes);
+        prop_assert_eq!(&world.object.status, &status);
+    }
+
+    #[test]
+    fn nothing_is_written_that_a_policy_forbids(world in worlds()) {
+        let mut after = world.clone();
+        after.settle();
+        let spec = &world.object.spec.azure;
+        let may_not_write = spec.suspend || spec.management_policy == ManagementPolicy::ObserveOnly;
+        if may_not_write {
+            prop_assert_eq!(after.writes(), 0, "{:?}", after.log);
+        }
+        if spec.deletion_policy == Some(DeletionPolicy::Retain) || world.object.metadata.deletion_timestamp.is_none() {
+            prop_assert!(!after.log.contains(&"delete"), "{:?}", after.log);
+        }
+        if world.presence() == Presence::OwnedByAnother && world.actual.as_ref().unwrap()["properties"]["provisioningState"] == "Succeeded" {
+            prop_assert_eq!(after.actual, world.actual);
+        }
+    }
+
+    #[test]
+    fn nothing_is_written_before_the_finalizer_is_there(mut world in worlds()) {
+        world.settle();
+        if let Some(first) = world.log.iter().position(|it| matches!(*it, "put" | "tag" | "delete" | "register")) {
+            let was_there = world.object.metadata.deletion_timestamp.is_some();
+            prop_assert!(was_there || world.log[..first].contains(&"finalizer"), "{:?}", world.log);
+        }
+    }
+
+    #[test]
+    fn what_may_be_enforced_is_as_specified_in_the_end(mut world in worlds()) {
+        let start = world.presence();
+        let spec = world.object.spec.azure.clone();
+        world.is_stubborn = false;
+        world.settle();
+        let may = !spec.suspend
+            && spec.management_policy == ManagementPolicy::Enforce
+            && world.object.metadata.deletion_timestamp.is_none()
+            && match start {
+                Presence::Owned(_) => true,
+                Presence::Absent => spec.adoption_policy != AdoptionPolicy::MustExist,
+                Presence::Unowned => spec.adoption_policy != AdoptionPolicy::Never,
+                Presence::OwnedByAnother => false,
+            };
+        if may && let Some(actual) = &world.actual {
+            prop_assert_eq!(&actual["tags"]["a"], "1");
+            prop_assert!(matches!(world.presence(), Presence::Owned(_)));
+            if start != Presence::Absent && !world.log.is_empty() && world.memory.write.as_ref().is_some_and(|it| it.purpose != Purpose::Create) {
+                prop_assert_eq!(&actual["tags"]["kept"], "yes");
+            }
+        }
+    }
+
+    #[test]
+    fn a_deleted_object_ends_with_its_resource_deleted_or_disowned(world in worlds()) {
+        let mut after = world.clone();
+        if world.object.metadata.deletion_timestamp.is_none() { return Ok(()); }
+        after.settle();
+        prop_assert!(!after.has_finalizer(), "{:?}", after.log);
+        let spec = &world.object.spec.azure;
+        let acts = !spec.suspend && spec.management_policy != ManagementPolicy::ObserveOnly;
+        if acts {
+            prop_assert!(!matches!(after.presence(), Presence::Owned(_)), "{:?} {:?}", after.log, after.actual);
+        }
+    }
+}

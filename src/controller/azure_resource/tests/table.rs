@@ -1,0 +1,204 @@
+//! What happens in which situation, one by one.
+
+use jiff::SignedDuration;
+use serde_json::json;
+
+use crate::api::azure_resource::{AdoptionPolicy, AzureResourceSpec, DeletionPolicy};
+use crate::api::condition::Reason;
+use crate::api::{ABANDON_ANNOTATION, FINALIZER};
+use crate::controller::azure_resource::course::{Step, course};
+use crate::controller::azure_resource::look::{Body, Look, Occupants};
+use crate::controller::azure_resource::memory::{Answer, Written};
+use crate::controller::azure_resource::subject::Subject;
+use crate::controller::ownership::{Origin, Presence};
+
+use super::model::{Start, UID, World};
+
+fn spec() -> AzureResourceSpec {
+    AzureResourceSpec::default()
+}
+
+fn adopting() -> AzureResourceSpec {
+    AzureResourceSpec {
+        adoption_policy: AdoptionPolicy::IfExists,
+        ..spec()
+    }
+}
+
+#[test]
+fn a_new_resource_is_written_once_and_only_after_the_finalizer() {
+    let mut world = World::new(spec(), Start::Absent, false, "Succeeded");
+    world.settle();
+    assert_eq!(world.log, ["finalizer", "put"]);
+    assert_eq!(world.presence(), Presence::Owned(Origin::Created));
+    assert_eq!(world.reason().as_deref(), Some("Available"));
+}
+
+#[test]
+fn a_provider_is_registered_before_the_first_write() {
+    let mut world = World::new(spec(), Start::Absent, false, "Succeeded");
+    world.is_registered = false;
+    world.settle();
+    assert_eq!(world.log, ["finalizer", "register", "put"]);
+}
+
+#[test]
+fn one_write_at_a_time() {
+    let mut world = World::new(spec(), Start::Ours(Origin::Created), true, "InProgress");
+    world.is_slow = true;
+    assert!(world.pass());
+    assert_eq!(world.log, ["finalizer"]);
+    assert!(world.pass());
+    assert_eq!(world.writes(), 0, "an operation is under way");
+    world.settle();
+    assert_eq!(world.log, ["finalizer", "put"]);
+}
+
+#[test]
+fn a_resource_that_was_just_created_and_does_not_show_is_waited_for() {
+    let mut world = World::new(spec(), Start::Absent, false, "Succeeded");
+    world.settle();
+    world.actual = None;
+    let (start, writes) = (world.now, world.writes());
+    while world.writes() == writes {
+        world.pass();
+    }
+    assert!(world.now.duration_since(start).as_secs() >= 60);
+    assert_eq!(world.presence(), Presence::Owned(Origin::Created));
+}
+
+#[test]
+fn an_object_deleted_right_after_its_resource_was_created_still_deletes_it() {
+    let mut world = World::new(spec(), Start::Absent, false, "Succeeded");
+    world.settle();
+    world.actual = None;
+    world = world.deleted();
+    world.settle();
+    assert_eq!(world.log, ["finalizer", "put", "delete", "release"]);
+}
+
+#[test]
+fn what_azure_keeps_its_own_way_is_written_once_and_shown_as_drift() {
+    let mut world = World::new(spec(), Start::Ours(Origin::Created), true, "Succeeded");
+    world.is_stubborn = true;
+    world.settle();
+    let after_first = world.writes();
+    for _ in 0..20 {
+        world.pass();
+        world.now += SignedDuration::from_secs(60);
+    }
+    assert_eq!(world.reason().as_deref(), Some("Drifted"));
+    assert!(after_first <= 2 && world.writes() == after_first, "{:?}", world.log);
+    assert_eq!(world.object.status.as_ref().unwrap().drift[0].path, "tags.a");
+}
+
+#[test]
+fn the_same_drift_made_by_hand_twice_is_repaired_twice() {
+    let mut world = World::new(spec(), Start::Ours(Origin::Created), true, "Succeeded");
+    world.settle();
+    assert_eq!(world.writes(), 1);
+    world.actual.as_mut().unwrap()["tags"]["a"] = "2".into();
+    world.settle();
+    assert_eq!(world.writes(), 2);
+}
+
+#[test]
+fn a_location_that_cannot_be_changed_stalls_and_writes_nothing() {
+    let mut world = World::new(adopting(), Start::Unowned, true, "Succeeded");
+    world.actual.as_mut().unwrap()["location"] = "eastus".into();
+    world.settle();
+    assert_eq!(world.reason().as_deref(), Some("ImmutableChange"));
+    assert_eq!(world.writes(), 0);
+}
+
+#[test]
+fn a_failed_resource_is_sent_again_slowly() {
+    let mut world = World::new(spec(), Start::Ours(Origin::Created), false, "Failed");
+    world.object.metadata.finalizers = Some(vec![FINALIZER.to_owned()]);
+    let start = world.now;
+    while world.writes() == 0 {
+        world.pass();
+    }
+    // Nobody knows when it failed, so the first try is at once; the model's Azure accepts it.
+    assert!(world.now.duration_since(start).as_secs() < 60);
+    world.actual.as_mut().unwrap()["properties"]["provisioningState"] = "Failed".into();
+    let (start, writes) = (world.now, world.writes());
+    while world.writes() == writes {
+        world.pass();
+    }
+    assert!(world.now.duration_since(start).as_secs() >= 600);
+    assert_eq!(world.reason().as_deref(), Some("ProvisioningFailed"));
+}
+
+#[test]
+fn a_refused_write_is_not_sent_again_until_it_is_another() {
+    let mut world = World::new(spec(), Start::Absent, false, "Succeeded");
+    world.pass();
+    let look = world.look();
+    let Some(Step::Write(write)) = course(&Subject::of(&world.object), &look, world.now).step else {
+        panic!("a write was expected");
+    };
+    let answer = Answer::Refused {
+        message: "InvalidParameter: no".to_owned(),
+    };
+    world.memory.write = Some(Written {
+        at: world.now,
+        purpose: write.purpose,
+        fingerprint: write.fingerprint,
+        answer,
+    });
+    world.settle();
+    assert_eq!((world.reason().as_deref(), world.writes()), (Some("Rejected"), 0));
+    world.object.spec.azure.tags.insert("new".to_owned(), "x".to_owned());
+    let Look::Seen(mut view) = world.look() else {
+        panic!("seen")
+    };
+    view.desired = Body(json!({"location": "westeurope", "tags": {"a": "1", "new": "x"}}));
+    let next = course(&Subject::of(&world.object), &Look::Seen(view), world.now);
+    assert!(matches!(next.step, Some(Step::Write(_))));
+}
+
+#[test]
+fn what_the_group_holds_decides_when_it_goes() {
+    for (occupants, reason) in [
+        (Occupants::Foreign(vec!["/x".to_owned()]), Reason::GroupNotEmpty),
+        (Occupants::Ours(vec!["/y".to_owned()]), Reason::Deleting),
+    ] {
+        let mut world = World::new(spec(), Start::Ours(Origin::Created), false, "Succeeded").deleted();
+        world.occupants = occupants;
+        world.pass();
+        world.pass();
+        assert_eq!((world.reason(), world.writes()), (Some(reason.to_string()), 0));
+        world.occupants = Occupants::None;
+        world.settle();
+        assert_eq!(world.log, ["delete", "release"]);
+    }
+}
+
+#[test]
+fn an_object_without_a_token_is_let_go_by_its_author_only() {
+    let held = || {
+        let mut world = World::new(spec(), Start::Ours(Origin::Created), false, "Succeeded").deleted();
+        world.is_credential_gone = true;
+        world
+    };
+    let mut world = held();
+    world.pass();
+    assert_eq!(
+        (world.reason().as_deref(), world.log.len()),
+        (Some("CredentialGone"), 0)
+    );
+    let annotate = |world: &mut World, value: &str| {
+        world.object.metadata.annotations = Some([(ABANDON_ANNOTATION.to_owned(), value.to_owned())].into());
+    };
+    annotate(&mut world, "another");
+    world.pass();
+    assert!(world.log.is_empty());
+    annotate(&mut world, UID);
+    world.pass();
+    assert_eq!(world.log, ["release"]);
+    let mut world = held();
+    world.object.spec.azure.deletion_policy = Some(DeletionPolicy::Retain);
+    world.pass();
+    assert_eq!(world.log, ["release"]);
+}
