@@ -54,10 +54,9 @@ impl Azure {
         }
     }
 
-    /// The id of a group, in another spelling than the operator's: a fault that names the operator's spelling hits
-    /// nobody else.
+    /// The id of a group.
     pub fn group_id(&self, name: &str) -> String {
-        format!("/subscriptions/{}/resourcegroups/{name}", self.subscription)
+        format!("/subscriptions/{}/resourceGroups/{name}", self.subscription)
     }
 
     /// The id of a pool.
