@@ -109,10 +109,7 @@ async fn a_job_whose_session_was_replaced_is_lost_and_never_started_again() {
     crash_sessions(&world, "claimed").await;
     assert_lost(&world.ended("three").await, AttemptReason::SessionReplaced);
     assert_eq!(witness.count("three"), 0, "an empty session starts nothing");
-    for pool in ["running", "claimed"] {
-        until_released(&world, pool).await;
-    }
-    // The pool is as good as before.
+    // The pool is as good as before. (The empty sessions stay for as long as a start that was never answered may arrive.)
     world.run("four", &in_pool("running", &witness.told("four"))).await;
     assert_eq!(witness.count("four"), 1);
 }
