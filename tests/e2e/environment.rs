@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use lifeguard::api::command_job::{Phase, QueueReason};
+use lifeguard::controller::operator_key::hex;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
@@ -185,10 +186,7 @@ async fn keys_of_secrets_and_config_maps_are_read_when_the_job_starts_and_waited
         world.job(name, &also(script(&text), &json!({"env": [variable]}))).await;
     }
     let (_, stdout, _) = result(&world.ended("present").await);
-    let digest: String = Sha256::digest(b"from a secret")
-        .iter()
-        .map(|it| format!("{it:02x}"))
-        .collect();
+    let digest = hex(&Sha256::digest(b"from a secret"));
     assert_eq!(
         String::from_utf8_lossy(&stdout),
         format!("{digest}\nfrom a config map\nunset unset unset\n")

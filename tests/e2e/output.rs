@@ -7,6 +7,7 @@ use kube::Api;
 use kube::api::{DeleteParams, ListParams};
 use lifeguard::api::CommandJob;
 use lifeguard::api::command_job::{CapturedStream, Phase};
+use lifeguard::controller::operator_key::hex;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
@@ -86,11 +87,15 @@ fn unicode_cases() -> Vec<Case> {
 }
 
 fn sha256(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+    hex(&Sha256::digest(bytes))
 }
 
 fn assert_kept(name: &str, stream: &CapturedStream, expected: &[u8]) {
-    assert_eq!(stream.bytes, i64::try_from(expected.len()).unwrap(), "{name}: length");
+    assert_eq!(
+        stream.bytes,
+        i64::try_from(expected.len()).expect("a length"),
+        "{name}: length"
+    );
     assert_eq!(stream.sha256.as_deref(), Some(&*sha256(expected)), "{name}: digest");
     assert!(bytes(stream) == expected, "{name}: other bytes than were printed");
     if std::str::from_utf8(expected).is_err() {
@@ -134,8 +139,11 @@ async fn a_long_output_keeps_its_ends_length_and_digest(world: &World, round: &s
     assert!(stdout.truncated);
     assert_eq!(stdout.bytes, 5_000_000);
     assert_eq!(stdout.sha256.as_deref(), Some(&*sha256(&whole)));
-    assert_eq!(stdout.text.unwrap().as_bytes(), &whole[..32768]);
-    assert_eq!(stdout.tail_text.unwrap().as_bytes(), &whole[whole.len() - 32768..]);
+    assert_eq!(stdout.text.expect("a head").as_bytes(), &whole[..32768]);
+    assert_eq!(
+        stdout.tail_text.expect("a tail").as_bytes(),
+        &whole[whole.len() - 32768..]
+    );
     assert_eq!(stdout.config_maps, Vec::<String>::new());
 }
 
@@ -223,7 +231,11 @@ async fn a_result_that_the_api_server_cannot_take_ends_the_job_with_shortened_st
         })
         .into();
     for (name, (bytes, truncated, kept)) in lengths {
-        assert_eq!((bytes, truncated), (i64::try_from(MOST_BYTES).unwrap(), true), "{name}");
+        assert_eq!(
+            (bytes, truncated),
+            (i64::try_from(MOST_BYTES).expect("a length"), true),
+            "{name}"
+        );
         assert!((1..=4096).contains(&kept), "{name}: {kept}");
     }
 }
