@@ -21,6 +21,7 @@ pub mod release;
 pub mod runner;
 pub mod session;
 pub mod status;
+mod steps;
 pub mod target;
 
 pub use error::JobError;
