@@ -407,7 +407,7 @@ async fn any_session(world: &World, random: &mut fastrand::Rng) -> Option<String
 /// The digest of a session's identifier that an attempt shows.
 fn digest(identifier: &str) -> String {
     let digest = Sha256::digest(identifier.as_bytes());
-    digest[..8].iter().map(|byte| format!("{byte:02x}")).collect()
+    lifeguard::controller::operator_key::hex(&digest[..8])
 }
 
 /// A job's spec: a script in a pool.

@@ -34,7 +34,7 @@ const PATIENCE: Duration = Duration::from_mins(1);
 pub struct World {
     pub clients: Clients,
     pub namespace: String,
-    _control_plane: Arc<ControlPlane>,
+    control_plane: Arc<ControlPlane>,
 }
 
 impl World {
@@ -70,7 +70,7 @@ impl World {
 
     /// Kills the control plane, of which this must be the only user, and starts it again on its data and ports.
     pub async fn killed_and_started_again(self, folder: &Path) -> Self {
-        drop(Arc::into_inner(self._control_plane).expect("nobody else uses it"));
+        drop(Arc::into_inner(self.control_plane).expect("nobody else uses it"));
         Self {
             clients: self.clients,
             namespace: self.namespace,
@@ -89,7 +89,7 @@ impl World {
         Self {
             clients: Clients::new(config).unwrap(),
             namespace,
-            _control_plane: control_plane,
+            control_plane,
         }
     }
 

@@ -222,12 +222,18 @@ impl Targets {
             let message = format!("the AzureAccount {} does not exist in this namespace", key.name);
             return Ok(held.ok_or_else(|| NotReady::waiting(Reason::AccountNotFound, message)));
         };
-        let conditions = object.status.iter().flat_map(|it| &it.conditions);
-        let refused = conditions
-            .into_iter()
-            .find(|it| it.type_ == kind::READY && it.status == "False");
-        if let (Purpose::Start, Some(ready)) = (purpose, refused) {
-            let message = format!("the AzureAccount {} is not ready: {}", key.name, ready.message);
+        let verdict = object
+            .status
+            .iter()
+            .flat_map(|it| &it.conditions)
+            .find(|it| it.type_ == kind::READY);
+        let refusal = match verdict {
+            None => Some("it has not been checked yet"),
+            Some(ready) if ready.status == "False" => Some(ready.message.as_str()),
+            Some(_) => None,
+        };
+        if let (Purpose::Start, Some(why)) = (purpose, refusal) {
+            let message = format!("the AzureAccount {} is not ready: {why}", key.name);
             return Ok(Err(NotReady::waiting(Reason::AccountNotReady, message)));
         }
         match self.context.accounts().open(&object).await {
