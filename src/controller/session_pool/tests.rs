@@ -44,6 +44,13 @@ fn validator(folder: &Path, version: &str, file: &str, pointer: &str) -> jsonsch
         // The generated schema has lost the fraction: the specification's type is a double, and 0.5 is what pages show.
         *kind = "number".into();
     }
+    let kinds = "/definitions/SessionPoolProperties/properties/containerType/oneOf/0/enum";
+    if let Some(Value::Array(kinds)) = schema.pointer_mut(kinds)
+        && version == "2025-10-02-preview"
+    {
+        // The generated schema lacks a type that the specification of the same version lists.
+        kinds.push("GpuBase".into());
+    }
     let common = read(&folder.join("common/definitions.json"));
     let url = "https://schema.management.azure.com/schemas/common/definitions.json";
     let registry = jsonschema::Registry::new()
@@ -165,6 +172,8 @@ fn bodies_of_resource_groups_are_valid_by_the_official_schema() {
     let body = json!({
         "name": "rg", "type": "Microsoft.Resources/resourceGroups", "apiVersion": "2025-04-01",
         "location": "westeurope", "tags": {"lifeguard-owner": "c/n/o/u/created"},
+        // Templates have to name it; it has no member that can be set, and a PUT does without.
+        "properties": {},
     });
     let found: Vec<String> = validator.iter_errors(&body).map(|error| error.to_string()).collect();
     assert!(found.is_empty(), "{found:?}");

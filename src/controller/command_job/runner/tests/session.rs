@@ -221,7 +221,11 @@ impl Session {
             killed_at.is_empty() || text.contains("kill -9 $$"),
             "{killed_at} is a place"
         );
-        let mut command = Command::new(self.shell.program().expect("a shell"));
+        // Who runs the tests may ignore signals (nohup does), which a shell cannot undo and a session does not do.
+        let mut command = Command::new("/usr/bin/env");
+        command
+            .arg("--default-signal")
+            .arg(self.shell.program().expect("a shell"));
         if self.shell == Shell::Busybox {
             command.arg("sh");
         }
