@@ -23,6 +23,9 @@ use crate::runtime::{Effect, Note, Pass, Severity, WriteError};
 /// A call that answers sooner than this although the command runs did not wait; the next one is held back.
 const SHORTEST_WAIT: Duration = Duration::from_secs(1);
 
+/// The pause between two looks for output that was not found.
+const BETWEEN_LOOKS: Duration = Duration::from_millis(500);
+
 impl CommandJobs {
     pub(super) async fn prepare(&self, pass: &mut Pass<Self>, attempt: i32) -> Result<Effect, JobError> {
         let job = pass.object().clone();
@@ -172,7 +175,11 @@ impl CommandJobs {
             Ok(result) => Box::new(result),
             Err(error) => {
                 if error.is_not_found() || matches!(error, JobError::ShortRead { .. } | JobError::Altered { .. }) {
+                    // Whether to look again is the plan's to say. It is not left to the backoff, which may be minutes by
+                    // now: a session that lost its files does not find them again.
                     self.learn(pass, |it| it.missing_output += 1);
+                    tokio::time::sleep(BETWEEN_LOOKS).await;
+                    return Ok(Effect::Replan);
                 }
                 return Err(error);
             }
