@@ -174,12 +174,15 @@ impl CommandJobs {
         let result = match collected {
             Ok(result) => Box::new(result),
             Err(error) => {
-                if error.is_not_found() || matches!(error, JobError::ShortRead { .. } | JobError::Altered { .. }) {
+                if error.is_not_found() {
                     // Whether to look again is the plan's to say. It is not left to the backoff, which may be minutes by
                     // now: a session that lost its files does not find them again.
                     self.learn(pass, |it| it.missing_output += 1);
                     tokio::time::sleep(BETWEEN_LOOKS).await;
                     return Ok(Effect::Replan);
+                }
+                if matches!(error, JobError::ShortRead { .. } | JobError::Altered { .. }) {
+                    self.learn(pass, |it| it.missing_output += 1);
                 }
                 return Err(error);
             }
