@@ -84,7 +84,7 @@ impl Deadlines {
     }
 }
 
-/// Follows a watch (see [`crate::runtime::source::metadata`]) and calls `expire` for each object when the deadline that
+/// Follows a watch, best one of metadata only, and calls `expire` for each object when the deadline that
 /// `deadline` read from it has come, one at a time. `expire` answers when to try again, or `None` if it is done with the
 /// object. Returns when `stop` is cancelled or the watch ends.
 pub async fn run<P, E, F>(

@@ -8,10 +8,7 @@ use std::{
 
 use futures::{Stream, StreamExt};
 use k8s_openapi::{NamespaceResourceScope, apimachinery::pkg::apis::meta::v1::ObjectMeta};
-use kube::{
-    Api, Client, Resource,
-    core::{DeserializeGuard, PartialObjectMeta},
-};
+use kube::{Api, Client, Resource, core::DeserializeGuard};
 use kube_runtime::{
     WatchStreamExt,
     reflector::{Lookup, Store, store::Writer},
@@ -135,21 +132,6 @@ impl<K: Object> Source<K> {
     pub fn triggers(&self) -> Triggers<K> {
         self.triggers.clone()
     }
-}
-
-/// Watches metadata only: for kinds, or states of a kind, of which there are too many to keep.
-///
-/// Nothing is stored; what the caller does not copy out of an event is dropped with it.
-pub fn metadata<K>(
-    api: Api<PartialObjectMeta<K>>,
-    config: watcher::Config,
-) -> impl Stream<Item = watcher::Result<Event<PartialObjectMeta<K>>>> + Send
-where
-    K: Object,
-{
-    watcher::watcher(api, config)
-        .default_backoff()
-        .modify(|object| strip(&mut object.metadata))
 }
 
 /// Drops what nobody reads and what dominates the memory of a cache: managedFields and kubectl's copy of the object.

@@ -6,11 +6,11 @@ use kube::{
     api::{DeleteParams, Preconditions},
     core::PartialObjectMeta,
 };
-use kube_runtime::watcher;
-use lifeguard::runtime::{
-    expiry::{self, Due},
-    source::metadata,
+use kube_runtime::{
+    WatchStreamExt,
+    watcher::{Config, watcher},
 };
+use lifeguard::runtime::expiry::{self, Due};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -43,7 +43,7 @@ async fn what_is_due_expires_and_what_is_not_or_never_is_stays() {
     }
 
     let api: Api<PartialObjectMeta<Widget>> = Api::namespaced(world.clients.watch.clone(), &world.namespace);
-    let events = metadata(api, watcher::Config::default().fields("status.phase=Finished"));
+    let events = watcher(api, Config::default().fields("status.phase=Finished")).default_backoff();
     let stop = CancellationToken::new();
     let (widgets, ended) = (world.widgets(), stop.clone());
     let task = tokio::spawn(async move {
