@@ -10,7 +10,9 @@ use std::sync::{Mutex, OnceLock, PoisonError, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fd::OwnedFd;
+use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
 
 use crate::Error;
 
@@ -203,9 +205,11 @@ impl Process {
 
     fn end(&self, signal: Signal) {
         if self.is_running() {
+            // Opened while the process certainly is the one that is meant.
+            let whole = self.id().and_then(|id| pidfd_open(id, PidfdFlags::empty()).ok());
             self.signal(signal);
             let started = Instant::now();
-            while self.is_running() {
+            while self.is_running() || whole.as_ref().is_some_and(|whole| !has_ended(whole)) {
                 if started.elapsed() > TERMINATION_GRACE {
                     self.signal(Signal::KILL);
                 }
@@ -219,11 +223,22 @@ impl Process {
     }
 
     fn signal(&self, signal: Signal) {
-        if let Some(pid) = i32::try_from(self.pid).ok().and_then(Pid::from_raw) {
+        if let Some(id) = self.id() {
             // It fails only for a process that is gone, which the caller's loop sees.
-            let _ = kill_process(pid, signal);
+            let _ = kill_process(id, signal);
         }
     }
+
+    fn id(&self) -> Option<Pid> {
+        i32::try_from(self.pid).ok().and_then(Pid::from_raw)
+    }
+}
+
+/// Whether all threads of a process have ended. Its command line is gone as soon as its first thread has, while others may
+/// still hold its listening sockets, so that whoever starts its successor finds the port taken.
+fn has_ended(process: &OwnedFd) -> bool {
+    let mut waited = [PollFd::new(process, PollFlags::IN)];
+    matches!(poll(&mut waited, Some(&Timespec::default())), Ok(ready) if ready > 0)
 }
 
 impl Drop for Process {
