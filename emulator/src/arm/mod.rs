@@ -5,6 +5,7 @@ mod authorization;
 mod error;
 mod groups;
 mod headers;
+pub mod identity_block;
 mod metadata;
 mod operations;
 mod paging;

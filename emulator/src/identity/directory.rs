@@ -1,4 +1,4 @@
-//! App registrations with their service principals, and the token issuers that they are federated to.
+//! App registrations and managed identities with their service principals, and the token issuers they are federated to.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::Principal;
+use super::{ManagedIdentity, Principal};
 
 /// An app registration with its service principal.
 #[derive(Clone, Serialize, Deserialize)]
@@ -51,6 +51,9 @@ pub struct FederatedCredential {
 pub struct Directory {
     /// App registrations.
     pub applications: Vec<Application>,
+    /// Managed identities.
+    #[serde(default)]
+    pub managed_identities: Vec<ManagedIdentity>,
     /// JWKS documents of token issuers, by issuer, as the control API registered them.
     pub issuers: BTreeMap<String, Value>,
 }
@@ -69,6 +72,10 @@ impl Directory {
             .iter()
             .find(|application| application.object_id.eq_ignore_ascii_case(object_id))
             .map(|application| application.created)
+            .or_else(|| {
+                self.managed_identity_by_object_id(object_id)
+                    .map(|identity| identity.created)
+            })
     }
 }
 
@@ -79,6 +86,7 @@ impl Application {
             object_id: self.object_id.clone(),
             client_id: self.client_id.clone(),
             tenant_id: tenant_id.to_owned(),
+            resource_id: None,
         }
     }
 }

@@ -4,10 +4,12 @@ mod assertion;
 mod authority;
 mod directory;
 mod keys;
+mod managed;
 mod tokens;
 
 pub use assertion::AssertionError;
 pub use authority::handle;
 pub use directory::{Application, Directory, FederatedCredential};
 pub use keys::{KeyError, SigningKey};
+pub use managed::{ManagedCredential, ManagedIdentity, ManagedIdentityKind};
 pub use tokens::{Audience, Principal, TokenError, Tokens};

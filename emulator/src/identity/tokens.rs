@@ -23,6 +23,9 @@ pub struct Principal {
     pub client_id: String,
     /// Its tenant.
     pub tenant_id: String,
+    /// The resource that a managed identity comes and goes with (`xms_mirid`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resource_id: Option<String>,
 }
 
 /// The part of Azure that a token is meant for.
@@ -110,7 +113,7 @@ impl Tokens {
         let now = self.clock.now().as_second();
         let header = json!({ "typ": "JWT", "alg": "RS256", "x5t": self.key.id(), "kid": self.key.id() });
         let issuer = format!("https://sts.windows.net/{}/", self.tenant_id);
-        let claims = json!({
+        let mut claims = json!({
             "aud": resource,
             "iss": issuer,
             "iat": now,
@@ -118,7 +121,8 @@ impl Tokens {
             // A second more than `expires_in` says, so that a client that is exact is never late.
             "exp": now + i64::from(lifetime_seconds) + 1,
             "appid": principal.client_id,
-            "appidacr": "1",
+            // A secret or a certificate; the platform's own certificate for managed identities.
+            "appidacr": if principal.resource_id.is_some() { "2" } else { "1" },
             "idp": issuer,
             "idtyp": "app",
             "oid": principal.object_id,
@@ -127,6 +131,9 @@ impl Tokens {
             "uti": URL_SAFE_NO_PAD.encode(&Uuid::new_v4().as_bytes()[..]),
             "ver": "1.0",
         });
+        if let Some(resource_id) = &principal.resource_id {
+            claims["xms_mirid"] = json!(resource_id);
+        }
         let message = format!(
             "{}.{}",
             URL_SAFE_NO_PAD.encode(header.to_string()),
@@ -182,5 +189,6 @@ fn principal(claims: &Value) -> Option<Principal> {
         object_id: claims["oid"].as_str()?.to_owned(),
         client_id: claims["appid"].as_str()?.to_owned(),
         tenant_id: claims["tid"].as_str()?.to_owned(),
+        resource_id: claims["xms_mirid"].as_str().map(str::to_owned),
     })
 }

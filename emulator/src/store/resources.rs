@@ -6,6 +6,8 @@ use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use super::{OperationOutcome, Settled, Store};
+use crate::identity::{ManagedIdentity, ManagedIdentityKind};
+use crate::json::get_str;
 
 /// A resource of any type.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -85,10 +87,37 @@ impl Store {
         self.resources.get(&id.to_ascii_lowercase())
     }
 
-    /// Removes a resource with the role assignments on it.
+    /// Creates or replaces a resource, and brings its system-assigned identity into the directory or takes it away, as
+    /// the `identity` block says.
+    pub fn put_resource(&mut self, resource: Resource, now: Timestamp) {
+        let wanted = resource
+            .identity
+            .as_ref()
+            .and_then(|block| get_str(block, "principalId"));
+        let known = self
+            .directory
+            .managed_identity_of(&resource.id)
+            .filter(|known| known.kind == ManagedIdentityKind::SystemAssigned)
+            .map(|known| known.object_id.clone());
+        if known.as_deref() != wanted {
+            if known.is_some() {
+                self.directory.remove_managed_identity_of(&resource.id);
+            }
+            if let Some(object_id) = wanted {
+                self.directory.managed_identities.push(ManagedIdentity {
+                    object_id: object_id.to_owned(),
+                    ..ManagedIdentity::new(&resource.id, ManagedIdentityKind::SystemAssigned, now)
+                });
+            }
+        }
+        self.resources.insert(resource.id.to_ascii_lowercase(), resource);
+    }
+
+    /// Removes a resource with its managed identity and the role assignments on it. Those of its principal stay.
     pub(super) fn remove_resource(&mut self, key: &str, settled: &mut Settled) {
         settled.changed = true;
         if let Some(resource) = self.resources.remove(key) {
+            self.directory.remove_managed_identity_of(&resource.id);
             settled.deleted_pools.extend(super::Pool::of(&resource));
         }
         let prefix = format!("{key}/");

@@ -86,6 +86,7 @@ impl Store {
             }],
             directory: Directory {
                 applications: vec![application],
+                managed_identities: Vec::new(),
                 issuers: BTreeMap::new(),
             },
             groups: BTreeMap::new(),

@@ -1,6 +1,5 @@
 //! `Microsoft.App/sessionPools`.
 
-mod identity;
 mod progress;
 mod render;
 mod rules;
@@ -12,6 +11,7 @@ pub use render::{Shape, render};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use super::identity_block::{self, Owner, Write};
 use super::{ArmError, ArmReply, ArmRequest, access, groups, operations, paging, regions, resources, tags};
 use crate::json::{get, get_str, merge_patch};
 use crate::store::{OperationOutcome, Pending, PendingKind, Resource, Store};
@@ -71,7 +71,10 @@ pub fn put(request: &ArmRequest<'_>, store: &mut Store, pool: &Target) -> Result
     schema::check_top_level(&body, request.api_version, &behaviour.arm)?;
     let location = read_location(&body)?;
     let tags = tags::read(get(&body, "tags"))?;
-    let identity = identity::read(get(&body, "identity"), None, store)?;
+    let pool_id = pool.id();
+    let before = store.resource(&pool_id).and_then(|known| known.identity.clone());
+    let owner = owner(&pool_id, before.as_ref());
+    let identity = identity_block::read(request, store, owner, get(&body, "identity"), Write::Replace)?;
     let given = get(&body, "properties").cloned().unwrap_or_else(|| json!({}));
     let mut properties = schema::read(&given, request.api_version, schema::Use::Put, &behaviour.arm)?;
     rules::complete_and_check(&mut properties, identity.as_ref(), request.api_version, &behaviour.arm)?;
@@ -127,7 +130,7 @@ pub fn put(request: &ArmRequest<'_>, store: &mut Store, pool: &Target) -> Result
     let body = render(request, &resource, Shape::Write);
     let due = resource.pending.as_ref().map(|pending| pending.due);
     let location = resource.location.clone();
-    store.resources.insert(key.clone(), resource);
+    store.put_resource(resource, request.now);
 
     let status = if created && asynchronous {
         StatusCode::CREATED
@@ -166,7 +169,9 @@ pub fn patch(request: &ArmRequest<'_>, store: &mut Store, pool: &Target) -> Resu
         resource.tags = tags::read(Some(given))?;
     }
     if let Some(given) = get(&body, "identity") {
-        resource.identity = identity::read(Some(given), resource.identity.as_ref(), store)?;
+        let pool_id = pool.id();
+        let owner = owner(&pool_id, resource.identity.as_ref());
+        resource.identity = identity_block::read(request, store, owner, Some(given), Write::Merge)?;
     }
     if let Some(given) = get(&body, "properties") {
         let changes = schema::read(given, request.api_version, schema::Use::Patch, &behaviour.arm)?;
@@ -186,7 +191,7 @@ pub fn patch(request: &ArmRequest<'_>, store: &mut Store, pool: &Target) -> Resu
     let body = render(request, &resource, Shape::Write);
     let due = resource.pending.as_ref().map(|pending| pending.due);
     let location = resource.location.clone();
-    store.resources.insert(key.clone(), resource);
+    store.put_resource(resource, request.now);
     Ok(match due {
         None => ArmReply::ok(body).by_provider(),
         Some(due) => {
@@ -339,6 +344,14 @@ fn read_location(body: &Value) -> Result<String, ArmError> {
         ));
     }
     Ok(regions::normalise(location))
+}
+
+fn owner<'a>(id: &'a str, before: Option<&'a Value>) -> Owner<'a> {
+    Owner {
+        id,
+        action: "Microsoft.App/sessionPools/write",
+        before,
+    }
 }
 
 /// The id with the group's own spelling.

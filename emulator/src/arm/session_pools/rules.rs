@@ -3,6 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::{ArmError, schema};
+use crate::arm::identity_block;
 use crate::behaviour::ArmBehaviour;
 use crate::json::{get, get_str};
 
@@ -296,20 +297,19 @@ fn check_probe(probe: &Value, path: &str) -> Result<(), ArmError> {
 }
 
 fn check_identity_settings(properties: &Value, identity: Option<&Value>) -> Result<(), ArmError> {
+    let registry = get(properties, "customContainerTemplate").and_then(|template| get(template, "registryCredentials"));
+    if let Some(wanted) = registry.and_then(|registry| get_str(registry, "identity"))
+        && !wanted.is_empty()
+        && !identity_block::contains(identity, wanted)
+    {
+        return refuse(
+            "properties.customContainerTemplate.registryCredentials.identity",
+            format!("The identity '{wanted}' is not assigned to the session pool."),
+        );
+    }
     for setting in list(get(properties, "managedIdentitySettings")) {
         let wanted = get_str(setting, "identity").unwrap_or_default();
-        let kind = identity
-            .and_then(|identity| get_str(identity, "type"))
-            .unwrap_or_default();
-        let assigned = identity.and_then(|identity| get(identity, "userAssignedIdentities"));
-        let there = if wanted.eq_ignore_ascii_case("system") {
-            kind.contains("SystemAssigned")
-        } else {
-            assigned
-                .and_then(Value::as_object)
-                .is_some_and(|ids| ids.keys().any(|id| id.eq_ignore_ascii_case(wanted)))
-        };
-        if !there {
+        if !identity_block::contains(identity, wanted) {
             return refuse(
                 "properties.managedIdentitySettings",
                 format!("The identity '{wanted}' is not assigned to the session pool."),
