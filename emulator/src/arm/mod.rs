@@ -17,6 +17,7 @@ mod router;
 mod session_pools;
 mod subscriptions;
 mod tags;
+mod target;
 mod throttle;
 mod versions;
 

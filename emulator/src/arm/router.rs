@@ -4,6 +4,7 @@ use axum::http::{Method, StatusCode};
 
 use super::headers::RateLimits;
 use super::request::Arrived;
+use super::target::Target;
 use super::{
     ArmError, ArmReply, ArmRequest, access, authorization, groups, metadata, operations, providers, resources,
     session_pools, subscriptions, versions,
@@ -171,7 +172,7 @@ fn provider(
         }
         ("microsoft.app", Some(group), ["sessionpools", _]) => {
             check_pools(request)?;
-            let pool = session_pools::Target::new(subscription, &group, &segments[at + 1]);
+            let pool = Target::new(session_pools::TYPE, subscription, &group, &segments[at + 1]);
             match *method {
                 Method::PUT => session_pools::put(request, store, &pool),
                 Method::PATCH => session_pools::patch(request, store, &pool),
@@ -183,7 +184,7 @@ fn provider(
         }
         ("microsoft.app", Some(group), ["sessionpools", _, action]) if *method == Method::POST => {
             check_pools(request)?;
-            let pool = session_pools::Target::new(subscription, &group, &segments[at + 1]);
+            let pool = Target::new(session_pools::TYPE, subscription, &group, &segments[at + 1]);
             session_pools::act(request, store, &pool, action)
         }
         (_, _, [kind, ..]) => {

@@ -12,64 +12,22 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::identity_block::{self, Owner, Write};
-use super::{ArmError, ArmReply, ArmRequest, access, groups, operations, paging, regions, resources, tags};
+use super::target::{self, Target};
+use super::{ArmError, ArmReply, ArmRequest, groups, operations, paging, regions, tags};
 use crate::json::{get, get_str, merge_patch};
-use crate::store::{OperationOutcome, Pending, PendingKind, Resource, Store};
+use crate::store::{OperationOutcome, Pending, PendingKind, Store};
 
-const TYPE: &str = "Microsoft.App/sessionPools";
-
-/// The pool that a path names.
-#[derive(Debug, Clone)]
-pub struct Target {
-    subscription: String,
-    group: String,
-    name: String,
-}
-
-impl Target {
-    /// The pool of these names, in the spelling of the request.
-    pub fn new(subscription: &str, group: &str, name: &str) -> Self {
-        Self {
-            subscription: subscription.to_owned(),
-            group: group.to_owned(),
-            name: name.to_owned(),
-        }
-    }
-
-    fn id(&self) -> String {
-        format!(
-            "/subscriptions/{}/resourceGroups/{}/providers/{TYPE}/{}",
-            self.subscription, self.group, self.name
-        )
-    }
-
-    fn not_found(&self) -> ArmError {
-        ArmError::gateway(
-            StatusCode::NOT_FOUND,
-            "ResourceNotFound",
-            format!(
-                "The Resource '{TYPE}/{}' under resource group '{}' was not found. For more details please go to https://aka.ms/ARMResourceNotFoundFix",
-                self.name, self.group
-            ),
-        )
-    }
-}
-
-/// What every request about a pool has to pass: role, registration, group.
-fn enter(request: &ArmRequest<'_>, store: &mut Store, pool: &Target, action: &str) -> Result<(), ArmError> {
-    access::authorize(request, store, &pool.id(), action)?;
-    access::require_registration(request, store, &pool.subscription, "Microsoft.App")?;
-    groups::require(store, &pool.subscription, &pool.group).map(|_| ())
-}
+/// Type of session pools as ARM's metadata spell it.
+pub const TYPE: &str = "Microsoft.App/sessionPools";
 
 /// PUT: creates or replaces.
 pub fn put(request: &ArmRequest<'_>, store: &mut Store, pool: &Target) -> Result<ArmReply, ArmError> {
-    enter(request, store, pool, "Microsoft.App/sessionPools/write")?;
+    pool.enter(request, store, "write")?;
     groups::refuse_deleting(groups::require(store, &pool.subscription, &pool.group)?)?;
     let body = request.body()?;
     let behaviour = request.state.behaviour();
     schema::check_top_level(&body, request.api_version, &behaviour.arm)?;
-    let location = read_location(&body)?;
+    let location = target::location(&body, TYPE)?;
     let tags = tags::read(get(&body, "tags"))?;
     let pool_id = pool.id();
     let before = store.resource(&pool_id).and_then(|known| known.identity.clone());
@@ -79,48 +37,18 @@ pub fn put(request: &ArmRequest<'_>, store: &mut Store, pool: &Target) -> Result
     let mut properties = schema::read(&given, request.api_version, schema::Use::Put, &behaviour.arm)?;
     rules::complete_and_check(&mut properties, identity.as_ref(), request.api_version, &behaviour.arm)?;
 
-    let key = pool.id().to_ascii_lowercase();
-    let known = store.resource(&key).cloned();
-    match &known {
-        None => rules::check_name(&pool.name)?,
-        Some(known) => {
-            refuse_busy(known)?;
-            if known.location != location {
-                return Err(ArmError::gateway(
-                    StatusCode::CONFLICT,
-                    "InvalidResourceLocation",
-                    format!(
-                        "The resource '{}' already exists in location '{}' in resource group '{}'. A resource with the same name cannot be created in location '{location}'. Please select a new resource name.",
-                        known.name, known.location, pool.group
-                    ),
-                ));
-            }
-            rules::check_immutable(&known.properties, &properties)?;
-        }
+    let key = pool.key();
+    let (mut resource, created) = pool.find_or_new(request, store, location)?;
+    if created {
+        rules::check_name(&pool.name)?;
+    } else {
+        refuse_busy(&resource)?;
+        rules::check_immutable(&resource.properties, &properties)?;
     }
-    let created = known.is_none();
-    let caller = request.principal.client_id.clone();
-    let mut resource = known.unwrap_or_else(|| Resource {
-        id: canonical_id(store, pool),
-        resource_type: TYPE.to_owned(),
-        name: pool.name.clone(),
-        location,
-        tags: None,
-        identity: None,
-        properties: Value::Null,
-        mcp_api_key: None,
-        provisioning_state: "Succeeded".to_owned(),
-        pending: None,
-        instance: Uuid::new_v4(),
-        created_by: caller.clone(),
-        created_at: request.now,
-        modified_by: caller.clone(),
-        modified_at: request.now,
-    });
     resource.tags = tags;
     resource.identity = identity;
     resource.properties = properties;
-    touch(&mut resource, request);
+    target::touch(&mut resource, request);
     let kind = if created {
         PendingKind::Create
     } else {
@@ -150,11 +78,11 @@ pub fn put(request: &ArmRequest<'_>, store: &mut Store, pool: &Target) -> Result
 
 /// PATCH: an RFC 7396 merge patch of what can be changed; `secrets` are replaced as a whole.
 pub fn patch(request: &ArmRequest<'_>, store: &mut Store, pool: &Target) -> Result<ArmReply, ArmError> {
-    enter(request, store, pool, "Microsoft.App/sessionPools/write")?;
+    pool.enter(request, store, "write")?;
     let body = request.body()?;
     let behaviour = request.state.behaviour();
-    let key = pool.id().to_ascii_lowercase();
-    let mut resource = store.resource(&key).cloned().ok_or_else(|| pool.not_found())?;
+    let key = pool.key();
+    let mut resource = pool.find(store)?.clone();
     refuse_busy(&resource)?;
     schema::check_top_level(&body, request.api_version, &behaviour.arm)?;
     if let Some(location) = get_str(&body, "location")
@@ -186,7 +114,7 @@ pub fn patch(request: &ArmRequest<'_>, store: &mut Store, pool: &Target) -> Resu
         rules::check_immutable(&resource.properties, &properties)?;
         resource.properties = properties;
     }
-    touch(&mut resource, request);
+    target::touch(&mut resource, request);
     begin(request, &mut resource, PendingKind::Update);
     let body = render(request, &resource, Shape::Write);
     let due = resource.pending.as_ref().map(|pending| pending.due);
@@ -209,8 +137,8 @@ pub fn patch(request: &ArmRequest<'_>, store: &mut Store, pool: &Target) -> Resu
 
 /// GET.
 pub fn get_one(request: &ArmRequest<'_>, store: &mut Store, pool: &Target) -> Result<ArmReply, ArmError> {
-    enter(request, store, pool, "Microsoft.App/sessionPools/read")?;
-    let resource = store.resource(&pool.id()).ok_or_else(|| pool.not_found())?;
+    pool.enter(request, store, "read")?;
+    let resource = pool.find(store)?;
     Ok(ArmReply::ok(render(request, resource, Shape::Read)).by_provider())
 }
 
@@ -221,14 +149,14 @@ pub fn head(request: &ArmRequest<'_>, store: &mut Store, pool: &Target) -> Resul
 
 /// DELETE: 204 at once for built-in types and absent pools, 202 with `Location` for custom containers.
 pub fn delete(request: &ArmRequest<'_>, store: &mut Store, pool: &Target) -> Result<ArmReply, ArmError> {
-    match enter(request, store, pool, "Microsoft.App/sessionPools/delete") {
+    match pool.enter(request, store, "delete") {
         // What is in no group is gone already.
         Err(error) if error.code == "ResourceGroupNotFound" => {
             return Ok(ArmReply::empty(StatusCode::NO_CONTENT));
         }
         entered => entered?,
     }
-    let key = pool.id().to_ascii_lowercase();
+    let key = pool.key();
     let Some(mut resource) = store.resource(&key).cloned() else {
         return Ok(ArmReply::empty(StatusCode::NO_CONTENT));
     };
@@ -261,17 +189,8 @@ pub fn list(
     subscription: &str,
     group: Option<&str>,
 ) -> Result<ArmReply, ArmError> {
-    let scope = match group {
-        None => format!("/subscriptions/{subscription}"),
-        Some(name) => groups::id(subscription, name),
-    };
-    access::authorize(request, store, &scope, "Microsoft.App/sessionPools/read")?;
-    access::require_registration(request, store, subscription, "Microsoft.App")?;
-    if let Some(name) = group {
-        groups::require(store, subscription, name)?;
-    }
-    let items = resources::inside(store, &scope)
-        .filter(|resource| resource.resource_type == TYPE)
+    let items = target::list(request, store, TYPE, subscription, group)?
+        .into_iter()
         .map(|resource| render(request, resource, Shape::Read))
         .collect();
     Ok(paging::page(request, items).by_provider())
@@ -290,13 +209,8 @@ pub fn act(request: &ArmRequest<'_>, store: &mut Store, pool: &Target, action: &
             ));
         }
     };
-    enter(
-        request,
-        store,
-        pool,
-        &format!("Microsoft.App/sessionPools/{action}/action"),
-    )?;
-    let key = pool.id().to_ascii_lowercase();
+    pool.enter(request, store, &format!("{action}/action"))?;
+    let key = pool.key();
     let resource = store.resources.get_mut(&key).ok_or_else(|| pool.not_found())?;
     let settings = get(&resource.properties, "mcpServerSettings");
     let on = |name: &str| {
@@ -321,48 +235,10 @@ pub fn act(request: &ArmRequest<'_>, store: &mut Store, pool: &Target, action: &
     Ok(ArmReply::ok(json!({ "apiKey": resource.mcp_api_key })).by_provider())
 }
 
-fn read_location(body: &Value) -> Result<String, ArmError> {
-    let Some(location) = get_str(body, "location").filter(|location| !location.trim().is_empty()) else {
-        return Err(ArmError::gateway(
-            StatusCode::BAD_REQUEST,
-            "LocationRequired",
-            "The location property is required for this definition.",
-        ));
-    };
-    if regions::display_name(location).is_none() {
-        return Err(ArmError::gateway(
-            StatusCode::BAD_REQUEST,
-            "LocationNotAvailableForResourceType",
-            format!(
-                "The provided location '{location}' is not available for resource type '{TYPE}'. List of available regions for the resource type is '{}'.",
-                regions::REGIONS
-                    .iter()
-                    .map(|region| regions::normalise(region))
-                    .collect::<Vec<_>>()
-                    .join(",")
-            ),
-        ));
-    }
-    Ok(regions::normalise(location))
-}
-
 fn owner<'a>(id: &'a str, before: Option<&'a Value>) -> Owner<'a> {
     Owner {
         id,
         action: "Microsoft.App/sessionPools/write",
         before,
     }
-}
-
-/// The id with the group's own spelling.
-fn canonical_id(store: &Store, pool: &Target) -> String {
-    let group = store
-        .group(&pool.subscription, &pool.group)
-        .map_or(pool.group.as_str(), |group| group.name.as_str());
-    Target::new(&pool.subscription, group, &pool.name).id()
-}
-
-fn touch(resource: &mut Resource, request: &ArmRequest<'_>) {
-    request.principal.client_id.clone_into(&mut resource.modified_by);
-    resource.modified_at = request.now;
 }
