@@ -62,8 +62,8 @@ pub struct AzureAccountSpec {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = (
-    "has(self.workloadIdentity) != has(self.clientSecret)",
-    "exactly one of workloadIdentity and clientSecret must be set"
+    "(has(self.workloadIdentity) ? 1 : 0) + (has(self.clientSecret) ? 1 : 0) + (has(self.clientCertificate) ? 1 : 0) + (has(self.hostIdentity) ? 1 : 0) == 1",
+    "exactly one of workloadIdentity, clientSecret, clientCertificate and hostIdentity must be set"
 ))]
 pub struct Credential {
     /// Workload identity federation: a token of a ServiceAccount of this namespace is exchanged for one of Azure. No
@@ -73,18 +73,31 @@ pub struct Credential {
     /// A client secret of an app registration, kept in a Secret of this namespace.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub client_secret: Option<ClientSecret>,
+    /// A certificate of an app registration, kept with its private key in a Secret of this namespace.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_certificate: Option<ClientCertificate>,
+    /// The identity of the operator itself: that of the machine, container app or ServiceAccount that it runs as.
+    /// Refused unless the installation allows it for this namespace.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host_identity: Option<HostIdentity>,
 }
 
 /// Workload identity federation with a ServiceAccount of the same namespace.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(validation = ("has(self.clientId) != has(self.managedIdentityRef)", "exactly one of clientId and managedIdentityRef must be set"))]
 pub struct WorkloadIdentity {
     /// Client id of the managed identity or app registration that trusts the ServiceAccount.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(
         length(min = 36, max = 36),
         regex(pattern = "^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$")
     )]
-    pub client_id: String,
+    pub client_id: Option<String>,
+    /// A ManagedIdentity of this namespace that trusts the ServiceAccount; it is waited for. It must use another
+    /// AzureAccount than this one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub managed_identity_ref: Option<LocalReference>,
     /// The ServiceAccount of this namespace whose token is exchanged. The operator may ask for tokens of the names
     /// that its installation lists; by default just `lifeguard`.
     #[serde(default = "default_service_account")]
@@ -127,6 +140,35 @@ fn default_secret_key() -> String {
     "clientSecret".into()
 }
 
+/// A certificate in a Secret of the same namespace.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ClientCertificate {
+    /// Client id of the app registration.
+    #[schemars(
+        length(min = 36, max = 36),
+        regex(pattern = "^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$")
+    )]
+    pub client_id: String,
+    /// A Secret of type `kubernetes.io/tls`: the certificate is in its key `tls.crt`, the private RSA key in `tls.key`,
+    /// both as PEM.
+    pub secret_ref: LocalReference,
+}
+
+/// The identity of the operator itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct HostIdentity {
+    /// Client id of one of the user-assigned identities that the operator's host has. Default: its system-assigned
+    /// identity, or the one that its ServiceAccount is annotated with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(
+        length(min = 36, max = 36),
+        regex(pattern = "^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$")
+    )]
+    pub client_id: Option<String>,
+}
+
 /// The observed state of an AzureAccount.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
@@ -144,18 +186,6 @@ pub struct AzureAccountStatus {
 }
 
 impl AzureAccountSpec {
-    /// The client id of whichever credential is set.
-    pub fn client_id(&self) -> Option<&str> {
-        let Credential {
-            workload_identity,
-            client_secret,
-        } = &self.credential;
-        workload_identity
-            .as_ref()
-            .map(|it| it.client_id.as_str())
-            .or(client_secret.as_ref().map(|it| it.client_id.as_str()))
-    }
-
     /// The default account's name, for objects without `accountRef`.
     pub const DEFAULT_NAME: &str = "default";
 

@@ -2,20 +2,46 @@
 
 use std::collections::BTreeMap;
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::interval::Interval;
 use super::reference::LocalReference;
 
-/// Fields shared by every kind that owns an Azure resource, flattened into its `spec`.
+/// How an object rules what it has in Azure: flattened into the `spec` of every kind that has something there.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct AzureResourceSpec {
+pub struct ManagementSpec {
     /// The AzureAccount of this namespace whose credential and subscription are used. Default: the AzureAccount
     /// named `default`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub account_ref: Option<LocalReference>,
+    /// What happens in Azure when this object is deleted. Default: `Delete` for what was created by this object,
+    /// `Retain` for what was adopted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deletion_policy: Option<DeletionPolicy>,
+    /// Whether what exists already may be taken over.
+    #[serde(default)]
+    pub adoption_policy: AdoptionPolicy,
+    /// How much in Azure this object rules.
+    #[serde(default)]
+    pub management_policy: ManagementPolicy,
+    /// When true, Azure is observed and reported, and nothing in it is changed or deleted.
+    #[serde(default)]
+    pub suspend: bool,
+    /// How often Azure is compared with this object, such as `10m`. Default 10m, at least 1s.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub interval: Option<Interval>,
+}
+
+/// Fields shared by every kind that owns a tracked Azure resource, flattened into its `spec`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct AzureResourceSpec {
+    /// How the object rules the resource.
+    #[serde(flatten)]
+    pub management: ManagementSpec,
     /// Name of the resource in Azure. Default: `metadata.name`. It cannot be changed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 90))]
@@ -29,22 +55,14 @@ pub struct AzureResourceSpec {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("maxProperties" = 49))]
     pub tags: BTreeMap<String, String>,
-    /// What happens to the Azure resource when this object is deleted. Default: `Delete` for a resource that was
-    /// created by this object, `Retain` for one that was adopted.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub deletion_policy: Option<DeletionPolicy>,
-    /// Whether a resource of that name that exists already may be taken over.
-    #[serde(default)]
-    pub adoption_policy: AdoptionPolicy,
-    /// How much of the Azure resource this object rules.
-    #[serde(default)]
-    pub management_policy: ManagementPolicy,
-    /// When true, the Azure resource is observed and reported, and nothing in it is changed or deleted.
-    #[serde(default)]
-    pub suspend: bool,
-    /// How often the Azure resource is compared with this object, such as `10m`. Default 10m, at least 1s.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub interval: Option<Interval>,
+}
+
+impl AzureResourceSpec {
+    /// The resource's name in Azure, for an object with this metadata.
+    pub fn name<'a>(&'a self, meta: &'a ObjectMeta) -> &'a str {
+        let own = self.azure_name.as_deref();
+        own.or(meta.name.as_deref()).unwrap_or_default()
+    }
 }
 
 /// What happens to the Azure resource when the Kubernetes object is deleted.

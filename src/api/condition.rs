@@ -115,6 +115,18 @@ reasons! {
     ProvisioningFailed,
     /// The operator met a defect of its own; see its logs.
     InternalError,
+    /// The role is not one that the installation allows to be assigned there; its administrator can change that.
+    RoleNotGrantable,
+    /// No role of that name or GUID exists at the scope.
+    RoleNotFound,
+    /// Microsoft Entra ID does not know the principal yet, or no longer.
+    PrincipalNotFound,
+    /// A role that was assigned is not effective yet; Azure needs minutes.
+    RolePropagating,
+    /// The pool is managed by a SessionPool object; its identities belong into that object's `spec.identity`.
+    UseSpecIdentity,
+    /// The installation does not let this namespace use the operator's own identity; its administrator can change that.
+    HostIdentityNotAllowed,
     /// Every session of the pool is in use; the job starts when one is free.
     PoolExhausted,
     /// The command is being prepared or runs.

@@ -3,7 +3,7 @@
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{CustomResourceDefinition, JSON};
 use kube::CustomResourceExt;
 
-use super::{AzureAccount, CommandJob, ResourceGroup, SessionPool};
+use super::{AzureAccount, CommandJob, IdentityBinding, ManagedIdentity, ResourceGroup, RoleAssignment, SessionPool};
 
 /// The definition of every kind, ready to be applied.
 ///
@@ -14,6 +14,9 @@ pub fn custom_resource_definitions() -> Vec<CustomResourceDefinition> {
         AzureAccount::crd(),
         ResourceGroup::crd(),
         SessionPool::crd(),
+        ManagedIdentity::crd(),
+        RoleAssignment::crd(),
+        IdentityBinding::crd(),
         CommandJob::crd(),
     ]
     .into_iter()

@@ -10,15 +10,22 @@ pub mod command_job;
 pub mod condition;
 mod definition;
 pub mod environment;
+pub mod identity;
+pub mod identity_binding;
 pub mod interval;
+pub mod managed_identity;
 pub mod reference;
 pub mod resource_group;
+pub mod role_assignment;
 pub mod session_pool;
 
 pub use azure_account::{AzureAccount, AzureAccountSpec, AzureAccountStatus};
 pub use command_job::{CommandJob, CommandJobSpec, CommandJobStatus};
 pub use definition::{custom_resource_definitions, to_yaml};
+pub use identity_binding::{IdentityBinding, IdentityBindingSpec, IdentityBindingStatus};
+pub use managed_identity::{ManagedIdentity, ManagedIdentitySpec, ManagedIdentityStatus};
 pub use resource_group::{ResourceGroup, ResourceGroupSpec, ResourceGroupStatus};
+pub use role_assignment::{RoleAssignment, RoleAssignmentSpec, RoleAssignmentStatus};
 pub use session_pool::{SessionPool, SessionPoolSpec, SessionPoolStatus};
 
 /// The API group of every kind.

@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::azure_resource::{AzureResourceSpec, Drift};
+use super::identity::ManagedServiceIdentity;
 use super::reference::{LocalReference, SecretKeySelector};
 
 mod container;
@@ -90,6 +91,13 @@ pub struct SessionPoolSpec {
     /// Whether sessions may reach the network.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub session_network_configuration: Option<SessionNetworkConfiguration>,
+    /// The managed identities of the pool. What others attached is kept only where this is absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub identity: Option<ManagedServiceIdentity>,
+    /// Which of the pool's identities its sessions may use, and when.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 50))]
+    pub managed_identity_settings: Vec<ManagedIdentitySetting>,
     /// The pool's MCP (Model Context Protocol) server.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mcp_server_settings: Option<McpServerSettings>,
@@ -225,6 +233,33 @@ pub struct McpServerSettings {
     pub is_mcp_server_api_key_disabled: Option<bool>,
 }
 
+/// Which of a pool's identities its sessions may use, and when.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = ("has(self.identity) != has(self.managedIdentityRef)", "exactly one of identity and managedIdentityRef must be set"))]
+pub struct ManagedIdentitySetting {
+    /// `system`, or the Azure resource id of a user-assigned identity.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 1024))]
+    pub identity: Option<String>,
+    /// A ManagedIdentity object of this namespace.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub managed_identity_ref: Option<LocalReference>,
+    /// `Main`: the main container of a session may get tokens of it. `None`: only the platform may, such as to pull
+    /// images. Azure's default is `None`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lifecycle: Option<IdentityLifecycle>,
+}
+
+/// When an identity may be used in a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum IdentityLifecycle {
+    /// Never.
+    None,
+    /// While its main container runs.
+    Main,
+}
+
 /// Which namespaces' CommandJobs may use a pool.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
@@ -268,6 +303,9 @@ pub struct SessionPoolStatus {
     /// The endpoint of the pool's sessions, as Azure gives it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pool_management_endpoint: Option<String>,
+    /// Object id of the pool's system-assigned identity, which roles are assigned to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub principal_id: Option<String>,
     /// Properties that differ from the spec and are not put right, because of the policy or because Azure cannot.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub drift: Vec<Drift>,

@@ -31,6 +31,7 @@ const LONGEST_REFUSAL: Duration = Duration::from_mins(10);
 /// An account that is open: who it is in Azure, and the means to speak to it.
 pub struct Account {
     spec: AzureAccountSpec,
+    client_id: String,
     uid: String,
     secret_version: Option<String>,
     tokens: Tokens,
@@ -86,6 +87,11 @@ impl Account {
     /// What the AzureAccount said when it was opened.
     pub fn spec(&self) -> &AzureAccountSpec {
         &self.spec
+    }
+
+    /// The client id of the principal that the account is.
+    pub fn client_id(&self) -> &str {
+        &self.client_id
     }
 
     /// The subscription's id.
@@ -301,7 +307,7 @@ impl Accounts {
             ..
         } = &*self.inner;
         let spec = object.spec.clone();
-        let client_id = spec.client_id().unwrap_or_default().to_owned();
+        let client_id = client_id(&spec.credential);
         let secret_version = secret.as_ref().map(|it| it.version.clone());
         let (authority, tenant) = (cloud.authority.clone(), spec.tenant_id.clone());
         let credential = match (secret, &spec.credential.workload_identity) {
@@ -330,6 +336,7 @@ impl Accounts {
         let uid = object.uid().unwrap_or_default();
         let account = Arc::new(Account {
             spec,
+            client_id,
             uid,
             secret_version,
             tokens,
@@ -345,6 +352,8 @@ impl Accounts {
         let CredentialSpec {
             workload_identity,
             client_secret,
+            client_certificate: _,
+            host_identity: _,
         } = &object.spec.credential;
         let Some(ClientSecret { secret_ref, .. }) = client_secret else {
             return if workload_identity.is_some() {
@@ -385,6 +394,16 @@ impl Accounts {
     fn slots(&self) -> MutexGuard<'_, HashMap<Key, Arc<Slot>>> {
         self.inner.slots.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The client id that a credential names by itself.
+fn client_id(credential: &CredentialSpec) -> String {
+    let workload_identity = credential.workload_identity.as_ref();
+    let client_secret = credential.client_secret.as_ref();
+    workload_identity
+        .and_then(|it| it.client_id.clone())
+        .or_else(|| client_secret.map(|it| it.client_id.clone()))
+        .unwrap_or_default()
 }
 
 struct SecretValue {

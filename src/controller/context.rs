@@ -7,7 +7,10 @@ use kube::Client;
 use kube_runtime::watcher;
 use tokio_util::sync::CancellationToken;
 
-use crate::api::{AzureAccount, CommandJob, FIELD_MANAGER, ResourceGroup, SessionPool};
+use crate::api::{
+    AzureAccount, CommandJob, FIELD_MANAGER, IdentityBinding, ManagedIdentity, ResourceGroup, RoleAssignment,
+    SessionPool,
+};
 use crate::azure::{Cloud, Gates, Http};
 use crate::runtime::health::Health;
 use crate::runtime::reconciler::Object;
@@ -52,6 +55,12 @@ pub struct Context {
     pub resource_groups: Watched<ResourceGroup>,
     /// The SessionPools that are watched.
     pub session_pools: Watched<SessionPool>,
+    /// The ManagedIdentities that are watched.
+    pub managed_identities: Watched<ManagedIdentity>,
+    /// The RoleAssignments that are watched.
+    pub role_assignments: Watched<RoleAssignment>,
+    /// The IdentityBindings that are watched.
+    pub identity_bindings: Watched<IdentityBinding>,
     /// The CommandJobs that are watched: those that have not ended.
     pub command_jobs: Watched<CommandJob>,
 }
@@ -64,6 +73,12 @@ pub struct Sources {
     pub resource_groups: Source<ResourceGroup>,
     /// Of the controller [`session_pool`](super::session_pool).
     pub session_pools: Source<SessionPool>,
+    /// Of the controller `managed_identity`.
+    pub managed_identities: Source<ManagedIdentity>,
+    /// Of the controller `role_assignment`.
+    pub role_assignments: Source<RoleAssignment>,
+    /// Of the controller `identity_binding`.
+    pub identity_bindings: Source<IdentityBinding>,
     /// Of the controller [`command_job`](super::command_job).
     pub command_jobs: Source<CommandJob>,
 }
@@ -132,6 +147,9 @@ impl Context {
             azure_accounts: Source::new(&clients.watch, scope, watcher::Config::default()),
             resource_groups: Source::new(&clients.watch, scope, watcher::Config::default()),
             session_pools: Source::new(&clients.watch, scope, watcher::Config::default()),
+            managed_identities: Source::new(&clients.watch, scope, watcher::Config::default()),
+            role_assignments: Source::new(&clients.watch, scope, watcher::Config::default()),
+            identity_bindings: Source::new(&clients.watch, scope, watcher::Config::default()),
             command_jobs: Source::new(
                 &clients.watch,
                 scope,
@@ -143,6 +161,9 @@ impl Context {
             azure_accounts: Watched::of(&sources.azure_accounts),
             resource_groups: Watched::of(&sources.resource_groups),
             session_pools: Watched::of(&sources.session_pools),
+            managed_identities: Watched::of(&sources.managed_identities),
+            role_assignments: Watched::of(&sources.role_assignments),
+            identity_bindings: Watched::of(&sources.identity_bindings),
             command_jobs: Watched::of(&sources.command_jobs),
             foundation,
         };

@@ -27,6 +27,9 @@ pub fn spawn(context: &Context, sources: Sources, config: &Config, supervisor: &
         azure_accounts,
         resource_groups,
         session_pools,
+        managed_identities: _,
+        role_assignments: _,
+        identity_bindings: _,
         command_jobs,
     } = sources;
     command_job::spawn(context, command_jobs, config, supervisor);

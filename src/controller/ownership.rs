@@ -5,7 +5,7 @@
 
 use std::fmt;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use crate::api::OWNER_TAG;
@@ -152,6 +152,67 @@ impl fmt::Display for Owner {
     }
 }
 
+/// Where a resource keeps who owns it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum OwnerMark {
+    /// In a tag of its own.
+    Tag,
+    /// In `properties.description`, for types without tags, behind [`DESCRIPTION_PREFIX`]. Any other description is
+    /// nobody's mark.
+    Description,
+}
+
+/// What stands before the owner in a description.
+pub const DESCRIPTION_PREFIX: &str = "lifeguard-owner: ";
+
+impl OwnerMark {
+    /// The mark of a resource as ARM answered it.
+    pub fn read(self, resource: &Value) -> Option<&str> {
+        match self {
+            Self::Tag => tag(resource, OWNER_TAG),
+            Self::Description => resource
+                .pointer("/properties/description")
+                .and_then(Value::as_str)
+                .and_then(|it| it.strip_prefix(DESCRIPTION_PREFIX)),
+        }
+    }
+
+    /// A body with nothing but the mark.
+    pub fn body(self, owner: &Owner) -> Value {
+        match self {
+            Self::Tag => json!({"tags": {OWNER_TAG: owner.to_string()}}),
+            Self::Description => json!({"properties": {"description": format!("{DESCRIPTION_PREFIX}{owner}")}}),
+        }
+    }
+
+    /// Writes the mark into a body, or removes it.
+    pub fn write(self, body: &mut Value, owner: Option<&Owner>) {
+        match self {
+            Self::Tag => {
+                if let Some(tags) = body.get_mut("tags").and_then(Value::as_object_mut) {
+                    tags.retain(|name, _| !name.eq_ignore_ascii_case(OWNER_TAG));
+                }
+                if let Some(owner) = owner {
+                    body["tags"][OWNER_TAG] = owner.to_string().into();
+                }
+            }
+            Self::Description => {
+                let description = owner.map(|owner| format!("{DESCRIPTION_PREFIX}{owner}"));
+                body["properties"]["description"] = description.unwrap_or_default().into();
+            }
+        }
+    }
+}
+
+impl fmt::Display for OwnerMark {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tag => write!(f, "tag {OWNER_TAG}"),
+            Self::Description => f.write_str("description"),
+        }
+    }
+}
+
 /// Whether a resource is there, and whose it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Presence {
@@ -175,10 +236,10 @@ impl Presence {
         Self::Owned(Origin::Adopted),
     ];
 
-    /// Reads the owner tag of a resource as ARM answered it.
-    pub fn of(resource: Option<&Value>, owner: &Owner) -> Self {
+    /// Reads the owner of a resource as ARM answered it.
+    pub fn of(resource: Option<&Value>, owner: &Owner, mark: OwnerMark) -> Self {
         let Some(resource) = resource else { return Self::Absent };
-        match tag(resource, OWNER_TAG) {
+        match mark.read(resource) {
             None => Self::Unowned,
             Some(text) => match Owner::parse(text) {
                 Some(found) if found.is_same_object(owner) => Self::Owned(found.origin),
@@ -196,10 +257,8 @@ const _: () = assert!(MAX_CLUSTER + 63 + MAX_NAME + 36 + "adopted".len() + 4 <= 
 
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::*;
-    use serde_json::json;
-
     use super::*;
+    use proptest::prelude::*;
 
     const UID: &str = "0b9ff1d3-5f3e-4d0c-9c55-2f0f7a1de6b5";
 
@@ -238,7 +297,11 @@ mod tests {
             (Some(tagged("somebody")), Presence::OwnedByAnother),
             (Some(tagged("")), Presence::OwnedByAnother),
         ] {
-            assert_eq!(Presence::of(resource.as_ref(), &mine), presence, "{resource:?}");
+            assert_eq!(
+                Presence::of(resource.as_ref(), &mine, OwnerMark::Tag),
+                presence,
+                "{resource:?}"
+            );
         }
     }
 
@@ -247,7 +310,7 @@ mod tests {
         let restored = Owner::new(&ClusterId::new("c1"), "ns", "pool", "another-uid", Origin::Created);
         let resource = tagged(&owner("c1", "ns", "pool").to_string());
         assert_eq!(
-            Presence::of(Some(&resource), &restored),
+            Presence::of(Some(&resource), &restored, OwnerMark::Tag),
             Presence::Owned(Origin::Created)
         );
     }
@@ -257,11 +320,11 @@ mod tests {
         let (one, two) = ("a".repeat(253), format!("{}b", "a".repeat(252)));
         let resource = tagged(&owner("c1", "ns", &one).to_string());
         assert_eq!(
-            Presence::of(Some(&resource), &owner("c1", "ns", &one)),
+            Presence::of(Some(&resource), &owner("c1", "ns", &one), OwnerMark::Tag),
             Presence::Owned(Origin::Created)
         );
         assert_eq!(
-            Presence::of(Some(&resource), &owner("c1", "ns", &two)),
+            Presence::of(Some(&resource), &owner("c1", "ns", &two), OwnerMark::Tag),
             Presence::OwnedByAnother
         );
     }

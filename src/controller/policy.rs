@@ -2,7 +2,7 @@
 //!
 //! Pure and total. The documentation's table is printed from it, so the two cannot disagree.
 
-use crate::api::azure_resource::{AdoptionPolicy, AzureResourceSpec, DeletionPolicy, ManagementPolicy};
+use crate::api::azure_resource::{AdoptionPolicy, DeletionPolicy, ManagementPolicy, ManagementSpec};
 
 use super::ownership::{Origin, Presence};
 
@@ -43,7 +43,7 @@ pub struct Situation {
 
 impl Situation {
     /// The situation of an object with this spec.
-    pub fn of(spec: &AzureResourceSpec, lifecycle: Lifecycle, presence: Presence) -> Self {
+    pub fn of(spec: &ManagementSpec, lifecycle: Lifecycle, presence: Presence) -> Self {
         Self {
             lifecycle,
             activity: if spec.suspend {

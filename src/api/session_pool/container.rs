@@ -4,6 +4,8 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::api::reference::LocalReference;
+
 /// The containers of a session of a `CustomContainer` pool.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -20,8 +22,9 @@ pub struct CustomContainerTemplate {
 }
 
 /// Credentials of a private container registry.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(validation = ("(has(self.username) ? 1 : 0) + (has(self.identity) ? 1 : 0) + (has(self.managedIdentityRef) ? 1 : 0) <= 1", "only one of username, identity and managedIdentityRef may be set"))]
 pub struct RegistryCredentials {
     /// Host name of the registry.
     #[schemars(length(min = 1, max = 253))]
@@ -34,6 +37,14 @@ pub struct RegistryCredentials {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 253))]
     pub password_secret_ref: Option<String>,
+    /// The identity that pulls the images, instead of a user: `system`, or the Azure resource id of a user-assigned one.
+    /// The pool must have it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 1024))]
+    pub identity: Option<String>,
+    /// The identity that pulls the images, as a ManagedIdentity object of this namespace. The pool must have it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub managed_identity_ref: Option<LocalReference>,
 }
 
 /// One container of a session.

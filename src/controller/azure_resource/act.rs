@@ -144,7 +144,7 @@ where
 
 /// The id to tell when the object goes and the resource stays.
 fn left_behind<K: AzureObject>(object: &K, look: &Look) -> Option<String> {
-    if object.azure().management_policy == ManagementPolicy::ObserveOnly {
+    if object.management().management_policy == ManagementPolicy::ObserveOnly {
         return None;
     }
     match look {

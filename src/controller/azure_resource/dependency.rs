@@ -42,7 +42,7 @@ pub struct OpenAccount {
 
 /// The AzureAccount of an object.
 pub fn account_key<K: AzureObject>(object: &K) -> Key {
-    let name = AzureAccountSpec::name_for(object.azure().account_ref.as_ref());
+    let name = AzureAccountSpec::name_for(object.management().account_ref.as_ref());
     Key::new(object.namespace().unwrap_or_default(), name)
 }
 

@@ -10,7 +10,7 @@ use crate::azure::comparison::{Shape, compare};
 use crate::azure::overlay::overlay;
 use crate::azure::{ArmClient, Difference, ResourceId};
 use crate::controller::operator_key::OperatorKey;
-use crate::controller::ownership::{Origin, Owner, Presence};
+use crate::controller::ownership::{Origin, Owner, OwnerMark, Presence};
 use crate::controller::readiness::Verdict;
 use crate::runtime::Next;
 
@@ -55,11 +55,13 @@ pub struct View {
     pub shape: &'static Shape,
     /// Members that Azure cannot change in an existing resource, in lower case.
     pub immutable: &'static [&'static str],
-    /// How a tag is written without touching anything else.
+    /// How the owner's mark is written without touching anything else.
     pub tagging: Tagging,
-    /// Who the object is, in an owner tag.
+    /// Where the resource keeps who owns it.
+    pub mark: OwnerMark,
+    /// Who the object is, in such a mark.
     pub owner: Owner,
-    /// What the resource should be, without the owner tag.
+    /// What the resource should be, without the owner's mark.
     pub desired: Body,
     /// What a new resource gets besides, where the spec does not say.
     pub defaults: Value,
@@ -85,12 +87,12 @@ pub struct View {
     pub key: OperatorKey,
 }
 
-/// How a tag is written without touching anything else.
+/// How the owner's mark is written without touching anything else.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Tagging {
     /// By a PUT of the resource as it is.
     Put,
-    /// By a JSON merge patch: for types with values that ARM does not return and a PUT would lose.
+    /// By a JSON merge patch of the tags: for types with values that ARM does not return and a PUT would lose.
     MergePatch,
 }
 
@@ -129,7 +131,7 @@ impl fmt::Debug for Body {
 impl View {
     /// Whether the resource is there and whose it is.
     pub fn presence(&self) -> Presence {
-        Presence::of(self.actual.as_ref(), &self.owner)
+        Presence::of(self.actual.as_ref(), &self.owner, self.mark)
     }
 
     /// What differs from the spec, the owner tag left out.
@@ -139,12 +141,12 @@ impl View {
         })
     }
 
-    /// Whether the owner tag is not what it should be, as after a restore.
-    pub fn tag_differs(&self, origin: Origin) -> bool {
-        let tag = json!({"tags": {OWNER_TAG: self.owner.clone().with_origin(origin).to_string()}});
+    /// Whether the owner's mark is not what it should be, as after a restore.
+    pub fn mark_differs(&self, origin: Origin) -> bool {
+        let mark = self.mark.body(&self.owner.clone().with_origin(origin));
         self.actual
             .as_ref()
-            .is_some_and(|actual| !compare(&tag, actual, self.shape).is_equal())
+            .is_some_and(|actual| !compare(&mark, actual, self.shape).is_equal())
     }
 
     /// Whether Azure was last given other secret values than the spec gives.
@@ -152,10 +154,11 @@ impl View {
         self.secrets_digest.is_some() && self.secrets_digest != self.given_secrets_digest
     }
 
-    /// The body that makes the resource what it should be, with the owner tag.
+    /// The body that makes the resource what it should be, with the owner's mark.
     pub fn body(&self, origin: Origin) -> Body {
         let mut desired = self.desired.0.clone();
-        desired["tags"][OWNER_TAG] = self.owner.clone().with_origin(origin).to_string().into();
+        self.mark
+            .write(&mut desired, Some(&self.owner.clone().with_origin(origin)));
         let base = match &self.actual {
             Some(actual) => actual,
             None => &self.defaults,
@@ -163,8 +166,8 @@ impl View {
         Body(overlay(base, &desired, self.shape))
     }
 
-    /// The body that sets or removes the owner tag and changes nothing else.
-    pub fn tag_body(&self, owner: Option<&Owner>) -> Body {
+    /// The body that sets or removes the owner's mark and changes nothing else.
+    pub fn mark_body(&self, owner: Option<&Owner>) -> Body {
         match self.tagging {
             Tagging::MergePatch => {
                 let actual = self.actual.as_ref().and_then(|actual| actual.get("tags")?.as_object());
@@ -181,12 +184,7 @@ impl View {
             }
             Tagging::Put => {
                 let mut body = overlay(self.actual.as_ref().unwrap_or(&Value::Null), &json!({}), self.shape);
-                if let Some(tags) = body.get_mut("tags").and_then(Value::as_object_mut) {
-                    tags.retain(|name, _| !name.eq_ignore_ascii_case(OWNER_TAG));
-                }
-                if let Some(owner) = owner {
-                    body["tags"][OWNER_TAG] = owner.to_string().into();
-                }
+                self.mark.write(&mut body, owner);
                 Body(body)
             }
         }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
-use crate::api::azure_resource::{AzureResourceSpec, Drift};
+use crate::api::azure_resource::{Drift, ManagementSpec};
 use crate::api::condition::kind;
 use crate::api::{ABANDON_ANNOTATION, FINALIZER};
 use crate::controller::policy::Lifecycle;
@@ -15,21 +15,12 @@ use crate::runtime::{Object, finalizer};
 /// How often a resource is compared with its object where `spec.interval` does not say.
 pub const DEFAULT_INTERVAL: Duration = Duration::from_mins(10);
 
-/// A kind that owns an Azure resource.
+/// A kind that has something in Azure.
 pub trait AzureObject: Object {
     /// What all such kinds have in their spec.
-    fn azure(&self) -> &AzureResourceSpec;
+    fn management(&self) -> &ManagementSpec;
     /// What all such kinds have in their status.
     fn reported(&self) -> Reported<'_>;
-
-    /// The resource's name in Azure.
-    fn azure_name(&self) -> &str {
-        self.azure()
-            .azure_name
-            .as_deref()
-            .or(self.meta().name.as_deref())
-            .unwrap_or_default()
-    }
 }
 
 /// The common part of a status.
@@ -51,7 +42,7 @@ pub struct Reported<'a> {
 #[derive(Debug, Clone)]
 pub struct Subject<'a> {
     /// The common part of its spec.
-    pub spec: &'a AzureResourceSpec,
+    pub spec: &'a ManagementSpec,
     /// Whether it is to exist.
     pub lifecycle: Lifecycle,
     /// Whether it carries the finalizer.
@@ -71,7 +62,7 @@ impl<'a> Subject<'a> {
         let abandoned = meta.annotations.as_ref().and_then(|it| it.get(ABANDON_ANNOTATION));
         let reported = object.reported();
         Self {
-            spec: object.azure(),
+            spec: object.management(),
             lifecycle: if meta.deletion_timestamp.is_some() {
                 Lifecycle::Deleted
             } else {

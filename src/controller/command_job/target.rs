@@ -133,7 +133,9 @@ impl Targets {
         }
         let account_name = match &job.spec.account_ref {
             Some(account) => account.name.clone(),
-            None if namespace == own => AzureAccountSpec::name_for(pool.spec.azure.account_ref.as_ref()).to_owned(),
+            None if namespace == own => {
+                AzureAccountSpec::name_for(pool.spec.azure.management.account_ref.as_ref()).to_owned()
+            }
             None => AzureAccountSpec::DEFAULT_NAME.to_owned(),
         };
         let account = match self.account(Key::new(own, account_name), purpose).await? {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use kube::{Resource, ResourceExt};
 
-use crate::api::azure_resource::AzureResourceSpec;
+use crate::api::azure_resource::ManagementSpec;
 use crate::api::{ResourceGroup, ResourceGroupStatus};
 use crate::runtime::drive::Settings;
 use crate::runtime::{Controller, Effect, Key, Note, Pass, Plan, Reconciler, Seen, Snapshot, Source};
@@ -62,8 +62,8 @@ fn tell_pools(context: &Context, group: &ResourceGroup) {
 }
 
 impl AzureObject for ResourceGroup {
-    fn azure(&self) -> &AzureResourceSpec {
-        &self.spec.azure
+    fn management(&self) -> &ManagementSpec {
+        &self.spec.azure.management
     }
 
     fn reported(&self) -> Reported<'_> {

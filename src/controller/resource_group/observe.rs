@@ -8,12 +8,11 @@ use crate::api::{OWNER_TAG, ResourceGroup};
 use crate::azure::resource_group::{ContainedResource, RESOURCE_GROUP_API_VERSION, SHAPE, resources};
 use crate::azure::{Location, ResourceId};
 use crate::controller::azure_resource::{
-    AzureObject, Body, Dependency, Held, Look, Memories, Occupants, Registration, Subject, Tagging, View, look_at,
-    open_account,
+    Body, Dependency, Held, Look, Memories, Occupants, Registration, Subject, Tagging, View, look_at, open_account,
 };
 use crate::controller::context::Context;
 use crate::controller::error::Error;
-use crate::controller::ownership::{ClusterId, Origin, Owner};
+use crate::controller::ownership::{ClusterId, Origin, Owner, OwnerMark};
 use crate::controller::policy::{Decision, Situation, decide};
 use crate::controller::readiness::Verdict;
 use crate::runtime::Next;
@@ -25,12 +24,12 @@ pub async fn observe(context: &Context, memories: &Memories, object: &ResourceGr
         Dependency::Held(held) => return Ok(Look::Held(held)),
     };
     let spec = &object.spec.azure;
-    let id = match ResourceId::resource_group_id(account.account.subscription(), object.azure_name()) {
+    let id = match ResourceId::resource_group_id(account.account.subscription(), spec.name(&object.metadata)) {
         Ok(id) => id,
         Err(error) => {
             let message = format!(
                 "spec.azureName `{}` is no name of a resource group: {error}",
-                object.azure_name()
+                spec.name(&object.metadata)
             );
             let verdict = Verdict::stalled(Reason::InvalidSpec, message);
             return Ok(Look::Held(Held {
@@ -60,6 +59,7 @@ pub async fn observe(context: &Context, memories: &Memories, object: &ResourceGr
         shape: &SHAPE,
         immutable: &["location"],
         tagging: Tagging::Put,
+        mark: OwnerMark::Tag,
         owner,
         desired: desired(object),
         defaults: json!({"location": default_location.as_deref().map(|it| Location::new(it).to_string())}),

@@ -95,8 +95,10 @@ async fn referenced(context: &Context, object: &SessionPool, account: &Account, 
 /// The group of a pool that is being deleted and whose status was lost.
 fn group_to_delete_from(context: &Context, object: &SessionPool, account: &Account) -> Result<String, Held> {
     match (&object.spec.resource_group_ref, &object.spec.resource_group) {
-        (Some(reference), _) => Ok(group_object(context, object, &reference.name)
-            .map_or_else(|| reference.name.clone(), |group| group.azure_name().to_owned())),
+        (Some(reference), _) => Ok(group_object(context, object, &reference.name).map_or_else(
+            || reference.name.clone(),
+            |group| group.spec.azure.name(&group.metadata).to_owned(),
+        )),
         (None, Some(name)) => Ok(name.clone()),
         (None, None) => account.spec().resource_group.clone().ok_or_else(no_group),
     }
@@ -113,7 +115,7 @@ fn group_object(
 }
 
 fn id(object: &SessionPool, subscription: &str, group: &str) -> Result<ResourceId, Held> {
-    session_pool::id(subscription, group, object.azure_name()).map_err(|error| {
+    session_pool::id(subscription, group, object.spec.azure.name(&object.metadata)).map_err(|error| {
         stalled(
             Reason::InvalidSpec,
             format!("the resource group `{group}` has no valid name: {error}"),

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use kube::{Resource, ResourceExt};
 
-use crate::api::azure_resource::AzureResourceSpec;
+use crate::api::azure_resource::ManagementSpec;
 use crate::api::{SessionPool, SessionPoolStatus};
 use crate::azure::Cloud;
 use crate::runtime::drive::Settings;
@@ -73,8 +73,8 @@ pub fn controller(context: &Context, source: Source<SessionPool>) -> Controller<
 }
 
 impl AzureObject for SessionPool {
-    fn azure(&self) -> &AzureResourceSpec {
-        &self.spec.azure
+    fn management(&self) -> &ManagementSpec {
+        &self.spec.azure.management
     }
 
     fn reported(&self) -> Reported<'_> {

@@ -10,7 +10,7 @@ use crate::controller::azure_resource::{
 };
 use crate::controller::context::Context;
 use crate::controller::error::Error;
-use crate::controller::ownership::{Origin, Owner};
+use crate::controller::ownership::{Origin, Owner, OwnerMark};
 use crate::controller::readiness::Verdict;
 use crate::runtime::Next;
 
@@ -51,6 +51,7 @@ pub async fn observe(context: &Context, memories: &Memories, object: &SessionPoo
         shape: &SHAPE,
         immutable: IMMUTABLE,
         tagging: Tagging::MergePatch,
+        mark: OwnerMark::Tag,
         owner: Owner::new(context.cluster(), &namespace, &object.name_any(), &uid, Origin::Created),
         defaults: body::defaults(default_location),
         actual: None,

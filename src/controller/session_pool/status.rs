@@ -41,6 +41,14 @@ pub fn summarize(object: &SessionPool, seen: &Seen<'_, Observed>, now: Timestamp
             .map(str::to_owned),
         Some(_) => None,
     };
+    let principal_id = match view {
+        None => before.and_then(|it| it.principal_id.clone()),
+        Some((view, _)) => view
+            .actual
+            .as_ref()
+            .and_then(|actual| actual.pointer("/identity/principalId")?.as_str())
+            .map(str::to_owned),
+    };
     // What was given is known even if the pass failed afterwards.
     let secrets_digest = match look {
         Some(Look::Seen(view)) if object.spec.secrets.is_empty() && !has_secrets(view) => None,
@@ -53,6 +61,7 @@ pub fn summarize(object: &SessionPool, seen: &Seen<'_, Observed>, now: Timestamp
         id,
         provisioning_state,
         pool_management_endpoint,
+        principal_id,
         drift,
         secrets_digest,
     })

@@ -42,7 +42,7 @@ pub(super) fn deleted(subject: &Subject<'_>, look: &Look, now: Timestamp) -> Cou
     match decide(Situation::of(subject.spec, Lifecycle::Deleted, view.presence())) {
         Decision::Disown if view.memory.disowned >= DISOWN_TRIES => release(Release::Left),
         Decision::Disown => {
-            let body = view.tag_body(None);
+            let body = view.mark_body(None);
             let fingerprint = fingerprint(&body, &[]);
             let verdict = progressing(format!("{} is kept; its owner tag is being removed", view.id));
             Course::step(

@@ -5,12 +5,10 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde_json::Value;
 
-use crate::api::OWNER_TAG;
 use crate::api::azure_resource::ManagementPolicy;
 use crate::api::condition::Reason;
 use crate::azure::Difference;
 use crate::azure::operation::{self, Progress};
-use crate::azure::resource_group::tag;
 use crate::controller::ownership::{Origin, Presence};
 use crate::controller::policy::{Decision, Lifecycle, Situation, decide};
 use crate::controller::readiness::{Standing, Verdict};
@@ -40,7 +38,7 @@ pub(super) fn wanted(subject: &Subject<'_>, view: &View, now: Timestamp) -> Cour
         }),
         Decision::Claim => prepared(subject, view).or_else(|| busy(view)).unwrap_or_else(|| {
             let owner = view.owner.clone().with_origin(Origin::Adopted);
-            let body = view.tag_body(Some(&owner));
+            let body = view.mark_body(Some(&owner));
             let fingerprint = fingerprint(&body, &[]);
             let verdict = Verdict::progressing(Reason::Updating, format!("{id} is being adopted"));
             if let Some(course) = answered(view, &fingerprint, &[], interval, now) {
@@ -90,12 +88,9 @@ pub(super) fn wanted(subject: &Subject<'_>, view: &View, now: Timestamp) -> Cour
             ),
         ),
         Decision::RefuseOwned => {
-            let tag = view
-                .actual
-                .as_ref()
-                .and_then(|it| tag(it, OWNER_TAG))
-                .unwrap_or_default();
-            let message = format!("{id} belongs to another object or cluster: its tag {OWNER_TAG} is `{tag}`");
+            let mark = view.mark;
+            let owner = view.actual.as_ref().and_then(|it| mark.read(it)).unwrap_or_default();
+            let message = format!("{id} belongs to another object or cluster: its {mark} is `{owner}`");
             Course::rest(soon, Verdict::stalled(Reason::OwnedByAnother, message))
         }
         Decision::Delete | Decision::Disown | Decision::LetGo => {
@@ -164,7 +159,7 @@ fn enforcing(subject: &Subject<'_>, view: &View, now: Timestamp) -> Course {
     if let Some(course) = immutable(view, &differences, interval) {
         return course;
     }
-    let is_different = !differences.is_empty() || view.tag_differs(origin) || view.secrets_differ();
+    let is_different = !differences.is_empty() || view.mark_differs(origin) || view.secrets_differ();
     match progress {
         Progress::Failed(_) => failed(subject, view, origin, &differences, now),
         Progress::Done | Progress::Running(_) if is_different => {

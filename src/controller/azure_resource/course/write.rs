@@ -35,7 +35,7 @@ pub(super) fn failed(
     let fingerprint = fingerprint(&body, differences);
     let verdict = failure(view);
     let last = view.memory.write.as_ref();
-    let is_different = !differences.is_empty() || view.tag_differs(origin) || view.secrets_differ();
+    let is_different = !differences.is_empty() || view.mark_differs(origin) || view.secrets_differ();
     let is_new = is_different && last.is_none_or(|last| last.fingerprint != fingerprint);
     let since = last.map(|last| last.at).max(subject.stalled_since);
     let retry = since.map_or(now, |since| since + FAILED_RETRY);

@@ -6,7 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde_json::{Value, json};
 
-use crate::api::azure_resource::AzureResourceSpec;
+use crate::api::azure_resource::{AzureResourceSpec, ManagementSpec};
 use crate::api::condition::Reason;
 use crate::api::{FINALIZER, ResourceGroup, ResourceGroupSpec, ResourceGroupStatus};
 use crate::azure::resource_group::SHAPE;
@@ -16,7 +16,7 @@ use crate::controller::azure_resource::memory::{Answer, Memory, Purpose, Written
 use crate::controller::azure_resource::status::{Summary, summarize};
 use crate::controller::azure_resource::subject::Subject;
 use crate::controller::operator_key::OperatorKey;
-use crate::controller::ownership::{ClusterId, Origin, Owner, Presence};
+use crate::controller::ownership::{ClusterId, Origin, Owner, OwnerMark, Presence};
 use crate::controller::readiness::{Standing, Verdict};
 use crate::runtime::{Next, Outcome};
 
@@ -61,7 +61,7 @@ pub(super) fn resource(owner: Option<String>, value: &str, state: &str) -> Value
 }
 
 impl World {
-    pub(super) fn new(spec: AzureResourceSpec, start: Start, is_drifted: bool, state: &str) -> Self {
+    pub(super) fn new(spec: ManagementSpec, start: Start, is_drifted: bool, state: &str) -> Self {
         let value = if is_drifted { "2" } else { "1" };
         let actual = match start {
             Start::Absent => None,
@@ -69,7 +69,15 @@ impl World {
             Start::Another => Some(resource(Some("c2/ns/rg/u/created".to_owned()), value, state)),
             Start::Ours(origin) => Some(resource(Some(owner().with_origin(origin).to_string()), value, state)),
         };
-        let mut object = ResourceGroup::new("rg", ResourceGroupSpec { azure: spec });
+        let mut object = ResourceGroup::new(
+            "rg",
+            ResourceGroupSpec {
+                azure: AzureResourceSpec {
+                    management: spec,
+                    ..AzureResourceSpec::default()
+                },
+            },
+        );
         object.metadata.uid = Some(UID.to_owned());
         object.metadata.generation = Some(1);
         Self {
@@ -98,7 +106,7 @@ impl World {
     }
 
     pub(super) fn presence(&self) -> Presence {
-        Presence::of(self.actual.as_ref(), &owner())
+        Presence::of(self.actual.as_ref(), &owner(), OwnerMark::Tag)
     }
 
     pub(super) fn look(&mut self) -> Look {
@@ -116,6 +124,7 @@ impl World {
             shape: &SHAPE,
             immutable: &["location"],
             tagging: Tagging::Put,
+            mark: OwnerMark::Tag,
             owner: owner(),
             desired: Body(json!({"location": "westeurope", "tags": {"a": "1"}})),
             defaults: json!({}),

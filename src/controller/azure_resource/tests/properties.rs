@@ -2,13 +2,13 @@
 
 use proptest::prelude::*;
 
-use crate::api::azure_resource::{AdoptionPolicy, AzureResourceSpec, DeletionPolicy, ManagementPolicy};
+use crate::api::azure_resource::{AdoptionPolicy, DeletionPolicy, ManagementPolicy, ManagementSpec};
 use crate::controller::azure_resource::memory::Purpose;
 use crate::controller::ownership::{Origin, Presence};
 
 use super::model::{Start, World};
 
-fn specs() -> impl Strategy<Value = AzureResourceSpec> {
+fn specs() -> impl Strategy<Value = ManagementSpec> {
     let management = prop_oneof![
         Just(ManagementPolicy::Enforce),
         Just(ManagementPolicy::CreateOnly),
@@ -25,12 +25,12 @@ fn specs() -> impl Strategy<Value = AzureResourceSpec> {
         Just(Some(DeletionPolicy::Retain))
     ];
     (management, adoption, deletion, any::<bool>()).prop_map(|(management, adoption, deletion, suspend)| {
-        AzureResourceSpec {
+        ManagementSpec {
             management_policy: management,
             adoption_policy: adoption,
             deletion_policy: deletion,
             suspend,
-            ..AzureResourceSpec::default()
+            ..ManagementSpec::default()
         }
     })
 }
@@ -72,7 +72,7 @@ proptest! {
     fn nothing_is_written_that_a_policy_forbids(world in worlds()) {
         let mut after = world.clone();
         after.settle();
-        let spec = &world.object.spec.azure;
+        let spec = &world.object.spec.azure.management;
         let may_not_write = spec.suspend || spec.management_policy == ManagementPolicy::ObserveOnly;
         if may_not_write {
             prop_assert_eq!(after.writes(), 0, "{:?}", after.log);
@@ -97,7 +97,7 @@ proptest! {
     #[test]
     fn what_may_be_enforced_is_as_specified_in_the_end(mut world in worlds()) {
         let start = world.presence();
-        let spec = world.object.spec.azure.clone();
+        let spec = world.object.spec.azure.management.clone();
         world.is_stubborn = false;
         world.settle();
         let may = !spec.suspend
@@ -124,7 +124,7 @@ proptest! {
         if world.object.metadata.deletion_timestamp.is_none() { return Ok(()); }
         after.settle();
         prop_assert!(!after.has_finalizer(), "{:?}", after.log);
-        let spec = &world.object.spec.azure;
+        let spec = &world.object.spec.azure.management;
         let acts = !spec.suspend && spec.management_policy != ManagementPolicy::ObserveOnly;
         if acts {
             prop_assert!(!matches!(after.presence(), Presence::Owned(_)), "{:?} {:?}", after.log, after.actual);

@@ -3,7 +3,7 @@
 use jiff::SignedDuration;
 use serde_json::json;
 
-use crate::api::azure_resource::{AdoptionPolicy, AzureResourceSpec, DeletionPolicy};
+use crate::api::azure_resource::{AdoptionPolicy, DeletionPolicy, ManagementSpec};
 use crate::api::condition::Reason;
 use crate::api::{ABANDON_ANNOTATION, FINALIZER};
 use crate::controller::azure_resource::course::{Step, course};
@@ -14,12 +14,12 @@ use crate::controller::ownership::{Origin, Presence};
 
 use super::model::{Start, UID, World};
 
-fn spec() -> AzureResourceSpec {
-    AzureResourceSpec::default()
+fn spec() -> ManagementSpec {
+    ManagementSpec::default()
 }
 
-fn adopting() -> AzureResourceSpec {
-    AzureResourceSpec {
+fn adopting() -> ManagementSpec {
+    ManagementSpec {
         adoption_policy: AdoptionPolicy::IfExists,
         ..spec()
     }
@@ -198,7 +198,7 @@ fn an_object_without_a_token_is_let_go_by_its_author_only() {
     world.pass();
     assert_eq!(world.log, ["release"]);
     let mut world = held();
-    world.object.spec.azure.deletion_policy = Some(DeletionPolicy::Retain);
+    world.object.spec.azure.management.deletion_policy = Some(DeletionPolicy::Retain);
     world.pass();
     assert_eq!(world.log, ["release"]);
 }

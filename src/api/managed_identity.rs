@@ -1,0 +1,144 @@
+//! ManagedIdentity: a Microsoft.ManagedIdentity/userAssignedIdentities resource with its federated credentials.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use kube::{CustomResource, KubeSchema};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::azure_resource::{AzureResourceSpec, Drift};
+use super::reference::LocalReference;
+
+/// A user-assigned managed identity: somebody whom Azure roles can be assigned to, and whom ServiceAccounts of the
+/// cluster can be, without a secret.
+#[derive(CustomResource, Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+#[kube(
+    group = "lifeguard.dev",
+    version = "v1alpha1",
+    kind = "ManagedIdentity",
+    plural = "managedidentities",
+    shortname = "azmi",
+    category = "lifeguard",
+    category = "azure",
+    namespaced,
+    status = "ManagedIdentityStatus",
+    derive = "PartialEq",
+    printcolumn(name = "READY", type_ = "string", json_path = ".status.conditions[?(@.type=='Ready')].status"),
+    printcolumn(name = "REASON", type_ = "string", json_path = ".status.conditions[?(@.type=='Ready')].reason"),
+    printcolumn(name = "CLIENT-ID", type_ = "string", json_path = ".status.clientId"),
+    printcolumn(name = "PRINCIPAL-ID", type_ = "string", json_path = ".status.principalId", priority = 1),
+    printcolumn(name = "AGE", type_ = "date", json_path = ".metadata.creationTimestamp"),
+    validation = ("has(self.spec.azureName) || self.metadata.name.matches('^[a-z0-9][-a-z0-9]{2,127}$')", "metadata.name is not a valid name of a managed identity (3 to 128 letters, digits, hyphens and underscores, starting with a letter or digit); set spec.azureName")
+)]
+#[x_kube(validation = ("has(self.azureName) == has(oldSelf.azureName) && (!has(self.azureName) || self.azureName == oldSelf.azureName)", "azureName cannot be changed; create another object"))]
+#[x_kube(validation = ("has(self.location) == has(oldSelf.location) && (!has(self.location) || self.location == oldSelf.location)", "location cannot be changed: Azure moves no identity"))]
+#[x_kube(validation = ("!has(self.azureName) || self.azureName.matches('^[A-Za-z0-9][-A-Za-z0-9_]{2,127}$')", "azureName must be 3 to 128 letters, digits, hyphens and underscores, starting with a letter or digit"))]
+#[x_kube(validation = ("!(has(self.resourceGroup) && has(self.resourceGroupRef))", "only one of resourceGroup and resourceGroupRef may be set"))]
+#[x_kube(validation = ("has(self.resourceGroup) == has(oldSelf.resourceGroup) && (!has(self.resourceGroup) || self.resourceGroup == oldSelf.resourceGroup)", "resourceGroup cannot be changed; create another object"))]
+#[x_kube(validation = ("has(self.resourceGroupRef) == has(oldSelf.resourceGroupRef) && (!has(self.resourceGroupRef) || self.resourceGroupRef == oldSelf.resourceGroupRef)", "resourceGroupRef cannot be changed; create another object"))]
+#[x_kube(validation = ("!has(self.tags) || !('lifeguard-owner' in self.tags)", "the tag lifeguard-owner is reserved"))]
+#[x_kube(validation = ("!has(self.interval) || duration(self.interval) >= duration('1s')", "interval must be at least 1s"))]
+pub struct ManagedIdentitySpec {
+    /// What every kind that owns an Azure resource has.
+    #[serde(flatten)]
+    pub azure: AzureResourceSpec,
+    /// Name of the resource group. Default: that of the AzureAccount.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 90))]
+    pub resource_group: Option<String>,
+    /// A ResourceGroup object of this namespace; the identity waits until it is ready.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resource_group_ref: Option<LocalReference>,
+    /// Whether the identity may be used by resources of its own region only. Azure's default is `None`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub isolation_scope: Option<IsolationScope>,
+    /// Who may be this identity without a secret: tokens of which issuer and subject Azure exchanges for its own.
+    /// Credentials that others added in Azure are kept.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 20))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
+    pub federated_credentials: Vec<FederatedCredential>,
+    /// Where the identity's ids are written to, for workloads that need them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub export: Option<IdentityExport>,
+}
+
+/// Where an identity may be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum IsolationScope {
+    /// Everywhere.
+    None,
+    /// In its own region.
+    Regional,
+}
+
+/// One federated identity credential: the issuer and subject of tokens that are exchanged for the identity's.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = ("has(self.serviceAccountRef) != has(self.subject)", "exactly one of serviceAccountRef and subject must be set"))]
+#[x_kube(validation = ("has(self.serviceAccountRef) || has(self.issuer)", "issuer is required together with subject"))]
+pub struct FederatedCredential {
+    /// Name of the credential in Azure: 3 to 120 letters, digits, hyphens and underscores, starting with a letter or
+    /// digit.
+    #[schemars(length(min = 3, max = 120), regex(pattern = "^[a-zA-Z0-9][a-zA-Z0-9_-]{2,119}$"))]
+    pub name: String,
+    /// A ServiceAccount of this namespace that may be the identity.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub service_account_ref: Option<LocalReference>,
+    /// Issuer of the tokens, exactly as their `iss` says it. Default with `serviceAccountRef`: this cluster's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 600), regex(pattern = "^https://"))]
+    pub issuer: Option<String>,
+    /// Subject of the tokens, exactly as their `sub` says it, for issuers other than Kubernetes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 600))]
+    pub subject: Option<String>,
+    /// Audiences of the tokens. Default: the one that the Azure cloud asks for, such as `api://AzureADTokenExchange`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 1), inner(length(min = 1, max = 600)))]
+    pub audiences: Vec<String>,
+}
+
+/// Where an identity's ids are written to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct IdentityExport {
+    /// A ConfigMap of this namespace that is created, kept true, and deleted with the object. Its keys are `clientId`,
+    /// `principalId`, `tenantId` and `id`. One of that name that exists already is left alone.
+    pub config_map: LocalReference,
+}
+
+/// The observed state of a ManagedIdentity.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ManagedIdentityStatus {
+    /// The generation of the spec that this status describes; -1 before the first look.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+    /// `Ready`, and while true `Reconciling` or `Stalled`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
+    pub conditions: Vec<Condition>,
+    /// Azure resource id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
+    /// Id of the identity's service principal, which roles are assigned to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub principal_id: Option<String>,
+    /// Client id, by which applications name the identity.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_id: Option<String>,
+    /// Microsoft Entra tenant of the identity.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tenant_id: Option<String>,
+    /// Names of the federated credentials that this object wrote, or is about to: those that it removes again.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64))]
+    pub federated_credentials: Vec<String>,
+    /// Name of the ConfigMap that this object wrote, or is about to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exported_config_map: Option<String>,
+    /// Properties that differ from the spec and are not put right, because of the policy or because Azure cannot.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub drift: Vec<Drift>,
+}

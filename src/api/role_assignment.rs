@@ -1,0 +1,146 @@
+//! RoleAssignment: a Microsoft.Authorization/roleAssignments resource.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use kube::{CustomResource, KubeSchema};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::azure_resource::{Drift, ManagementSpec};
+use super::reference::LocalReference;
+
+/// The assignment of an Azure role to a principal at a scope. The installation says which roles may be assigned at all.
+#[derive(CustomResource, Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+#[kube(
+    group = "lifeguard.dev",
+    version = "v1alpha1",
+    kind = "RoleAssignment",
+    plural = "roleassignments",
+    shortname = "azra",
+    category = "lifeguard",
+    category = "azure",
+    namespaced,
+    status = "RoleAssignmentStatus",
+    derive = "PartialEq",
+    printcolumn(
+        name = "READY",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type=='Ready')].status"
+    ),
+    printcolumn(
+        name = "REASON",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type=='Ready')].reason"
+    ),
+    printcolumn(name = "ROLE", type_ = "string", json_path = ".spec.role"),
+    printcolumn(
+        name = "PRINCIPAL-ID",
+        type_ = "string",
+        json_path = ".status.principalId",
+        priority = 1
+    ),
+    printcolumn(name = "SCOPE", type_ = "string", json_path = ".status.scope", priority = 1),
+    printcolumn(name = "AGE", type_ = "date", json_path = ".metadata.creationTimestamp")
+)]
+#[x_kube(validation = ("self.principal == oldSelf.principal", "principal cannot be changed: Azure changes no assignment; create another object"))]
+#[x_kube(validation = ("self.role == oldSelf.role", "role cannot be changed: Azure changes no assignment; create another object"))]
+#[x_kube(validation = ("self.scope == oldSelf.scope", "scope cannot be changed: Azure changes no assignment; create another object"))]
+#[x_kube(validation = ("!has(self.interval) || duration(self.interval) >= duration('1s')", "interval must be at least 1s"))]
+pub struct RoleAssignmentSpec {
+    /// How the object rules the assignment.
+    #[serde(flatten)]
+    pub management: ManagementSpec,
+    /// Who gets the role. It cannot be changed.
+    pub principal: Principal,
+    /// The role: the name of a built-in one, such as `Azure ContainerApps Session Executor`, or the GUID of any. It
+    /// cannot be changed.
+    #[schemars(length(min = 1, max = 128), regex(pattern = "^[^'/]+$"))]
+    pub role: String,
+    /// Where the role holds. It cannot be changed.
+    pub scope: AssignmentScope,
+}
+
+/// Who gets a role: exactly one of `managedIdentityRef`, `identityBindingRef` and `principalId` is set.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = ("(has(self.managedIdentityRef) ? 1 : 0) + (has(self.identityBindingRef) ? 1 : 0) + (has(self.principalId) ? 1 : 0) == 1", "exactly one of managedIdentityRef, identityBindingRef and principalId must be set"))]
+#[x_kube(validation = ("!has(self.principalType) || has(self.principalId)", "principalType goes with principalId"))]
+pub struct Principal {
+    /// A ManagedIdentity of this namespace; it is waited for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub managed_identity_ref: Option<LocalReference>,
+    /// An IdentityBinding of this namespace: the system-assigned identity of what it binds. It is waited for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub identity_binding_ref: Option<LocalReference>,
+    /// Object id, in Microsoft Entra ID, of a principal that nobody here manages.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(
+        length(min = 36, max = 36),
+        regex(pattern = "^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$")
+    )]
+    pub principal_id: Option<String>,
+    /// What the principal of `principalId` is. Default `ServicePrincipal`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub principal_type: Option<PrincipalType>,
+}
+
+/// What a principal is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum PrincipalType {
+    /// A person.
+    User,
+    /// A group of Microsoft Entra ID.
+    Group,
+    /// An application or managed identity.
+    #[default]
+    ServicePrincipal,
+    /// A group of another tenant.
+    ForeignGroup,
+    /// A device.
+    Device,
+}
+
+/// Where a role holds: exactly one member is set.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = ("(has(self.sessionPoolRef) ? 1 : 0) + (has(self.resourceGroupRef) ? 1 : 0) + (has(self.resourceId) ? 1 : 0) == 1", "exactly one of sessionPoolRef, resourceGroupRef and resourceId must be set"))]
+pub struct AssignmentScope {
+    /// A SessionPool of this namespace; it is waited for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session_pool_ref: Option<LocalReference>,
+    /// A ResourceGroup of this namespace; it is waited for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resource_group_ref: Option<LocalReference>,
+    /// Azure resource id of a resource, resource group or subscription.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 1024), regex(pattern = "^/[sS]ubscriptions/[^/]+(/[^/]+)*$"))]
+    pub resource_id: Option<String>,
+}
+
+/// The observed state of a RoleAssignment.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RoleAssignmentStatus {
+    /// The generation of the spec that this status describes; -1 before the first look.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+    /// `Ready`, and while true `Reconciling` or `Stalled`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
+    pub conditions: Vec<Condition>,
+    /// Azure resource id of the assignment.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
+    /// Object id of the principal that has the role.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub principal_id: Option<String>,
+    /// Azure resource id of the role definition.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub role_definition_id: Option<String>,
+    /// Azure resource id of the scope.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scope: Option<String>,
+    /// Properties that differ from the spec and are not put right, because of the policy or because Azure cannot.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub drift: Vec<Drift>,
+}
