@@ -1,5 +1,14 @@
 //! Every CEL rule of the definitions, with what it accepts and what it refuses. A rule without a case fails.
 
+mod azure_account;
+mod command_job;
+mod identity;
+mod identity_binding;
+mod managed_identity;
+mod resource_group;
+mod role_assignment;
+mod session_pool;
+
 use std::collections::BTreeSet;
 
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
@@ -44,30 +53,19 @@ fn base(kind: &str) -> Value {
         }),
         "ResourceGroup" => json!({}),
         "SessionPool" => json!({"containerType": "Shell"}),
+        "ManagedIdentity" => json!({}),
+        "RoleAssignment" => json!({
+            "principal": {"managedIdentityRef": {"name": "one"}},
+            "role": "Azure ContainerApps Session Executor",
+            "scope": {"sessionPoolRef": {"name": "one"}},
+        }),
+        "IdentityBinding" => json!({
+            "target": {"containerApp": {"name": "one"}},
+            "identity": {"type": "SystemAssigned"},
+        }),
         "CommandJob" => json!({"target": {"sessionPoolRef": {"name": "shell"}}, "shell": "true"}),
         other => panic!("no base for {other}"),
     }
-}
-
-/// What makes the base of a SessionPool one of containers of one's own.
-fn custom(more: &Value) -> Value {
-    let mut spec = json!({
-        "containerType": "CustomContainer",
-        "environmentId": "/subscriptions/x/resourceGroups/x/providers/Microsoft.App/managedEnvironments/x",
-        "customContainerTemplate": {"containers": [{"name": "main", "image": "main:1"}]},
-    });
-    merge(&mut spec, more);
-    spec
-}
-
-fn container(more: &Value) -> Value {
-    let mut container = json!({"name": "main", "image": "main:1"});
-    merge(&mut container, more);
-    custom(&json!({"customContainerTemplate": {"containers": [container]}}))
-}
-
-fn lifecycle(lifecycle: &Value) -> Value {
-    json!({"dynamicPoolConfiguration": {"lifecycleConfiguration": lifecycle}})
 }
 
 /// The rules about a property that is optional and cannot be changed: neither added, nor removed, nor given another
@@ -83,248 +81,14 @@ fn cannot_change(kind: &'static str, property: &str, value: &Value, other: &Valu
 }
 
 fn cases() -> Vec<Case> {
-    let account = |path, rule, accepted, refused| Case {
-        kind: "AzureAccount",
-        path,
-        rule,
-        accepted,
-        refused,
-    };
-    let pool = |path, rule, accepted, refused| Case {
-        kind: "SessionPool",
-        path,
-        rule,
-        accepted,
-        refused,
-    };
-    let job = |path, rule, accepted, refused| Case {
-        kind: "CommandJob",
-        path,
-        rule,
-        accepted,
-        refused,
-    };
-    let secret = json!({"clientId": A_GUID, "secretRef": {"name": "secret"}});
-    let env = |variable: Value| Create(json!({"env": [variable]}));
-    let key = json!({"name": "object", "key": "key"});
-
-    let mut cases = vec![
-        account(
-            "spec.tenantId",
-            "tenantId cannot be changed; create another AzureAccount",
-            Update(json!({}), json!({"location": "westeurope"})),
-            Update(json!({}), json!({"tenantId": B_GUID})),
-        ),
-        account(
-            "spec.subscriptionId",
-            "subscriptionId cannot be changed; create another AzureAccount",
-            Update(json!({}), json!({"location": "westeurope"})),
-            Update(json!({}), json!({"subscriptionId": B_GUID})),
-        ),
-        account(
-            "spec.credential",
-            "exactly one of workloadIdentity and clientSecret must be set",
-            Create(json!({"credential": {"workloadIdentity": null, "clientSecret": secret}})),
-            Create(json!({"credential": {"clientSecret": secret}})),
-        ),
-        Case {
-            kind: "ResourceGroup",
-            path: "spec",
-            rule: "azureName may hold letters, digits and -_().  and may not end with a dot",
-            accepted: Create(json!({"azureName": "My_group.(2)-x"})),
-            refused: Create(json!({"azureName": "ends-with-a-dot."})),
-        },
-        cannot_change(
-            "ResourceGroup",
-            "azureName",
-            &json!("one"),
-            &json!("two"),
-            "azureName cannot be changed; create another object",
-        ),
-        cannot_change(
-            "ResourceGroup",
-            "location",
-            &json!("westeurope"),
-            &json!("eastus"),
-            "location cannot be changed: Azure moves no resource group",
-        ),
-        cannot_change(
-            "SessionPool",
-            "azureName",
-            &json!("one"),
-            &json!("two"),
-            "azureName cannot be changed; create another object",
-        ),
-        cannot_change(
-            "SessionPool",
-            "location",
-            &json!("westeurope"),
-            &json!("eastus"),
-            "location cannot be changed: Azure moves no session pool",
-        ),
-        cannot_change(
-            "SessionPool",
-            "resourceGroup",
-            &json!("one"),
-            &json!("two"),
-            "resourceGroup cannot be changed; create another object",
-        ),
-        cannot_change(
-            "SessionPool",
-            "resourceGroupRef",
-            &json!({"name": "one"}),
-            &json!({"name": "two"}),
-            "resourceGroupRef cannot be changed; create another object",
-        ),
-        pool(
-            "spec",
-            "containerType cannot be changed; create another pool",
-            Update(json!({}), json!({"tags": {"a": "b"}})),
-            Update(json!({}), json!({"containerType": "PythonLTS"})),
-        ),
-        pool(
-            "spec",
-            "environmentId cannot be changed; create another pool",
-            Update(custom(&json!({})), custom(&json!({"tags": {"a": "b"}}))),
-            Update(
-                custom(&json!({})),
-                custom(&json!({"environmentId": "/subscriptions/y"})),
-            ),
-        ),
-        pool(
-            "",
-            "metadata.name is not a valid session pool name (3 to 63 lower-case letters, digits and hyphens, starting with a letter); set spec.azureName",
-            CreateNamed("9.pool", json!({"azureName": "pool"})),
-            CreateNamed("9.pool", json!({})),
-        ),
-        pool(
-            "spec",
-            "azureName must be 3 to 63 lower-case letters, digits and hyphens, starting with a letter",
-            Create(json!({"azureName": "a-1"})),
-            Create(json!({"azureName": "Upper"})),
-        ),
-        pool(
-            "spec",
-            "only one of resourceGroup and resourceGroupRef may be set",
-            Create(json!({"resourceGroup": "one"})),
-            Create(json!({"resourceGroup": "one", "resourceGroupRef": {"name": "two"}})),
-        ),
-        pool(
-            "spec",
-            "environmentId is required for containerType CustomContainer and not allowed for the built-in types",
-            Create(custom(&json!({}))),
-            Create(custom(&json!({"environmentId": null}))),
-        ),
-        pool(
-            "spec",
-            "customContainerTemplate is required for containerType CustomContainer and not allowed for the built-in types",
-            Create(custom(&json!({}))),
-            Create(json!({"customContainerTemplate": {"containers": [{"name": "main", "image": "main:1"}]}})),
-        ),
-        pool(
-            "spec",
-            "scaleConfiguration.readySessionInstances is for containerType CustomContainer only",
-            Create(custom(&json!({"scaleConfiguration": {"readySessionInstances": 1}}))),
-            Create(json!({"scaleConfiguration": {"readySessionInstances": 1}})),
-        ),
-        pool(
-            "spec",
-            "lifecycleType OnContainerExit is for containerType CustomContainer only",
-            Create(custom(&lifecycle(&json!({"lifecycleType": "OnContainerExit"})))),
-            Create(lifecycle(&json!({"lifecycleType": "OnContainerExit"}))),
-        ),
-        pool(
-            "spec.allowedNamespaces",
-            "selector must be set when from is Selector, and only then",
-            Create(json!({"allowedNamespaces": {"from": "Selector", "selector": {"matchLabels": {"a": "b"}}}})),
-            Create(json!({"allowedNamespaces": {"from": "All", "selector": {"matchLabels": {"a": "b"}}}})),
-        ),
-        pool(
-            "spec.customContainerTemplate.containers[].env[]",
-            "exactly one of value and secretRef must be set",
-            Create(container(&json!({"env": [{"name": "A", "value": "a"}]}))),
-            Create(container(
-                &json!({"env": [{"name": "A", "value": "a", "secretRef": "b"}]}),
-            )),
-        ),
-        pool(
-            "spec.customContainerTemplate.containers[].probes[]",
-            "exactly one of httpGet and tcpSocket must be set",
-            Create(container(
-                &json!({"probes": [{"type": "Liveness", "tcpSocket": {"port": 1}}]}),
-            )),
-            Create(container(&json!({"probes": [{"type": "Liveness"}]}))),
-        ),
-        pool(
-            "spec.dynamicPoolConfiguration.lifecycleConfiguration",
-            "cooldownPeriodInSeconds goes with lifecycleType Timed",
-            Create(lifecycle(&json!({"cooldownPeriodInSeconds": 300}))),
-            Create(custom(&lifecycle(
-                &json!({"lifecycleType": "OnContainerExit", "cooldownPeriodInSeconds": 300}),
-            ))),
-        ),
-        pool(
-            "spec.dynamicPoolConfiguration.lifecycleConfiguration",
-            "maxAlivePeriodInSeconds goes with lifecycleType OnContainerExit",
-            Create(custom(&lifecycle(
-                &json!({"lifecycleType": "OnContainerExit", "maxAlivePeriodInSeconds": 300}),
-            ))),
-            Create(lifecycle(&json!({"maxAlivePeriodInSeconds": 300}))),
-        ),
-        pool(
-            "spec.scaleConfiguration",
-            "readySessionInstances may not exceed maxConcurrentSessions",
-            Create(custom(
-                &json!({"scaleConfiguration": {"maxConcurrentSessions": 3, "readySessionInstances": 3}}),
-            )),
-            Create(custom(
-                &json!({"scaleConfiguration": {"maxConcurrentSessions": 3, "readySessionInstances": 4}}),
-            )),
-        ),
-        job(
-            "",
-            "the command has been started: only ttlSecondsAfterFinished can still be changed; create another CommandJob",
-            UpdateStarted(json!({}), json!({"ttlSecondsAfterFinished": 1})),
-            UpdateStarted(json!({}), json!({"shell": "false"})),
-        ),
-        job(
-            "spec",
-            "exactly one of shell and command must be set",
-            Create(json!({"shell": null, "command": ["true"]})),
-            Create(json!({"command": ["true"]})),
-        ),
-        job(
-            "spec",
-            "args goes with command",
-            Create(json!({"shell": null, "command": ["echo"], "args": ["a"]})),
-            Create(json!({"args": ["a"]})),
-        ),
-        job(
-            "spec.env[]",
-            "exactly one of value and valueFrom must be set",
-            env(json!({"name": "A", "value": ""})),
-            env(json!({"name": "A"})),
-        ),
-        job(
-            "spec.env[]",
-            "the shell reserves this name; choose another",
-            env(json!({"name": "PATH", "value": "a"})),
-            env(json!({"name": "UID", "value": "1"})),
-        ),
-        job(
-            "spec.env[].valueFrom",
-            "exactly one of secretKeyRef and configMapKeyRef must be set",
-            env(json!({"name": "A", "valueFrom": {"secretKeyRef": key}})),
-            env(json!({"name": "A", "valueFrom": {"secretKeyRef": key, "configMapKeyRef": key}})),
-        ),
-        job(
-            "spec.target",
-            "exactly one of sessionPoolRef and sessionPool must be set",
-            Create(json!({})),
-            Create(json!({"target": {"sessionPoolRef": null}})),
-        ),
-    ];
-    for kind in ["ResourceGroup", "SessionPool"] {
+    let mut cases = azure_account::cases();
+    cases.extend(resource_group::cases());
+    cases.extend(session_pool::cases());
+    cases.extend(managed_identity::cases());
+    cases.extend(role_assignment::cases());
+    cases.extend(identity_binding::cases());
+    cases.extend(command_job::cases());
+    for kind in ["ResourceGroup", "SessionPool", "ManagedIdentity"] {
         cases.push(Case {
             kind,
             path: "spec",
@@ -332,6 +96,14 @@ fn cases() -> Vec<Case> {
             accepted: Create(json!({"tags": {"owner": "me"}})),
             refused: Create(json!({"tags": {"lifeguard-owner": "me"}})),
         });
+    }
+    for kind in [
+        "ResourceGroup",
+        "SessionPool",
+        "ManagedIdentity",
+        "RoleAssignment",
+        "IdentityBinding",
+    ] {
         cases.push(Case {
             kind,
             path: "spec",
@@ -400,6 +172,10 @@ async fn an_immutable_property_can_be_neither_added_nor_removed() {
         ("SessionPool", "location", json!("westeurope")),
         ("SessionPool", "resourceGroup", json!("one")),
         ("SessionPool", "resourceGroupRef", json!({"name": "one"})),
+        ("ManagedIdentity", "azureName", json!("one")),
+        ("ManagedIdentity", "location", json!("westeurope")),
+        ("ManagedIdentity", "resourceGroup", json!("one")),
+        ("ManagedIdentity", "resourceGroupRef", json!({"name": "one"})),
     ];
     for (number, (kind, property, value)) in properties.iter().enumerate() {
         for (before, after) in [

@@ -7,10 +7,13 @@ use serde_json::Value;
 use crate::server::repository;
 
 /// The plurals of the kinds, which are the names of the files.
-pub const KINDS: [(&str, &str); 4] = [
+pub const KINDS: [(&str, &str); 7] = [
     ("AzureAccount", "azureaccounts"),
     ("ResourceGroup", "resourcegroups"),
     ("SessionPool", "sessionpools"),
+    ("ManagedIdentity", "managedidentities"),
+    ("RoleAssignment", "roleassignments"),
+    ("IdentityBinding", "identitybindings"),
     ("CommandJob", "commandjobs"),
 ];
 

@@ -9,6 +9,8 @@ use kube::{Client, Config};
 use lifeguard_local::{ControlPlane, Options};
 use serde_json::{Value, json};
 
+use crate::schema::KINDS;
+
 /// The namespace of the operator that the chart is installed for.
 pub const OPERATOR_NAMESPACE: &str = "lifeguard-system";
 
@@ -75,8 +77,9 @@ pub async fn client() -> Client {
 
 /// The objects of a kind of ours in a namespace, untyped: what the API server refuses cannot be said with the types.
 pub fn objects(client: &Client, kind: &str, namespace: &str) -> Api<DynamicObject> {
+    let (_, plural) = KINDS.iter().find(|(it, _)| *it == kind).expect("a kind of ours");
     let kind = GroupVersionKind::gvk(lifeguard::api::GROUP, lifeguard::api::VERSION, kind);
-    let resource = ApiResource::from_gvk_with_plural(&kind, &format!("{}s", kind.kind.to_lowercase()));
+    let resource = ApiResource::from_gvk_with_plural(&kind, plural);
     Api::namespaced_with(client.clone(), namespace, &resource)
 }
 

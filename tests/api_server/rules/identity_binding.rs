@@ -1,0 +1,88 @@
+//! Of IdentityBinding.
+
+use serde_json::json;
+
+use super::Change::{Create, Update};
+use super::{Case, identity};
+
+const APP: &str = "/subscriptions/s/resourceGroups/g/providers/Microsoft.App/containerApps/one";
+const GROUP: &str = "/subscriptions/s/resourceGroups/g/providers/Microsoft.ContainerInstance/containerGroups/one";
+
+pub fn cases() -> Vec<Case> {
+    let binding = |path, rule, accepted, refused| Case {
+        kind: "IdentityBinding",
+        path,
+        rule,
+        accepted,
+        refused,
+    };
+    let mut cases = vec![
+        binding(
+            "spec",
+            "target cannot be changed; create another object",
+            Update(json!({}), json!({"suspend": true})),
+            Update(json!({}), json!({"target": {"containerApp": {"name": "other"}}})),
+        ),
+        binding(
+            "spec",
+            "identity.type must be SystemAssigned, UserAssigned or SystemAssigned,UserAssigned",
+            Create(json!({})),
+            Create(json!({"identity": {"type": "None"}})),
+        ),
+        binding(
+            "spec.target",
+            "exactly one of containerApp, containerGroup and sessionPool must be set",
+            Create(json!({"target": {"containerApp": null, "containerGroup": {"name": "one"}}})),
+            Create(json!({"target": {"containerGroup": {"name": "one"}}})),
+        ),
+        binding(
+            "spec.target",
+            "containerApp.resourceId must be the id of a Microsoft.App/containerApps resource",
+            Create(json!({"target": {"containerApp": {"name": null, "resourceId": APP}}})),
+            Create(json!({"target": {"containerApp": {"name": null, "resourceId": GROUP}}})),
+        ),
+        binding(
+            "spec.target",
+            "containerGroup.resourceId must be the id of a Microsoft.ContainerInstance/containerGroups resource",
+            Create(json!({"target": {"containerApp": null, "containerGroup": {"resourceId": GROUP}}})),
+            Create(json!({"target": {"containerApp": null, "containerGroup": {"resourceId": APP}}})),
+        ),
+    ];
+    for (property, other) in [("containerApp", None), ("containerGroup", Some("containerApp"))] {
+        let target = |resource: serde_json::Value| {
+            let mut target = json!({property: resource});
+            if let Some(other) = other {
+                target[other] = json!(null);
+            }
+            Create(json!({"target": target}))
+        };
+        let path = if property == "containerApp" {
+            "spec.target.containerApp"
+        } else {
+            "spec.target.containerGroup"
+        };
+        let id = if property == "containerApp" { APP } else { GROUP };
+        cases.extend([
+            binding(
+                path,
+                "exactly one of name and resourceId must be set",
+                target(json!({"name": null, "resourceId": id})),
+                target(json!({"name": "one", "resourceId": id})),
+            ),
+            binding(
+                path,
+                "resourceGroup and resourceGroupRef go with name",
+                target(json!({"name": "one", "resourceGroup": "group"})),
+                target(json!({"name": null, "resourceId": id, "resourceGroup": "group"})),
+            ),
+            binding(
+                path,
+                "only one of resourceGroup and resourceGroupRef may be set",
+                target(json!({"name": "one", "resourceGroupRef": {"name": "group"}})),
+                target(json!({"name": "one", "resourceGroup": "group", "resourceGroupRef": {"name": "group"}})),
+            ),
+        ]);
+    }
+    cases.extend(identity::of("IdentityBinding"));
+    cases
+}
