@@ -1,5 +1,7 @@
 //! One pass, from a watched object to the pause before the next: deadline, panics, status, counting.
 
+mod report;
+
 use std::{
     any::Any,
     collections::HashSet,
@@ -12,10 +14,7 @@ use std::{
 
 use futures::FutureExt;
 use jiff::Timestamp;
-use kube::{
-    Resource,
-    core::{DeserializeGuard, object::HasStatus},
-};
+use kube::{Resource, core::DeserializeGuard};
 use kube_runtime::controller::Action;
 use tokio::{sync::Semaphore, time::Instant};
 use tokio_util::sync::CancellationToken;
@@ -25,19 +24,17 @@ use super::{
     backoff::Backoff,
     counters::{Counters, Ended},
     error::Class,
-    events::{Events, Severity},
+    events::Events,
     failure::Failure,
     invalid::Complaints,
     pass::Pass,
-    reconciler::{Effect, Next, Outcome, Reconciler, Seen},
+    reconciler::{Effect, Next, Outcome, Reconciler},
     requeue::{self, Delay},
     snapshot::{Cache, Key, Snapshot},
-    status::{StatusWriter, WriteError},
+    status::StatusWriter,
     written::{Written, is_newer},
 };
 
-/// How long a status write may take; it has its own time because it must also report passes that ran out of theirs.
-const STATUS_WRITE_DEADLINE: Duration = Duration::from_secs(20);
 /// How long a pass may go on once the process is shutting down.
 const SHUTDOWN_GRACE: Duration = Duration::from_secs(15);
 
@@ -311,55 +308,6 @@ impl<R: Reconciler> Drive<R> {
         }
         tracing::warn!(plans = self.settings.plans_per_pass, "a pass used up its plans");
         Ok(Next::Poll { after: None })
-    }
-
-    /// Writes the status that follows from the pass, if it is another than the object has.
-    async fn report(&self, pass: &Pass<R>, outcome: Outcome<'_>, now: Timestamp) -> Result<(), WriteError> {
-        match self.summarized(pass, outcome, now).await {
-            Err(error @ WriteError::TooLarge) => {
-                // The kind gets one chance to say the same in fewer words.
-                let mut too_large = Failure::of(&error, now);
-                too_large.failures = 1;
-                self.summarized(pass, Outcome::Failed(&too_large), now)
-                    .await
-                    .and(Err(error))
-            }
-            result => result,
-        }
-    }
-
-    async fn summarized(&self, pass: &Pass<R>, outcome: Outcome<'_>, now: Timestamp) -> Result<(), WriteError> {
-        let object = pass.object();
-        let seen = Seen {
-            observed: pass.observed.as_ref(),
-            outcome,
-        };
-        let Ok(status) = catch_unwind(AssertUnwindSafe(|| R::summarize(object, seen, now))) else {
-            tracing::error!("the summary of a pass panicked; the status is left as it is");
-            return Ok(());
-        };
-        let Some(status) = status else { return Ok(()) };
-        let write = self.writer.write_if_changed(object, &status);
-        let Ok(answer) = tokio::time::timeout(STATUS_WRITE_DEADLINE, write).await else {
-            return Err(WriteError::TimedOut);
-        };
-        if let Some(answer) = answer? {
-            self.counters.count_status_write();
-            let before = object.clone();
-            self.written.remember(&Snapshot::answered(answer));
-            self.announce(&before, &status);
-        }
-        Ok(())
-    }
-
-    fn announce(&self, before: &R::Object, status: &<R::Object as HasStatus>::Status) {
-        for note in catch_unwind(AssertUnwindSafe(|| R::notes(before, status))).unwrap_or_default() {
-            match note.severity {
-                Severity::Normal => tracing::info!(reason = %note.reason, "{}", note.message),
-                Severity::Warning => tracing::warn!(reason = %note.reason, "{}", note.message),
-            }
-            self.events.publish(before, &note);
-        }
     }
 
     fn after_success(&self, uid: &str, next: Next, now: Timestamp) -> Delay {

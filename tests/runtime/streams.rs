@@ -5,11 +5,10 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use k8s_openapi::api::core::v1::ConfigMap;
 use kube::{
-    Api, ResourceExt,
+    Api,
     api::{DeleteParams, DynamicObject, Patch, PatchParams, PostParams},
-    core::{ApiResource, PartialObjectMeta},
+    core::ApiResource,
 };
 use kube_runtime::watcher;
 use lifeguard::runtime::{Controller, Events, Key, Scope, Source, counters::Ended, drive::Settings};
@@ -18,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     widget::{Act, Widget, Widgets},
-    world::{World, eventually, named},
+    world::{World, eventually},
 };
 
 #[tokio::test(flavor = "multi_thread")]
@@ -190,48 +189,6 @@ async fn the_watch_goes_on_after_the_api_server_was_killed_and_started_again() {
     .await;
     world.until("after", |widget| widget.ready_reason() == "Fine").await;
     assert!(running.counters.watch_errors() > 0);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn related_objects_ask_for_passes_when_they_appear_change_or_go() {
-    let world = World::shared().await;
-    world.create(&Widget::of("w", Act::Rest)).await;
-    let widgets = Widgets::new();
-    let running = world.run(&widgets, Settings::default());
-    world.until("w", |widget| widget.ready().is_some()).await;
-    let related: Api<PartialObjectMeta<ConfigMap>> = Api::namespaced(world.clients.watch.clone(), &world.namespace);
-    let config = watcher::Config::default().labels("widget");
-    let follow = running.triggers.clone().follow(vec![related], config, |object| {
-        vec![Key::new(object.namespace().unwrap(), &object.labels()["widget"])]
-    });
-    let follow = tokio::spawn(follow);
-
-    let maps: Api<ConfigMap> = Api::namespaced(world.client(), &world.namespace);
-    let mut map = ConfigMap {
-        metadata: named("related"),
-        ..ConfigMap::default()
-    };
-    map.labels_mut().insert("widget".to_owned(), "w".to_owned());
-    let another_pass = async |before: u32| {
-        eventually("another pass", async || {
-            (widgets.passes("w") > before).then_some(widgets.passes("w"))
-        })
-        .await
-    };
-    let passes = widgets.passes("w");
-    maps.create(&PostParams::default(), &map).await.unwrap();
-    let passes = another_pass(passes).await;
-    maps.patch(
-        "related",
-        &PatchParams::default(),
-        &Patch::Merge(json!({"data": {"a": "b"}})),
-    )
-    .await
-    .unwrap();
-    let passes = another_pass(passes).await;
-    maps.delete("related", &DeleteParams::default()).await.unwrap();
-    another_pass(passes).await;
-    follow.abort();
 }
 
 #[tokio::test(flavor = "multi_thread")]

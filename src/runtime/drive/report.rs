@@ -1,0 +1,75 @@
+//! What a pass tells: the status that follows from it, and the events of what changed.
+
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    time::Duration,
+};
+
+use jiff::Timestamp;
+use kube::core::object::HasStatus;
+
+use super::{
+    super::{
+        events::Severity,
+        failure::Failure,
+        pass::Pass,
+        reconciler::{Outcome, Reconciler, Seen},
+        snapshot::Snapshot,
+        status::WriteError,
+    },
+    Drive,
+};
+
+/// How long a status write may take; it has its own time because it must also report passes that ran out of theirs.
+const STATUS_WRITE_DEADLINE: Duration = Duration::from_secs(20);
+
+impl<R: Reconciler> Drive<R> {
+    /// Writes the status that follows from the pass, if it is another than the object has.
+    pub(super) async fn report(&self, pass: &Pass<R>, outcome: Outcome<'_>, now: Timestamp) -> Result<(), WriteError> {
+        match self.summarized(pass, outcome, now).await {
+            Err(error @ WriteError::TooLarge) => {
+                // The kind gets one chance to say the same in fewer words.
+                let mut too_large = Failure::of(&error, now);
+                too_large.failures = 1;
+                self.summarized(pass, Outcome::Failed(&too_large), now)
+                    .await
+                    .and(Err(error))
+            }
+            result => result,
+        }
+    }
+
+    async fn summarized(&self, pass: &Pass<R>, outcome: Outcome<'_>, now: Timestamp) -> Result<(), WriteError> {
+        let object = pass.object();
+        let seen = Seen {
+            observed: pass.observed.as_ref(),
+            outcome,
+        };
+        let Ok(status) = catch_unwind(AssertUnwindSafe(|| R::summarize(object, seen, now))) else {
+            tracing::error!("the summary of a pass panicked; the status is left as it is");
+            return Ok(());
+        };
+        let Some(status) = status else { return Ok(()) };
+        let write = self.writer.write_if_changed(object, &status);
+        let Ok(answer) = tokio::time::timeout(STATUS_WRITE_DEADLINE, write).await else {
+            return Err(WriteError::TimedOut);
+        };
+        if let Some(answer) = answer? {
+            self.counters.count_status_write();
+            let before = object.clone();
+            self.written.remember(&Snapshot::answered(answer));
+            self.announce(&before, &status);
+        }
+        Ok(())
+    }
+
+    pub(super) fn announce(&self, before: &R::Object, status: &<R::Object as HasStatus>::Status) {
+        for note in catch_unwind(AssertUnwindSafe(|| R::notes(before, status))).unwrap_or_default() {
+            match note.severity {
+                Severity::Normal => tracing::info!(reason = %note.reason, "{}", note.message),
+                Severity::Warning => tracing::warn!(reason = %note.reason, "{}", note.message),
+            }
+            self.events.publish(before, &note);
+        }
+    }
+}
