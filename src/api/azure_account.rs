@@ -99,7 +99,7 @@ pub struct WorkloadIdentity {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub managed_identity_ref: Option<LocalReference>,
     /// The ServiceAccount of this namespace whose token is exchanged. The operator may ask for tokens of the names
-    /// that its installation lists; by default just `lifeguard`.
+    /// that its installation lists; by default `lifeguard` and `lifeguard-runner`.
     #[serde(default = "default_service_account")]
     #[schemars(length(min = 1, max = 253))]
     pub service_account_name: String,

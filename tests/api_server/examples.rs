@@ -15,17 +15,25 @@ pub fn of_kind(kind: &str) -> Vec<Value> {
     documents.into_iter().filter(|it| it["kind"] == kind).collect()
 }
 
-#[test]
-fn the_quickstart_is_applied_in_any_order() {
-    let files = ["account.yaml", "group.yaml", "pool.yaml", "job.yaml"];
+/// Applies each file of a folder, in that order but beginning with another one each time, and then the folder.
+fn applied_in_any_order(example: &str) {
+    let folder = repository("examples").join(example);
+    let mut files: Vec<_> = std::fs::read_dir(&folder)
+        .expect("a folder")
+        .map(|it| it.expect("an entry").path())
+        .collect();
+    files.sort();
+    assert!(
+        files.iter().all(|it| it.extension().is_some_and(|it| it == "yaml")),
+        "{files:?}"
+    );
     for first in 0..files.len() {
-        let namespace = namespace(&format!("quickstart-{first}"));
+        let namespace = namespace(&format!("{example}-{first}"));
         for offset in 0..files.len() {
-            let file = repository("examples/quickstart").join(files[(first + offset) % files.len()]);
+            let file = &files[(first + offset) % files.len()];
             let arguments = ["apply", "--namespace", &namespace, "-f", &file.to_string_lossy()];
             server().kubectl().run(&arguments).expect("the file is accepted");
         }
-        let folder = repository("examples/quickstart");
         let arguments = ["apply", "--namespace", &namespace, "-f", &folder.to_string_lossy()];
         let again = server().kubectl().run(&arguments).expect("the folder is accepted");
         assert!(
@@ -37,6 +45,21 @@ fn the_quickstart_is_applied_in_any_order() {
             "applying it again changes something, so GitOps tools would never rest:\n{again}"
         );
     }
+}
+
+#[test]
+fn the_quickstart_is_applied_in_any_order() {
+    applied_in_any_order("quickstart");
+}
+
+#[test]
+fn the_tutorial_is_applied_in_any_order() {
+    applied_in_any_order("tutorial");
+}
+
+#[test]
+fn the_managed_identities_are_applied_in_any_order() {
+    applied_in_any_order("managed-identities");
 }
 
 #[test]

@@ -28,7 +28,7 @@ const RULES: &[&str] = &[
     "get /secrets",
     "get,create /configmaps",
     "get /namespaces",
-    "create /serviceaccounts/token [lifeguard]",
+    "create /serviceaccounts/token [lifeguard,lifeguard-runner]",
     "create events.k8s.io/events",
 ];
 
@@ -198,9 +198,10 @@ fn requests(rules: &[&str]) -> Vec<String> {
     let mut requests = Vec::new();
     for rule in rules {
         let (verbs, rest) = rule.split_once(' ').expect("verbs and a resource");
-        let (resource, name) = rest.split_once(" [").unwrap_or((rest, "any]"));
-        let name = name.trim_end_matches(']');
-        requests.extend(verbs.split(',').map(|verb| format!("{verb} {resource} {name}")));
+        let (resource, names) = rest.split_once(" [").unwrap_or((rest, "any]"));
+        for name in names.trim_end_matches(']').split(',') {
+            requests.extend(verbs.split(',').map(|verb| format!("{verb} {resource} {name}")));
+        }
     }
     requests
 }
