@@ -5,13 +5,16 @@ use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
 use super::{ArmError, ArmReply, ArmRequest, access, groups, paging};
+use crate::behaviour::RepeatedAssignment;
 use crate::clock::seconds;
 use crate::json::{get, get_str};
 use crate::roles::definitions::{self, RoleDefinition};
-use crate::roles::{RoleAssignment, covers};
+use crate::roles::{Revocation, RoleAssignment, covers};
 use crate::store::Store;
 
 const PRINCIPAL_TYPES: [&str; 5] = ["User", "Group", "ServicePrincipal", "ForeignGroup", "Device"];
+/// Role assignments that a subscription may have.
+const MOST_IN_A_SUBSCRIPTION: usize = 4000;
 const DETAILS: [&str; 4] = [
     "description",
     "condition",
@@ -183,11 +186,15 @@ pub fn put(request: &ArmRequest<'_>, store: &mut Store, scope: &Scope, name: &st
             let body = render(known, scope);
             return Ok(ArmReply::ok(body));
         }
-        return Err(exists(&known.name));
+        return match request.state.behaviour().roles.repeated_assignment {
+            RepeatedAssignment::Accepted => Ok(ArmReply::ok(render(known, scope))),
+            RepeatedAssignment::Conflict => Err(exists(&known.name)),
+        };
     }
     if let Some(known) = store.assignments.iter().find(|one| same_tuple(one)) {
         return Err(exists(&known.name));
     }
+    check_limit(store, scope)?;
     let effective = request.now + seconds(request.state.behaviour().roles.propagation_seconds);
     let assignment = RoleAssignment {
         name: name.to_ascii_lowercase(),
@@ -217,7 +224,24 @@ fn exists(name: &str) -> ArmError {
     )
 }
 
-/// The directory check that `principalType: ServicePrincipal` leaves out.
+/// Refuses one assignment more than a subscription may have (role-based access control limits).
+fn check_limit(store: &Store, scope: &Scope) -> Result<(), ArmError> {
+    let Some(subscription) = &scope.subscription else {
+        return Ok(());
+    };
+    let subscription = format!("/subscriptions/{subscription}");
+    let inside = |one: &&RoleAssignment| covers(&subscription, &one.scope);
+    if store.assignments.iter().filter(inside).count() < MOST_IN_A_SUBSCRIPTION {
+        return Ok(());
+    }
+    Err(ArmError::new(
+        StatusCode::BAD_REQUEST,
+        "RoleAssignmentLimitExceeded",
+        "No more role assignments can be created in this subscription.",
+    ))
+}
+
+/// The directory check that `principalType: ServicePrincipal` leaves out: every principal here is one.
 fn check_principal(
     request: &ArmRequest<'_>,
     store: &Store,
@@ -229,8 +253,21 @@ fn check_principal(
         .directory
         .principal_created(principal_id)
         .is_some_and(|created| created + replication <= request.now);
-    if known || principal_type == Some("ServicePrincipal") {
+    if principal_type == Some("ServicePrincipal") {
         return Ok(());
+    }
+    if known {
+        return match principal_type {
+            None => Ok(()),
+            Some(kind) => Err(ArmError::new(
+                StatusCode::BAD_REQUEST,
+                "UnmatchedPrincipalType",
+                format!(
+                    "The PrincipalId '{}' has type 'ServicePrincipal', which is different from specified PrincipalType '{kind}'.",
+                    principal_id.replace('-', "")
+                ),
+            )),
+        };
     }
     Err(ArmError::new(
         StatusCode::BAD_REQUEST,
@@ -278,7 +315,13 @@ pub fn delete(request: &ArmRequest<'_>, store: &mut Store, scope: &Scope, name: 
         .iter()
         .position(|one| one.name.eq_ignore_ascii_case(name) && one.scope.eq_ignore_ascii_case(&scope.id));
     Ok(match found {
-        Some(at) => ArmReply::ok(render(&store.assignments.remove(at), scope)),
+        Some(at) => {
+            let assignment = store.assignments.remove(at);
+            let body = render(&assignment, scope);
+            let until = request.now + seconds(request.state.behaviour().roles.propagation_seconds);
+            store.revocations.push(Revocation { assignment, until });
+            ArmReply::ok(body)
+        }
         None => ArmReply::empty(StatusCode::NO_CONTENT),
     })
 }
@@ -294,6 +337,22 @@ pub fn list(request: &ArmRequest<'_>, store: &Store, scope: &Scope) -> Result<Ar
     let filter = request.arrived.parameter("$filter").unwrap_or_default().to_owned();
     let condition = filter.to_ascii_lowercase().replace(' ', "");
     let quoted = filter.split('\'').nth(1).unwrap_or_default();
+    let known = ["atscope()", "principalideq'", "assignedto('"];
+    if !condition.is_empty()
+        && !condition.split(")and").all(|one| {
+            known
+                .iter()
+                .any(|known| one.trim_end_matches(')').starts_with(known.trim_end_matches(')')))
+        })
+    {
+        return Err(ArmError::new(
+            StatusCode::BAD_REQUEST,
+            "UnsupportedQuery",
+            format!(
+                "The filter '{filter}' is not supported. Supported filters are either 'atScope()' or 'principalId eq '{{value}}' or assignedTo('{{value}}')'."
+            ),
+        ));
+    }
     let taken = |one: &&RoleAssignment| {
         let above = covers(&one.scope, &scope.id);
         let below = covers(&scope.id, &one.scope);
@@ -315,7 +374,9 @@ fn require_scope(store: &Store, scope: &Scope) -> Result<(), ArmError> {
         return Ok(());
     };
     groups::refuse_deleting(groups::require(store, subscription, group)?)?;
-    if scope.id.to_ascii_lowercase().contains("/providers/") && store.resource(&scope.id).is_none() {
+    // Parts of a resource are scopes too, such as a vault's secrets: they are there if the resource is.
+    let is_inside = || store.resources.keys().any(|id| covers(id, &scope.id));
+    if scope.id.to_ascii_lowercase().contains("/providers/") && !is_inside() {
         return Err(ArmError::gateway(
             StatusCode::NOT_FOUND,
             "ResourceNotFound",

@@ -6,6 +6,7 @@ mod error;
 mod groups;
 mod headers;
 pub mod identity_block;
+mod managed_identities;
 mod metadata;
 mod operations;
 mod paging;
@@ -41,5 +42,10 @@ pub async fn handle(state: AppState, request: Request) -> Response {
     let reply = router::answer(&state, &arrived, &mut limits);
     // What was deleted without an operation is gone now, and its sessions with it, not with the next request.
     drop(state.store());
+    if let Ok(held) = &reply
+        && let Some(until) = held.held_until
+    {
+        state.clock().sleep_until(until).await;
+    }
     headers::finish(&state, &arrived, &limits, reply)
 }

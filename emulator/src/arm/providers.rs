@@ -74,6 +74,25 @@ pub const PROVIDERS: &[ProviderInfo] = &[
         ],
     },
     ProviderInfo {
+        namespace: "Microsoft.ManagedIdentity",
+        always_registered: false,
+        types: &[
+            type_info(
+                "userAssignedIdentities",
+                versions::MANAGED_IDENTITIES,
+                "SupportsTags, SupportsLocation",
+                true,
+            ),
+            type_info(
+                "userAssignedIdentities/federatedIdentityCredentials",
+                versions::MANAGED_IDENTITIES,
+                "None",
+                true,
+            ),
+            type_info("identities", versions::MANAGED_IDENTITIES, "SupportsExtension", false),
+        ],
+    },
+    ProviderInfo {
         namespace: "Microsoft.Resources",
         always_registered: true,
         types: &[

@@ -118,6 +118,8 @@ pub struct ArmReply {
     pub body: Option<Value>,
     /// Whether a resource provider gave it, not ARM itself.
     pub from_provider: bool,
+    /// When it is sent, by the virtual clock, if what it answers takes a while.
+    pub held_until: Option<Timestamp>,
 }
 
 impl ArmReply {
@@ -128,6 +130,7 @@ impl ArmReply {
             headers: Vec::new(),
             body: Some(body),
             from_provider: false,
+            held_until: None,
         }
     }
 
@@ -143,6 +146,7 @@ impl ArmReply {
             headers: Vec::new(),
             body: None,
             from_provider: false,
+            held_until: None,
         }
     }
 
@@ -150,6 +154,13 @@ impl ArmReply {
     #[must_use]
     pub fn with(mut self, name: &'static str, value: impl Into<String>) -> Self {
         self.headers.push((name, value.into()));
+        self
+    }
+
+    /// The same, sent no sooner than this.
+    #[must_use]
+    pub fn held_until(mut self, until: Timestamp) -> Self {
+        self.held_until = Some(until);
         self
     }
 

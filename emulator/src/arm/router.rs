@@ -6,8 +6,8 @@ use super::headers::RateLimits;
 use super::request::Arrived;
 use super::target::Target;
 use super::{
-    ArmError, ArmReply, ArmRequest, access, authorization, groups, metadata, operations, providers, resources,
-    session_pools, subscriptions, versions,
+    ArmError, ArmReply, ArmRequest, access, authorization, groups, managed_identities, metadata, operations, providers,
+    resources, session_pools, subscriptions, versions,
 };
 use crate::AppState;
 use crate::store::Store;
@@ -84,6 +84,10 @@ fn in_subscription(
             group: (rest.first() == Some(&"resourcegroups")).then(|| request.arrived.segments[3].clone()),
         };
         return in_authorization(request, store, &scope, &rest[at + 2..], at + 4);
+    }
+    if let [.., "providers", "microsoft.managedidentity", "identities", "default"] = rest {
+        let scope = scope_id(request, subscription, rest.len() - 4);
+        return managed_identities::system_assigned(request, store, &scope);
     }
     let method = &request.arrived.method;
     let resources = |kind: &str| versions::check(request.api_version, versions::RESOURCES, kind);
@@ -187,6 +191,9 @@ fn provider(
             let pool = Target::new(session_pools::TYPE, subscription, &group, &segments[at + 1]);
             session_pools::act(request, store, &pool, action)
         }
+        ("microsoft.managedidentity", group, tail) => {
+            managed_identities::answer(request, store, subscription, group.as_deref(), tail, at)
+        }
         (_, _, [kind, ..]) => {
             providers::find_type(namespace, kind, request.api_version)?;
             Err(no_method(request))
@@ -259,7 +266,8 @@ fn in_authorization(
     }
 }
 
-fn no_method(request: &ArmRequest<'_>) -> ArmError {
+/// 405: the path is known, the method not.
+pub(super) fn no_method(request: &ArmRequest<'_>) -> ArmError {
     ArmError::gateway(
         StatusCode::METHOD_NOT_ALLOWED,
         "HttpMethodNotSupported",
@@ -270,7 +278,8 @@ fn no_method(request: &ArmRequest<'_>) -> ArmError {
     )
 }
 
-fn no_route(request: &ArmRequest<'_>) -> ArmError {
+/// 404: nothing answers such a path.
+pub(super) fn no_route(request: &ArmRequest<'_>) -> ArmError {
     ArmError::gateway(
         StatusCode::NOT_FOUND,
         "InvalidResourceType",

@@ -70,6 +70,20 @@ pub const AUTHORIZATION: &[&str] = &[
     "2015-07-01",
 ];
 
+/// Versions of `Microsoft.ManagedIdentity`, newest first (azure-mgmt-msi 7.1.0 and 8.0.0b2, and the stable one of 2023).
+pub const MANAGED_IDENTITIES: &[&str] = &[
+    "2025-05-31-preview",
+    "2025-01-31-preview",
+    "2024-11-30",
+    "2023-01-31",
+    "2022-01-31-preview",
+    "2021-09-30-preview",
+    "2018-11-30",
+];
+
+/// How many of them, from the newest, have federated credentials (azure-mgmt-msi: since 2022-01-31-preview).
+pub const MANAGED_IDENTITIES_WITH_CREDENTIALS: usize = 5;
+
 /// Refuses a version that a type does not have.
 ///
 /// One that no type has is `InvalidApiVersionParameter`; one that other types have is `NoRegisteredProviderFound`.
@@ -79,7 +93,10 @@ pub fn check(version: &str, supported: &[&str], resource_type: &str) -> Result<(
         return Ok(());
     }
     let list = supported.join(",");
-    if has(SESSION_POOLS) || has(RESOURCES) || has(AUTHORIZATION) {
+    if [SESSION_POOLS, RESOURCES, AUTHORIZATION, MANAGED_IDENTITIES]
+        .into_iter()
+        .any(has)
+    {
         let name = resource_type.rsplit('/').next().unwrap_or_default();
         return Err(ArmError::gateway(
             StatusCode::BAD_REQUEST,

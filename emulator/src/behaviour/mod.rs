@@ -1,12 +1,14 @@
 //! Switches: how the emulated service behaves, each with the live service's value as its default.
 
 mod arm;
+mod identities;
 mod roles;
 mod sessions;
 mod tokens;
 
 pub use arm::{ArmBehaviour, Bucket, UnknownProperties};
-pub use roles::RolesBehaviour;
+pub use identities::IdentitiesBehaviour;
+pub use roles::{RepeatedAssignment, RolesBehaviour};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 pub use sessions::{Exhaustion, MissingRole, SessionsBehaviour, ShellResponse};
@@ -18,6 +20,8 @@ pub use tokens::TokensBehaviour;
 pub struct Behaviour {
     /// Azure Resource Manager.
     pub arm: ArmBehaviour,
+    /// Managed identities.
+    pub identities: IdentitiesBehaviour,
     /// Role assignments and the directory.
     pub roles: RolesBehaviour,
     /// The data plane of session pools.

@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 pub struct TokensBehaviour {
     /// Lifetime of an access token (`expires_in` in the answer).
     pub lifetime_seconds: u32,
-    /// How long a new federated credential is not found yet (AADSTS70021).
+    /// How long a new or changed federated credential of a managed identity is not found yet (AADSTS70021). Applications
+    /// of the control API count as set up long ago.
     pub federation_propagation_seconds: f64,
 }
 
@@ -16,7 +17,7 @@ impl Default for TokensBehaviour {
     fn default() -> Self {
         Self {
             lifetime_seconds: 3599,
-            federation_propagation_seconds: 0.0,
+            federation_propagation_seconds: 30.0,
         }
     }
 }

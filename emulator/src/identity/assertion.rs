@@ -9,7 +9,7 @@ use ring::signature::{
 };
 use serde_json::Value;
 
-use super::{Application, Directory};
+use super::{Directory, FederatedCredential};
 
 /// Why an assertion was refused, in the words of Microsoft Entra's error codes.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -23,6 +23,11 @@ pub enum AssertionError {
     /// AADSTS700213: no federated credential of the issuer has the subject.
     #[error("No matching federated identity record found for presented assertion subject '{0}'.")]
     Subject(String),
+    /// AADSTS7002138: a federated credential of the issuer has the subject but for its case.
+    #[error(
+        "No matching federated identity record found for presented assertion subject '{0}'. The subject matches with case-insensitive comparison, but not with case-sensitive comparison."
+    )]
+    SubjectCase(String),
     /// AADSTS700212: no federated credential of issuer and subject has the audience.
     #[error("No matching federated identity record found for presented assertion audience '{0}'.")]
     Audience(String),
@@ -44,6 +49,7 @@ impl AssertionError {
             Self::Malformed => 50027,
             Self::Issuer(_) => 700_211,
             Self::Subject(_) => 700_213,
+            Self::SubjectCase(_) => 7_002_138,
             Self::Audience(_) => 700_212,
             Self::UnknownIssuer(_) => 50166,
             Self::Signature => 700_027,
@@ -52,11 +58,15 @@ impl AssertionError {
     }
 }
 
-/// Accepts an assertion for an application, or says why not.
+/// Accepts an assertion in the name of whoever has these federated credentials, or says why not.
 ///
 /// Issuer, subject and audience must equal one federated credential exactly; the signature must be that of a key that
 /// was registered for the issuer; `nbf` and `exp` go by real time, as the token came from outside.
-pub fn check(directory: &Directory, application: &Application, assertion: &str) -> Result<(), AssertionError> {
+pub fn check(
+    directory: &Directory,
+    credentials: &[&FederatedCredential],
+    assertion: &str,
+) -> Result<(), AssertionError> {
     let mut parts = assertion.split('.');
     let (Some(header), Some(payload), Some(signature), None) = (parts.next(), parts.next(), parts.next(), parts.next())
     else {
@@ -74,15 +84,15 @@ pub fn check(directory: &Directory, application: &Application, assertion: &str) 
         _ => return Err(AssertionError::Malformed),
     };
 
-    let of_issuer: Vec<_> = application
-        .federated_credentials
-        .iter()
-        .filter(|one| one.issuer == issuer)
-        .collect();
+    let of_issuer: Vec<_> = credentials.iter().filter(|one| one.issuer == issuer).collect();
     if of_issuer.is_empty() {
         return Err(AssertionError::Issuer(issuer.to_owned()));
     }
+    let but_for_case = of_issuer.iter().any(|one| one.subject.eq_ignore_ascii_case(subject));
     let of_subject: Vec<_> = of_issuer.into_iter().filter(|one| one.subject == subject).collect();
+    if of_subject.is_empty() && but_for_case {
+        return Err(AssertionError::SubjectCase(subject.to_owned()));
+    }
     if of_subject.is_empty() {
         return Err(AssertionError::Subject(subject.to_owned()));
     }

@@ -9,7 +9,8 @@ use http_body_util::BodyExt as _;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::{Principal, assertion};
+use super::{AssertionError, Directory, FederatedCredential, ManagedIdentity, Principal, assertion};
+use crate::clock::seconds;
 use crate::{AppState, query};
 
 const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
@@ -208,37 +209,65 @@ fn grant(state: &AppState, tenant: &str, form: &[(String, String)], flavour: Fla
     })
 }
 
-/// Checks the client's secret or assertion.
+/// Who the client is, if its secret or assertion is right.
 fn authenticate(state: &AppState, client_id: &str, form: &[(String, String)]) -> Result<Principal, TokenFailure> {
+    let store = state.store();
+    let behaviour = state.behaviour();
+    let now = state.clock().now();
+    let directory = &store.directory;
+    if let Some(application) = directory.application(client_id) {
+        let credentials: Vec<_> = application.federated_credentials.iter().collect();
+        check_proof(
+            directory,
+            client_id,
+            Some(&application.client_secret),
+            &credentials,
+            form,
+        )?;
+        return Ok(application.principal(&store.tenant_id));
+    }
+    let replicated =
+        |identity: &&ManagedIdentity| identity.created + seconds(behaviour.roles.principal_replication_seconds) <= now;
+    if let Some(identity) = directory.managed_identity(client_id).filter(replicated) {
+        let known = identity.credentials.iter().filter(|one| one.effective <= now);
+        let credentials: Vec<_> = known.map(|one| &one.credential).collect();
+        check_proof(directory, client_id, None, &credentials, form)?;
+        return Ok(identity.principal(&store.tenant_id));
+    }
+    let message = format!(
+        "Application with identifier '{client_id}' was not found in the directory '{}'. This can happen if the application has not been installed by the administrator of the tenant or consented to by any user in the tenant. You may have sent your authentication request to the wrong tenant.",
+        store.tenant_id
+    );
+    Err(TokenFailure::new(
+        StatusCode::BAD_REQUEST,
+        "unauthorized_client",
+        700_016,
+        message,
+    ))
+}
+
+/// Checks the assertion or secret of a form; managed identities have no secret.
+fn check_proof(
+    directory: &Directory,
+    client_id: &str,
+    secret: Option<&str>,
+    credentials: &[&FederatedCredential],
+    form: &[(String, String)],
+) -> Result<(), TokenFailure> {
     use StatusCode as S;
     let field = |name: &str| query::find(form, name).filter(|value| !value.is_empty());
-    let store = state.store();
-    let Some(application) = store.directory.application(client_id) else {
-        let message = format!(
-            "Application with identifier '{client_id}' was not found in the directory '{}'. This can happen if the application has not been installed by the administrator of the tenant or consented to by any user in the tenant. You may have sent your authentication request to the wrong tenant.",
-            store.tenant_id
-        );
-        return Err(TokenFailure::new(
-            S::BAD_REQUEST,
-            "unauthorized_client",
-            700_016,
-            message,
-        ));
-    };
     if let Some(assertion) = field("client_assertion") {
         if field("client_assertion_type") != Some(ASSERTION_TYPE) {
             let message = "The client_assertion_type parameter is not valid.";
             return Err(TokenFailure::new(S::BAD_REQUEST, "invalid_request", 90023, message));
         }
-        let propagated =
-            application.created + crate::clock::seconds(state.behaviour().tokens.federation_propagation_seconds);
-        if state.clock().now() < propagated {
+        if credentials.is_empty() {
             let message = "No matching federated identity record found for presented assertion.";
             return Err(TokenFailure::new(S::BAD_REQUEST, "invalid_request", 70021, message));
         }
-        assertion::check(&store.directory, application, assertion).map_err(|error| {
+        return assertion::check(directory, credentials, assertion).map_err(|error| {
             let kind = match error {
-                assertion::AssertionError::Signature | assertion::AssertionError::Time => "invalid_client",
+                AssertionError::Signature | AssertionError::Time => "invalid_client",
                 _ => "invalid_request",
             };
             let status = if kind == "invalid_client" {
@@ -247,19 +276,19 @@ fn authenticate(state: &AppState, client_id: &str, form: &[(String, String)]) ->
                 S::BAD_REQUEST
             };
             TokenFailure::new(status, kind, error.code(), error.to_string())
-        })?;
-    } else if let Some(secret) = field("client_secret") {
-        if secret != application.client_secret {
-            let message = format!(
-                "Invalid client secret provided. Ensure the secret being sent in the request is the client secret value, not the client secret ID, for a secret added to app '{client_id}'."
-            );
-            return Err(TokenFailure::new(S::UNAUTHORIZED, "invalid_client", 7_000_215, message));
-        }
-    } else {
+        });
+    }
+    let Some(given) = field("client_secret") else {
         let message = "The request body must contain the following parameter: 'client_assertion' or 'client_secret'.";
         return Err(TokenFailure::new(S::UNAUTHORIZED, "invalid_client", 7_000_218, message));
+    };
+    if secret == Some(given) {
+        return Ok(());
     }
-    Ok(application.principal(&store.tenant_id))
+    let message = format!(
+        "Invalid client secret provided. Ensure the secret being sent in the request is the client secret value, not the client secret ID, for a secret added to app '{client_id}'."
+    );
+    Err(TokenFailure::new(S::UNAUTHORIZED, "invalid_client", 7_000_215, message))
 }
 
 fn failure(state: &AppState, refused: &TokenFailure) -> Response {

@@ -163,6 +163,48 @@ pub const BUILT_IN: &[RoleDefinition] = &[
         data_actions: &["Microsoft.KeyVault/vaults/*"],
     },
     RoleDefinition {
+        guid: "b86a8fe4-44ce-4948-aee5-eccb2c155cd7",
+        name: "Key Vault Secrets Officer",
+        description: "Perform any action on the secrets of a key vault, except manage permissions.",
+        actions: &[
+            "Microsoft.KeyVault/checkNameAvailability/read",
+            "Microsoft.KeyVault/vaults/*/read",
+        ],
+        not_actions: &[],
+        data_actions: &["Microsoft.KeyVault/vaults/secrets/*"],
+    },
+    RoleDefinition {
+        guid: "f1a07417-d97a-45cb-824c-7a7467783830",
+        name: "Managed Identity Operator",
+        description: "Read and Assign User Assigned Identity",
+        actions: &[
+            "Microsoft.ManagedIdentity/userAssignedIdentities/*/read",
+            "Microsoft.ManagedIdentity/userAssignedIdentities/*/assign/action",
+            // The two above name what is below an identity; the identity itself matches by the same pattern in Azure.
+            "Microsoft.ManagedIdentity/userAssignedIdentities/read",
+            "Microsoft.ManagedIdentity/userAssignedIdentities/assign/action",
+            "Microsoft.Resources/subscriptions/resourceGroups/read",
+        ],
+        not_actions: &[],
+        data_actions: &[],
+    },
+    RoleDefinition {
+        guid: "e40ec5ca-96e0-45a2-b4ff-59c9039f2b59",
+        name: "Managed Identity Contributor",
+        description: "Create, Read, Update, and Delete User Assigned Identity",
+        actions: &[
+            "Microsoft.ManagedIdentity/userAssignedIdentities/read",
+            "Microsoft.ManagedIdentity/userAssignedIdentities/write",
+            "Microsoft.ManagedIdentity/userAssignedIdentities/delete",
+            "Microsoft.ManagedIdentity/userAssignedIdentities/*/read",
+            "Microsoft.ManagedIdentity/userAssignedIdentities/*/write",
+            "Microsoft.ManagedIdentity/userAssignedIdentities/*/delete",
+            "Microsoft.Resources/subscriptions/resourceGroups/read",
+        ],
+        not_actions: &[],
+        data_actions: &[],
+    },
+    RoleDefinition {
         guid: "7f951dda-4ed3-4680-a7ca-43fe172d538d",
         name: "AcrPull",
         description: "acr pull",

@@ -34,6 +34,16 @@ pub struct RoleAssignment {
     pub effective: Timestamp,
 }
 
+/// A deleted role assignment that has not spread yet.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Revocation {
+    /// What was deleted.
+    pub assignment: RoleAssignment,
+    /// Until when it still has its effect, by the virtual clock.
+    pub until: Timestamp,
+}
+
 /// Something that a role may let a principal do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Permission<'a> {
@@ -44,9 +54,11 @@ pub enum Permission<'a> {
 }
 
 impl Store {
-    /// Whether role assignments in effect at `now` let a principal do this at `scope` or above it.
+    /// Whether role assignments in effect at `now`, those included whose deletion has not spread, let a principal do this at `scope` or above it.
     pub fn is_allowed(&self, object_id: &str, scope: &str, permission: Permission<'_>, now: Timestamp) -> bool {
-        self.assignments.iter().any(|assignment| {
+        let revoked = self.revocations.iter().filter(|one| one.until > now);
+        let deleted = revoked.map(|one| &one.assignment);
+        self.assignments.iter().chain(deleted).any(|assignment| {
             assignment.effective <= now
                 && assignment.principal_id.eq_ignore_ascii_case(object_id)
                 && covers(&assignment.scope, scope)

@@ -18,7 +18,7 @@ pub use snapshot::StoreError;
 pub(crate) use snapshot::new_secret;
 
 use crate::identity::{Application, Directory};
-use crate::roles::RoleAssignment;
+use crate::roles::{Revocation, RoleAssignment};
 
 /// A subscription.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -62,6 +62,9 @@ pub struct Store {
     pub directory: Directory,
     /// Role assignments.
     pub assignments: Vec<RoleAssignment>,
+    /// Deleted role assignments that still have their effect.
+    #[serde(default)]
+    pub revocations: Vec<Revocation>,
     /// Resource groups, by lower-cased id.
     pub groups: BTreeMap<String, ResourceGroup>,
     /// Resources, by lower-cased id.
@@ -108,6 +111,9 @@ impl Store {
     /// Carries out everything that is due by `now`: operations end, resources and groups go.
     pub fn settle(&mut self, now: Timestamp) -> Settled {
         let mut settled = Settled::default();
+        let revocations = self.revocations.len();
+        self.revocations.retain(|one| one.until > now);
+        settled.changed |= revocations != self.revocations.len();
         self.settle_resources(now, &mut settled);
         self.settle_groups(now, &mut settled);
         settled

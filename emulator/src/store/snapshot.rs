@@ -89,6 +89,7 @@ impl Store {
                 managed_identities: Vec::new(),
                 issuers: BTreeMap::new(),
             },
+            revocations: Vec::new(),
             groups: BTreeMap::new(),
             resources: BTreeMap::new(),
             registrations: BTreeMap::new(),

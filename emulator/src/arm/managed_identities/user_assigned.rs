@@ -1,0 +1,269 @@
+//! `Microsoft.ManagedIdentity/userAssignedIdentities`.
+
+use axum::http::StatusCode;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::{NAMESPACE, TYPE, Target, check_name, enter, spelled_as_answered};
+use crate::arm::{ArmError, ArmReply, ArmRequest, access, groups, paging, regions, resources, tags};
+use crate::behaviour::UnknownProperties;
+use crate::identity::{ManagedIdentity, ManagedIdentityKind};
+use crate::json::{get, get_str};
+use crate::store::{OperationOutcome, Pending, PendingKind, Resource, Store};
+
+const WRITE: &str = "Microsoft.ManagedIdentity/userAssignedIdentities/write";
+const READ: &str = "Microsoft.ManagedIdentity/userAssignedIdentities/read";
+const DELETE: &str = "Microsoft.ManagedIdentity/userAssignedIdentities/delete";
+const LONGEST_NAME: usize = 128;
+
+/// PUT: creates or replaces, at once. The principal of an identity that is there stays.
+pub fn put(request: &ArmRequest<'_>, store: &mut Store, target: &Target) -> Result<ArmReply, ArmError> {
+    enter(request, store, target, WRITE)?;
+    groups::refuse_deleting(groups::require(store, &target.subscription, &target.group)?)?;
+    let body = request.body()?;
+    let location = read_location(&body)?;
+    let tags = tags::read(get(&body, "tags"))?;
+    let isolation = read_properties(request, &body)?.unwrap_or("None");
+    let properties = json!({ "isolationScope": isolation });
+    let id = target.id();
+    if let Some(known) = store.resource(&id) {
+        if known.location != location {
+            return Err(ArmError::gateway(
+                StatusCode::CONFLICT,
+                "InvalidResourceLocation",
+                format!(
+                    "The resource '{}' already exists in location '{}' in resource group '{}'. A resource with the same name cannot be created in location '{location}'. Please select a new resource name.",
+                    known.name, known.location, target.group
+                ),
+            ));
+        }
+        let changed = Resource {
+            tags,
+            properties,
+            modified_by: request.principal.client_id.clone(),
+            modified_at: request.now,
+            ..known.clone()
+        };
+        return Ok(ArmReply::ok(replace(request, store, changed)));
+    }
+    check_name(&target.name, LONGEST_NAME)?;
+    let group = groups::require(store, &target.subscription, &target.group)?
+        .name
+        .clone();
+    let id = Target::new(&target.subscription, &group, &target.name).id();
+    let principal = ManagedIdentity::new(
+        &spelled_as_answered(&id),
+        ManagedIdentityKind::UserAssigned,
+        request.now,
+    );
+    let caller = request.principal.client_id.clone();
+    let resource = Resource {
+        resource_type: TYPE.to_owned(),
+        name: target.name.clone(),
+        location,
+        tags,
+        identity: None,
+        properties,
+        mcp_api_key: None,
+        provisioning_state: "Succeeded".to_owned(),
+        pending: None,
+        instance: Uuid::new_v4(),
+        created_by: caller.clone(),
+        created_at: request.now,
+        modified_by: caller,
+        modified_at: request.now,
+        id,
+    };
+    store.directory.managed_identities.push(principal);
+    Ok(ArmReply::json(StatusCode::CREATED, replace(request, store, resource)))
+}
+
+/// PATCH: `tags` are replaced as a whole.
+pub fn patch(request: &ArmRequest<'_>, store: &mut Store, target: &Target) -> Result<ArmReply, ArmError> {
+    enter(request, store, target, WRITE)?;
+    groups::refuse_deleting(groups::require(store, &target.subscription, &target.group)?)?;
+    let body = request.body()?;
+    let mut resource = store
+        .resource(&target.id())
+        .cloned()
+        .ok_or_else(|| target.not_found())?;
+    if let Some(location) = get_str(&body, "location")
+        && regions::normalise(location) != resource.location
+    {
+        return Err(ArmError::invalid_parameter(
+            "location",
+            "The location of a user-assigned identity cannot be changed.",
+        ));
+    }
+    if let Some(given) = get(&body, "tags") {
+        resource.tags = tags::read(Some(given))?;
+    }
+    if let Some(isolation) = read_properties(request, &body)? {
+        resource.properties = json!({ "isolationScope": isolation });
+    }
+    request.principal.client_id.clone_into(&mut resource.modified_by);
+    resource.modified_at = request.now;
+    Ok(ArmReply::ok(replace(request, store, resource)))
+}
+
+/// GET.
+pub fn get_one(request: &ArmRequest<'_>, store: &mut Store, target: &Target) -> Result<ArmReply, ArmError> {
+    enter(request, store, target, READ)?;
+    let resource = store.resource(&target.id()).ok_or_else(|| target.not_found())?;
+    Ok(ArmReply::ok(render(request, store, resource)))
+}
+
+/// DELETE: 200, or 204 for an absent one. What it is attached to keeps its id, and its role assignments stay as orphans.
+pub fn delete(request: &ArmRequest<'_>, store: &mut Store, target: &Target) -> Result<ArmReply, ArmError> {
+    match enter(request, store, target, DELETE) {
+        // What is in no group is gone already.
+        Err(error) if error.code == "ResourceGroupNotFound" => {
+            return Ok(ArmReply::empty(StatusCode::NO_CONTENT));
+        }
+        entered => entered?,
+    }
+    let key = target.id().to_ascii_lowercase();
+    let Some(resource) = store.resources.get_mut(&key) else {
+        return Ok(ArmReply::empty(StatusCode::NO_CONTENT));
+    };
+    resource.pending = Some(Pending {
+        kind: PendingKind::Delete,
+        due: request.now,
+        outcome: OperationOutcome::Succeeded,
+    });
+    Ok(ArmReply::empty(StatusCode::OK))
+}
+
+/// GET on the collection of a group or of the subscription.
+pub fn list(
+    request: &ArmRequest<'_>,
+    store: &mut Store,
+    subscription: &str,
+    group: Option<&str>,
+) -> Result<ArmReply, ArmError> {
+    let scope = match group {
+        None => format!("/subscriptions/{subscription}"),
+        Some(name) => groups::id(subscription, name),
+    };
+    access::authorize(request, store, &scope, READ)?;
+    access::require_registration(request, store, subscription, NAMESPACE)?;
+    if let Some(name) = group {
+        groups::require(store, subscription, name)?;
+    }
+    let items = resources::inside(store, &scope)
+        .filter(|resource| resource.resource_type == TYPE)
+        .map(|resource| render(request, store, resource))
+        .collect();
+    Ok(paging::page(request, items))
+}
+
+fn replace(request: &ArmRequest<'_>, store: &mut Store, resource: Resource) -> Value {
+    let body = render(request, store, &resource);
+    store.put_resource(resource, request.now);
+    body
+}
+
+fn render(request: &ArmRequest<'_>, store: &Store, resource: &Resource) -> Value {
+    let principal = store.directory.managed_identity_of(&resource.id);
+    let mut body = json!({
+        "id": spelled_as_answered(&resource.id),
+        "name": resource.name,
+        "type": TYPE,
+        "location": resource.location,
+        "tags": resource.tags.clone().unwrap_or_default(),
+        "properties": {
+            "tenantId": store.tenant_id,
+            "principalId": principal.map(|one| &one.object_id),
+            "clientId": principal.map(|one| &one.client_id),
+        },
+    });
+    if has_isolation(request.api_version) {
+        body["properties"]["isolationScope"] = json!(get_str(&resource.properties, "isolationScope"));
+    }
+    body
+}
+
+/// `isolationScope` came with 2024-11-30 (azure-mgmt-msi 7.1.0).
+fn has_isolation(version: &str) -> bool {
+    version.get(..10).is_some_and(|date| date >= "2024-11-30")
+}
+
+/// Checks the members of the body and of its `properties`, and answers `isolationScope` if it is given.
+fn read_properties(request: &ArmRequest<'_>, body: &Value) -> Result<Option<&'static str>, ArmError> {
+    const TOP: [&str; 7] = ["id", "name", "type", "location", "tags", "properties", "systemData"];
+    // Read-only ones are taken and ignored, so that what GET answered can be sent back.
+    const READ_ONLY: [&str; 3] = ["tenantId", "principalId", "clientId"];
+    let refuse_unknown = |given: Option<&Value>, known: &[&str], isolation: bool| {
+        let names = given.and_then(Value::as_object).into_iter().flat_map(|one| one.keys());
+        let unknown = names
+            .filter(|name| !(isolation && name.eq_ignore_ascii_case("isolationScope")))
+            .find(|name| !known.iter().any(|one| one.eq_ignore_ascii_case(name)));
+        match unknown {
+            Some(name) if request.state.behaviour().arm.unknown_properties == UnknownProperties::Refuse => {
+                Err(ArmError::invalid_content(format!(
+                    "The request content was invalid and could not be deserialized: 'Could not find member '{name}' on object of type 'Identity'.'."
+                )))
+            }
+            _ => Ok(()),
+        }
+    };
+    let isolated = has_isolation(request.api_version);
+    refuse_unknown(Some(body), &TOP, false)?;
+    let properties = get(body, "properties");
+    refuse_unknown(properties, &READ_ONLY, isolated)?;
+    let given = properties.and_then(|properties| get(properties, "isolationScope"));
+    match given {
+        Some(given) if isolated && !given.is_null() => ["None", "Regional"]
+            .into_iter()
+            .find(|known| given.as_str().is_some_and(|text| text.eq_ignore_ascii_case(known)))
+            .map(Some)
+            .ok_or_else(|| {
+                ArmError::invalid_parameter(
+                    "properties.isolationScope",
+                    format!("The isolation scope {given} is not one of None and Regional."),
+                )
+            }),
+        _ => Ok(None),
+    }
+}
+
+fn read_location(body: &Value) -> Result<String, ArmError> {
+    let Some(location) = get_str(body, "location").filter(|location| !location.trim().is_empty()) else {
+        return Err(ArmError::gateway(
+            StatusCode::BAD_REQUEST,
+            "LocationRequired",
+            "The location property is required for this definition.",
+        ));
+    };
+    if regions::display_name(location).is_none() {
+        return Err(ArmError::gateway(
+            StatusCode::BAD_REQUEST,
+            "LocationNotAvailableForResourceType",
+            format!(
+                "The provided location '{location}' is not available for resource type '{TYPE}'. List of available regions for the resource type is '{}'.",
+                regions::REGIONS
+                    .iter()
+                    .map(|region| regions::normalise(region))
+                    .collect::<Vec<_>>()
+                    .join(",")
+            ),
+        ));
+    }
+    Ok(regions::normalise(location))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::arm::versions;
+
+    #[test]
+    fn isolation_came_with_the_stable_version_of_2024() {
+        let with: Vec<&str> = versions::MANAGED_IDENTITIES
+            .iter()
+            .copied()
+            .filter(|version| has_isolation(version))
+            .collect();
+        assert_eq!(with, ["2025-05-31-preview", "2025-01-31-preview", "2024-11-30"]);
+    }
+}
