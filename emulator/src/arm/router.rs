@@ -252,12 +252,12 @@ fn in_authorization(
         .map(String::as_str)
         .unwrap_or_default();
     match (&request.arrived.method, tail) {
-        (&Method::GET, ["roledefinitions"]) => authorization::definitions(request, scope, None),
-        (&Method::GET, ["roledefinitions", _]) => authorization::definitions(request, scope, Some(name)),
-        (&Method::GET, ["roleassignments"]) => authorization::list(request, store, scope),
-        (&Method::GET, ["roleassignments", _]) => authorization::get_one(request, store, scope, name),
-        (&Method::PUT, ["roleassignments", _]) => authorization::put(request, store, scope, name),
-        (&Method::DELETE, ["roleassignments", _]) => authorization::delete(request, store, scope, name),
+        (&Method::GET, ["roledefinitions"]) => authorization::definitions::answer(request, scope, None),
+        (&Method::GET, ["roledefinitions", _]) => authorization::definitions::answer(request, scope, Some(name)),
+        (&Method::GET, ["roleassignments"]) => authorization::assignments::list(request, store, scope),
+        (&Method::GET, ["roleassignments", _]) => authorization::assignments::get_one(request, store, scope, name),
+        (&Method::PUT, ["roleassignments", _]) => authorization::assignments::put(request, store, scope, name),
+        (&Method::DELETE, ["roleassignments", _]) => authorization::assignments::delete(request, store, scope, name),
         (_, [kind, ..]) => {
             providers::find_type("Microsoft.Authorization", kind, request.api_version)?;
             Err(no_method(request))

@@ -180,7 +180,7 @@ pub const BUILT_IN: &[RoleDefinition] = &[
         actions: &[
             "Microsoft.ManagedIdentity/userAssignedIdentities/*/read",
             "Microsoft.ManagedIdentity/userAssignedIdentities/*/assign/action",
-            // The two above name what is below an identity; the identity itself matches by the same pattern in Azure.
+            // Azure reads the wildcards above as matching the actions on the identity itself too.
             "Microsoft.ManagedIdentity/userAssignedIdentities/read",
             "Microsoft.ManagedIdentity/userAssignedIdentities/assign/action",
             "Microsoft.Resources/subscriptions/resourceGroups/read",

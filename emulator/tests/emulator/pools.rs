@@ -326,36 +326,6 @@ async fn secret_values_are_never_answered() {
 }
 
 #[tokio::test]
-async fn identities_keep_their_principals_while_the_pool_has_them() {
-    let wire = Wire::start().await.with_group("rg").await;
-    let path = wire.pool("rg", "pool");
-    let id = format!(
-        "{}/providers/Microsoft.ManagedIdentity/userAssignedIdentities/one",
-        wire.group("rg")
-    );
-    let mut body = shell_pool();
-    body["identity"] = json!({ "type": "SystemAssigned, UserAssigned", "userAssignedIdentities": { id.clone(): {} } });
-    body["properties"]["managedIdentitySettings"] = json!([{ "identity": id, "lifecycle": "Main" }]);
-    let put = wire.put(&path, POOLS, body).await.expect(200).body;
-    assert_eq!(put["identity"]["type"], "SystemAssigned,UserAssigned");
-    assert!(put["identity"]["userAssignedIdentities"][&id]["clientId"].is_string());
-    let patched = wire
-        .patch(
-            &path,
-            POOLS,
-            json!({
-                "identity": { "type": "SystemAssigned", "userAssignedIdentities": { id: null } },
-                "properties": { "managedIdentitySettings": [] },
-            }),
-        )
-        .await
-        .expect(200)
-        .body;
-    assert_eq!(patched["identity"]["type"], "SystemAssigned");
-    assert_eq!(patched["identity"]["principalId"], put["identity"]["principalId"]);
-}
-
-#[tokio::test]
 async fn the_key_of_the_mcp_server_is_fetched_and_rotated() {
     let wire = Wire::start().await.with_group("rg").await;
     let path = wire.pool("rg", "pool");

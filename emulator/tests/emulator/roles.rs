@@ -107,6 +107,11 @@ async fn the_same_tuple_and_a_changed_tuple_are_refused() {
         .expect(201);
     wire.put(&path, ROLES, body(&scope, READER, &principal))
         .await
+        .expect(200);
+    let strict = json!({ "roles": { "repeatedAssignment": "Conflict" } });
+    wire.control(Method::PUT, "behaviour", Some(strict)).await.expect(200);
+    wire.put(&path, ROLES, body(&scope, READER, &principal))
+        .await
         .expect_error(409, "RoleAssignmentExists");
     wire.put(
         &assignment(&scope, Uuid::new_v4()),
@@ -143,7 +148,7 @@ async fn a_new_principal_is_not_found_unless_its_type_is_given() {
             .contains(&principal.replace('-', ""))
     );
     refused.expect_error(400, "PrincipalNotFound");
-    wire.advance(21).await;
+    wire.advance(61).await;
     wire.put(&path, ROLES, untyped).await.expect(201);
 }
 
@@ -187,4 +192,179 @@ async fn an_assignment_has_no_effect_until_it_has_spread() {
     read().await.expect_error(403, "AuthorizationFailed");
     wire.advance(61).await;
     read().await.expect(200);
+}
+
+#[tokio::test]
+async fn a_deleted_assignment_keeps_its_effect_until_that_has_spread() {
+    let wire = Wire::start().await.with_group("rg").await;
+    let (application, token) = wire.application(&[]).await;
+    let scope = wire.group("rg");
+    let path = assignment(&scope, Uuid::new_v4());
+    let principal = application["objectId"].as_str().unwrap();
+    wire.put(&path, ROLES, body(&scope, READER, principal))
+        .await
+        .expect(201);
+    wire.advance(61).await;
+    wire.delete(&path, ROLES).await.expect(200);
+    let read = || wire.arm_as(&token, Method::GET, &scope, "2025-04-01", None);
+    read().await.expect(200);
+    wire.advance(61).await;
+    read().await.expect_error(403, "AuthorizationFailed");
+}
+
+#[tokio::test]
+async fn a_name_is_taken_in_the_whole_tenant() {
+    let wire = Wire::start().await.with_group("one").await.with_group("two").await;
+    let (principal, name) = (Uuid::new_v4().to_string(), Uuid::new_v4());
+    let (one, two) = (wire.group("one"), wire.group("two"));
+    wire.put(&assignment(&one, name), ROLES, body(&one, READER, &principal))
+        .await
+        .expect(201);
+    wire.put(&assignment(&two, name), ROLES, body(&two, READER, &principal))
+        .await
+        .expect_error(400, "RoleAssignmentUpdateNotPermitted");
+    wire.get(&assignment(&two, name), ROLES)
+        .await
+        .expect_error(404, "RoleAssignmentNotFound");
+    wire.delete(&assignment(&two, name), ROLES).await.expect(204);
+    wire.get(&assignment(&one, name), ROLES).await.expect(200);
+}
+
+#[tokio::test]
+async fn whoever_may_not_assign_roles_is_refused() {
+    let wire = Wire::start().await.with_group("rg").await;
+    let scope = wire.group("rg");
+    let (_, contributor) = wire
+        .application(&[(&scope, "b24988ac-6180-42a0-ab88-20f7382dd24c")])
+        .await;
+    let (_, administrator) = wire
+        .application(&[(&scope, "18d7d88d-d35e-4fb5-a5c3-7773c20a72d9")])
+        .await;
+    let path = assignment(&scope, Uuid::new_v4());
+    let wanted = || Some(body(&scope, READER, &Uuid::nil().to_string()));
+    wire.arm_as(&contributor, Method::PUT, &path, ROLES, wanted())
+        .await
+        .expect_error(403, "AuthorizationFailed");
+    wire.arm_as(&administrator, Method::PUT, &path, ROLES, wanted())
+        .await
+        .expect(201);
+    wire.arm_as(&contributor, Method::DELETE, &path, ROLES, None)
+        .await
+        .expect_error(403, "AuthorizationFailed");
+}
+
+#[tokio::test]
+async fn a_type_that_the_principal_has_not_is_refused() {
+    let wire = Wire::start().await.with_group("rg").await;
+    let scope = wire.group("rg");
+    let (application, _) = wire.application(&[]).await;
+    wire.advance(61).await;
+    let mut user = body(&scope, READER, application["objectId"].as_str().unwrap());
+    user["properties"]["principalType"] = json!("User");
+    let path = assignment(&scope, Uuid::new_v4());
+    wire.put(&path, ROLES, user)
+        .await
+        .expect_error(400, "UnmatchedPrincipalType");
+}
+
+#[tokio::test]
+async fn assignments_go_with_the_resource_or_group_that_is_their_scope() {
+    let wire = Wire::start().await.with_group("rg").await;
+    let pool = wire.pool("rg", "pool");
+    wire.put(&pool, POOLS, shell_pool()).await.expect(200);
+    let (group, principal) = (wire.group("rg"), Uuid::new_v4().to_string());
+    let (at_pool, at_group) = (assignment(&pool, Uuid::new_v4()), assignment(&group, Uuid::new_v4()));
+    wire.put(&at_pool, ROLES, body(&pool, EXECUTOR, &principal))
+        .await
+        .expect(201);
+    wire.put(&at_group, ROLES, body(&group, READER, &principal))
+        .await
+        .expect(201);
+    let listed = || async {
+        let list = format!(
+            "{}/providers/Microsoft.Authorization/roleAssignments?$filter=principalId%20eq%20'{principal}'",
+            wire.subscription()
+        );
+        let list = wire.get(&list, ROLES).await.expect(200).body;
+        list["value"].as_array().unwrap().len()
+    };
+    assert_eq!(listed().await, 2);
+    wire.delete(&pool, POOLS).await.expect(204);
+    wire.get(&at_pool, ROLES)
+        .await
+        .expect_error(404, "RoleAssignmentNotFound");
+    assert_eq!(listed().await, 1);
+    wire.delete(&group, "2025-04-01").await.expect(202);
+    wire.advance(31).await;
+    assert_eq!(listed().await, 0);
+}
+
+#[tokio::test]
+async fn an_unknown_filter_is_refused_and_the_known_ones_are_joined() {
+    let wire = Wire::start().await.with_group("rg").await;
+    let scope = wire.group("rg");
+    let principal = Uuid::new_v4().to_string();
+    let path = assignment(&scope, Uuid::new_v4());
+    wire.put(&path, ROLES, body(&scope, READER, &principal))
+        .await
+        .expect(201);
+    let list = |scope: &str, filter: &str| {
+        let path = format!("{scope}/providers/Microsoft.Authorization/roleAssignments?$filter={filter}");
+        let wire = &wire;
+        async move { wire.get(&path, ROLES).await }
+    };
+    let both = format!("atScope()%20and%20assignedTo('{principal}')");
+    for (at, count) in [(scope.clone(), 1), (wire.subscription(), 0)] {
+        let answer = list(&at, &both).await.expect(200);
+        assert_eq!(answer.body["value"].as_array().unwrap().len(), count, "{at}");
+    }
+    list(&scope, "roleName%20eq%20'Reader'")
+        .await
+        .expect_error(400, "UnsupportedQuery");
+}
+
+#[tokio::test]
+async fn every_role_of_the_documents_is_found_by_name_and_by_guid() {
+    let wire = Wire::start().await;
+    let roles = [
+        ("Owner", "8e3af657-a8ff-443c-a75c-2fe8c4bcb635"),
+        ("Contributor", "b24988ac-6180-42a0-ab88-20f7382dd24c"),
+        ("Reader", READER),
+        ("User Access Administrator", "18d7d88d-d35e-4fb5-a5c3-7773c20a72d9"),
+        ("Azure ContainerApps Session Executor", EXECUTOR),
+        (
+            "Container Apps SessionPools Contributor",
+            "f7669afb-68b2-44b4-9c5f-6d2a47fddda0",
+        ),
+        (
+            "Container Apps SessionPools Reader",
+            "af61e8fc-2633-4b95-bed3-421ad6826515",
+        ),
+        ("Container Apps Contributor", "358470bc-b998-42bd-ab17-a7e34c199c0f"),
+        ("Container Apps Operator", "f3bd1b5c-91fa-40e7-afe7-0c11d331232c"),
+        ("Managed Identity Operator", "f1a07417-d97a-45cb-824c-7a7467783830"),
+        ("Managed Identity Contributor", "e40ec5ca-96e0-45a2-b4ff-59c9039f2b59"),
+        ("Key Vault Secrets User", "4633458b-17de-408a-b874-0445c86b69e6"),
+        ("Key Vault Administrator", "00482a5a-887f-4fb3-b363-3b7fe8e74483"),
+        ("AcrPull", "7f951dda-4ed3-4680-a7ca-43fe172d538d"),
+    ];
+    let definitions = format!(
+        "{}/providers/Microsoft.Authorization/roleDefinitions",
+        wire.subscription()
+    );
+    for (name, guid) in roles {
+        let filter = name.replace(' ', "%20");
+        let list = wire
+            .get(&format!("{definitions}?$filter=roleName%20eq%20'{filter}'"), ROLES)
+            .await
+            .expect(200)
+            .body;
+        assert_eq!(list["value"][0]["name"], guid);
+        let one = wire.get(&format!("{definitions}/{guid}"), ROLES).await.expect(200).body;
+        assert_eq!(one["properties"]["roleName"], name);
+        assert_eq!(one["properties"]["type"], "BuiltInRole");
+    }
+    wire.get(&format!("{definitions}/{}", Uuid::new_v4()), ROLES)
+        .await
+        .expect_error(404, "RoleDefinitionDoesNotExist");
 }

@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use azure_emulator::{Emulator, Isolation, Options};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use reqwest::{Client, Method, StatusCode};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -11,6 +13,8 @@ use tempfile::TempDir;
 pub const POOLS: &str = "2025-10-02-preview";
 /// API version of resource groups and providers.
 pub const RESOURCES: &str = "2025-04-01";
+/// API version of managed identities.
+pub const IDENTITIES: &str = "2024-11-30";
 /// API version of role assignments.
 pub const ROLES: &str = "2022-04-01";
 
@@ -104,6 +108,23 @@ impl Wire {
 
     pub fn pool(&self, group: &str, name: &str) -> String {
         format!("{}/providers/Microsoft.App/sessionPools/{name}", self.group(group))
+    }
+
+    /// Path of a user-assigned identity.
+    pub fn identity(&self, group: &str, name: &str) -> String {
+        format!(
+            "{}/providers/Microsoft.ManagedIdentity/userAssignedIdentities/{name}",
+            self.group(group)
+        )
+    }
+
+    /// Creates a user-assigned identity, and answers what ARM says about it.
+    pub async fn with_identity(&self, group: &str, name: &str) -> Value {
+        let path = self.identity(group, name);
+        self.put(&path, IDENTITIES, json!({ "location": "westeurope" }))
+            .await
+            .expect(201)
+            .body
     }
 
     /// A token of the first principal.
@@ -253,4 +274,10 @@ pub fn custom_pool(subscription: &str) -> Value {
             },
         },
     })
+}
+
+/// The claims of a token, unchecked.
+pub fn claims(token: &str) -> Value {
+    let payload = token.split('.').nth(1).unwrap();
+    serde_json::from_slice(&URL_SAFE_NO_PAD.decode(payload).unwrap()).unwrap()
 }

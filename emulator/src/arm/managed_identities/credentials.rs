@@ -3,7 +3,8 @@
 use axum::http::StatusCode;
 use serde_json::{Value, json};
 
-use super::{Target, check_name, enter, spelled_as_answered};
+use super::{check_name, spelled_as_answered};
+use crate::arm::target::Target;
 use crate::arm::{ArmError, ArmReply, ArmRequest, groups, paging};
 use crate::behaviour::UnknownProperties;
 use crate::clock::seconds;
@@ -14,9 +15,6 @@ use crate::store::Store;
 /// The type.
 pub const TYPE: &str = "Microsoft.ManagedIdentity/userAssignedIdentities/federatedIdentityCredentials";
 
-const WRITE: &str = "Microsoft.ManagedIdentity/userAssignedIdentities/federatedIdentityCredentials/write";
-const READ: &str = "Microsoft.ManagedIdentity/userAssignedIdentities/federatedIdentityCredentials/read";
-const DELETE: &str = "Microsoft.ManagedIdentity/userAssignedIdentities/federatedIdentityCredentials/delete";
 /// Credentials that an identity may have (workload identity federation considerations).
 const MOST: usize = 20;
 const LONGEST_NAME: usize = 120;
@@ -24,7 +22,7 @@ const LONGEST_VALUE: usize = 600;
 
 /// PUT: creates or replaces. The authority knows the result after a while; a PUT that changes nothing has no such effect.
 pub fn put(request: &ArmRequest<'_>, store: &mut Store, target: &Target, name: &str) -> Result<ArmReply, ArmError> {
-    enter_child(request, store, target, WRITE)?;
+    enter(request, store, target, "write")?;
     groups::refuse_deleting(groups::require(store, &target.subscription, &target.group)?)?;
     check_name(name, LONGEST_NAME)?;
     let credential = read(request, &request.body()?)?;
@@ -80,7 +78,7 @@ pub fn put(request: &ArmRequest<'_>, store: &mut Store, target: &Target, name: &
 
 /// GET.
 pub fn get_one(request: &ArmRequest<'_>, store: &mut Store, target: &Target, name: &str) -> Result<ArmReply, ArmError> {
-    enter_child(request, store, target, READ)?;
+    enter(request, store, target, "read")?;
     let identity = of(store, target)?;
     let found = identity
         .credentials
@@ -98,7 +96,7 @@ pub fn get_one(request: &ArmRequest<'_>, store: &mut Store, target: &Target, nam
 
 /// DELETE: 200, or 204 for an absent one.
 pub fn delete(request: &ArmRequest<'_>, store: &mut Store, target: &Target, name: &str) -> Result<ArmReply, ArmError> {
-    match enter_child(request, store, target, DELETE) {
+    match enter(request, store, target, "delete") {
         // What has no parent is gone already.
         Err(error) if error.status == StatusCode::NOT_FOUND => return Ok(ArmReply::empty(StatusCode::NO_CONTENT)),
         entered => entered?,
@@ -118,15 +116,15 @@ pub fn delete(request: &ArmRequest<'_>, store: &mut Store, target: &Target, name
 
 /// GET on the collection.
 pub fn list(request: &ArmRequest<'_>, store: &mut Store, target: &Target) -> Result<ArmReply, ArmError> {
-    enter_child(request, store, target, READ)?;
+    enter(request, store, target, "read")?;
     let identity = of(store, target)?;
     let items = identity.credentials.iter().map(|one| render(identity, one)).collect();
     Ok(paging::page(request, items))
 }
 
 /// What every request about a credential has to pass, the existence of its identity included.
-fn enter_child(request: &ArmRequest<'_>, store: &mut Store, target: &Target, action: &str) -> Result<(), ArmError> {
-    enter(request, store, target, action)?;
+fn enter(request: &ArmRequest<'_>, store: &mut Store, target: &Target, verb: &str) -> Result<(), ArmError> {
+    target.enter(request, store, &format!("federatedIdentityCredentials/{verb}"))?;
     of(store, target).map(|_| ())
 }
 

@@ -12,7 +12,8 @@ use axum::http::{Method, StatusCode};
 pub use system_assigned::get_one as system_assigned;
 
 use super::router::{no_method, no_route};
-use super::{ArmError, ArmReply, ArmRequest, access, groups, providers, versions};
+use super::target::Target;
+use super::{ArmError, ArmReply, ArmRequest, providers, versions};
 use crate::store::Store;
 
 /// Namespace of the provider.
@@ -41,7 +42,7 @@ pub fn answer(
             user_assigned::list(request, store, subscription, group)
         }
         (Some(group), ["userassignedidentities", _]) => {
-            let identity = Target::new(subscription, group, segment(1));
+            let identity = Target::new(TYPE, subscription, group, segment(1));
             match *method {
                 Method::PUT => user_assigned::put(request, store, &identity),
                 Method::PATCH => user_assigned::patch(request, store, &identity),
@@ -53,7 +54,7 @@ pub fn answer(
         (Some(group), ["userassignedidentities", _, "federatedidentitycredentials", rest @ ..]) => {
             let supported = &versions::MANAGED_IDENTITIES[..versions::MANAGED_IDENTITIES_WITH_CREDENTIALS];
             versions::check(request.api_version, supported, credentials::TYPE)?;
-            let identity = Target::new(subscription, group, segment(1));
+            let identity = Target::new(TYPE, subscription, group, segment(1));
             match (method.clone(), rest) {
                 (Method::GET, []) => credentials::list(request, store, &identity),
                 (Method::PUT, [_]) => credentials::put(request, store, &identity, segment(3)),
@@ -64,50 +65,6 @@ pub fn answer(
         }
         _ => Err(no_method(request)),
     }
-}
-
-/// The user-assigned identity that a path names.
-#[derive(Debug, Clone)]
-struct Target {
-    subscription: String,
-    group: String,
-    name: String,
-}
-
-impl Target {
-    fn new(subscription: &str, group: &str, name: &str) -> Self {
-        Self {
-            subscription: subscription.to_owned(),
-            group: group.to_owned(),
-            name: name.to_owned(),
-        }
-    }
-
-    fn id(&self) -> String {
-        format!(
-            "{}/providers/{TYPE}/{}",
-            groups::id(&self.subscription, &self.group),
-            self.name
-        )
-    }
-
-    fn not_found(&self) -> ArmError {
-        ArmError::gateway(
-            StatusCode::NOT_FOUND,
-            "ResourceNotFound",
-            format!(
-                "The Resource '{TYPE}/{}' under resource group '{}' was not found. For more details please go to https://aka.ms/ARMResourceNotFoundFix",
-                self.name, self.group
-            ),
-        )
-    }
-}
-
-/// What every request about an identity has to pass: role, registration, group.
-fn enter(request: &ArmRequest<'_>, store: &mut Store, identity: &Target, action: &str) -> Result<(), ArmError> {
-    access::authorize(request, store, &identity.id(), action)?;
-    access::require_registration(request, store, &identity.subscription, NAMESPACE)?;
-    groups::require(store, &identity.subscription, &identity.group).map(|_| ())
 }
 
 /// The provider answers ids with the group segment in lower case (managed identities documentation, `az identity create`).

@@ -2,91 +2,47 @@
 
 use axum::http::StatusCode;
 use serde_json::{Value, json};
-use uuid::Uuid;
 
-use super::{NAMESPACE, TYPE, Target, check_name, enter, spelled_as_answered};
-use crate::arm::{ArmError, ArmReply, ArmRequest, access, groups, paging, regions, resources, tags};
+use super::{TYPE, check_name, spelled_as_answered};
+use crate::arm::target::{self, Target};
+use crate::arm::{ArmError, ArmReply, ArmRequest, groups, paging, regions, resources, tags};
 use crate::behaviour::UnknownProperties;
 use crate::identity::{ManagedIdentity, ManagedIdentityKind};
 use crate::json::{get, get_str};
 use crate::store::{OperationOutcome, Pending, PendingKind, Resource, Store};
 
-const WRITE: &str = "Microsoft.ManagedIdentity/userAssignedIdentities/write";
-const READ: &str = "Microsoft.ManagedIdentity/userAssignedIdentities/read";
-const DELETE: &str = "Microsoft.ManagedIdentity/userAssignedIdentities/delete";
 const LONGEST_NAME: usize = 128;
 
 /// PUT: creates or replaces, at once. The principal of an identity that is there stays.
-pub fn put(request: &ArmRequest<'_>, store: &mut Store, target: &Target) -> Result<ArmReply, ArmError> {
-    enter(request, store, target, WRITE)?;
-    groups::refuse_deleting(groups::require(store, &target.subscription, &target.group)?)?;
+pub fn put(request: &ArmRequest<'_>, store: &mut Store, identity: &Target) -> Result<ArmReply, ArmError> {
+    identity.enter(request, store, "write")?;
+    groups::refuse_deleting(groups::require(store, &identity.subscription, &identity.group)?)?;
     let body = request.body()?;
-    let location = read_location(&body)?;
+    let location = target::location(&body, TYPE)?;
     let tags = tags::read(get(&body, "tags"))?;
     let isolation = read_properties(request, &body)?.unwrap_or("None");
-    let properties = json!({ "isolationScope": isolation });
-    let id = target.id();
-    if let Some(known) = store.resource(&id) {
-        if known.location != location {
-            return Err(ArmError::gateway(
-                StatusCode::CONFLICT,
-                "InvalidResourceLocation",
-                format!(
-                    "The resource '{}' already exists in location '{}' in resource group '{}'. A resource with the same name cannot be created in location '{location}'. Please select a new resource name.",
-                    known.name, known.location, target.group
-                ),
-            ));
-        }
-        let changed = Resource {
-            tags,
-            properties,
-            modified_by: request.principal.client_id.clone(),
-            modified_at: request.now,
-            ..known.clone()
-        };
-        return Ok(ArmReply::ok(replace(request, store, changed)));
+    let (mut resource, created) = identity.find_or_new(request, store, location)?;
+    if created {
+        check_name(&identity.name, LONGEST_NAME)?;
+        let principal = ManagedIdentity::new(
+            &spelled_as_answered(&resource.id),
+            ManagedIdentityKind::UserAssigned,
+            request.now,
+        );
+        store.directory.managed_identities.push(principal);
     }
-    check_name(&target.name, LONGEST_NAME)?;
-    let group = groups::require(store, &target.subscription, &target.group)?
-        .name
-        .clone();
-    let id = Target::new(&target.subscription, &group, &target.name).id();
-    let principal = ManagedIdentity::new(
-        &spelled_as_answered(&id),
-        ManagedIdentityKind::UserAssigned,
-        request.now,
-    );
-    let caller = request.principal.client_id.clone();
-    let resource = Resource {
-        resource_type: TYPE.to_owned(),
-        name: target.name.clone(),
-        location,
-        tags,
-        identity: None,
-        properties,
-        mcp_api_key: None,
-        provisioning_state: "Succeeded".to_owned(),
-        pending: None,
-        instance: Uuid::new_v4(),
-        created_by: caller.clone(),
-        created_at: request.now,
-        modified_by: caller,
-        modified_at: request.now,
-        id,
-    };
-    store.directory.managed_identities.push(principal);
-    Ok(ArmReply::json(StatusCode::CREATED, replace(request, store, resource)))
+    resource.tags = tags;
+    resource.properties = json!({ "isolationScope": isolation });
+    let status = if created { StatusCode::CREATED } else { StatusCode::OK };
+    Ok(ArmReply::json(status, save(request, store, resource)))
 }
 
 /// PATCH: `tags` are replaced as a whole.
-pub fn patch(request: &ArmRequest<'_>, store: &mut Store, target: &Target) -> Result<ArmReply, ArmError> {
-    enter(request, store, target, WRITE)?;
-    groups::refuse_deleting(groups::require(store, &target.subscription, &target.group)?)?;
+pub fn patch(request: &ArmRequest<'_>, store: &mut Store, identity: &Target) -> Result<ArmReply, ArmError> {
+    identity.enter(request, store, "write")?;
+    groups::refuse_deleting(groups::require(store, &identity.subscription, &identity.group)?)?;
     let body = request.body()?;
-    let mut resource = store
-        .resource(&target.id())
-        .cloned()
-        .ok_or_else(|| target.not_found())?;
+    let mut resource = identity.find(store)?.clone();
     if let Some(location) = get_str(&body, "location")
         && regions::normalise(location) != resource.location
     {
@@ -101,28 +57,26 @@ pub fn patch(request: &ArmRequest<'_>, store: &mut Store, target: &Target) -> Re
     if let Some(isolation) = read_properties(request, &body)? {
         resource.properties = json!({ "isolationScope": isolation });
     }
-    request.principal.client_id.clone_into(&mut resource.modified_by);
-    resource.modified_at = request.now;
-    Ok(ArmReply::ok(replace(request, store, resource)))
+    Ok(ArmReply::ok(save(request, store, resource)))
 }
 
 /// GET.
-pub fn get_one(request: &ArmRequest<'_>, store: &mut Store, target: &Target) -> Result<ArmReply, ArmError> {
-    enter(request, store, target, READ)?;
-    let resource = store.resource(&target.id()).ok_or_else(|| target.not_found())?;
+pub fn get_one(request: &ArmRequest<'_>, store: &mut Store, identity: &Target) -> Result<ArmReply, ArmError> {
+    identity.enter(request, store, "read")?;
+    let resource = identity.find(store)?;
     Ok(ArmReply::ok(render(request, store, resource)))
 }
 
 /// DELETE: 200, or 204 for an absent one. What it is attached to keeps its id, and its role assignments stay as orphans.
-pub fn delete(request: &ArmRequest<'_>, store: &mut Store, target: &Target) -> Result<ArmReply, ArmError> {
-    match enter(request, store, target, DELETE) {
+pub fn delete(request: &ArmRequest<'_>, store: &mut Store, identity: &Target) -> Result<ArmReply, ArmError> {
+    match identity.enter(request, store, "delete") {
         // What is in no group is gone already.
         Err(error) if error.code == "ResourceGroupNotFound" => {
             return Ok(ArmReply::empty(StatusCode::NO_CONTENT));
         }
         entered => entered?,
     }
-    let key = target.id().to_ascii_lowercase();
+    let key = identity.key();
     let Some(resource) = store.resources.get_mut(&key) else {
         return Ok(ArmReply::empty(StatusCode::NO_CONTENT));
     };
@@ -141,15 +95,11 @@ pub fn list(
     subscription: &str,
     group: Option<&str>,
 ) -> Result<ArmReply, ArmError> {
-    let scope = match group {
-        None => format!("/subscriptions/{subscription}"),
-        Some(name) => groups::id(subscription, name),
-    };
-    access::authorize(request, store, &scope, READ)?;
-    access::require_registration(request, store, subscription, NAMESPACE)?;
-    if let Some(name) = group {
-        groups::require(store, subscription, name)?;
-    }
+    target::list(request, store, TYPE, subscription, group)?;
+    let scope = group.map_or_else(
+        || format!("/subscriptions/{subscription}"),
+        |name| groups::id(subscription, name),
+    );
     let items = resources::inside(store, &scope)
         .filter(|resource| resource.resource_type == TYPE)
         .map(|resource| render(request, store, resource))
@@ -157,7 +107,8 @@ pub fn list(
     Ok(paging::page(request, items))
 }
 
-fn replace(request: &ArmRequest<'_>, store: &mut Store, resource: Resource) -> Value {
+fn save(request: &ArmRequest<'_>, store: &mut Store, mut resource: Resource) -> Value {
+    target::touch(&mut resource, request);
     let body = render(request, store, &resource);
     store.put_resource(resource, request.now);
     body
@@ -225,31 +176,6 @@ fn read_properties(request: &ArmRequest<'_>, body: &Value) -> Result<Option<&'st
             }),
         _ => Ok(None),
     }
-}
-
-fn read_location(body: &Value) -> Result<String, ArmError> {
-    let Some(location) = get_str(body, "location").filter(|location| !location.trim().is_empty()) else {
-        return Err(ArmError::gateway(
-            StatusCode::BAD_REQUEST,
-            "LocationRequired",
-            "The location property is required for this definition.",
-        ));
-    };
-    if regions::display_name(location).is_none() {
-        return Err(ArmError::gateway(
-            StatusCode::BAD_REQUEST,
-            "LocationNotAvailableForResourceType",
-            format!(
-                "The provided location '{location}' is not available for resource type '{TYPE}'. List of available regions for the resource type is '{}'.",
-                regions::REGIONS
-                    .iter()
-                    .map(|region| regions::normalise(region))
-                    .collect::<Vec<_>>()
-                    .join(",")
-            ),
-        ));
-    }
-    Ok(regions::normalise(location))
 }
 
 #[cfg(test)]

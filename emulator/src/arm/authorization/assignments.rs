@@ -1,15 +1,16 @@
-//! `Microsoft.Authorization`: role definitions and role assignments.
+//! Role assignments.
 
 use axum::http::StatusCode;
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
-use super::{ArmError, ArmReply, ArmRequest, access, groups, paging};
+use super::filter::Filter;
+use super::{Scope, definition_id};
+use crate::arm::{ArmError, ArmReply, ArmRequest, access, groups, paging};
 use crate::behaviour::RepeatedAssignment;
 use crate::clock::seconds;
 use crate::json::{get, get_str};
-use crate::roles::definitions::{self, RoleDefinition};
-use crate::roles::{Revocation, RoleAssignment, covers};
+use crate::roles::{Revocation, RoleAssignment, covers, definitions};
 use crate::store::Store;
 
 const PRINCIPAL_TYPES: [&str; 5] = ["User", "Group", "ServicePrincipal", "ForeignGroup", "Device"];
@@ -21,87 +22,6 @@ const DETAILS: [&str; 4] = [
     "conditionVersion",
     "delegatedManagedIdentityResourceId",
 ];
-
-/// Where a role assignment or definition is asked for: the part of the path before `/providers/Microsoft.Authorization`.
-#[derive(Debug, Clone)]
-pub struct Scope {
-    /// The scope's id, with the subscription's id as it is stored; `/` for the tenant.
-    pub id: String,
-    /// The subscription that it is in.
-    pub subscription: Option<String>,
-    /// The resource group that it is in.
-    pub group: Option<String>,
-}
-
-/// `GET {scope}/providers/Microsoft.Authorization/roleDefinitions[/{guid}]`.
-pub fn definitions(request: &ArmRequest<'_>, scope: &Scope, guid: Option<&str>) -> Result<ArmReply, ArmError> {
-    if let Some(guid) = guid {
-        let role = definitions::by_guid(guid).ok_or_else(|| {
-            ArmError::new(
-                StatusCode::NOT_FOUND,
-                "RoleDefinitionDoesNotExist",
-                format!("The specified role definition with ID '{guid}' does not exist."),
-            )
-        })?;
-        return Ok(ArmReply::ok(render_definition(role, scope)));
-    }
-    let filter = request
-        .arrived
-        .parameter("$filter")
-        .unwrap_or_default()
-        .trim()
-        .to_owned();
-    let quoted = filter
-        .split_once('\'')
-        .and_then(|(_, rest)| rest.rsplit_once('\''))
-        .map(|(value, _)| value);
-    let condition = filter.to_ascii_lowercase();
-    let taken = |role: &&RoleDefinition| match quoted {
-        Some(name) if condition.starts_with("rolename eq") => role.name.eq_ignore_ascii_case(&name.replace("''", "'")),
-        Some(kind) if condition.starts_with("type eq") => kind.eq_ignore_ascii_case("BuiltInRole"),
-        _ => true,
-    };
-    let items = definitions::BUILT_IN
-        .iter()
-        .filter(taken)
-        .map(|role| render_definition(role, scope))
-        .collect();
-    Ok(paging::page(request, items))
-}
-
-fn render_definition(role: &RoleDefinition, scope: &Scope) -> Value {
-    json!({
-        "properties": {
-            "roleName": role.name,
-            "type": "BuiltInRole",
-            "description": role.description,
-            "assignableScopes": ["/"],
-            "permissions": [{
-                "actions": role.actions,
-                "notActions": role.not_actions,
-                "dataActions": role.data_actions,
-                "notDataActions": [],
-            }],
-            "createdOn": "2015-02-02T21:55:09.8806423Z",
-            "updatedOn": "2021-11-11T20:13:28.6061853Z",
-            "createdBy": null,
-            "updatedBy": null,
-        },
-        "id": definition_id(scope, role.guid),
-        "type": "Microsoft.Authorization/roleDefinitions",
-        "name": role.guid,
-    })
-}
-
-/// Ids of role definitions are those of the subscription, whatever the scope they were asked for.
-fn definition_id(scope: &Scope, guid: &str) -> String {
-    let prefix = scope
-        .subscription
-        .as_ref()
-        .map(|id| format!("/subscriptions/{id}"))
-        .unwrap_or_default();
-    format!("{prefix}/providers/Microsoft.Authorization/roleDefinitions/{guid}")
-}
 
 /// `PUT {scope}/providers/Microsoft.Authorization/roleAssignments/{guid}`.
 pub fn put(request: &ArmRequest<'_>, store: &mut Store, scope: &Scope, name: &str) -> Result<ArmReply, ArmError> {
@@ -334,36 +254,11 @@ pub fn list(request: &ArmRequest<'_>, store: &Store, scope: &Scope) -> Result<Ar
         &scope.id,
         "Microsoft.Authorization/roleAssignments/read",
     )?;
-    let filter = request.arrived.parameter("$filter").unwrap_or_default().to_owned();
-    let condition = filter.to_ascii_lowercase().replace(' ', "");
-    let quoted = filter.split('\'').nth(1).unwrap_or_default();
-    let known = ["atscope()", "principalideq'", "assignedto('"];
-    if !condition.is_empty()
-        && !condition.split(")and").all(|one| {
-            known
-                .iter()
-                .any(|known| one.trim_end_matches(')').starts_with(known.trim_end_matches(')')))
-        })
-    {
-        return Err(ArmError::new(
-            StatusCode::BAD_REQUEST,
-            "UnsupportedQuery",
-            format!(
-                "The filter '{filter}' is not supported. Supported filters are either 'atScope()' or 'principalId eq '{{value}}' or assignedTo('{{value}}')'."
-            ),
-        ));
-    }
-    let taken = |one: &&RoleAssignment| {
-        let above = covers(&one.scope, &scope.id);
-        let below = covers(&scope.id, &one.scope);
-        let by_principal = condition.contains("principalideq") || condition.contains("assignedto(");
-        let in_reach = above || (below && !condition.contains("atscope()"));
-        in_reach && (!by_principal || one.principal_id.eq_ignore_ascii_case(quoted))
-    };
+    let filter = Filter::parse(request.arrived.parameter("$filter"))?;
     let items = store
         .assignments
         .iter()
-        .filter(taken)
+        .filter(|one| filter.takes(one, &scope.id))
         .map(|one| render(one, scope))
         .collect();
     Ok(paging::page(request, items))
