@@ -7,6 +7,7 @@ pub mod command_job;
 pub mod context;
 pub mod error;
 mod federation;
+pub mod managed_identity;
 pub mod operator_key;
 pub mod ownership;
 pub mod policy;

@@ -1,7 +1,6 @@
 //! SessionPool: keeps a Microsoft.App/sessionPools resource as its spec says.
 
 mod body;
-mod location;
 mod observe;
 mod secrets;
 mod status;

@@ -4,9 +4,10 @@ use kube::{Resource, ResourceExt};
 
 use crate::api::SessionPool;
 use crate::api::condition::Reason;
-use crate::azure::session_pool::{PoolApiVersion, SHAPE, foreign_secrets};
+use crate::azure::session_pool::{PoolApiVersion, SESSION_POOL_TYPE, SHAPE, foreign_secrets};
 use crate::controller::azure_resource::{
-    Dependency, Held, Look, Memories, Occupants, Registration, Tagging, View, look_at, open_account,
+    AzureObject, Dependency, Held, Look, Memories, Occupants, Placement, Registration, Subject, Tagging, View, look_at,
+    open_account,
 };
 use crate::controller::context::Context;
 use crate::controller::error::Error;
@@ -14,8 +15,8 @@ use crate::controller::ownership::{Origin, Owner, OwnerMark};
 use crate::controller::readiness::Verdict;
 use crate::runtime::Next;
 
+use super::body;
 use super::secrets::{self, SecretError, SecretValue};
-use super::{body, location};
 
 /// What Azure cannot change in an existing pool, in lower case.
 const IMMUTABLE: &[&str] = &["location", "properties.containertype", "properties.environmentid"];
@@ -26,12 +27,23 @@ pub async fn observe(context: &Context, memories: &Memories, object: &SessionPoo
         Dependency::Met(account) => account,
         Dependency::Held(held) => return Ok(Look::Held(held)),
     };
-    let id = match location::locate(context, object, &account.account).await {
+    let uid = object.uid().unwrap_or_default();
+    let namespace = object.namespace().unwrap_or_default();
+    let placement = Placement {
+        namespace: &namespace,
+        noun: "session pool",
+        path: "spec",
+        resource_type: SESSION_POOL_TYPE,
+        name: object.spec.azure.name(&object.metadata),
+        resource_group: object.spec.resource_group.as_deref(),
+        resource_group_ref: object.spec.resource_group_ref.as_ref(),
+    };
+    let lifecycle = Subject::of(object).lifecycle;
+    let known = object.reported().id;
+    let id = match placement.locate(context, &account.account, lifecycle, known).await {
         Ok(id) => id,
         Err(held) => return Ok(Look::Held(held)),
     };
-    let uid = object.uid().unwrap_or_default();
-    let namespace = object.namespace().unwrap_or_default();
     let memory = memories.of(&uid);
     let given = memory
         .secrets_digest

@@ -1,0 +1,168 @@
+//! Where a resource is: its resource group, and so its id.
+
+use std::time::Duration;
+
+use kube::Resource;
+
+use crate::api::ResourceGroup;
+use crate::api::condition::{Reason, kind};
+use crate::api::reference::LocalReference;
+use crate::azure::ResourceId;
+use crate::controller::accounts::Account;
+use crate::controller::context::Context;
+use crate::controller::policy::Lifecycle;
+use crate::controller::readiness::{Verdict, is_ready};
+use crate::runtime::conditions::find;
+use crate::runtime::{Key, Next, Snapshot};
+
+use super::look::Held;
+use super::subject::AzureObject;
+
+/// Where a spec says that a resource is. What it leaves open is taken from the AzureAccount.
+#[derive(Debug, Clone, Copy)]
+pub struct Placement<'a> {
+    /// Namespace of the object.
+    pub namespace: &'a str,
+    /// What the resource is called in messages, such as `session pool`.
+    pub noun: &'static str,
+    /// Where in the object `resourceGroup` and `resourceGroupRef` are, such as `spec`.
+    pub path: &'static str,
+    /// Type of the resource, such as `Microsoft.App/sessionPools`.
+    pub resource_type: &'static str,
+    /// Name of the resource in Azure.
+    pub name: &'a str,
+    /// `resourceGroup`.
+    pub resource_group: Option<&'a str>,
+    /// `resourceGroupRef`.
+    pub resource_group_ref: Option<&'a LocalReference>,
+}
+
+impl Placement<'_> {
+    /// The id of the resource, or why it cannot be told or used yet.
+    ///
+    /// `known` is where the object's status says that it is. There it stays, whatever becomes of the account's defaults.
+    /// An object that is being deleted does not wait for the readiness of its group.
+    pub async fn locate(
+        &self,
+        context: &Context,
+        account: &Account,
+        lifecycle: Lifecycle,
+        known: Option<&str>,
+    ) -> Result<ResourceId, Held> {
+        let known: Option<ResourceId> = known.and_then(|id| id.parse().ok());
+        match (lifecycle, known) {
+            (Lifecycle::Deleted, Some(known)) => Ok(known),
+            (Lifecycle::Deleted, None) => self.id(account, &self.group_to_delete_from(context, account)?),
+            (Lifecycle::Wanted, known) => {
+                let wanted = self.id(account, &self.group(context, account).await?)?;
+                match known {
+                    Some(known) if known != wanted => Err(self.moved(&known, &wanted)),
+                    Some(_) | None => Ok(wanted),
+                }
+            }
+        }
+    }
+
+    async fn group(&self, context: &Context, account: &Account) -> Result<String, Held> {
+        match (self.resource_group_ref, self.resource_group) {
+            (Some(reference), _) => self.referenced(context, account, &reference.name).await,
+            (None, Some(name)) => Ok(name.to_owned()),
+            (None, None) => self.default_group(account),
+        }
+    }
+
+    async fn referenced(&self, context: &Context, account: &Account, name: &str) -> Result<String, Held> {
+        context.resource_groups.cache().ready().await;
+        let not_ready = |message| waiting(Reason::ReferenceNotReady, message);
+        let Some(group) = self.group_object(context, name) else {
+            let message = format!("ResourceGroup {name} does not exist in this namespace");
+            return Err(waiting(Reason::ReferenceNotFound, message));
+        };
+        let reported = group.reported();
+        if group.meta().deletion_timestamp.is_some() {
+            return Err(not_ready(format!("ResourceGroup {name} is being deleted")));
+        }
+        if !is_ready(reported.conditions, group.meta().generation) {
+            let because = find(reported.conditions, kind::READY)
+                .filter(|ready| ready.status != "True")
+                .map_or_else(
+                    || " yet".to_owned(),
+                    |ready| format!(": {}: {}", ready.reason, ready.message),
+                );
+            return Err(not_ready(format!("ResourceGroup {name} is not ready{because}")));
+        }
+        let group_id: Option<ResourceId> = reported.id.and_then(|id| id.parse().ok());
+        match group_id {
+            Some(id) if id.subscription().eq_ignore_ascii_case(account.subscription()) => Ok(id.name().to_owned()),
+            Some(id) => {
+                let message = format!(
+                    "ResourceGroup {name} is in subscription {} and the AzureAccount of the {} in {}: use the same account for both",
+                    id.subscription(),
+                    self.noun,
+                    account.subscription()
+                );
+                Err(stalled(Reason::InvalidSpec, message))
+            }
+            None => Err(not_ready(format!("ResourceGroup {name} has no id yet"))),
+        }
+    }
+
+    /// The group of what is to be deleted and whose id was lost with the object's status.
+    fn group_to_delete_from(&self, context: &Context, account: &Account) -> Result<String, Held> {
+        match (self.resource_group_ref, self.resource_group) {
+            (Some(reference), _) => Ok(self.group_object(context, &reference.name).map_or_else(
+                || reference.name.clone(),
+                |group| group.spec.azure.name(&group.metadata).to_owned(),
+            )),
+            (None, Some(name)) => Ok(name.to_owned()),
+            (None, None) => self.default_group(account),
+        }
+    }
+
+    fn group_object(&self, context: &Context, name: &str) -> Option<Snapshot<ResourceGroup>> {
+        context.resource_groups.get(&Key::new(self.namespace, name))
+    }
+
+    fn default_group(&self, account: &Account) -> Result<String, Held> {
+        account.spec().resource_group.clone().ok_or_else(|| {
+            let Self { noun, path, .. } = self;
+            let message = format!(
+                "the {noun} has no resource group: set {path}.resourceGroupRef or {path}.resourceGroup, or spec.resourceGroup of the AzureAccount"
+            );
+            stalled(Reason::InvalidSpec, message)
+        })
+    }
+
+    fn id(&self, account: &Account, group: &str) -> Result<ResourceId, Held> {
+        ResourceId::resource(account.subscription(), group, self.resource_type, self.name).map_err(|error| {
+            let message = format!("the resource group `{group}` has no valid name: {error}");
+            stalled(Reason::InvalidSpec, message)
+        })
+    }
+
+    fn moved(&self, known: &ResourceId, wanted: &ResourceId) -> Held {
+        let Self { noun, path, .. } = self;
+        let message = format!(
+            "the {noun} is {known}, and with the account's or group's present settings it would be {wanted}: Lifeguard \
+             moves no {noun}; set {path}.resourceGroup back or create another object"
+        );
+        stalled(Reason::ImmutableChange, message)
+    }
+}
+
+/// Triggers tell when it changes.
+fn waiting(reason: Reason, message: String) -> Held {
+    Held {
+        verdict: Verdict::progressing(reason, message),
+        next: Next::Resync(Duration::from_mins(1)),
+        is_credential_gone: false,
+    }
+}
+
+fn stalled(reason: Reason, message: String) -> Held {
+    Held {
+        verdict: Verdict::stalled(reason, message),
+        next: Next::Resync(Duration::from_mins(1)),
+        is_credential_gone: false,
+    }
+}
