@@ -29,6 +29,7 @@ pub(crate) fn router(state: AppState) -> Router {
         .route("/_emulator/issuers", post(register_issuer))
         .route("/_emulator/applications", post(register_application))
         .merge(crate::dataplane::control_routes())
+        .merge(crate::hosts::control_routes())
         .fallback(|| async { refusal(StatusCode::NOT_FOUND, "the control API has no such endpoint") })
         .with_state(state)
 }
@@ -167,11 +168,28 @@ struct NewApplication {
     role_assignments: Vec<NewAssignment>,
 }
 
+/// A role assignment that is in effect at once, as one that was made long ago.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct NewAssignment {
+pub(crate) struct NewAssignment {
     scope: String,
     role_definition_id: String,
+}
+
+impl NewAssignment {
+    /// The built-in role that it names.
+    pub(crate) fn role(&self) -> Result<&'static str, Box<Response>> {
+        let guid = self.role_definition_id.rsplit('/').next().unwrap_or_default();
+        definitions::by_guid(guid).map(|role| role.guid).ok_or_else(|| {
+            let message = format!("no built-in role has the id {}", self.role_definition_id);
+            Box::new(refusal(StatusCode::BAD_REQUEST, message))
+        })
+    }
+
+    /// Gives the role to a principal, unless it has it.
+    pub(crate) fn give(&self, store: &mut Store, role: &'static str, object_id: &str, now: Timestamp) {
+        assign(store, &self.scope, role, object_id, now);
+    }
 }
 
 /// Registers an application. One of the same client id is replaced and keeps its object id; its roles are in effect at
@@ -181,17 +199,10 @@ async fn register_application(State(state): State<AppState>, body: bytes::Bytes)
         Ok(wanted) => wanted,
         Err(refused) => return *refused,
     };
-    let mut assignments = Vec::new();
-    for one in &wanted.role_assignments {
-        let guid = one.role_definition_id.rsplit('/').next().unwrap_or_default();
-        let Some(role) = definitions::by_guid(guid) else {
-            return refusal(
-                StatusCode::BAD_REQUEST,
-                format!("no built-in role has the id {}", one.role_definition_id),
-            );
-        };
-        assignments.push((one.scope.clone(), role.guid));
-    }
+    let roles: Vec<&'static str> = match wanted.role_assignments.iter().map(NewAssignment::role).collect() {
+        Ok(roles) => roles,
+        Err(refused) => return *refused,
+    };
     let now = state.clock().now();
     let mut store = state.store();
     let client_id = wanted.client_id.unwrap_or_else(|| Uuid::new_v4().to_string());
@@ -222,8 +233,8 @@ async fn register_application(State(state): State<AppState>, body: bytes::Bytes)
         Some(at) => store.directory.applications[at] = application,
         None => store.directory.applications.push(application),
     }
-    for (scope, role) in assignments {
-        assign(&mut store, &scope, role, &object_id, now);
+    for (assignment, role) in wanted.role_assignments.iter().zip(roles) {
+        assignment.give(&mut store, role, &object_id, now);
     }
     (StatusCode::CREATED, Json(answer)).into_response()
 }

@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use crate::behaviour::Behaviour;
 use crate::clock::Clock;
 use crate::dataplane::{DataPlane, DataPlaneError};
+use crate::hosts::{self, HostEndpoints, HostError};
 use crate::identity::{KeyError, SigningKey, Tokens};
 use crate::state::AppState;
 use crate::store::{Store, StoreError};
@@ -75,6 +76,12 @@ pub struct Ready {
     pub client_id: String,
     /// Its secret.
     pub client_secret: String,
+    /// Root URL of the operator's host's IMDS, for `AZURE_POD_IDENTITY_AUTHORITY_HOST`.
+    pub imds: String,
+    /// The same host's endpoint in the manner of App Service and Container Apps, for `IDENTITY_ENDPOINT`.
+    pub identity_endpoint: String,
+    /// What requests to it carry in `X-IDENTITY-HEADER`, for `IDENTITY_HEADER`.
+    pub identity_header: String,
 }
 
 impl std::fmt::Debug for Ready {
@@ -114,6 +121,9 @@ pub enum StartError {
     /// The data plane of session pools.
     #[error(transparent)]
     DataPlane(#[from] DataPlaneError),
+    /// The identity endpoints of the operator's host.
+    #[error(transparent)]
+    Host(#[from] HostError),
 }
 
 /// A running emulator. It stops when [`Emulator::stop`] is called; a dropped one stops serving, without saving its state.
@@ -145,7 +155,8 @@ impl Emulator {
         };
         let tls = tls::server_config(&data_dir)?;
         let key = SigningKey::load(&data_dir)?;
-        let store = Store::load(&data_dir)?;
+        let mut store = Store::load(&data_dir)?;
+        store.ensure_operator_host();
         let listener = TcpListener::bind(options.listen)
             .await
             .map_err(|error| StartError::Listen(options.listen, error))?;
@@ -158,17 +169,9 @@ impl Emulator {
         let tokens = Tokens::new(key, clock.clone(), store.tenant_id.clone(), root.clone());
         let dataplane = DataPlane::new(&options)?;
         let cloud = write_cloud_file(&data_dir, &root)?;
-        let ready = Ready {
-            arm: root.clone(),
-            authority: root.clone(),
-            ca: data_dir.join(tls::CA_FILE),
-            cloud,
-            tenant_id: store.tenant_id.clone(),
-            subscription_id: store.first_subscription().to_owned(),
-            client_id: store.first_application().client_id.clone(),
-            client_secret: store.first_application().client_secret.clone(),
-        };
         let state = AppState::new(options, root, clock, behaviour, tokens, store, dataplane);
+        let host = hosts::open_all(&state)?;
+        let ready = ready_line(&state, data_dir.join(tls::CA_FILE), cloud, host);
 
         let shutdown = CancellationToken::new();
         let tasks = vec![
@@ -196,6 +199,7 @@ impl Emulator {
     /// Ends all connections and sessions, then saves the state.
     pub async fn stop(mut self) {
         self.shutdown.cancel();
+        self.state.hosts().stop().await;
         for task in self.tasks.drain(..) {
             let _ = task.await;
         }
@@ -207,6 +211,26 @@ impl Emulator {
 impl Drop for Emulator {
     fn drop(&mut self) {
         self.shutdown.cancel();
+        self.state.hosts().close_all();
+    }
+}
+
+fn ready_line(state: &AppState, ca: PathBuf, cloud: PathBuf, host: HostEndpoints) -> Ready {
+    let root = state.root().to_owned();
+    let store = state.store();
+    let application = store.first_application();
+    Ready {
+        arm: root.clone(),
+        authority: root,
+        ca,
+        cloud,
+        tenant_id: store.tenant_id.clone(),
+        subscription_id: store.first_subscription().to_owned(),
+        client_id: application.client_id.clone(),
+        client_secret: application.client_secret.clone(),
+        imds: host.imds,
+        identity_endpoint: host.identity_endpoint,
+        identity_header: host.identity_header,
     }
 }
 

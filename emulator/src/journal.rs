@@ -17,6 +17,9 @@ pub struct RequestEntry {
     pub time: jiff::Timestamp,
     /// HTTP method.
     pub method: String,
+    /// The host whose identity endpoint it was sent to; absent for the TLS port.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub host: Option<String>,
     /// Path as it was sent, still percent-encoded.
     pub path: String,
     /// Query as it was sent, without the question mark.

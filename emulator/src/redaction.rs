@@ -9,13 +9,18 @@ use sha2::{Digest, Sha256};
 const MAX_TEXT_BYTES: usize = 64 * 1024;
 
 /// Members whose value is secret wherever they occur.
-const SECRET_MEMBERS: [&str; 6] = [
+const SECRET_MEMBERS: [&str; 11] = [
     "client_secret",
     "clientSecret",
     "client_assertion",
     "password",
     "secureValue",
     "apiKey",
+    "storageAccountKey",
+    "workspaceKey",
+    "sharedKey",
+    "daprAIConnectionString",
+    "daprAIInstrumentationKey",
 ];
 
 /// The body of a request as the journal keeps it.
@@ -67,6 +72,8 @@ fn redact(value: &mut Value) {
                     redact_scalar(member);
                 } else if name.eq_ignore_ascii_case("secrets") {
                     redact_secret_list(member);
+                } else if name.eq_ignore_ascii_case("secret") || name.eq_ignore_ascii_case("protectedSettings") {
+                    redact_all(member);
                 } else {
                     redact(member);
                 }
@@ -94,6 +101,15 @@ fn redact_secret_list(value: &mut Value) {
                 redact_scalar(member);
             }
         }
+    }
+}
+
+/// The files of a container group's secret volume, and the protected settings of its extensions.
+fn redact_all(value: &mut Value) {
+    match value {
+        Value::Object(fields) => fields.values_mut().for_each(redact_all),
+        Value::Array(items) => items.iter_mut().for_each(redact_all),
+        Value::String(_) | Value::Null | Value::Bool(_) | Value::Number(_) => redact_scalar(value),
     }
 }
 

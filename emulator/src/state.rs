@@ -14,6 +14,7 @@ use crate::clock::Clock;
 use crate::dataplane::DataPlane;
 use crate::emulator::Options;
 use crate::faults::Faults;
+use crate::hosts::Hosts;
 use crate::identity::{Principal, Tokens};
 use crate::journal::Journal;
 use crate::roles::Permission;
@@ -40,6 +41,7 @@ struct Inner {
     store: Mutex<Store>,
     dirty: AtomicBool,
     dataplane: DataPlane,
+    hosts: Hosts,
 }
 
 impl AppState {
@@ -65,6 +67,7 @@ impl AppState {
             store: Mutex::new(store),
             dirty: AtomicBool::new(true),
             dataplane,
+            hosts: Hosts::default(),
         }))
     }
 
@@ -123,6 +126,11 @@ impl AppState {
         &self.0.dataplane
     }
 
+    /// Identity endpoints of hosts.
+    pub fn hosts(&self) -> &Hosts {
+        &self.0.hosts
+    }
+
     /// The stored state, with everything carried out that was due by now. Never hold it across an await.
     pub fn store(&self) -> StoreGuard<'_> {
         let mut store = self.0.store.lock().unwrap_or_else(PoisonError::into_inner);
@@ -132,6 +140,9 @@ impl AppState {
         }
         for pool in settled.deleted_pools {
             self.0.dataplane.pool_deleted(&pool.id, pool.instance);
+        }
+        for host in settled.deleted_hosts {
+            self.0.hosts.close(&host);
         }
         StoreGuard {
             store,

@@ -69,9 +69,15 @@ pub fn finish(state: &AppState, arrived: &Arrived, limits: &RateLimits, reply: R
     {
         set("x-ms-client-request-id", id);
     }
-    if from_provider {
+    if from_provider && arrived.lower.iter().any(|segment| segment == "microsoft.app") {
+        let pools = arrived.lower.iter().any(|segment| segment == "sessionpools");
+        let versions = if pools {
+            super::versions::SESSION_POOLS
+        } else {
+            super::versions::CONTAINER_APPS
+        };
         set("x-powered-by", "ASP.NET");
-        set("api-supported-versions", &super::versions::SESSION_POOLS.join(", "));
+        set("api-supported-versions", &versions.join(", "));
     }
     if from_gateway {
         set("x-ms-failure-cause", "gateway");

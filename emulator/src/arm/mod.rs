@@ -1,11 +1,17 @@
 //! Azure Resource Manager.
 
 mod access;
+mod app_shape;
 mod authorization;
+mod container_apps;
+mod container_groups;
+mod containers;
 mod error;
 mod groups;
 mod headers;
 pub mod identity_block;
+mod long_running;
+mod managed_environments;
 mod managed_identities;
 mod metadata;
 mod operations;
@@ -17,6 +23,7 @@ mod resources;
 mod router;
 mod session_pools;
 mod subscriptions;
+mod system_data;
 mod tags;
 mod target;
 mod throttle;

@@ -4,7 +4,7 @@ use axum::http::StatusCode;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jiff::{SignedDuration, Timestamp};
-use serde_json::json;
+use serde_json::{Value, json};
 use sha2::{Digest as _, Sha512};
 use uuid::Uuid;
 
@@ -65,20 +65,20 @@ pub fn signed_url(request: &ArmRequest<'_>, path: &str) -> String {
     )
 }
 
-/// The operation that an opaque path segment names, or 404.
+/// The operation that a path segment names, by its id or opaquely, or 404.
 pub fn find<'a>(store: &'a Store, segment: &str) -> Result<&'a Operation, ArmError> {
-    URL_SAFE_NO_PAD
-        .decode(segment)
-        .ok()
-        .and_then(|bytes| String::from_utf8(bytes).ok())
-        .and_then(|text| store.operations.get(text.split_once(':')?.1))
-        .ok_or_else(|| {
-            ArmError::new(
-                StatusCode::NOT_FOUND,
-                "OperationNotFound",
-                "The operation could not be found.",
-            )
-        })
+    let opaque = || {
+        let bytes = URL_SAFE_NO_PAD.decode(segment).ok()?;
+        let text = String::from_utf8(bytes).ok()?;
+        store.operations.get(text.split_once(':')?.1)
+    };
+    store.operations.get(segment).or_else(opaque).ok_or_else(|| {
+        ArmError::new(
+            StatusCode::NOT_FOUND,
+            "OperationNotFound",
+            "The operation could not be found.",
+        )
+    })
 }
 
 /// `GET /subscriptions/{s}/operationresults/{id}`: the end of a group's deletion.
@@ -109,10 +109,7 @@ pub fn provider_result(request: &ArmRequest<'_>, store: &Store, segment: &str) -
         return Ok(ArmReply::empty(StatusCode::NO_CONTENT).by_provider());
     }
     match store.resource(&operation.target) {
-        Some(resource) => {
-            let body = super::session_pools::render(request, resource, super::session_pools::Shape::Read);
-            Ok(ArmReply::ok(body).by_provider())
-        }
+        Some(resource) => Ok(ArmReply::ok(super::resources::show(request, resource)).by_provider()),
         None => Ok(ArmReply::empty(StatusCode::NO_CONTENT).by_provider()),
     }
 }
@@ -135,20 +132,43 @@ pub fn provider_status(request: &ArmRequest<'_>, store: &Store, segment: &str) -
     if ended {
         body["endTime"] = json!(operation.due);
         if operation.outcome != OperationOutcome::Succeeded {
-            body["error"] = json!({
-                "code": "SessionPoolProvisioningFailed",
-                "message": "Failed to provision the session pool.",
-            });
+            body["error"] = failure(store, operation);
         }
         return Ok(ArmReply::ok(body).by_provider());
     }
     Ok(retry_after(request, ArmReply::ok(body)).by_provider())
 }
 
-/// Adds `Retry-After` where the switch says that session pools have it.
+/// What a failed operation says about its resource.
+fn failure(store: &Store, operation: &Operation) -> Value {
+    let resource_type = store.resource(&operation.target).map(|one| one.resource_type.as_str());
+    let (code, message) = match resource_type {
+        Some(super::container_apps::TYPE) => (
+            "ContainerAppOperationError",
+            "Failed to provision revision for container app.",
+        ),
+        Some(super::managed_environments::TYPE) => (
+            "ManagedEnvironmentProvisioningError",
+            "Failed to provision the managed environment.",
+        ),
+        Some(super::container_groups::TYPE) => (
+            "DeploymentFailed",
+            "The container group failed to start because its subscription or image was refused.",
+        ),
+        _ => ("SessionPoolProvisioningFailed", "Failed to provision the session pool."),
+    };
+    json!({ "code": code, "message": message })
+}
+
+/// Adds `Retry-After`: always for container groups, and where the switch says so for `Microsoft.App`.
 pub fn retry_after(request: &ArmRequest<'_>, reply: ArmReply) -> ArmReply {
     let arm = &request.state.behaviour().arm;
-    if arm.retry_after_on_pools {
+    let always = request
+        .arrived
+        .lower
+        .iter()
+        .any(|segment| segment == "microsoft.containerinstance");
+    if always || arm.retry_after_on_pools {
         reply.with("retry-after", arm.retry_after_seconds.to_string())
     } else {
         reply

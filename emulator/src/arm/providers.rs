@@ -47,22 +47,46 @@ const fn type_info(
     }
 }
 
+/// Capabilities of types that can be moved and have an identity.
+const TRACKED: &str = "CrossResourceGroupResourceMove, CrossSubscriptionResourceMove, SystemAssignedResourceIdentity, SupportsTags, SupportsLocation";
+
 /// The providers that are known.
 pub const PROVIDERS: &[ProviderInfo] = &[
     ProviderInfo {
         namespace: "Microsoft.App",
         always_registered: false,
         types: &[
-            type_info(
-                "sessionPools",
-                versions::SESSION_POOLS,
-                "CrossResourceGroupResourceMove, CrossSubscriptionResourceMove, SystemAssignedResourceIdentity, SupportsTags, SupportsLocation",
-                true,
-            ),
+            type_info("sessionPools", versions::SESSION_POOLS, TRACKED, true),
+            type_info("managedEnvironments", versions::CONTAINER_APPS, TRACKED, true),
+            type_info("containerApps", versions::CONTAINER_APPS, TRACKED, true),
             type_info("operations", versions::SESSION_POOLS, "None", false),
             type_info("locations", versions::SESSION_POOLS, "None", false),
             type_info("locations/operationResults", versions::SESSION_POOLS, "None", true),
             type_info("locations/operationStatuses", versions::SESSION_POOLS, "None", true),
+            type_info(
+                "locations/containerappOperationResults",
+                versions::CONTAINER_APPS,
+                "None",
+                true,
+            ),
+            type_info(
+                "locations/containerappOperationStatuses",
+                versions::CONTAINER_APPS,
+                "None",
+                true,
+            ),
+            type_info(
+                "locations/managedEnvironmentOperationResults",
+                versions::CONTAINER_APPS,
+                "None",
+                true,
+            ),
+            type_info(
+                "locations/managedEnvironmentOperationStatuses",
+                versions::CONTAINER_APPS,
+                "None",
+                true,
+            ),
         ],
     },
     ProviderInfo {
@@ -90,6 +114,21 @@ pub const PROVIDERS: &[ProviderInfo] = &[
                 true,
             ),
             type_info("identities", versions::MANAGED_IDENTITIES, "SupportsExtension", false),
+        ],
+    },
+    ProviderInfo {
+        namespace: "Microsoft.ContainerInstance",
+        always_registered: false,
+        types: &[
+            type_info(
+                "containerGroups",
+                versions::CONTAINER_GROUPS,
+                "SystemAssignedResourceIdentity, SupportsTags, SupportsLocation",
+                true,
+            ),
+            type_info("operations", versions::CONTAINER_GROUPS, "None", false),
+            type_info("locations", versions::CONTAINER_GROUPS, "None", false),
+            type_info("locations/operations", versions::CONTAINER_GROUPS, "None", true),
         ],
     },
     ProviderInfo {

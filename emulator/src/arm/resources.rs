@@ -3,7 +3,11 @@
 use axum::http::StatusCode;
 use serde_json::{Map, Value, json};
 
-use super::{ArmError, ArmReply, ArmRequest, access, groups, paging, regions};
+use super::app_shape::Shape;
+use super::{
+    ArmError, ArmReply, ArmRequest, access, container_apps, container_groups, groups, managed_environments, paging,
+    regions, session_pools,
+};
 use crate::store::{Resource, Store};
 
 /// `$filter` of lists: conditions joined by `and`.
@@ -118,6 +122,16 @@ pub fn inside<'a>(store: &'a Store, scope: &str) -> impl Iterator<Item = &'a Res
         .range(prefix.clone()..)
         .take_while(move |(key, _)| key.starts_with(&prefix))
         .map(|(_, resource)| resource)
+}
+
+/// A resource of any type, as its provider answers a GET.
+pub fn show(request: &ArmRequest<'_>, resource: &Resource) -> Value {
+    match resource.resource_type.as_str() {
+        managed_environments::TYPE => managed_environments::render(resource, Shape::Read),
+        container_apps::TYPE => container_apps::render(resource, Shape::Read),
+        container_groups::TYPE => container_groups::render(resource),
+        _ => session_pools::render(request, resource, session_pools::Shape::Read),
+    }
 }
 
 fn summary(resource: &Resource, expand: &str) -> Value {

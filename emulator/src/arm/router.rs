@@ -6,8 +6,8 @@ use super::headers::RateLimits;
 use super::request::Arrived;
 use super::target::Target;
 use super::{
-    ArmError, ArmReply, ArmRequest, access, authorization, groups, managed_identities, metadata, operations, providers,
-    resources, session_pools, subscriptions, versions,
+    ArmError, ArmReply, ArmRequest, access, authorization, containers, groups, managed_identities, metadata,
+    operations, providers, resources, session_pools, subscriptions, versions,
 };
 use crate::AppState;
 use crate::store::Store;
@@ -164,11 +164,19 @@ fn provider(
     let group = (at == 6).then(|| segments[3].clone());
     let method = &request.arrived.method;
     match (namespace, group, tail) {
-        ("microsoft.app", None, ["locations", _, "operationresults", _]) if *method == Method::GET => {
-            operations::provider_result(request, store, &segments[at + 3])
+        ("microsoft.app" | "microsoft.containerinstance", None, ["locations", _, kind, _])
+            if *method == Method::GET && is_operation(kind) =>
+        {
+            let id = &segments[at + 3];
+            if kind.ends_with("results") {
+                operations::provider_result(request, store, id)
+            } else {
+                operations::provider_status(request, store, id)
+            }
         }
-        ("microsoft.app", None, ["locations", _, "operationstatuses", _]) if *method == Method::GET => {
-            operations::provider_status(request, store, &segments[at + 3])
+        ("microsoft.app", group, ["managedenvironments" | "containerapps", ..])
+        | ("microsoft.containerinstance", group, ["containergroups", ..]) => {
+            containers::answer(request, store, subscription, group.as_deref(), tail, at)
         }
         ("microsoft.app", group, ["sessionpools"]) if *method == Method::GET => {
             check_pools(request)?;
@@ -200,6 +208,16 @@ fn provider(
         }
         _ => Err(no_route(request)),
     }
+}
+
+/// Whether a segment is a status endpoint of operations, of whichever type.
+fn is_operation(kind: &str) -> bool {
+    const PREFIXES: [&str; 3] = ["", "containerapp", "managedenvironment"];
+    let of = |suffix: &str| {
+        kind.strip_suffix(suffix)
+            .is_some_and(|prefix| PREFIXES.contains(&prefix))
+    };
+    kind == "operations" || of("operationresults") || of("operationstatuses")
 }
 
 fn check_pools(request: &ArmRequest<'_>) -> Result<(), ArmError> {

@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::{ArmError, ArmRequest, access, groups, regions, resources};
 use crate::json::get_str;
-use crate::store::{Resource, Store};
+use crate::store::{Resource, Store, Workload};
 
 /// The resource that a path names, in the spelling of the request.
 #[derive(Debug, Clone)]
@@ -105,6 +105,7 @@ impl Target {
             mcp_api_key: None,
             provisioning_state: "Succeeded".to_owned(),
             pending: None,
+            workload: Workload::default(),
             instance: Uuid::new_v4(),
             created_by: caller.clone(),
             created_at: request.now,

@@ -21,6 +21,52 @@ pub const SESSION_POOLS: &[&str] = &[
     "2023-08-01-preview",
 ];
 
+/// Versions of `Microsoft.App/containerApps` and `managedEnvironments`, newest first.
+pub const CONTAINER_APPS: &[&str] = &[
+    "2026-07-01",
+    "2026-03-02-preview",
+    "2026-01-01",
+    "2025-10-02-preview",
+    "2025-07-01",
+    "2025-02-02-preview",
+    "2025-01-01",
+    "2024-10-02-preview",
+    "2024-08-02-preview",
+    "2024-03-01",
+    "2024-02-02-preview",
+    "2023-11-02-preview",
+    "2023-08-01-preview",
+    "2023-05-02-preview",
+    "2023-05-01",
+    "2023-04-01-preview",
+    "2022-11-01-preview",
+    "2022-10-01",
+    "2022-06-01-preview",
+    "2022-03-01",
+    "2022-01-01-preview",
+];
+
+/// Versions of `Microsoft.ContainerInstance/containerGroups`, newest first.
+pub const CONTAINER_GROUPS: &[&str] = &[
+    "2026-06-01-preview",
+    "2025-09-01",
+    "2024-11-01-preview",
+    "2024-10-01-preview",
+    "2024-09-01-preview",
+    "2024-05-01-preview",
+    "2023-05-01",
+    "2023-02-01-preview",
+    "2022-10-01-preview",
+    "2022-09-01",
+    "2021-10-01",
+    "2021-09-01",
+    "2021-07-01",
+    "2021-03-01",
+    "2020-11-01",
+    "2019-12-01",
+    "2018-10-01",
+];
+
 /// Versions of `Microsoft.Resources` and of subscriptions.
 pub const RESOURCES: &[&str] = &[
     "2026-06-01",
@@ -93,9 +139,16 @@ pub fn check(version: &str, supported: &[&str], resource_type: &str) -> Result<(
         return Ok(());
     }
     let list = supported.join(",");
-    if [SESSION_POOLS, RESOURCES, AUTHORIZATION, MANAGED_IDENTITIES]
-        .into_iter()
-        .any(has)
+    if [
+        SESSION_POOLS,
+        CONTAINER_APPS,
+        CONTAINER_GROUPS,
+        RESOURCES,
+        AUTHORIZATION,
+        MANAGED_IDENTITIES,
+    ]
+    .into_iter()
+    .any(has)
     {
         let name = resource_type.rsplit('/').next().unwrap_or_default();
         return Err(ArmError::gateway(

@@ -26,6 +26,8 @@ pub struct ArmBehaviour {
     pub asynchronous_built_in_pools: bool,
     /// The state that an asynchronous operation on a session pool ends in.
     pub pool_outcome: OperationOutcome,
+    /// The state that an asynchronous operation on an environment, a container app or a container group ends in.
+    pub container_outcome: OperationOutcome,
     /// What happens to properties that an API version does not have.
     pub unknown_properties: UnknownProperties,
     /// Whether stable API versions take the container types that only previews enumerate (`Shell`, `NodeLTS`).
@@ -83,6 +85,7 @@ impl Default for ArmBehaviour {
             retry_after_seconds: 15,
             asynchronous_built_in_pools: false,
             pool_outcome: OperationOutcome::Succeeded,
+            container_outcome: OperationOutcome::Succeeded,
             unknown_properties: UnknownProperties::Refuse,
             stable_versions_take_previews: false,
             minimum_cooldown_seconds: 300,

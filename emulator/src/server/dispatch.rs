@@ -1,6 +1,7 @@
 //! What every request passes through: faults, the part of Azure it is for, and the journal.
 
 use std::convert::Infallible;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
@@ -18,18 +19,28 @@ use tower::ServiceExt as _;
 use super::ConnectionControl;
 use crate::faults::FaultAction;
 use crate::journal::RequestEntry;
-use crate::{AppState, arm, control, dataplane, identity, redaction};
+use crate::{AppState, arm, control, dataplane, hosts, identity, redaction};
 
 /// Largest request body that is read at all: above every limit that a part of Azure has of its own.
 const MAX_BODY_BYTES: usize = 260 * 1024 * 1024;
+
+/// The port that a request came in by.
+#[derive(Debug, Clone)]
+pub(super) enum Door {
+    /// The TLS port.
+    Azure,
+    /// The port of a host, by its lower-cased id.
+    Host(Arc<str>),
+}
 
 /// Answers one request.
 pub(super) async fn answer(
     state: AppState,
     connection: ConnectionControl,
+    door: Door,
     request: hyper::Request<Incoming>,
 ) -> Response {
-    if request.uri().path().starts_with("/_emulator") {
+    if matches!(door, Door::Azure) && request.uri().path().starts_with("/_emulator") {
         let request = request.map(Body::new);
         return control::router(state)
             .oneshot(request)
@@ -50,6 +61,10 @@ pub(super) async fn answer(
     let content_type = parts.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
     let entry = RequestEntry {
         time: state.clock().now(),
+        host: match &door {
+            Door::Azure => None,
+            Door::Host(host) => Some(host.to_string()),
+        },
         method: parts.method.to_string(),
         path: parts.uri.path().to_owned(),
         query: parts.uri.query().unwrap_or_default().to_owned(),
@@ -70,7 +85,7 @@ pub(super) async fn answer(
 
     // In a task of its own, because a client that hangs up stops nothing on the service's side: a request that is held
     // back by a fault arrives all the same.
-    let carried_out = tokio::spawn(carry_out(state, connection, request, entry, fault));
+    let carried_out = tokio::spawn(carry_out(state, connection, door, request, entry, fault));
     carried_out.await.unwrap_or_else(|error| {
         tracing::error!(%error, "a request failed");
         StatusCode::INTERNAL_SERVER_ERROR.into_response()
@@ -81,12 +96,13 @@ pub(super) async fn answer(
 async fn carry_out(
     state: AppState,
     connection: ConnectionControl,
+    door: Door,
     request: Request,
     mut entry: RequestEntry,
     fault: Option<(u64, FaultAction)>,
 ) -> Response {
     let Some((id, action)) = fault else {
-        let response = route(state.clone(), request).await;
+        let response = route(state.clone(), door, request).await;
         entry.status = Some(response.status().as_u16());
         state.journal().record_request(entry);
         return response;
@@ -105,7 +121,7 @@ async fn carry_out(
         state.journal().record_request(entry);
         return replacement(status, &action);
     }
-    let response = route(state.clone(), request).await;
+    let response = route(state.clone(), door, request).await;
     if action.drop_response {
         connection.close();
         state.journal().record_request(entry);
@@ -119,8 +135,11 @@ async fn carry_out(
     }
 }
 
-/// Hands a request to the part of Azure that its first path segment names.
-async fn route(state: AppState, request: Request) -> Response {
+/// Hands a request to the host that it was sent to, or to the part of Azure that its first path segment names.
+async fn route(state: AppState, door: Door, request: Request) -> Response {
+    if let Door::Host(host) = door {
+        return hosts::answer(&state, &host, &request);
+    }
     let first = request
         .uri()
         .path()

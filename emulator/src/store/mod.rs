@@ -1,6 +1,7 @@
 //! What the emulator remembers: the tenant, its directory, and everything that Azure Resource Manager knows.
 
 mod groups;
+mod hosts;
 mod operations;
 mod pools;
 mod resources;
@@ -9,10 +10,11 @@ mod snapshot;
 use std::collections::BTreeMap;
 
 pub use groups::ResourceGroup;
+pub use hosts::HostEndpoint;
 use jiff::{SignedDuration, Timestamp};
 pub use operations::{Operation, OperationOutcome};
 pub use pools::{Lifecycle, Pool};
-pub use resources::{Pending, PendingKind, Resource};
+pub use resources::{Pending, PendingKind, Resource, Workload};
 use serde::{Deserialize, Serialize};
 pub use snapshot::StoreError;
 pub(crate) use snapshot::new_secret;
@@ -69,6 +71,9 @@ pub struct Store {
     pub groups: BTreeMap<String, ResourceGroup>,
     /// Resources, by lower-cased id.
     pub resources: BTreeMap<String, Resource>,
+    /// Endpoints of hosts that were asked for, by the host's lower-cased id.
+    #[serde(default)]
+    pub hosts: BTreeMap<String, HostEndpoint>,
     /// Registrations of resource providers, by lower-cased `subscription/namespace`.
     pub registrations: BTreeMap<String, Registration>,
     /// Asynchronous operations, by id.
@@ -85,6 +90,8 @@ pub struct Settled {
     pub changed: bool,
     /// Session pools that are gone now.
     pub deleted_pools: Vec<Pool>,
+    /// Lower-cased ids of hosts that are gone now.
+    pub deleted_hosts: Vec<String>,
 }
 
 impl Store {

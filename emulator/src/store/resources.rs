@@ -33,6 +33,9 @@ pub struct Resource {
     pub provisioning_state: String,
     /// What is under way.
     pub pending: Option<Pending>,
+    /// What runs of it.
+    #[serde(default)]
+    pub workload: Workload,
     /// Tells it from an earlier one of the same id.
     pub instance: Uuid,
     /// Who created it: a client id.
@@ -43,6 +46,16 @@ pub struct Resource {
     pub modified_by: String,
     /// When it was changed last.
     pub modified_at: Timestamp,
+}
+
+/// What runs of a container app or container group.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Workload {
+    /// Whether it was stopped.
+    pub stopped: bool,
+    /// When its containers were started last; `None` for types without containers.
+    pub started_at: Option<Timestamp>,
 }
 
 /// An operation under way on a resource.
@@ -119,6 +132,9 @@ impl Store {
         if let Some(resource) = self.resources.remove(key) {
             self.directory.remove_managed_identity_of(&resource.id);
             settled.deleted_pools.extend(super::Pool::of(&resource));
+            if self.hosts.remove(key).is_some() {
+                settled.deleted_hosts.push(key.to_owned());
+            }
         }
         let prefix = format!("{key}/");
         self.assignments.retain(|assignment| {

@@ -92,6 +92,7 @@ impl Store {
             revocations: Vec::new(),
             groups: BTreeMap::new(),
             resources: BTreeMap::new(),
+            hosts: BTreeMap::new(),
             registrations: BTreeMap::new(),
             operations: BTreeMap::new(),
             replays: BTreeMap::new(),

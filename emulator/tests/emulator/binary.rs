@@ -49,6 +49,9 @@ async fn it_prints_one_line_serves_and_ends_on_sigterm() {
         "subscriptionId",
         "clientId",
         "clientSecret",
+        "imds",
+        "identityEndpoint",
+        "identityHeader",
     ] {
         assert!(ready[name].is_string(), "{name}");
     }

@@ -44,7 +44,8 @@ impl EmulatorOptions {
     }
 }
 
-/// What the emulator prints when it is ready: where it listens and a first principal, Owner of the subscription.
+/// What the emulator prints when it is ready: where it listens, a first principal, Owner of the subscription, and where the
+/// host that the operator runs on has its identity.
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ReadyLine {
@@ -64,6 +65,12 @@ pub struct ReadyLine {
     pub client_id: String,
     /// Its client secret.
     pub client_secret: String,
+    /// Root URL of the IMDS of the operator's host.
+    pub imds: String,
+    /// The token endpoint of the operator's host in the manner of App Service.
+    pub identity_endpoint: String,
+    /// The secret that requests to it carry.
+    pub identity_header: String,
 }
 
 impl fmt::Debug for ReadyLine {

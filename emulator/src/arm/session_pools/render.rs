@@ -1,10 +1,9 @@
 //! A session pool as the API versions show it.
 
-use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
 use super::{ArmRequest, schema};
-use crate::arm::regions;
+use crate::arm::{regions, system_data};
 use crate::json::{get, get_str};
 use crate::store::Resource;
 
@@ -26,7 +25,8 @@ pub fn render(request: &ArmRequest<'_>, resource: &Resource, shape: Shape) -> Va
         // Recorded: the last segment comes in lower case.
         "type": "Microsoft.App/sessionpools",
         "location": regions::display_name(&resource.location).unwrap_or(&resource.location),
-        "systemData": system_data(resource, shape),
+        // Recorded: timestamps of GET have no zone.
+        "systemData": system_data::render(resource, shape == Shape::Write),
         "properties": properties(request, resource, shape),
     });
     if let Some(tags) = &resource.tags {
@@ -40,22 +40,6 @@ pub fn render(request: &ArmRequest<'_>, resource: &Resource, shape: Shape) -> Va
         }
     }
     body
-}
-
-/// Recorded: timestamps of GET have no zone.
-fn system_data(resource: &Resource, shape: Shape) -> Value {
-    let time = |at: Timestamp| {
-        let text = at.strftime("%Y-%m-%dT%H:%M:%S%.6f").to_string();
-        if shape == Shape::Read { text } else { format!("{text}Z") }
-    };
-    json!({
-        "createdBy": resource.created_by,
-        "createdByType": "Application",
-        "createdAt": time(resource.created_at),
-        "lastModifiedBy": resource.modified_by,
-        "lastModifiedByType": "Application",
-        "lastModifiedAt": time(resource.modified_at),
-    })
 }
 
 fn properties(request: &ArmRequest<'_>, resource: &Resource, shape: Shape) -> Value {
