@@ -4,7 +4,7 @@ use azure_emulator::{Emulator, Isolation, Options};
 use reqwest::Method;
 use serde_json::json;
 
-use crate::wire::{POOLS, RESOURCES, Wire, answer, client, shell_pool};
+use crate::wire::{IDENTITIES, POOLS, RESOURCES, Wire, answer, client, shell_pool};
 
 #[tokio::test]
 async fn switches_are_merged_shown_and_put_back_by_null() {
@@ -87,6 +87,7 @@ async fn state_survives_a_restart_on_the_same_data_directory() {
     wire.put(&wire.pool("rg", "pool"), POOLS, shell_pool())
         .await
         .expect(200);
+    let identity = wire.with_identity("rg", "one").await;
     wire.advance(1000).await;
     let (token, path, ca) = (
         wire.token.clone(),
@@ -105,10 +106,21 @@ async fn state_survives_a_restart_on_the_same_data_directory() {
     let emulator = Emulator::start(options).await.unwrap();
     assert_eq!(std::fs::read(&ca).unwrap(), certificate, "clients go on trusting it");
     let url = format!("{}{path}?api-version={POOLS}", emulator.ready().arm);
-    let response = client(&ca).get(url).bearer_auth(token).send().await.unwrap();
+    let response = client(&ca).get(url).bearer_auth(&token).send().await.unwrap();
     let pool = answer(response).await.expect(200).body;
     let endpoint = pool["properties"]["poolManagementEndpoint"].as_str().unwrap();
     assert!(endpoint.starts_with(&emulator.ready().arm));
+    let url = format!(
+        "{}{}?api-version={IDENTITIES}",
+        emulator.ready().arm,
+        identity["id"].as_str().unwrap()
+    );
+    let response = client(&ca).get(url).bearer_auth(token).send().await.unwrap();
+    assert_eq!(
+        answer(response).await.expect(200).body,
+        identity,
+        "with the same principal"
+    );
     assert!(emulator.state().clock().offset().as_secs() >= 1000);
     emulator.stop().await;
 }

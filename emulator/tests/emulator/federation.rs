@@ -3,8 +3,8 @@
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::issuer::{AUDIENCE, ISSUER, Issuer, SUBJECT, claims, exchange};
-use crate::wire::{self, IDENTITIES, RESOURCES, Wire};
+use crate::issuer::{AUDIENCE, ISSUER, Issuer, SUBJECT, claims, exchange, exchange_for};
+use crate::wire::{self, IDENTITIES, POOLS, RESOURCES, Wire, shell_pool};
 
 const READER: &str = "acdd72a7-3385-48ef-bd42-f606fba81ae7";
 
@@ -243,4 +243,54 @@ async fn a_token_says_whose_it_is_and_is_good_for_what_the_identity_may() {
     wire.arm_as(token, Method::DELETE, &scope, RESOURCES, None)
         .await
         .expect_error(403, "AuthorizationFailed");
+}
+
+#[tokio::test]
+async fn an_executor_s_token_opens_its_pool_and_no_other() {
+    let (wire, identity, credentials) = with_identity().await;
+    let issuer = Issuer::new();
+    issuer.register(&wire).await;
+    wire.put(&format!("{credentials}/cluster"), IDENTITIES, credential(SUBJECT))
+        .await
+        .expect(201);
+    let mut endpoints = Vec::new();
+    for name in ["mine", "other"] {
+        let pool = wire
+            .put(&wire.pool("rg", name), POOLS, shell_pool())
+            .await
+            .expect(200)
+            .body;
+        endpoints.push(
+            pool["properties"]["poolManagementEndpoint"]
+                .as_str()
+                .unwrap()
+                .to_owned(),
+        );
+    }
+    let assignment = format!(
+        "{}/providers/Microsoft.Authorization/roleAssignments/{}",
+        wire.pool("rg", "mine"),
+        uuid::Uuid::new_v4()
+    );
+    let body = json!({ "properties": {
+        "roleDefinitionId": "/providers/Microsoft.Authorization/roleDefinitions/0fb8eba5-a2bb-4abe-b1c1-49dfad359bb0",
+        "principalId": identity["properties"]["principalId"],
+        "principalType": "ServicePrincipal",
+    } });
+    wire.put(&assignment, wire::ROLES, body).await.expect(201);
+    wire.advance(61).await;
+    let assertion = issuer.sign(&claims(ISSUER, SUBJECT, AUDIENCE, 600));
+    let answer = exchange_for(&wire, client_id(&identity), &assertion, "https://dynamicsessions.io").await;
+    let token = answer.expect(200).body["access_token"].as_str().unwrap().to_owned();
+    let list = |endpoint: &str| {
+        let url = format!("{endpoint}/listSessions?api-version={POOLS}");
+        let request = wire.client.get(url).bearer_auth(&token);
+        async move { request.send().await.unwrap().status().as_u16() }
+    };
+    assert_eq!(list(&endpoints[0]).await, 200);
+    assert_eq!(list(&endpoints[1]).await, 403);
+    wire.delete(&assignment, wire::ROLES).await.expect(200);
+    assert_eq!(list(&endpoints[0]).await, 200, "the removal has not spread");
+    wire.advance(61).await;
+    assert_eq!(list(&endpoints[0]).await, 403);
 }

@@ -56,10 +56,16 @@ pub fn claims(issuer: &str, subject: &str, audience: &str, lifetime: i64) -> Val
 
 /// Asks for a token for ARM with an assertion.
 pub async fn exchange(wire: &Wire, client_id: &str, assertion: &str) -> wire::Answer {
+    exchange_for(wire, client_id, assertion, "https://management.azure.com").await
+}
+
+/// Asks for a token for a resource with an assertion.
+pub async fn exchange_for(wire: &Wire, client_id: &str, assertion: &str, resource: &str) -> wire::Answer {
+    let scope = format!("{resource}/.default");
     wire.post_form(&[
         ("grant_type", "client_credentials"),
         ("client_id", client_id),
-        ("scope", "https://management.azure.com/.default"),
+        ("scope", &scope),
         (
             "client_assertion_type",
             "urn:ietf:params:oauth:client-assertion-type:jwt-bearer",
