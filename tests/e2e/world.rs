@@ -153,7 +153,8 @@ impl World {
         // What takes Azure half a minute takes no test that long; the states in between are all the same.
         let pace = json!({
             "arm": {"operationSeconds": 0.3, "groupDeletionSeconds": 0.5, "registrationSeconds": 0.3, "retryAfterSeconds": 1},
-            "roles": {"propagationSeconds": 0.0},
+            "roles": {"propagationSeconds": 0.0, "principalReplicationSeconds": 0.3},
+            "tokens": {"federationPropagationSeconds": 0.3},
         });
         world.behave(&pace).await;
         if !options.own_release {

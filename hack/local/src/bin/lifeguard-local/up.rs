@@ -110,7 +110,8 @@ pub fn up(layout: &Layout, cluster: Cluster, lifetime: Lifetime, console: &Conso
 
 /// What takes Azure half a minute takes the local one a moment: registration, operations, and new roles.
 const QUICK: &str = r#"{"arm": {"registrationSeconds": 1, "operationSeconds": 1, "groupDeletionSeconds": 1,
-    "retryAfterSeconds": 1}, "roles": {"propagationSeconds": 1}}"#;
+    "retryAfterSeconds": 1}, "roles": {"propagationSeconds": 1, "principalReplicationSeconds": 1},
+    "tokens": {"federationPropagationSeconds": 1}}"#;
 
 fn start_emulator(layout: &Layout, lifetime: Lifetime, console: &Console) -> Result<Emulator, Error> {
     let mut options = layout.emulator_options(lifetime);
