@@ -5,9 +5,17 @@ use serde_json::{Value, json};
 
 use crate::world::World;
 
-/// Versions that `az` uses.
+/// Versions of each type, by the last part of an id that names one, as `az` uses them.
+const VERSIONS: [(&str, &str); 7] = [
+    ("/federatedidentitycredentials", "2024-11-30"),
+    ("/userassignedidentities", "2024-11-30"),
+    ("/roleassignments", "2022-04-01"),
+    ("/sessionpools", "2025-10-02-preview"),
+    ("/containerapps", "2025-07-01"),
+    ("/managedenvironments", "2025-07-01"),
+    ("/containergroups", "2025-09-01"),
+];
 const GROUPS: &str = "2024-11-01";
-const POOLS: &str = "2025-10-02-preview";
 
 /// The first principal of the emulator, with a token.
 pub struct Azure {
@@ -64,6 +72,41 @@ impl Azure {
         format!("{}/providers/Microsoft.App/sessionPools/{name}", self.group_id(group))
     }
 
+    /// The id of a user-assigned identity.
+    pub fn identity_id(&self, group: &str, name: &str) -> String {
+        let group = self.group_id(group);
+        format!("{group}/providers/Microsoft.ManagedIdentity/userAssignedIdentities/{name}")
+    }
+
+    /// The id of a container app.
+    pub fn app_id(&self, group: &str, name: &str) -> String {
+        format!("{}/providers/Microsoft.App/containerApps/{name}", self.group_id(group))
+    }
+
+    /// The id of a container group.
+    pub fn container_group_id(&self, group: &str, name: &str) -> String {
+        let group = self.group_id(group);
+        format!("{group}/providers/Microsoft.ContainerInstance/containerGroups/{name}")
+    }
+
+    /// The id of the subscription.
+    pub fn subscription_id(&self) -> String {
+        format!("/subscriptions/{}", self.subscription)
+    }
+
+    /// Every item of a list, of all pages.
+    pub async fn list(&self, id: &str) -> Vec<Value> {
+        let mut items = Vec::new();
+        let mut next = Some(self.url(id));
+        while let Some(url) = next {
+            let (status, page) = self.send(Method::GET, &url, None).await;
+            assert!(status.is_success(), "GET {url}: {status} {page}");
+            items.extend(page["value"].as_array().cloned().unwrap_or_default());
+            next = page["nextLink"].as_str().map(str::to_owned);
+        }
+        items
+    }
+
     /// A resource, if it exists.
     pub async fn find(&self, id: &str) -> Option<Value> {
         let (status, body) = self.call(Method::GET, id, None).await;
@@ -83,6 +126,13 @@ impl Azure {
         answer
     }
 
+    /// Asks for an action.
+    pub async fn post(&self, id: &str, body: &Value) -> Value {
+        let (status, answer) = self.call(Method::POST, id, Some(body)).await;
+        assert!(status.is_success(), "POST {id}: {status} {answer}");
+        answer
+    }
+
     /// Changes a resource.
     pub async fn patch(&self, id: &str, body: &Value) {
         let (status, answer) = self.call(Method::PATCH, id, Some(body)).await;
@@ -98,17 +148,25 @@ impl Azure {
     /// Registers the provider of session pools, as a subscription that was used before has it.
     pub async fn register(&self) {
         let id = format!("/subscriptions/{}/providers/Microsoft.App/register", self.subscription);
-        let (status, answer) = self.call(Method::POST, &id, Some(&json!({}))).await;
-        assert!(status.is_success(), "register: {status} {answer}");
+        self.post(&id, &json!({})).await;
     }
 
     async fn call(&self, method: Method, id: &str, body: Option<&Value>) -> (StatusCode, Value) {
-        let version = if id.to_lowercase().contains("sessionpools") {
-            POOLS
-        } else {
-            GROUPS
-        };
-        let url = format!("{}{id}?api-version={version}", self.arm);
+        self.send(method, &self.url(id), body).await
+    }
+
+    fn url(&self, id: &str) -> String {
+        let lower = id.to_lowercase();
+        // The type that the id ends with: an assignment at a pool's scope is an assignment.
+        let last = VERSIONS
+            .iter()
+            .filter_map(|(part, version)| Some((lower.rfind(part)?, *version)))
+            .max();
+        let version = last.map_or(GROUPS, |(_, version)| version);
+        format!("{}{id}?api-version={version}", self.arm)
+    }
+
+    async fn send(&self, method: Method, url: &str, body: Option<&Value>) -> (StatusCode, Value) {
         let mut request = self.http.request(method, url).bearer_auth(&self.token);
         if let Some(body) = body {
             request = request.json(body);

@@ -52,6 +52,8 @@ pub struct WorldOptions {
     pub namespaces: Vec<String>,
     /// Start no operator yet.
     pub without_operator: bool,
+    /// Create no account `default`.
+    pub without_account: bool,
     /// Install the chart once more, into the test's own namespace and for that namespace alone, so that the operator's
     /// own Secrets are the test's as well.
     pub own_release: bool,
@@ -160,7 +162,9 @@ impl World {
         if !options.own_release {
             world.create_namespace(&namespace).await;
         }
-        world.account_in(&namespace, "default").await;
+        if !options.without_account {
+            world.account_in(&namespace, "default").await;
+        }
         if !options.without_operator {
             world.start_operator().await;
         }
@@ -275,7 +279,12 @@ impl World {
         let api_version = object["apiVersion"].as_str().expect("an object has an apiVersion");
         let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
         let kind = GroupVersionKind::gvk(group, version, object["kind"].as_str().expect("an object has a kind"));
-        let resource = ApiResource::from_gvk_with_plural(&kind, &format!("{}s", kind.kind.to_lowercase()));
+        let singular = kind.kind.to_lowercase();
+        let plural = match singular.strip_suffix('y') {
+            Some(stem) => format!("{stem}ies"),
+            None => format!("{singular}s"),
+        };
+        let resource = ApiResource::from_gvk_with_plural(&kind, &plural);
         Api::namespaced_with(self.client.clone(), namespace, &resource)
     }
 
