@@ -4,10 +4,13 @@
 
 mod authority;
 mod binary;
+mod container_apps;
+mod container_groups;
 mod control;
 mod faults;
 mod federation;
 mod groups;
+mod hosts;
 mod identities;
 mod identity_blocks;
 mod issuer;
@@ -17,3 +20,4 @@ mod protocol;
 mod providers;
 mod roles;
 mod wire;
+mod workloads;
