@@ -177,6 +177,7 @@ impl Emulator {
         let tasks = vec![
             tokio::spawn(crate::server::serve(listener, tls, state.clone(), shutdown.clone())),
             tokio::spawn(state.clone().save_in_background(shutdown.clone())),
+            tokio::spawn(crate::arm::run_deployments(state.clone(), shutdown.clone())),
         ];
         Ok(Self {
             state,

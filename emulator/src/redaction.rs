@@ -35,6 +35,7 @@ pub fn journal_body(content_type: Option<&str>, body: &[u8]) -> Value {
         && let Ok(mut value) = serde_json::from_slice::<Value>(body)
     {
         redact(&mut value);
+        redact_secure_parameters(&mut value);
         return value;
     }
     if content_type.starts_with("application/x-www-form-urlencoded") {
@@ -110,6 +111,36 @@ fn redact_all(value: &mut Value) {
         Value::Object(fields) => fields.values_mut().for_each(redact_all),
         Value::Array(items) => items.iter_mut().for_each(redact_all),
         Value::String(_) | Value::Null | Value::Bool(_) | Value::Number(_) => redact_scalar(value),
+    }
+}
+
+/// Values of a deployment's parameters that its template declares as secure.
+fn redact_secure_parameters(body: &mut Value) {
+    let declared = body
+        .pointer("/properties/template/parameters")
+        .and_then(Value::as_object);
+    let secure: Vec<String> = declared
+        .into_iter()
+        .flatten()
+        .filter(|(_, one)| {
+            one["type"]
+                .as_str()
+                .is_some_and(|kind| kind.to_ascii_lowercase().starts_with("secure"))
+        })
+        .map(|(name, _)| name.to_ascii_lowercase())
+        .collect();
+    for (place, member) in [
+        ("/properties/template/parameters", "defaultValue"),
+        ("/properties/parameters", "value"),
+    ] {
+        let parameters = body.pointer_mut(place).and_then(Value::as_object_mut);
+        for (name, parameter) in parameters.into_iter().flatten() {
+            if secure.contains(&name.to_ascii_lowercase())
+                && let Some(value) = parameter.get_mut(member)
+            {
+                *value = Value::String(digest(&value.to_string()));
+            }
+        }
     }
 }
 

@@ -15,6 +15,8 @@ pub struct ArmError {
     pub message: String,
     /// `error.target`.
     pub target: Option<String>,
+    /// `error.details`: the errors that this one is made of.
+    pub details: Vec<Value>,
     /// Headers that go with it.
     pub headers: Vec<(&'static str, String)>,
     /// Whether ARM itself refused, not the resource provider (`x-ms-failure-cause: gateway`).
@@ -29,6 +31,7 @@ impl ArmError {
             code,
             message: message.into(),
             target: None,
+            details: Vec::new(),
             headers: Vec::new(),
             from_gateway: false,
         }
@@ -60,6 +63,9 @@ impl ArmError {
         let mut error = json!({ "code": self.code, "message": self.message });
         if let Some(target) = &self.target {
             error["target"] = json!(target);
+        }
+        if !self.details.is_empty() {
+            error["details"] = json!(self.details);
         }
         json!({ "error": error })
     }

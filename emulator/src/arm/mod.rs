@@ -6,6 +6,7 @@ mod authorization;
 mod container_apps;
 mod container_groups;
 mod containers;
+mod deployments;
 mod error;
 mod groups;
 mod headers;
@@ -31,6 +32,7 @@ mod versions;
 
 use axum::extract::Request;
 use axum::response::Response;
+pub use deployments::run_in_background as run_deployments;
 pub use error::ArmError;
 pub use request::{ArmReply, ArmRequest};
 pub use throttle::{Taken, Throttle};

@@ -81,11 +81,17 @@ pub fn find<'a>(store: &'a Store, segment: &str) -> Result<&'a Operation, ArmErr
     })
 }
 
-/// `GET /subscriptions/{s}/operationresults/{id}`: the end of a group's deletion.
+/// `GET /subscriptions/{s}/operationresults/{id}`: the end of the deletion of a group or a deployment.
 pub fn group_result(request: &ArmRequest<'_>, store: &Store, segment: &str) -> Result<ArmReply, ArmError> {
     let operation = find(store, segment)?;
     if operation.due <= request.now {
-        return Ok(ArmReply::empty(StatusCode::OK));
+        // Documented so for deployments.
+        let is_deployment = operation.target.to_ascii_lowercase().contains("/deployments/");
+        return Ok(ArmReply::empty(if is_deployment {
+            StatusCode::NO_CONTENT
+        } else {
+            StatusCode::OK
+        }));
     }
     let location = request.url(&query_free(&request.arrived.path));
     let retry_after = request.state.behaviour().arm.retry_after_seconds;

@@ -136,6 +136,8 @@ pub const PROVIDERS: &[ProviderInfo] = &[
         always_registered: true,
         types: &[
             type_info("resourceGroups", versions::RESOURCES, "SupportsTags", true),
+            type_info("deployments", versions::RESOURCES, "None", false),
+            type_info("deployments/operations", versions::RESOURCES, "None", false),
             type_info("subscriptions", versions::RESOURCES, "None", false),
             type_info("tenants", versions::RESOURCES, "None", false),
             type_info("providers", versions::RESOURCES, "None", false),

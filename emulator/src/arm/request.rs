@@ -51,6 +51,24 @@ impl Arrived {
         }
     }
 
+    /// A request that ARM makes itself.
+    pub fn internal(method: Method, path: &str, api_version: &str, body: Option<&Value>) -> Self {
+        let segments: Vec<String> = path
+            .split('/')
+            .filter(|segment| !segment.is_empty())
+            .map(str::to_owned)
+            .collect();
+        Self {
+            method,
+            path: path.to_owned(),
+            lower: segments.iter().map(|segment| segment.to_ascii_lowercase()).collect(),
+            segments,
+            query: vec![("api-version".to_owned(), api_version.to_owned())],
+            headers: HeaderMap::new(),
+            body: body.map_or_else(Bytes::new, |body| Bytes::from(body.to_string())),
+        }
+    }
+
     /// A header, if it is text.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name).and_then(|value| value.to_str().ok())
@@ -78,8 +96,8 @@ pub struct ArmRequest<'a> {
 }
 
 impl ArmRequest<'_> {
-    /// The JSON object that the body is.
-    pub fn body(&self) -> Result<Value, ArmError> {
+    /// Refuses a body that does not say that it is JSON.
+    pub fn check_content_type(&self) -> Result<(), ArmError> {
         let content_type = self.arrived.header(CONTENT_TYPE.as_str()).unwrap_or("application/json");
         if !content_type.to_ascii_lowercase().contains("json") {
             return Err(ArmError::gateway(
@@ -90,6 +108,12 @@ impl ArmRequest<'_> {
                 ),
             ));
         }
+        Ok(())
+    }
+
+    /// The JSON object that the body is.
+    pub fn body(&self) -> Result<Value, ArmError> {
+        self.check_content_type()?;
         match serde_json::from_slice::<Value>(&self.arrived.body) {
             Ok(value) if value.is_object() => Ok(value),
             Ok(_) => Err(ArmError::invalid_content(

@@ -6,10 +6,11 @@ use super::headers::RateLimits;
 use super::request::Arrived;
 use super::target::Target;
 use super::{
-    ArmError, ArmReply, ArmRequest, access, authorization, containers, groups, managed_identities, metadata,
-    operations, providers, resources, session_pools, subscriptions, versions,
+    ArmError, ArmReply, ArmRequest, access, authorization, containers, deployments, groups, managed_identities,
+    metadata, operations, providers, resources, session_pools, subscriptions, versions,
 };
 use crate::AppState;
+use crate::identity::Principal;
 use crate::store::Store;
 
 /// Answers a request.
@@ -21,6 +22,7 @@ pub fn answer(state: &AppState, arrived: &Arrived, limits: &mut RateLimits) -> R
     let principal = access::authenticate(state, arrived)?;
     let api_version = access::api_version(arrived)?;
     let mut store = state.store();
+    deployments::advance(state, &mut store);
     let request = ArmRequest {
         state,
         arrived,
@@ -37,6 +39,29 @@ pub fn answer(state: &AppState, arrived: &Arrived, limits: &mut RateLimits) -> R
     let subscription = access::subscription(&store, id)?.to_owned();
     access::throttle(&request, Some(&subscription), is_provider, limits)?;
     in_subscription(&request, &mut store, &subscription, rest)
+}
+
+/// Answers a request that ARM makes itself for a principal, as for the resources of a template: everything is checked but the
+/// token and the buckets of requests.
+pub fn on_behalf(
+    state: &AppState,
+    store: &mut Store,
+    principal: &Principal,
+    arrived: &Arrived,
+) -> Result<ArmReply, ArmError> {
+    let request = ArmRequest {
+        state,
+        arrived,
+        principal: principal.clone(),
+        api_version: access::api_version(arrived)?,
+        now: state.clock().now(),
+    };
+    let lower: Vec<&str> = arrived.lower.iter().map(String::as_str).collect();
+    let ["subscriptions", id, rest @ ..] = lower.as_slice() else {
+        return Err(no_route(&request));
+    };
+    let subscription = access::subscription(store, id)?.to_owned();
+    in_subscription(&request, store, &subscription, rest)
 }
 
 fn tenant(request: &ArmRequest<'_>, store: &mut Store, lower: &[&str]) -> Result<ArmReply, ArmError> {
@@ -132,6 +157,10 @@ fn in_subscription(
             resources("Microsoft.Resources/resources")?;
             resources::list(request, store, subscription, Some(&request.arrived.segments[3]))
         }
+        // The documented path of a deployment's operations names no provider.
+        (&Method::GET, ["resourcegroups", _, "deployments", _, "operations", ..]) => {
+            deployments::answer(request, store, subscription, &rest[3..], 5)
+        }
         (_, ["providers", namespace, tail @ ..]) => provider(request, store, subscription, namespace, tail, 4),
         (_, ["resourcegroups", _, "providers", namespace, tail @ ..]) => {
             provider(request, store, subscription, namespace, tail, 6)
@@ -201,6 +230,9 @@ fn provider(
         }
         ("microsoft.managedidentity", group, tail) => {
             managed_identities::answer(request, store, subscription, group.as_deref(), tail, at)
+        }
+        ("microsoft.resources", Some(_), ["deployments", rest @ ..]) => {
+            deployments::answer(request, store, subscription, rest, at + 1)
         }
         (_, _, [kind, ..]) => {
             providers::find_type(namespace, kind, request.api_version)?;

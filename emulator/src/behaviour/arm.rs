@@ -12,6 +12,8 @@ pub struct ArmBehaviour {
     pub operation_seconds: f64,
     /// How long the deletion of a resource group takes, with all that is in it.
     pub group_deletion_seconds: f64,
+    /// How long a template deployment stays `Accepted` before its first resource is written, and `Running` after its last.
+    pub deployment_phase_seconds: f64,
     /// How long a resource provider stays `Registering` or `Unregistering`.
     pub registration_seconds: f64,
     /// Whether a new subscription has every resource provider registered. Live ones have not.
@@ -78,6 +80,7 @@ impl Default for ArmBehaviour {
         Self {
             operation_seconds: 30.0,
             group_deletion_seconds: 30.0,
+            deployment_phase_seconds: 2.0,
             registration_seconds: 30.0,
             providers_registered: false,
             replay_seconds: 600.0,

@@ -1,5 +1,6 @@
 //! What the emulator remembers: the tenant, its directory, and everything that Azure Resource Manager knows.
 
+mod deployments;
 mod groups;
 mod hosts;
 mod operations;
@@ -9,6 +10,7 @@ mod snapshot;
 
 use std::collections::BTreeMap;
 
+pub use deployments::{Deployment, DeploymentMode, DeploymentPhase, DeploymentStep, StepAction, StepState};
 pub use groups::ResourceGroup;
 pub use hosts::HostEndpoint;
 use jiff::{SignedDuration, Timestamp};
@@ -78,6 +80,9 @@ pub struct Store {
     pub registrations: BTreeMap<String, Registration>,
     /// Asynchronous operations, by id.
     pub operations: BTreeMap<String, Operation>,
+    /// Template deployments, by lower-cased id.
+    #[serde(default)]
+    pub deployments: BTreeMap<String, Deployment>,
     /// Remembered refusals, by `x-ms-client-request-id`.
     pub replays: BTreeMap<String, Replay>,
     clock_offset_seconds: f64,
@@ -123,6 +128,7 @@ impl Store {
         settled.changed |= revocations != self.revocations.len();
         self.settle_resources(now, &mut settled);
         self.settle_groups(now, &mut settled);
+        self.settle_deployments(now, &mut settled);
         settled
     }
 }

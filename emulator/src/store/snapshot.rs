@@ -95,6 +95,7 @@ impl Store {
             hosts: BTreeMap::new(),
             registrations: BTreeMap::new(),
             operations: BTreeMap::new(),
+            deployments: BTreeMap::new(),
             replays: BTreeMap::new(),
             clock_offset_seconds: 0.0,
         }

@@ -7,6 +7,8 @@ mod binary;
 mod container_apps;
 mod container_groups;
 mod control;
+mod deployment_templates;
+mod deployments;
 mod faults;
 mod federation;
 mod groups;

@@ -1,0 +1,252 @@
+//! Evaluation of template expressions: where their values come from.
+
+use serde_json::{Map, Value, json};
+
+use super::expression::{self, Expression, Text};
+use super::functions;
+use crate::json::get;
+use crate::store::{ResourceGroup, Subscription};
+
+/// Parameters and variables may use each other no deeper than this, so that a circle ends.
+const MAX_DEPTH: u32 = 24;
+
+/// Why an expression has no value.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum EvaluationError {
+    /// It is wrong.
+    #[error("{0}")]
+    Invalid(String),
+    /// It asks for the state of a resource, which is known only once its turn has come.
+    #[error(
+        "The template function 'reference' is not expected at this location. Please see https://aka.ms/arm-functions for usage details"
+    )]
+    RuntimeOnly,
+}
+
+impl EvaluationError {
+    /// An error with this message.
+    pub fn invalid(message: impl Into<String>) -> Self {
+        Self::Invalid(message.into())
+    }
+}
+
+/// What `reference(…)` asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reference {
+    /// A resource's id, or the name of one of the template.
+    pub resource: String,
+    /// The API version to read it with; that of the template if absent.
+    pub api_version: Option<String>,
+    /// Whether the whole resource is asked for, not its `properties`.
+    pub full: bool,
+}
+
+/// What is known of the place that a template is deployed to.
+#[derive(Debug, Clone)]
+pub struct Surroundings {
+    /// `resourceGroup()`.
+    pub group: Value,
+    /// `subscription()`.
+    pub subscription: Value,
+    /// `tenant()`.
+    pub tenant: Value,
+    /// `deployment()`, save for the template itself.
+    pub deployment: Value,
+}
+
+impl Surroundings {
+    /// A deployment of this name to a group.
+    pub fn new(deployment: &str, group: &ResourceGroup, subscription: &Subscription, tenant_id: &str) -> Self {
+        Self {
+            group: json!({
+                "id": group.id,
+                "name": group.name,
+                "type": "Microsoft.Resources/resourceGroups",
+                "location": group.location,
+                "tags": group.tags.clone().unwrap_or_default(),
+                "properties": { "provisioningState": "Succeeded" },
+            }),
+            subscription: json!({
+                "id": format!("/subscriptions/{}", subscription.id),
+                "subscriptionId": subscription.id,
+                "tenantId": tenant_id,
+                "displayName": subscription.display_name,
+            }),
+            tenant: json!({ "tenantId": tenant_id }),
+            deployment: json!({ "name": deployment }),
+        }
+    }
+}
+
+/// Reads the state of a resource for `reference(…)`.
+pub type Reader<'a> = &'a dyn Fn(&Reference) -> Result<Value, EvaluationError>;
+
+/// Everything that the value of an expression depends on.
+#[derive(Clone, Copy)]
+pub struct Environment<'a> {
+    /// The template.
+    pub template: &'a Value,
+    /// Values of parameters that were given.
+    pub given: &'a Map<String, Value>,
+    /// Where it is deployed to.
+    pub surroundings: &'a Surroundings,
+    /// How resources are read; `None` before the deployment runs.
+    pub reader: Option<Reader<'a>>,
+}
+
+impl Environment<'_> {
+    /// A value of the template with all expressions in it evaluated.
+    pub fn resolve(&self, value: &Value) -> Result<Value, EvaluationError> {
+        self.at_depth(value, 0)
+    }
+
+    /// A string of the template, evaluated, which must yield a string again.
+    pub fn text(&self, value: &Value) -> Result<String, EvaluationError> {
+        match self.resolve(value)? {
+            Value::String(text) => Ok(text),
+            other => Err(EvaluationError::invalid(format!(
+                "a string is expected and not '{other}'"
+            ))),
+        }
+    }
+
+    /// The value of a parameter, its default included.
+    pub fn parameter(&self, name: &str) -> Result<Value, EvaluationError> {
+        self.parameter_at(name, 0)
+    }
+
+    /// The first arguments of all `reference(…)` in a value, as far as they are known before the deployment runs.
+    pub fn references(&self, value: &Value) -> Vec<String> {
+        let mut found = Vec::new();
+        self.gather(value, &mut found);
+        found
+    }
+
+    pub(super) fn at_depth(&self, value: &Value, depth: u32) -> Result<Value, EvaluationError> {
+        match value {
+            Value::String(text) => match expression::read(text).map_err(EvaluationError::Invalid)? {
+                Text::Plain(text) => Ok(Value::String(text)),
+                Text::Expression(parsed) => self.evaluate(&parsed, depth),
+            },
+            Value::Array(items) => items.iter().map(|item| self.at_depth(item, depth)).collect(),
+            Value::Object(members) => members
+                .iter()
+                .map(|(name, member)| Ok((name.clone(), self.at_depth(member, depth)?)))
+                .collect::<Result<Map<_, _>, _>>()
+                .map(Value::Object),
+            Value::Null | Value::Bool(_) | Value::Number(_) => Ok(value.clone()),
+        }
+    }
+
+    pub(super) fn evaluate(&self, parsed: &Expression, depth: u32) -> Result<Value, EvaluationError> {
+        match parsed {
+            Expression::Literal(value) => Ok(value.clone()),
+            Expression::Call(name, arguments) => functions::call(self, name, arguments, depth),
+            Expression::Member(of, member) => {
+                let of = self.evaluate(of, depth)?;
+                let member = self.evaluate(member, depth)?;
+                member_of(&of, &member)
+            }
+        }
+    }
+
+    pub(super) fn parameter_at(&self, name: &str, depth: u32) -> Result<Value, EvaluationError> {
+        let unknown = || {
+            EvaluationError::invalid(format!(
+                "The template parameter '{name}' is not found. Please see https://aka.ms/arm-syntax-parameters for usage details"
+            ))
+        };
+        let declared = get(self.template, "parameters")
+            .and_then(|all| get(all, name))
+            .ok_or_else(unknown)?;
+        let given = self.given.iter().find(|(key, _)| key.eq_ignore_ascii_case(name));
+        match (given, get(declared, "defaultValue")) {
+            (Some((_, value)), _) => Ok(value.clone()),
+            (None, Some(default)) => self.at_depth(default, deeper(depth)?),
+            (None, None) => Err(unknown()),
+        }
+    }
+
+    pub(super) fn variable(&self, name: &str, depth: u32) -> Result<Value, EvaluationError> {
+        let declared = get(self.template, "variables")
+            .and_then(|all| get(all, name))
+            .ok_or_else(|| {
+                EvaluationError::invalid(format!(
+                    "The template variable '{name}' is not found. Please see https://aka.ms/arm-syntax-variables for usage details"
+                ))
+            })?;
+        self.at_depth(declared, deeper(depth)?)
+    }
+
+    fn gather(&self, value: &Value, found: &mut Vec<String>) {
+        match value {
+            Value::String(text) => {
+                if let Ok(Text::Expression(parsed)) = expression::read(text) {
+                    self.gather_calls(&parsed, found);
+                }
+            }
+            Value::Array(items) => items.iter().for_each(|item| self.gather(item, found)),
+            Value::Object(members) => members.values().for_each(|member| self.gather(member, found)),
+            Value::Null | Value::Bool(_) | Value::Number(_) => {}
+        }
+    }
+
+    fn gather_calls(&self, parsed: &Expression, found: &mut Vec<String>) {
+        match parsed {
+            Expression::Literal(_) => {}
+            Expression::Member(of, member) => {
+                self.gather_calls(of, found);
+                self.gather_calls(member, found);
+            }
+            Expression::Call(name, arguments) => {
+                if name.eq_ignore_ascii_case("reference")
+                    && let Some(Ok(Value::String(resource))) = arguments.first().map(|one| self.evaluate(one, 0))
+                {
+                    found.push(resource);
+                }
+                arguments.iter().for_each(|one| self.gather_calls(one, found));
+            }
+        }
+    }
+}
+
+/// One level deeper, unless a circle must be the reason.
+fn deeper(depth: u32) -> Result<u32, EvaluationError> {
+    if depth >= MAX_DEPTH {
+        return Err(EvaluationError::invalid(
+            "The template language expression has a circular dependency between parameters or variables",
+        ));
+    }
+    Ok(depth + 1)
+}
+
+fn member_of(of: &Value, member: &Value) -> Result<Value, EvaluationError> {
+    let missing = |what: String| Err(EvaluationError::Invalid(what));
+    match (of, member) {
+        (Value::Object(members), Value::String(name)) => get(of, name).cloned().map_or_else(
+            || {
+                let known: Vec<&str> = members.keys().map(String::as_str).collect();
+                missing(format!(
+                    "The language expression property '{name}' doesn't exist, available properties are '{}'",
+                    known.join(", ")
+                ))
+            },
+            Ok,
+        ),
+        (Value::Array(items), Value::Number(index)) => index
+            .as_u64()
+            .and_then(|index| items.get(usize::try_from(index).ok()?))
+            .cloned()
+            .map_or_else(
+                || {
+                    missing(format!(
+                        "The language expression property array index '{index}' is out of bounds"
+                    ))
+                },
+                Ok,
+            ),
+        _ => missing(format!(
+            "The language expression property '{member}' cannot be evaluated on a value that is no object or array"
+        )),
+    }
+}
