@@ -47,6 +47,16 @@ pub struct Config {
         value_delimiter = ','
     )]
     pub watch_namespaces: Vec<String>,
+    /// Let the AzureAccounts of this namespace be the identity of the operator's own host (credential.hostIdentity); may be
+    /// repeated, and * stands for all namespaces. Default: none.
+    #[arg(
+        long = "allow-host-identity",
+        env = "LIFEGUARD_ALLOW_HOST_IDENTITY",
+        value_name = "NAMESPACE",
+        value_delimiter = ',',
+        value_parser = namespace_or_all
+    )]
+    pub allow_host_identity: Vec<String>,
     /// Names this cluster on the Azure resources that it owns. It must never change. Default: the UID of the namespace
     /// kube-system.
     #[arg(long, env = "LIFEGUARD_CLUSTER_ID", value_name = "ID")]
@@ -98,6 +108,18 @@ impl Config {
     }
 }
 
+/// A name of a namespace (an RFC 1123 label), or `*`. A misspelt one would silently allow nothing.
+fn namespace_or_all(text: &str) -> Result<String, String> {
+    let is_inner = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    let is_label =
+        (1..=63).contains(&text.len()) && text.chars().all(is_inner) && !text.starts_with('-') && !text.ends_with('-');
+    if text == "*" || is_label {
+        Ok(text.to_owned())
+    } else {
+        Err("it must be the name of a namespace, or *".to_owned())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory;
@@ -117,6 +139,19 @@ mod tests {
                 valid,
                 "{text}"
             );
+        }
+    }
+
+    #[test]
+    fn the_host_identity_is_allowed_by_namespaces_or_to_all() {
+        let allowed = |text: &str| {
+            let parsed = Arguments::try_parse_from(["lifeguard", "--allow-host-identity", text]);
+            parsed.ok().map(|it| it.config.allow_host_identity)
+        };
+        assert_eq!(allowed("a,b-1").unwrap(), ["a", "b-1"]);
+        assert_eq!(allowed("*").unwrap(), ["*"]);
+        for text in ["", "A", "a*", "-a", "a b"] {
+            assert_eq!(allowed(text), None, "{text}");
         }
     }
 

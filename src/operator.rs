@@ -9,8 +9,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::azure::cloud::CloudError;
 use crate::azure::http::HttpError;
-use crate::azure::{Cloud, Http};
+use crate::azure::{Cloud, HostIdentity, Http};
 use crate::config::Config;
+use crate::controller::accounts::HostAccess;
 use crate::controller::operator_key::{self, KeyError};
 use crate::controller::ownership::ClusterId;
 use crate::controller::{Context, Foundation};
@@ -58,6 +59,7 @@ pub async fn run(config: Config) -> Result<(), OperatorError> {
 
     let cloud = Arc::new(Cloud::load(&config.cloud)?);
     let http = Http::new(&cloud)?;
+    let host = HostAccess::new(HostIdentity::of_process()?, config.allow_host_identity.clone());
     let clients = Clients::infer().await.map_err(ApiError::from)?;
     let secrets: Api<Secret> = Api::namespaced(clients.watch.clone(), &config.operator_namespace);
     let key = operator_key::load_or_create(&secrets, &config.operator_namespace).await?;
@@ -72,6 +74,7 @@ pub async fn run(config: Config) -> Result<(), OperatorError> {
         scope,
         cloud,
         http,
+        host,
         cluster,
         key,
         events: events.clone(),

@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use crate::AppState;
 use crate::faults::FaultRequest;
-use crate::identity::{Application, FederatedCredential};
+use crate::identity::{Application, FederatedCredential, is_certificate};
 use crate::roles::{RoleAssignment, definitions};
 use crate::store::Store;
 
@@ -162,6 +162,7 @@ async fn register_issuer(State(state): State<AppState>, body: bytes::Bytes) -> R
 struct NewApplication {
     client_id: Option<String>,
     client_secret: Option<String>,
+    certificate: Option<String>,
     #[serde(default)]
     federated_credentials: Vec<FederatedCredential>,
     #[serde(default)]
@@ -199,6 +200,9 @@ async fn register_application(State(state): State<AppState>, body: bytes::Bytes)
         Ok(wanted) => wanted,
         Err(refused) => return *refused,
     };
+    if wanted.certificate.as_deref().is_some_and(|pem| !is_certificate(pem)) {
+        return refusal(StatusCode::BAD_REQUEST, "certificate is no X.509 certificate in PEM");
+    }
     let roles: Vec<&'static str> = match wanted.role_assignments.iter().map(NewAssignment::role).collect() {
         Ok(roles) => roles,
         Err(refused) => return *refused,
@@ -218,6 +222,7 @@ async fn register_application(State(state): State<AppState>, body: bytes::Bytes)
             .client_secret
             .or(known.map(|application| application.client_secret))
             .unwrap_or_else(crate::store::new_secret),
+        certificate: wanted.certificate,
         federated_credentials: wanted.federated_credentials,
         created: now,
     };

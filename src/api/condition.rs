@@ -123,6 +123,8 @@ reasons! {
     PrincipalNotFound,
     /// A role that was assigned is not effective yet; Azure needs minutes.
     RolePropagating,
+    /// Microsoft Entra ID does not know a new identity or its federated credential yet; it needs some minutes.
+    FederationPropagating,
     /// The pool is managed by a SessionPool object; its identities belong into that object's `spec.identity`.
     UseSpecIdentity,
     /// The installation does not let this namespace use the operator's own identity; its administrator can change that.

@@ -26,7 +26,7 @@ pub mod token;
 pub use arm::{ArmClient, ArmResponse};
 pub use cloud::Cloud;
 pub use comparison::{Comparison, Difference, Shape};
-pub use credential::{AssertionSource, Credential, CredentialError};
+pub use credential::{AssertionSource, ClientCertificate, Credential, CredentialError, HostIdentity};
 pub use error::{AzureError, ErrorClass};
 pub use http::Http;
 pub use identity_block::IdentityBlock;

@@ -10,6 +10,11 @@ impl Scope {
         Self(format!("{}/.default", audience.trim_end_matches('/')))
     }
 
+    /// The audience alone, as the endpoints of managed identities take it.
+    pub fn audience(&self) -> &str {
+        self.0.strip_suffix("/.default").unwrap_or(&self.0)
+    }
+
     /// The scope as Entra ID takes it.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -25,5 +30,6 @@ mod tests {
         let scope = Scope::of_audience("https://management.azure.com/");
         assert_eq!(scope, Scope::of_audience("https://management.azure.com"));
         assert_eq!(scope.as_str(), "https://management.azure.com/.default");
+        assert_eq!(scope.audience(), "https://management.azure.com");
     }
 }

@@ -42,6 +42,12 @@ pub trait TokenSource: Send + Sync {
     fn fetch<'a>(&'a self, scope: &'a Scope) -> BoxFuture<'a, Result<FetchedToken, CredentialError>>;
 }
 
+impl TokenSource for Arc<dyn TokenSource> {
+    fn fetch<'a>(&'a self, scope: &'a Scope) -> BoxFuture<'a, Result<FetchedToken, CredentialError>> {
+        (**self).fetch(scope)
+    }
+}
+
 /// A token to send.
 #[derive(Clone)]
 pub struct Token {

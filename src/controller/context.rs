@@ -11,12 +11,12 @@ use crate::api::{
     AzureAccount, CommandJob, FIELD_MANAGER, IdentityBinding, ManagedIdentity, ResourceGroup, RoleAssignment,
     SessionPool,
 };
-use crate::azure::{Cloud, Gates, Http};
+use crate::azure::{Cloud, Http};
 use crate::runtime::health::Health;
 use crate::runtime::reconciler::Object;
 use crate::runtime::{Cache, Clients, Events, Key, Scope, Snapshot, Source, StatusWriter, Triggers};
 
-use super::accounts::Accounts;
+use super::accounts::{Accounts, HostAccess};
 use super::command_job;
 use super::operator_key::OperatorKey;
 use super::ownership::ClusterId;
@@ -32,6 +32,8 @@ pub struct Foundation {
     pub cloud: Arc<Cloud>,
     /// The HTTP client of the cloud.
     pub http: Http,
+    /// The identity of the operator's host, and who may be it.
+    pub host: HostAccess,
     /// The cluster, as owner tags name it.
     pub cluster: ClusterId,
     /// The operator's key.
@@ -140,9 +142,9 @@ impl Context {
             scope,
             cloud,
             http,
+            host,
             ..
         } = &foundation;
-        let accounts = Accounts::new(clients.write.clone(), Arc::clone(cloud), http.clone(), Gates::default());
         let sources = Sources {
             azure_accounts: Source::new(&clients.watch, scope, watcher::Config::default()),
             resource_groups: Source::new(&clients.watch, scope, watcher::Config::default()),
@@ -156,6 +158,13 @@ impl Context {
                 watcher::Config::default().fields(command_job::LIVE),
             ),
         };
+        let accounts = Accounts::new(
+            clients.write.clone(),
+            Arc::clone(cloud),
+            http.clone(),
+            Watched::of(&sources.managed_identities),
+            host.clone(),
+        );
         let context = Self {
             accounts,
             azure_accounts: Watched::of(&sources.azure_accounts),

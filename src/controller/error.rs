@@ -79,7 +79,9 @@ pub fn is_credential_refused(error: &AzureError) -> bool {
             CredentialError::Rejected { .. } | CredentialError::Configuration { .. } => {
                 !matches!(error.class(), ErrorClass::Transient)
             }
-            CredentialError::Assertion { class, .. } => matches!(class, ErrorClass::Waiting | ErrorClass::Denied),
+            CredentialError::Assertion { class, .. } | CredentialError::Host { class, .. } => {
+                matches!(class, ErrorClass::Waiting | ErrorClass::Denied)
+            }
             CredentialError::Unavailable { .. } | CredentialError::Deadline { .. } => false,
         },
         AzureError::Service(error) => error.status == 401,
@@ -94,6 +96,15 @@ fn reason_of_credential(error: &CredentialError) -> Reason {
     match error {
         CredentialError::Rejected { .. } | CredentialError::Configuration { .. } => Reason::InvalidCredential,
         CredentialError::Unavailable { .. } | CredentialError::Deadline { .. } => Reason::Unavailable,
+        CredentialError::Host { class, .. } => match class {
+            ErrorClass::Denied | ErrorClass::Terminal => Reason::InvalidCredential,
+            ErrorClass::Throttled(_) => Reason::Throttled,
+            ErrorClass::Waiting
+            | ErrorClass::Conflict
+            | ErrorClass::Transient
+            | ErrorClass::NotFound
+            | ErrorClass::Unregistered => Reason::Unavailable,
+        },
         // See `federation`: what is missing is waited for, what is not allowed is a matter of the installation.
         CredentialError::Assertion { class, .. } => match class {
             ErrorClass::Waiting => Reason::ServiceAccountNotFound,

@@ -6,7 +6,6 @@ pub mod azure_resource;
 pub mod command_job;
 pub mod context;
 pub mod error;
-mod federation;
 pub mod managed_identity;
 pub mod operator_key;
 pub mod ownership;

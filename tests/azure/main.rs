@@ -4,7 +4,9 @@
 #![allow(clippy::unwrap_used, clippy::needless_pass_by_value)]
 
 mod arm;
+mod certificates;
 mod emulated;
+mod host_identity;
 mod pools;
 mod sessions;
 mod shell;

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::emulated::Emulated;
 
-fn sessions() -> Scope {
+pub fn sessions() -> Scope {
     Scope::of_audience("https://dynamicsessions.io")
 }
 
@@ -18,7 +18,7 @@ async fn refusal(credential: Credential) -> CredentialError {
     Tokens::new(credential).get(&sessions()).await.unwrap_err()
 }
 
-fn rejection(error: &CredentialError) -> Option<Rejection> {
+pub fn rejection(error: &CredentialError) -> Option<Rejection> {
     match error {
         CredentialError::Rejected { rejection, .. } => Some(*rejection),
         _ => None,
@@ -26,7 +26,7 @@ fn rejection(error: &CredentialError) -> Option<Rejection> {
 }
 
 /// The claims of a token.
-fn claims(token: &str) -> Value {
+pub fn claims(token: &str) -> Value {
     use base64::Engine;
     let payload = token.split('.').nth(1).unwrap();
     serde_json::from_slice(

@@ -9,7 +9,9 @@ use http_body_util::BodyExt as _;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::{AssertionError, Directory, FederatedCredential, ManagedIdentity, Principal, assertion};
+use super::{
+    Application, AssertionError, Directory, FederatedCredential, ManagedIdentity, Principal, assertion, certificate,
+};
 use crate::clock::seconds;
 use crate::{AppState, query};
 
@@ -217,6 +219,12 @@ fn authenticate(state: &AppState, client_id: &str, form: &[(String, String)]) ->
     let directory = &store.directory;
     if let Some(application) = directory.application(client_id) {
         let credentials: Vec<_> = application.federated_credentials.iter().collect();
+        if let Some(assertion) =
+            query::find(form, "client_assertion").filter(|it| certificate::is_of_client(it, client_id))
+        {
+            check_certificate(state, &store.tenant_id, application, assertion)?;
+            return Ok(application.principal(&store.tenant_id));
+        }
         check_proof(
             directory,
             client_id,
@@ -244,6 +252,31 @@ fn authenticate(state: &AppState, client_id: &str, form: &[(String, String)]) ->
         700_016,
         message,
     ))
+}
+
+/// Checks an assertion that the application signed itself.
+fn check_certificate(
+    state: &AppState,
+    tenant_id: &str,
+    application: &Application,
+    assertion: &str,
+) -> Result<(), TokenFailure> {
+    let root = state.root();
+    let audiences = ["oauth2/v2.0/token", "oauth2/token", "v2.0"].map(|path| format!("{root}/{tenant_id}/{path}"));
+    certificate::check(
+        application.certificate.as_deref(),
+        &application.client_id,
+        &audiences,
+        assertion,
+    )
+    .map_err(|error| {
+        TokenFailure::new(
+            StatusCode::UNAUTHORIZED,
+            "invalid_client",
+            error.code(),
+            error.to_string(),
+        )
+    })
 }
 
 /// Checks the assertion or secret of a form; managed identities have no secret.

@@ -18,6 +18,9 @@ pub struct Application {
     pub object_id: String,
     /// Its only secret.
     pub client_secret: String,
+    /// Its only certificate, in PEM: assertions that its key signs are taken in place of the secret.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub certificate: Option<String>,
     /// Tokens of others that are taken in place of the secret.
     pub federated_credentials: Vec<FederatedCredential>,
     /// When it was registered, by the virtual clock.

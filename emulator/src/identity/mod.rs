@@ -2,6 +2,7 @@
 
 mod assertion;
 mod authority;
+mod certificate;
 mod directory;
 mod keys;
 mod managed;
@@ -9,6 +10,7 @@ mod tokens;
 
 pub use assertion::AssertionError;
 pub use authority::handle;
+pub use certificate::{CertificateAssertionError, is_certificate};
 pub use directory::{Application, Directory, FederatedCredential};
 pub use keys::{KeyError, SigningKey};
 pub use managed::{ManagedCredential, ManagedIdentity, ManagedIdentityKind};

@@ -61,6 +61,7 @@ impl Store {
             client_id: CLIENT_ID.to_owned(),
             object_id: guid(),
             client_secret: CLIENT_SECRET.to_owned(),
+            certificate: None,
             federated_credentials: Vec::new(),
             created: Timestamp::UNIX_EPOCH,
         };

@@ -21,6 +21,7 @@
 //! # }
 //! ```
 
+mod application_certificate;
 pub mod control_plane;
 mod emulator;
 mod error;
@@ -35,6 +36,7 @@ mod tools;
 
 use std::path::{Path, PathBuf};
 
+pub use application_certificate::ApplicationCertificate;
 pub use control_plane::{ControlPlane, Options};
 pub use emulator::{Emulator, EmulatorOptions, ReadyLine, ready_line};
 pub use error::Error;

@@ -9,6 +9,8 @@ use crate::azure::error::ErrorClass;
 pub enum Rejection {
     /// The client secret is wrong or has expired.
     Secret,
+    /// The certificate is not registered for the application, or has expired.
+    Certificate,
     /// The application is unknown in the tenant, perhaps because it is new.
     UnknownApplication,
     /// The tenant does not exist.
@@ -52,6 +54,16 @@ pub enum CredentialError {
         /// Why.
         message: String,
     },
+    /// The host that the process runs on gives no token.
+    #[error("no token to be had from the operator's host: {message}")]
+    Host {
+        /// What to do about it.
+        class: ErrorClass,
+        /// Its error code, or what the status says.
+        code: String,
+        /// Its text, bounded.
+        message: String,
+    },
     /// The credential cannot be right: an empty or malformed tenant, client id or secret.
     #[error("credential is not valid: {message}")]
     Configuration {
@@ -71,8 +83,9 @@ impl CredentialError {
     pub fn class(&self) -> ErrorClass {
         match self {
             Self::Rejected { rejection, .. } => match rejection {
-                // The second and third are also what a new identity or federated credential looks like for some minutes.
+                // An unknown application and federation are also what a new identity looks like for some minutes.
                 Rejection::Secret
+                | Rejection::Certificate
                 | Rejection::UnknownApplication
                 | Rejection::Federation
                 | Rejection::UnknownTenant
@@ -85,7 +98,7 @@ impl CredentialError {
                 ..
             } => ErrorClass::Throttled(*after),
             Self::Unavailable { .. } | Self::Deadline { .. } => ErrorClass::Transient,
-            Self::Assertion { class, .. } => *class,
+            Self::Assertion { class, .. } | Self::Host { class, .. } => *class,
             Self::Configuration { .. } => ErrorClass::Denied,
         }
     }
@@ -104,7 +117,7 @@ impl CredentialError {
     /// A short, stable name: Entra ID's own code where there is one.
     pub fn code(&self) -> &str {
         match self {
-            Self::Rejected { code, .. } => code,
+            Self::Rejected { code, .. } | Self::Host { code, .. } => code,
             Self::Unavailable { .. } => "TokenUnavailable",
             Self::Assertion { .. } => "NoFederatedToken",
             Self::Configuration { .. } => "InvalidCredential",

@@ -1,9 +1,13 @@
-//! How a principal proves who it is: the credentials of `azure_identity`, and what their failures mean.
+//! How a principal proves who it is: the credentials of `azure_identity` and the two that it lacks, and what their
+//! failures mean.
 //!
 //! `azure_identity` speaks to Entra ID; a credential is made for one request and thrown away, because its cache can
 //! neither be invalidated after a 401 nor asked for the old token while a renewal fails. The cache is [`Tokens`](super::token::Tokens).
 
+mod certificate;
 mod error;
+mod host;
+mod managed;
 mod refusal;
 
 use std::fmt;
@@ -25,7 +29,9 @@ use super::scope::Scope;
 use super::token::{FetchedToken, TokenSource};
 use refusal::Recorder;
 
+pub use certificate::{CertificateError, ClientCertificate};
 pub use error::{CredentialError, Rejection};
+pub use host::HostIdentity;
 
 /// Yields a fresh federated token (a JWT whose audience is the cloud's federation audience) whenever one is exchanged.
 #[derive(Clone)]
@@ -51,6 +57,7 @@ impl fmt::Debug for AssertionSource {
 #[derive(Clone)]
 enum Proof {
     ClientSecret(Secret),
+    Certificate(ClientCertificate),
     Assertion(AssertionSource),
 }
 
@@ -80,6 +87,23 @@ impl Credential {
             tenant: tenant.into(),
             client_id: client_id.into(),
             proof,
+        }
+    }
+
+    /// An application with a certificate, whose key signs an assertion for every request.
+    pub fn certificate(
+        http: Http,
+        authority: Url,
+        tenant: impl Into<String>,
+        client_id: impl Into<String>,
+        certificate: ClientCertificate,
+    ) -> Self {
+        Self {
+            http,
+            authority,
+            tenant: tenant.into(),
+            client_id: client_id.into(),
+            proof: Proof::Certificate(certificate),
         }
     }
 
@@ -129,15 +153,11 @@ impl Credential {
                 }),
             )
             .map_err(invalid)?,
-            Proof::Assertion(source) => ClientAssertionCredential::new(
-                self.tenant.clone(),
-                self.client_id.clone(),
-                OneAssertion((source.0)().await?),
-                Some(ClientAssertionCredentialOptions {
-                    client_options: options,
-                }),
-            )
-            .map_err(invalid)?,
+            Proof::Certificate(certificate) => {
+                let assertion = certificate.assertion(&self.client_id, &self.token_endpoint())?;
+                self.asserted(assertion, options).map_err(invalid)?
+            }
+            Proof::Assertion(source) => self.asserted((source.0)().await?, options).map_err(invalid)?,
         };
         match credential.get_token(&[scope.as_str()], None).await {
             Ok(token) => Ok(FetchedToken {
@@ -152,6 +172,29 @@ impl Credential {
     }
 }
 
+impl Credential {
+    fn asserted(&self, assertion: String, options: ClientOptions) -> azure_core::Result<Arc<dyn TokenCredential>> {
+        let credential = ClientAssertionCredential::new(
+            self.tenant.clone(),
+            self.client_id.clone(),
+            OneAssertion(assertion),
+            Some(ClientAssertionCredentialOptions {
+                client_options: options,
+            }),
+        )?;
+        Ok(credential)
+    }
+
+    /// Where `azure_identity` sends the assertion, which is the audience that it has to have.
+    fn token_endpoint(&self) -> String {
+        format!(
+            "{}/{}/oauth2/v2.0/token",
+            self.authority.as_str().trim_end_matches('/'),
+            self.tenant
+        )
+    }
+}
+
 impl TokenSource for Credential {
     fn fetch<'a>(&'a self, scope: &'a Scope) -> BoxFuture<'a, Result<FetchedToken, CredentialError>> {
         Box::pin(self.request(scope))
@@ -162,6 +205,7 @@ impl fmt::Debug for Credential {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let kind = match self.proof {
             Proof::ClientSecret(_) => "clientSecret",
+            Proof::Certificate(_) => "clientCertificate",
             Proof::Assertion(_) => "assertion",
         };
         f.debug_struct("Credential")

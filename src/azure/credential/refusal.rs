@@ -55,6 +55,13 @@ impl HttpClient for Recorder {
     }
 }
 
+/// The part of a description that is the same at every try: trace ids follow, in the line or in further ones. A message
+/// that changes with every try would change a status each time.
+pub(super) fn stable(description: &str) -> &str {
+    let first_line = description.lines().next().unwrap_or_default();
+    first_line.split(" Trace ID:").next().unwrap_or_default()
+}
+
 /// An error answer of the token endpoint.
 #[derive(Debug, Clone)]
 struct Refusal {
@@ -96,6 +103,7 @@ impl Refusal {
     fn into_error(self) -> CredentialError {
         let rejection = match self.number {
             Some(7_000_215 | 7_000_222) => Some(Rejection::Secret),
+            Some(700_027) => Some(Rejection::Certificate),
             Some(700_016) => Some(Rejection::UnknownApplication),
             Some(90_002 | 900_021 | 900_023) => Some(Rejection::UnknownTenant),
             Some(70_021 | 700_211 | 700_212 | 700_213) => Some(Rejection::Federation),
@@ -111,9 +119,7 @@ impl Refusal {
             None if self.error.is_empty() => format!("HttpStatus{}", self.status),
             None => self.error,
         };
-        // Trace ids follow on further lines; a message that changes with every try would change a status each time.
-        let first_line = self.description.lines().next().unwrap_or_default();
-        let sentence = first_line.split(" Trace ID:").next().unwrap_or_default();
+        let sentence = stable(&self.description);
         let message = if sentence.is_empty() {
             code.clone()
         } else {
@@ -158,6 +164,7 @@ mod tests {
             (400, 90_002, Rejection::UnknownTenant, ErrorClass::Denied),
             (401, 700_213, Rejection::Federation, ErrorClass::Denied),
             (401, 700_024, Rejection::AssertionExpired, ErrorClass::Transient),
+            (401, 700_027, Rejection::Certificate, ErrorClass::Denied),
             (400, 500_011, Rejection::Scope, ErrorClass::Terminal),
             (400, 53_003, Rejection::Other, ErrorClass::Denied),
         ] {

@@ -13,7 +13,7 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::Resource;
 
-use crate::api::{ACCOUNT_FINALIZER, AzureAccount, AzureAccountStatus};
+use crate::api::{ACCOUNT_FINALIZER, AzureAccount, AzureAccountStatus, ManagedIdentity};
 use crate::runtime::drive::Settings;
 use crate::runtime::{Controller, Effect, Key, Note, Pass, Plan, Reconciler, Seen, Snapshot, Source};
 
@@ -66,6 +66,18 @@ fn tell_users(context: &Context, account: &AzureAccount) {
         }
     }
     tell_jobs_of_account(context, account);
+}
+
+/// Asks for passes over the accounts that are the identity, or would be.
+pub fn tell_accounts_of_identity(context: &Context, identity: &ManagedIdentity) {
+    let key = Key::of(identity);
+    for account in context.azure_accounts.in_namespace(&key.namespace) {
+        let workload_identity = account.spec.credential.workload_identity.as_ref();
+        let reference = workload_identity.and_then(|it| it.managed_identity_ref.as_ref());
+        if reference.is_some_and(|it| it.name == key.name) {
+            context.azure_accounts.trigger(Key::of(&*account));
+        }
+    }
 }
 
 impl Reconciler for AzureAccountReconciler {

@@ -5,11 +5,13 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use crate::api::AzureAccount;
+use crate::api::condition::{Reason, kind};
 use crate::controller::accounts::Subscription;
 use crate::controller::azure_resource::{AccountUse, account_users};
 use crate::controller::context::Context;
 use crate::controller::error::Error;
-use crate::runtime::{Failure, Key};
+use crate::runtime::conditions::find;
+use crate::runtime::{Class, Failure, Key};
 
 use super::CHECK_INTERVAL;
 
@@ -27,6 +29,7 @@ pub struct Observed {
 pub async fn observe(context: &Context, object: &AzureAccount) -> Result<Observed, Error> {
     context.resource_groups.cache().ready().await;
     context.session_pools.cache().ready().await;
+    context.managed_identities.cache().ready().await;
     let now = Timestamp::now();
     let key = Key::of(object);
     let before = context.accounts().held(&key);
@@ -38,10 +41,17 @@ pub async fn observe(context: &Context, object: &AzureAccount) -> Result<Observe
                 super::tell_users(context, object);
             }
             let check = account.check(now, CHECK_INTERVAL.mul_f64(0.7)).await;
-            check.result.map_err(|error| Failure {
-                failures: check.failures,
-                since: check.since,
-                ..Failure::of(&Error::from(error), now)
+            check.result.map_err(|error| {
+                let failure = Failure {
+                    failures: check.failures,
+                    since: check.since,
+                    ..Failure::of(&Error::from(error), now)
+                };
+                if check.is_replicating && !was_refused(object) {
+                    replicating(failure)
+                } else {
+                    failure
+                }
             })
         }
     };
@@ -49,4 +59,27 @@ pub async fn observe(context: &Context, object: &AzureAccount) -> Result<Observe
         check,
         users: account_users(context, &key),
     })
+}
+
+/// Whether the account's status already says that its credential is not accepted: the operator was restarted since, and
+/// begins no new wait.
+fn was_refused(object: &AzureAccount) -> bool {
+    let status = object.status.as_ref();
+    let ready = status.and_then(|status| find(&status.conditions, kind::READY));
+    let is_of_this_spec = status.and_then(|status| status.observed_generation) == object.metadata.generation;
+    is_of_this_spec && ready.is_some_and(|ready| ready.reason == Reason::InvalidCredential.as_str())
+}
+
+/// A refusal that Entra ID may take back when it has learnt of what is new.
+fn replicating(failure: Failure) -> Failure {
+    let message = format!(
+        "waiting for Entra ID, which needs up to some minutes until it knows a new identity or federated credential: {}",
+        failure.message
+    );
+    Failure {
+        class: Class::Waiting { after: None },
+        reason: Reason::FederationPropagating.as_str().to_owned(),
+        message,
+        ..failure
+    }
 }

@@ -94,7 +94,7 @@ async fn last_resort<K: AzureObject>(
     found: Option<&AzureAccount>,
 ) -> Result<Dependency<OpenAccount>, Error> {
     let opened = match found {
-        Some(found) => Some(context.accounts().open(found).await),
+        Some(found) => Some(context.accounts().open_to_remove(found).await),
         None => None,
     };
     let is_held = true;

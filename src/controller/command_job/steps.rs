@@ -228,7 +228,7 @@ impl CommandJobs {
     pub(super) fn fingerprint(&self, target: &Target, inputs: &Inputs) -> String {
         let mut parts = inputs.parts();
         parts.push(target.pool.key().into_bytes());
-        parts.push(target.account.client_id().as_bytes().to_vec());
+        parts.push(target.account.principal().as_bytes().to_vec());
         self.context.key().digest(parts.iter().map(Vec::as_slice))
     }
 

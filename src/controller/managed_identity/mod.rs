@@ -2,7 +2,7 @@
 
 mod reference;
 
-pub use reference::{Unusable, UsableIdentity, usable_identity};
+pub use reference::{Unusable, UsableIdentity, known_client_id, usable_identity, usable_identity_of};
 
 use crate::api::ManagedIdentity;
 use crate::api::azure_resource::ManagementSpec;

@@ -8,7 +8,7 @@ use crate::api::ManagedIdentity;
 use crate::api::condition::{Reason, kind};
 use crate::azure::ResourceId;
 use crate::controller::azure_resource::Held;
-use crate::controller::context::Context;
+use crate::controller::context::{Context, Watched};
 use crate::controller::readiness::{Verdict, is_ready};
 use crate::runtime::conditions::find;
 use crate::runtime::{Key, Next};
@@ -79,8 +79,23 @@ impl Unusable {
 /// The identity that an object of the namespace refers to, once the ManagedIdentities are known.
 pub async fn usable_identity(context: &Context, namespace: &str, name: &str) -> Result<UsableIdentity, Unusable> {
     context.managed_identities.cache().ready().await;
-    let found = context.managed_identities.get(&Key::new(namespace, name));
+    usable_identity_of(&context.managed_identities, namespace, name)
+}
+
+/// The same of ManagedIdentities that are known already.
+pub fn usable_identity_of(
+    identities: &Watched<ManagedIdentity>,
+    namespace: &str,
+    name: &str,
+) -> Result<UsableIdentity, Unusable> {
+    let found = identities.get(&Key::new(namespace, name));
     judged(found.as_deref(), name)
+}
+
+/// The client id of an identity that may be on its way out, for those who still have to remove something as it.
+pub fn known_client_id(identities: &Watched<ManagedIdentity>, namespace: &str, name: &str) -> Option<String> {
+    let found = identities.get(&Key::new(namespace, name))?;
+    found.status.as_ref()?.client_id.clone()
 }
 
 fn judged(object: Option<&ManagedIdentity>, name: &str) -> Result<UsableIdentity, Unusable> {

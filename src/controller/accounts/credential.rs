@@ -1,0 +1,288 @@
+//! Which credential an account has, who that is, and what proves it.
+
+use k8s_openapi::api::core::v1::Secret;
+use kube::{Client, ResourceExt};
+
+use crate::api::azure_account::{
+    ClientCertificate as ClientCertificateSpec, ClientSecret, Credential as CredentialSpec,
+    HostIdentity as HostIdentitySpec, WorkloadIdentity,
+};
+use crate::api::{AzureAccount, ManagedIdentity};
+use crate::azure::{ClientCertificate, Cloud, Credential, HostIdentity, Http, Tokens};
+use crate::controller::azure_resource::account_key;
+use crate::controller::context::Watched;
+use crate::controller::managed_identity::{known_client_id, usable_identity_of};
+use crate::controller::secret;
+use crate::runtime::Key;
+
+use super::error::AccountError;
+use super::federation::Federation;
+
+/// The keys of a Secret of type `kubernetes.io/tls`.
+const CERTIFICATE_KEY: &str = "tls.crt";
+const PRIVATE_KEY: &str = "tls.key";
+
+/// Which namespaces may be the operator's host, and what that is.
+#[derive(Debug, Clone)]
+pub struct HostAccess {
+    identity: HostIdentity,
+    allowed: Vec<String>,
+}
+
+impl HostAccess {
+    /// The host's identity for these namespaces; `*` stands for all of them.
+    pub fn new(identity: HostIdentity, allowed: Vec<String>) -> Self {
+        Self { identity, allowed }
+    }
+
+    fn allows(&self, namespace: &str) -> bool {
+        self.allowed.iter().any(|it| it == "*" || it == namespace)
+    }
+}
+
+/// The one way that an account proves who it is.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Way<'a> {
+    WorkloadIdentity(&'a WorkloadIdentity),
+    ClientSecret(&'a ClientSecret),
+    ClientCertificate(&'a ClientCertificateSpec),
+    HostIdentity(&'a HostIdentitySpec),
+}
+
+/// How an identity that an account refers to is looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Demand {
+    /// It has to be ready.
+    Ready,
+    /// It has to be known: something is to be removed with it, perhaps while it is itself about to go.
+    Known,
+}
+
+impl<'a> Way<'a> {
+    /// The way that a spec sets. That it is exactly one is a rule of the definition.
+    pub(super) fn of(spec: &'a CredentialSpec) -> Result<Self, AccountError> {
+        let CredentialSpec {
+            workload_identity,
+            client_secret,
+            client_certificate,
+            host_identity,
+        } = spec;
+        match (workload_identity, client_secret, client_certificate, host_identity) {
+            (Some(it), None, None, None) => Ok(Self::WorkloadIdentity(it)),
+            (None, Some(it), None, None) => Ok(Self::ClientSecret(it)),
+            (None, None, Some(it), None) => Ok(Self::ClientCertificate(it)),
+            (None, None, None, Some(it)) => Ok(Self::HostIdentity(it)),
+            _ => Err(AccountError::NoCredential),
+        }
+    }
+
+    /// Whether Entra ID knows the principal by a federated credential, which may be newer than it has noticed.
+    pub(super) fn is_federated(self) -> bool {
+        match self {
+            Self::WorkloadIdentity(_) => true,
+            Self::ClientSecret(_) | Self::ClientCertificate(_) | Self::HostIdentity(_) => false,
+        }
+    }
+
+    /// Who the account is, in a text that no other principal has. Reads no Secret and asks nobody.
+    ///
+    /// A namespace that may not be who it says it is gets no further than here.
+    pub(super) fn principal(
+        self,
+        account: &Key,
+        identities: &Watched<ManagedIdentity>,
+        host: &HostAccess,
+        demand: Demand,
+    ) -> Result<Principal, AccountError> {
+        let namespace = account.namespace.as_str();
+        match self {
+            Self::WorkloadIdentity(WorkloadIdentity {
+                client_id,
+                managed_identity_ref,
+                service_account_name: _,
+            }) => match (client_id, managed_identity_ref) {
+                (Some(client_id), None) => Ok(Principal::Application(client_id.clone())),
+                (None, Some(reference)) => {
+                    let identity = identities.get(&Key::new(namespace, &reference.name));
+                    if identity.is_some_and(|identity| account_key(&*identity) == *account) {
+                        let name = reference.name.clone();
+                        return Err(AccountError::IdentityOfItself { name });
+                    }
+                    let usable = usable_identity_of(identities, namespace, &reference.name);
+                    match (usable, demand) {
+                        (Ok(identity), _) => Ok(Principal::Application(identity.client_id)),
+                        (Err(unusable), Demand::Ready) => Err(AccountError::Identity(unusable)),
+                        (Err(unusable), Demand::Known) => known_client_id(identities, namespace, &reference.name)
+                            .map(Principal::Application)
+                            .ok_or(AccountError::Identity(unusable)),
+                    }
+                }
+                (Some(_), Some(_)) | (None, None) => Err(AccountError::NoCredential),
+            },
+            Self::ClientSecret(ClientSecret { client_id, .. })
+            | Self::ClientCertificate(ClientCertificateSpec { client_id, .. }) => {
+                Ok(Principal::Application(client_id.clone()))
+            }
+            Self::HostIdentity(HostIdentitySpec { client_id }) if host.allows(namespace) => {
+                Ok(client_id.clone().map_or(Principal::Host, Principal::Application))
+            }
+            Self::HostIdentity(_) => {
+                let namespace = namespace.to_owned();
+                Err(AccountError::HostIdentityNotAllowed { namespace })
+            }
+        }
+    }
+
+    /// Reads what proves the principal. Nothing of another namespace is read.
+    pub(super) async fn read(self, client: &Client, namespace: &str) -> Result<Proof, AccountError> {
+        match self {
+            Self::WorkloadIdentity(it) => Ok(Proof::ServiceAccount(it.service_account_name.clone())),
+            Self::HostIdentity(_) => Ok(Proof::Host),
+            Self::ClientSecret(ClientSecret { secret_ref, .. }) => {
+                let way = "clientSecret";
+                let secret = read(client, namespace, &secret_ref.name, way).await?;
+                let value = secret.value(&secret_ref.key)?;
+                let name = secret_ref.name.clone();
+                let key = secret_ref.key.clone();
+                let text = String::from_utf8(value).map_err(|_| AccountError::SecretNotText { name, key })?;
+                Ok(Proof::Secret {
+                    version: secret.version,
+                    // `echo secret | base64` ends with a newline that is no part of any client secret.
+                    value: text.trim_end_matches(['\r', '\n']).to_owned(),
+                })
+            }
+            Self::ClientCertificate(ClientCertificateSpec { secret_ref, .. }) => {
+                let secret = read(client, namespace, &secret_ref.name, "clientCertificate").await?;
+                let (certificate, key) = (secret.value(CERTIFICATE_KEY)?, secret.value(PRIVATE_KEY)?);
+                let name = secret_ref.name.clone();
+                let certificate = match ClientCertificate::from_pem(&certificate, &key) {
+                    Ok(certificate) => certificate,
+                    Err(problem) => return Err(AccountError::Certificate { name, problem }),
+                };
+                if let Some(problem) = certificate.invalid_at(jiff::Timestamp::now()) {
+                    return Err(AccountError::CertificateNotValid { name, problem });
+                }
+                Ok(Proof::Certificate {
+                    version: secret.version,
+                    certificate,
+                })
+            }
+        }
+    }
+}
+
+/// What tokens are got with.
+pub(super) struct Means<'a> {
+    pub client: &'a Client,
+    pub cloud: &'a Cloud,
+    pub http: &'a Http,
+    pub host: &'a HostAccess,
+}
+
+/// Who an account is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Principal {
+    /// An application or managed identity with this client id.
+    Application(String),
+    /// What the operator's host is by default.
+    Host,
+}
+
+impl Principal {
+    fn client_id(&self) -> Option<&str> {
+        match self {
+            Self::Application(client_id) => Some(client_id),
+            Self::Host => None,
+        }
+    }
+
+    /// A text that tells it from all other principals: no client id is a word.
+    pub(super) fn as_str(&self) -> &str {
+        self.client_id().unwrap_or("host")
+    }
+}
+
+/// What proves who an account is.
+pub(super) enum Proof {
+    Secret {
+        version: String,
+        value: String,
+    },
+    Certificate {
+        version: String,
+        certificate: ClientCertificate,
+    },
+    /// Tokens of this ServiceAccount of the account's own namespace.
+    ServiceAccount(String),
+    /// The operator's host.
+    Host,
+}
+
+impl Proof {
+    /// The version of the Secret that it was read from.
+    pub(super) fn version(&self) -> Option<&str> {
+        match self {
+            Self::Secret { version, .. } | Self::Certificate { version, .. } => Some(version),
+            Self::ServiceAccount(_) | Self::Host => None,
+        }
+    }
+
+    /// Tokens of the principal in the tenant of the account. Of ServiceAccounts, only those of the account's own namespace
+    /// are ever asked for.
+    pub(super) fn tokens(self, account: &AzureAccount, principal: &Principal, means: &Means<'_>) -> Tokens {
+        let (http, authority) = (means.http.clone(), means.cloud.authority.clone());
+        let tenant = account.spec.tenant_id.as_str();
+        let client_id = principal.client_id();
+        let application = client_id.unwrap_or_default();
+        let credential = match self {
+            Self::Host => return Tokens::new(means.host.identity.token_source(http, authority, tenant, client_id)),
+            Self::Secret { value, .. } => Credential::client_secret(http, authority, tenant, application, value),
+            Self::Certificate { certificate, .. } => {
+                Credential::certificate(http, authority, tenant, application, certificate)
+            }
+            Self::ServiceAccount(name) => {
+                let namespace = account.namespace().unwrap_or_default();
+                let audience = &means.cloud.federation_audience;
+                let federation = Federation::new(means.client.clone(), &namespace, &name, audience);
+                Credential::assertion(http, authority, tenant, application, federation.into_source())
+            }
+        };
+        Tokens::new(credential)
+    }
+}
+
+/// A Secret that was read.
+struct Found {
+    version: String,
+    secret: Secret,
+    name: String,
+    way: &'static str,
+}
+
+impl Found {
+    fn value(&self, key: &str) -> Result<Vec<u8>, AccountError> {
+        let data = self.secret.data.as_ref();
+        let value = data.and_then(|data| data.get(key)).filter(|value| !value.0.is_empty());
+        value
+            .map(|value| value.0.clone())
+            .ok_or_else(|| AccountError::SecretKeyNotFound {
+                name: self.name.clone(),
+                key: key.to_owned(),
+                way: self.way,
+            })
+    }
+}
+
+async fn read(client: &Client, namespace: &str, name: &str, way: &'static str) -> Result<Found, AccountError> {
+    let name = name.to_owned();
+    match secret::read(client, namespace, &name).await {
+        Ok(Some(secret)) => Ok(Found {
+            version: secret.resource_version().unwrap_or_default(),
+            secret,
+            name,
+            way,
+        }),
+        Ok(None) => Err(AccountError::SecretNotFound { name, way }),
+        Err(source) => Err(AccountError::Unreadable { name, source }),
+    }
+}
