@@ -159,7 +159,7 @@ fn failure(store: &Store, operation: &Operation) -> Value {
         ),
         Some(super::container_groups::TYPE) => (
             "DeploymentFailed",
-            "The container group failed to start because its subscription or image was refused.",
+            "The containers of the container group failed to start.",
         ),
         _ => ("SessionPoolProvisioningFailed", "Failed to provision the session pool."),
     };

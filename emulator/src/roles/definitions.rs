@@ -141,6 +141,18 @@ pub const BUILT_IN: &[RoleDefinition] = &[
         ],
     },
     RoleDefinition {
+        guid: "5d977122-f97e-4b4d-a52f-6b43003ddb4d",
+        name: "Azure Container Instances Contributor Role",
+        description: "Grants read/write access to container groups provided by Azure Container Instances",
+        actions: &[
+            "Microsoft.ContainerInstance/containerGroups/*",
+            "Microsoft.Authorization/*/read",
+            "Microsoft.Resources/subscriptions/resourceGroups/read",
+        ],
+        not_actions: &[],
+        data_actions: &[],
+    },
+    RoleDefinition {
         guid: "4633458b-17de-408a-b874-0445c86b69e6",
         name: "Key Vault Secrets User",
         description: "Read secret contents. Only works for key vaults that use the 'Azure role-based access control' permission model.",
