@@ -29,7 +29,7 @@ fn cloud(state: &AppState) -> Value {
         "media": "https://rest.media.azure.net",
         "graphAudience": "https://graph.windows.net/",
         "graph": "https://graph.windows.net/",
-        "microsoftGraphResourceId": "https://graph.microsoft.com/",
+        "microsoftGraphResourceId": format!("{root}/{}/", crate::identity::graph::HOST),
         "activeDirectoryDataLake": "https://datalake.azure.net/",
         "batch": "https://batch.core.windows.net/",
         "resourceManager": format!("{root}/"),

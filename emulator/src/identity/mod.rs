@@ -4,6 +4,7 @@ mod assertion;
 mod authority;
 mod certificate;
 mod directory;
+pub mod graph;
 mod keys;
 mod managed;
 mod tokens;

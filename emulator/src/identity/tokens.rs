@@ -35,6 +35,8 @@ pub enum Audience {
     ResourceManager,
     /// The data plane of session pools.
     Sessions,
+    /// Microsoft Graph.
+    Graph,
 }
 
 impl Audience {
@@ -44,16 +46,13 @@ impl Audience {
             Self::ResourceManager => &["https://management.azure.com", "https://management.core.windows.net"],
             // The second is the name of the preview, which semantic-kernel still asks for.
             Self::Sessions => &["https://dynamicsessions.io", "https://acasessions.io"],
+            Self::Graph => &["https://graph.microsoft.com"],
         }
     }
 }
 
 /// Resources that the authority issues tokens for without being any of their services.
-const OTHER_RESOURCES: [&str; 3] = [
-    "https://graph.microsoft.com",
-    "https://vault.azure.net",
-    "https://storage.azure.com",
-];
+const OTHER_RESOURCES: [&str; 2] = ["https://vault.azure.net", "https://storage.azure.com"];
 
 /// Why a token was not accepted.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -101,7 +100,7 @@ impl Tokens {
     pub fn knows_resource(&self, resource: &str) -> bool {
         let resource = resource.trim_end_matches('/');
         let own = resource.starts_with(&self.root);
-        own || [Audience::ResourceManager, Audience::Sessions]
+        own || [Audience::ResourceManager, Audience::Sessions, Audience::Graph]
             .iter()
             .flat_map(|audience| audience.names())
             .chain(&OTHER_RESOURCES)
@@ -158,10 +157,11 @@ impl Tokens {
         let aud = claims["aud"].as_str().unwrap_or_default();
         let bare = aud.trim_end_matches('/');
         let public = audience.names().iter().any(|name| name.eq_ignore_ascii_case(bare));
-        let own = bare == self.root
-            || (audience == Audience::Sessions
-                && bare.starts_with(&self.root)
-                && bare.ends_with(".dynamicsessions.io"));
+        let own = bare.strip_prefix(&self.root).is_some_and(|host| match audience {
+            Audience::ResourceManager => host.is_empty(),
+            Audience::Sessions => host.is_empty() || host.ends_with(".dynamicsessions.io"),
+            Audience::Graph => host.strip_prefix('/') == Some(super::graph::HOST),
+        });
         if !public && !own {
             return Err(TokenError::Audience(aud.to_owned()));
         }

@@ -154,6 +154,9 @@ async fn route(state: AppState, door: Door, request: Request) -> Response {
     if arm::is_root(&first) {
         return arm::handle(state, request).await;
     }
+    if first == identity::graph::HOST {
+        return identity::graph::handle(state, request).await;
+    }
     identity::handle(state, request).await
 }
 

@@ -11,6 +11,7 @@ mod deployment_templates;
 mod deployments;
 mod faults;
 mod federation;
+mod graph;
 mod groups;
 mod hosts;
 mod identities;
