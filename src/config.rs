@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::controller::role_assignment::Grant;
+
 /// Watches over Azure Container Apps session pools, the identities that may use them, and command jobs.
 #[derive(Debug, Parser)]
 #[command(name = "lifeguard", version, about)]
@@ -74,6 +76,18 @@ pub struct Config {
     /// Flux track are spared. Default: never.
     #[arg(long = "default-ttl", env = "LIFEGUARD_DEFAULT_TTL", value_name = "SECONDS")]
     pub default_ttl_seconds: Option<u64>,
+    /// A role that RoleAssignments may assign, ROLE or ROLE@SCOPE; may be repeated, and replaces the default. ROLE is the
+    /// GUID of a role or `*`. SCOPE is an Azure resource id, for itself and what is below it, or `*`; without it the role
+    /// may be assigned on session pools that objects of the same namespace manage, and on resource groups that they
+    /// created. `none` allows nothing. Default: Azure ContainerApps Session Executor, Key Vault Secrets User and AcrPull,
+    /// without SCOPE.
+    #[arg(
+        long = "grantable-role",
+        env = "LIFEGUARD_GRANTABLE_ROLES",
+        value_name = "ROLE[@SCOPE]",
+        value_delimiter = ','
+    )]
+    pub grantable_roles: Vec<Grant>,
     /// Where /livez and /readyz are answered.
     #[arg(
         long,
@@ -152,6 +166,21 @@ mod tests {
         assert_eq!(allowed("*").unwrap(), ["*"]);
         for text in ["", "A", "a*", "-a", "a b"] {
             assert_eq!(allowed(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_grant_that_cannot_be_read_stops_the_operator_instead_of_granting_something_else() {
+        for (text, valid) in [
+            ("*@*", true),
+            ("none", true),
+            ("8e3af657-a8ff-443c-a75c-2fe8c4bcb635@/subscriptions/s", true),
+            ("Owner", false),
+            ("8e3af657-a8ff-443c-a75c-2fe8c4bcb635@/", false),
+            ("", false),
+        ] {
+            let arguments = ["lifeguard", "--grantable-role", text];
+            assert_eq!(Arguments::try_parse_from(arguments).is_ok(), valid, "{text}");
         }
     }
 

@@ -237,6 +237,7 @@ fn same(place: &Place, desired: &Value, actual: &Value, shape: &Shape) -> bool {
             desired == actual
                 || (place.is_one_of(&["location"]) && Location::new(desired) == Location::new(actual))
                 || (place.is_one_of(&["identity.type"]) && identity_types(desired) == identity_types(actual))
+                || (place.is_one_of(&["properties.roledefinitionid"]) && last_name(desired) == last_name(actual))
                 || (desired.eq_ignore_ascii_case(actual)
                     && (is_resource_id(desired)
                         || place.is_one_of(shape.identifiers)
@@ -259,6 +260,11 @@ fn number(value: &Value) -> Option<f64> {
 /// `SystemAssigned,UserAssigned`, which some services write with a space after the comma.
 fn identity_types(text: &str) -> BTreeSet<String> {
     text.split(',').map(|part| part.trim().to_ascii_lowercase()).collect()
+}
+
+/// A role definition is its GUID, and is named below one scope or another (recorded for role assignments).
+fn last_name(id: &str) -> Option<String> {
+    id.rsplit('/').next().map(str::to_ascii_lowercase)
 }
 
 fn is_resource_id(text: &str) -> bool {

@@ -274,6 +274,7 @@ const CODES: &[(ErrorClass, &[&str])] = &[
             "LocationNotAvailableForResourceGroup",
             "RoleAssignmentUpdateNotPermitted",
             "RoleAssignmentLimitExceeded",
+            "RoleDefinitionDoesNotExist",
             "DynamicApisNotAllowed",
         ],
     ),

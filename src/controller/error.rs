@@ -124,6 +124,15 @@ fn reason_of_service(error: &ServiceError) -> Reason {
     if is(&["SubscriptionNotFound", "InvalidSubscriptionId"]) {
         return Reason::SubscriptionNotFound;
     }
+    if is(&["PrincipalNotFound"]) {
+        return Reason::PrincipalNotFound;
+    }
+    if is(&["RoleDefinitionDoesNotExist"]) {
+        return Reason::RoleNotFound;
+    }
+    if is(&["RoleAssignmentExists"]) {
+        return Reason::AlreadyExists;
+    }
     match error.class() {
         ErrorClass::Throttled(_) => Reason::Throttled,
         ErrorClass::Waiting | ErrorClass::Conflict => Reason::Provisioning,
@@ -165,6 +174,10 @@ mod tests {
             (409, "ScopeLocked", Reason::Rejected),
             (400, "InvalidRequestContent", Reason::Rejected),
             (429, "TooManyRequests", Reason::Throttled),
+            (400, "PrincipalNotFound", Reason::PrincipalNotFound),
+            (400, "RoleDefinitionDoesNotExist", Reason::RoleNotFound),
+            (409, "RoleAssignmentExists", Reason::AlreadyExists),
+            (400, "RoleAssignmentUpdateNotPermitted", Reason::Rejected),
             (503, "HttpStatus503", Reason::Unavailable),
         ] {
             assert_eq!(reason_of(&service(status, code)), reason, "{code}");

@@ -12,6 +12,7 @@ pub mod ownership;
 pub mod policy;
 pub mod readiness;
 pub mod resource_group;
+pub mod role_assignment;
 pub mod secret;
 pub mod session_pool;
 
@@ -28,7 +29,7 @@ pub fn spawn(context: &Context, sources: Sources, config: &Config, supervisor: &
         resource_groups,
         session_pools,
         managed_identities: _,
-        role_assignments: _,
+        role_assignments,
         identity_bindings: _,
         command_jobs,
     } = sources;
@@ -40,6 +41,11 @@ pub fn spawn(context: &Context, sources: Sources, config: &Config, supervisor: &
     supervisor.spawn(
         "resourcegroups controller",
         resource_group::controller(context, resource_groups).run(),
+    );
+    let grants = role_assignment::Grants::new(&config.grantable_roles);
+    supervisor.spawn(
+        "roleassignments controller",
+        role_assignment::controller(context, role_assignments, grants).run(),
     );
     supervisor.spawn(
         "sessionpools controller",

@@ -132,6 +132,11 @@ impl Owner {
         self.cluster == cluster.0
     }
 
+    /// Whether both are objects of the same cluster.
+    pub fn is_of_cluster_of(&self, other: &Self) -> bool {
+        self.cluster == other.cluster
+    }
+
     /// Whether both are the same object of the same cluster. The UID does not count: an object that was restored from a
     /// backup has another one and is still the owner.
     pub fn is_same_object(&self, other: &Self) -> bool {

@@ -17,9 +17,9 @@ use crate::api::{ACCOUNT_FINALIZER, AzureAccount, AzureAccountStatus, ManagedIde
 use crate::runtime::drive::Settings;
 use crate::runtime::{Controller, Effect, Key, Note, Pass, Plan, Reconciler, Seen, Snapshot, Source};
 
-use super::azure_resource::{account_key, account_users};
+use super::azure_resource::{AzureObject, account_key, account_users};
 use super::command_job::tell_jobs_of_account;
-use super::context::Context;
+use super::context::{Context, Watched};
 use super::error::Error;
 use super::readiness;
 
@@ -55,17 +55,18 @@ pub fn controller(context: &Context, source: Source<AzureAccount>) -> Controller
 /// Asks for passes over everything that uses the account.
 fn tell_users(context: &Context, account: &AzureAccount) {
     let key = Key::of(account);
-    for group in context.resource_groups.in_namespace(&key.namespace) {
-        if account_key(&*group) == key {
-            context.resource_groups.trigger(Key::of(&*group));
-        }
-    }
-    for pool in context.session_pools.in_namespace(&key.namespace) {
-        if account_key(&*pool) == key {
-            context.session_pools.trigger(Key::of(&*pool));
-        }
-    }
+    tell_users_of_kind(&context.resource_groups, &key);
+    tell_users_of_kind(&context.session_pools, &key);
+    tell_users_of_kind(&context.role_assignments, &key);
     tell_jobs_of_account(context, account);
+}
+
+fn tell_users_of_kind<K: AzureObject>(watched: &Watched<K>, account: &Key) {
+    for object in watched.in_namespace(&account.namespace) {
+        if account_key(&*object) == *account {
+            watched.trigger(Key::of(&*object));
+        }
+    }
 }
 
 /// Asks for passes over the accounts that are the identity, or would be.

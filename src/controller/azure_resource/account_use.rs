@@ -21,6 +21,7 @@ pub fn account_users(context: &Context, account: &Key) -> Vec<AccountUse> {
     let mut users = of_kind(&context.resource_groups, account, "ResourceGroup");
     users.extend(of_kind(&context.session_pools, account, "SessionPool"));
     users.extend(of_kind(&context.managed_identities, account, "ManagedIdentity"));
+    users.extend(of_kind(&context.role_assignments, account, "RoleAssignment"));
     users.sort();
     users
 }

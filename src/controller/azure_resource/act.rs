@@ -8,7 +8,7 @@ use crate::api::{FINALIZER, azure_resource::ManagementPolicy};
 use crate::azure::provider::RegistrationState;
 use crate::azure::{ArmClient, AzureError, ErrorClass, provider};
 use crate::controller::context::Context;
-use crate::controller::error::{Error, is_credential_refused};
+use crate::controller::error::{Error, is_credential_refused, reason_of};
 use crate::runtime::{Effect, Note, Pass, Reconciler, Severity};
 
 use super::course::{Release, Step, Write};
@@ -27,7 +27,7 @@ pub async fn carry_out<R>(
     step: Step,
 ) -> Result<Effect, Error>
 where
-    R: Reconciler<Step = Step>,
+    R: Reconciler,
     R::Object: AzureObject,
     R::Observed: AsMut<Look>,
 {
@@ -42,7 +42,7 @@ where
 
 async fn effect<R>(context: &Context, memories: &Memories, pass: &mut Pass<R>, step: Step) -> Result<Effect, Error>
 where
-    R: Reconciler<Step = Step>,
+    R: Reconciler,
     R::Object: AzureObject,
     R::Observed: AsMut<Look>,
 {
@@ -179,6 +179,9 @@ async fn put(arm: &ArmClient, view: &mut View, write: Write) -> Result<Effect, E
     };
     match result {
         Ok(response) => {
+            // What was deleted before is not what is there now.
+            view.memory.deletion = None;
+            view.memory.deletion_refusal = None;
             view.memory.secrets_digest.clone_from(&view.secrets_digest);
             view.given_secrets_digest.clone_from(&view.secrets_digest);
             view.memory.operation = response.async_operation.clone().map(OperationUrl);
@@ -209,6 +212,7 @@ async fn put(arm: &ArmClient, view: &mut View, write: Write) -> Result<Effect, E
                 );
                 view.memory.write = written(
                     Answer::Refused {
+                        reason: reason_of(&error),
                         message: error.to_string(),
                     },
                     fingerprint,

@@ -134,6 +134,13 @@ impl View {
         Presence::of(self.actual.as_ref(), &self.owner, self.mark)
     }
 
+    /// Whether the owner's mark names an object of this cluster.
+    pub fn is_of_this_cluster(&self) -> bool {
+        let mark = self.actual.as_ref().and_then(|actual| self.mark.read(actual));
+        mark.and_then(Owner::parse)
+            .is_some_and(|owner| owner.is_of_cluster_of(&self.owner))
+    }
+
     /// What differs from the spec, the owner tag left out.
     pub fn differences(&self) -> Vec<Difference> {
         self.actual.as_ref().map_or_else(Vec::new, |actual| {

@@ -7,6 +7,8 @@ use std::sync::{Mutex, PoisonError};
 
 use jiff::Timestamp;
 
+use crate::api::condition::Reason;
+
 /// What is remembered of one object.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Memory {
@@ -69,6 +71,8 @@ pub enum Answer {
     Accepted,
     /// It refused for good.
     Refused {
+        /// What the refusal is in the words of conditions.
+        reason: Reason,
         /// The refusal, for people.
         message: String,
     },

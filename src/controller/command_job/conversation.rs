@@ -19,6 +19,8 @@ pub struct Conversation {
     pub spoilt: i32,
     /// The last that was heard, and of which attempt.
     pub heard: Option<(i32, Heard)>,
+    /// Since when the pool refuses the account; nothing was started meanwhile.
+    pub refused_since: Option<Timestamp>,
     /// A start is under way.
     pub calling: bool,
     /// A start of this attempt was sent and never answered; it may still arrive.

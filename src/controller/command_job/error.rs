@@ -10,6 +10,7 @@ use crate::runtime::{ApiError, Class, Classify, WriteError};
 
 use super::inputs::InputsError;
 use super::observe::NotReady;
+use super::refusal::Refusal;
 use super::runner::WorkError;
 
 /// Why a pass over a job failed.
@@ -57,6 +58,9 @@ pub enum JobError {
     /// A path was made that the files API does not take.
     #[error("a session path is not valid")]
     Path,
+    /// The pool refuses the account, and nothing was started.
+    #[error("{0}")]
+    Refused(Refusal),
     /// The pool is gone or not allowed while the job is being worked on.
     #[error("the target of the job is not available")]
     NoTarget,
@@ -66,6 +70,14 @@ impl JobError {
     /// Whether the session, or a file in it, was not found.
     pub(super) fn is_not_found(&self) -> bool {
         matches!(self, Self::Session(error) if error.kind == SessionErrorKind::NotFound)
+    }
+
+    /// Azure's code, if the pool refused the account.
+    pub(super) fn denied_code(&self) -> Option<&str> {
+        match self {
+            Self::Session(error) if error.kind == SessionErrorKind::Denied => Some(&error.code),
+            _ => None,
+        }
     }
 
     /// For names that are made here and are therefore always valid.
@@ -98,6 +110,8 @@ impl Classify for JobError {
                 Class::Transient
             }
             Self::ForeignConfigMap { .. } => Class::Waiting { after: None },
+            Self::Refused(refusal) if refusal.is_overdue => Class::Denied,
+            Self::Refused(_) => Class::Waiting { after: None },
             Self::Path => Class::Bug,
         }
     }
@@ -124,6 +138,8 @@ impl Classify for JobError {
                 Reason::Unavailable
             }
             Self::ForeignConfigMap { .. } => Reason::AlreadyExists,
+            Self::Refused(refusal) if refusal.is_overdue => Reason::Unauthorized,
+            Self::Refused(_) => Reason::RolePropagating,
             Self::Path => Reason::InternalError,
         };
         reason.as_str().into()

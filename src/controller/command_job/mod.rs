@@ -17,6 +17,7 @@ pub mod observe;
 pub mod overflow;
 pub mod plan;
 mod reconcile;
+mod refusal;
 pub mod release;
 pub mod runner;
 pub mod session;

@@ -43,9 +43,10 @@ impl CommandJobs {
                 if may_arrive(&error) {
                     self.learn(pass, |it| it.spoilt = attempt);
                 }
-                return Err(error);
+                return Err(self.before_start(pass, &target, error));
             }
         }
+        self.admitted(pass);
         let at = Timestamp::now();
         self.learn(pass, |it| {
             let fingerprint = fingerprint.clone();
@@ -117,10 +118,15 @@ impl CommandJobs {
             Ok(answer) => Heard::from_answer(answer),
             Err(error) => {
                 self.learn(pass, |it| it.hear_nothing(attempt, may_arrive(&error)));
+                let error = match pass.observed().conversation.heard_of(attempt) {
+                    None => self.before_start(pass, &target, error),
+                    Some(_) => error,
+                };
                 return self.without_answer(pass, &target, attempt, error).await;
             }
         };
         self.learn(pass, |it| it.hear(attempt, heard.clone()));
+        self.admitted(pass);
         match heard {
             Heard::NotBegun => Err(JobError::NotBegun),
             Heard::Running => {

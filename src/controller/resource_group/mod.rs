@@ -17,6 +17,7 @@ use super::azure_resource::{self, AzureObject, Look, Memories, Reported, Step, S
 use super::context::Context;
 use super::error::Error;
 use super::readiness;
+use super::role_assignment::{Referred, tell_assignments};
 
 /// The reconciler of ResourceGroups.
 pub struct ResourceGroupReconciler {
@@ -42,6 +43,7 @@ pub fn controller(context: &Context, source: Source<ResourceGroup>) -> Controlle
     .on_change(move |group: &ResourceGroup| {
         tell_account(&told, group);
         tell_pools(&told, group);
+        tell_assignments(&told, Referred::ResourceGroup, group);
     })
     .report_to(context.health().check("resourcegroups"))
 }

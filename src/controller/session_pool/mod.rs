@@ -24,6 +24,7 @@ use super::command_job::tell_jobs;
 use super::context::Context;
 use super::error::Error;
 use super::readiness;
+use super::role_assignment::{Referred, tell_assignments};
 
 /// The reconciler of SessionPools.
 pub struct SessionPoolReconciler {
@@ -67,6 +68,7 @@ pub fn controller(context: &Context, source: Source<SessionPool>) -> Controller<
     .on_change(move |pool: &SessionPool| {
         tell_account(&told, pool);
         tell_jobs(&told, pool);
+        tell_assignments(&told, Referred::SessionPool, pool);
     })
     .report_to(context.health().check("sessionpools"))
 }

@@ -99,8 +99,8 @@ pub(super) fn answered(
         .filter(|last| last.fingerprint == fingerprint)?;
     let age = age(last.at, now);
     match &last.answer {
-        Answer::Refused { message } if age < REJECTED_RESYNC => {
-            let verdict = Verdict::stalled(Reason::Rejected, message.clone());
+        Answer::Refused { reason, message } if age < REJECTED_RESYNC => {
+            let verdict = Verdict::stalled(*reason, message.clone());
             Some(Course::rest(interval, verdict).with_drift(differences.to_vec()))
         }
         Answer::Accepted if age < SETTLING => {

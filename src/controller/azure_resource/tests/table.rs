@@ -139,6 +139,7 @@ fn a_refused_write_is_not_sent_again_until_it_is_another() {
         panic!("a write was expected");
     };
     let answer = Answer::Refused {
+        reason: Reason::Rejected,
         message: "InvalidParameter: no".to_owned(),
     };
     world.memory.write = Some(Written {

@@ -1,0 +1,119 @@
+//! Whether the installation lets an object assign its role.
+
+use kube::ResourceExt;
+
+use crate::api::azure_resource::ManagementPolicy;
+use crate::api::condition::Reason;
+use crate::api::{ResourceGroup, RoleAssignment, SessionPool};
+use crate::azure::resource_group::RESOURCE_GROUP_API_VERSION;
+use crate::azure::role_assignment::Tuple;
+use crate::azure::session_pool::PoolApiVersion;
+use crate::azure::{ArmClient, ResourceId};
+use crate::controller::azure_resource::{AzureObject, Held};
+use crate::controller::context::{Context, Watched};
+use crate::controller::error::Error;
+use crate::controller::ownership::{Origin, Owner, OwnerMark, Presence};
+use crate::controller::readiness::is_ready;
+
+use super::grants::{Grants, Permission};
+use super::reference::stalled;
+
+/// A permission with what it depends on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verified {
+    /// The role may be assigned.
+    Granted,
+    /// The role may be assigned if Azure, too, says that the scope belongs to this object.
+    IfOwned(ManagedScope),
+}
+
+/// What a Lifeguard object manages, according to its status.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ManagedScope {
+    api_version: &'static str,
+    owner: Owner,
+    holds_others: bool,
+}
+
+/// What the list says, and for a scope that has to be managed, which object of the same namespace manages it.
+pub fn permit(context: &Context, grants: &Grants, object: &RoleAssignment, tuple: &Tuple) -> Result<Verified, Held> {
+    match grants.permission(tuple.role, &tuple.scope) {
+        Permission::Granted => Ok(Verified::Granted),
+        Permission::IfManaged => managed(context, object, &tuple.scope)
+            .map(Verified::IfOwned)
+            .ok_or_else(|| refused(object, tuple)),
+        Permission::Refused => Err(refused(object, tuple)),
+    }
+}
+
+/// Asks Azure whose the scope is: a status may be older than the truth, and the mark on the resource decides.
+///
+/// A group that was adopted is not enough. What is assigned on a group holds for all that is in it, and adopting a group
+/// must not be a way to the pools that others had in it before. A group that an object created was empty then.
+pub async fn verify(
+    arm: &ArmClient,
+    object: &RoleAssignment,
+    tuple: &Tuple,
+    managed: &ManagedScope,
+) -> Result<Result<(), Held>, Error> {
+    let found = arm.find(tuple.scope.as_str(), managed.api_version).await?;
+    let presence = Presence::of(found.as_ref().map(|it| &it.body), &managed.owner, OwnerMark::Tag);
+    Ok(match presence {
+        Presence::Owned(Origin::Created) => Ok(()),
+        Presence::Owned(Origin::Adopted) if !managed.holds_others => Ok(()),
+        Presence::Owned(Origin::Adopted) | Presence::Absent | Presence::Unowned | Presence::OwnedByAnother => {
+            Err(refused(object, tuple))
+        }
+    })
+}
+
+fn managed(context: &Context, object: &RoleAssignment, scope: &ResourceId) -> Option<ManagedScope> {
+    let namespace = object.namespace().unwrap_or_default();
+    let owner = |name: &str, uid: Option<String>| {
+        Owner::new(
+            context.cluster(),
+            &namespace,
+            name,
+            &uid.unwrap_or_default(),
+            Origin::Created,
+        )
+    };
+    if let Some(pool) = manager::<SessionPool>(&context.session_pools, &namespace, scope) {
+        return Some(ManagedScope {
+            api_version: PoolApiVersion::for_reading().as_str(),
+            owner: owner(&pool.name_any(), pool.uid()),
+            holds_others: false,
+        });
+    }
+    let group = manager::<ResourceGroup>(&context.resource_groups, &namespace, scope)?;
+    Some(ManagedScope {
+        api_version: RESOURCE_GROUP_API_VERSION,
+        owner: owner(&group.name_any(), group.uid()),
+        holds_others: true,
+    })
+}
+
+/// The object of the namespace whose resource this is: ready, and more than an observer of it.
+fn manager<K: AzureObject>(
+    watched: &Watched<K>,
+    namespace: &str,
+    scope: &ResourceId,
+) -> Option<crate::runtime::Snapshot<K>> {
+    watched.in_namespace(namespace).find(|it| {
+        let reported = it.reported();
+        it.meta().deletion_timestamp.is_none()
+            && it.management().management_policy != ManagementPolicy::ObserveOnly
+            && is_ready(reported.conditions, it.meta().generation)
+            && reported.id.and_then(|id| id.parse::<ResourceId>().ok()).as_ref() == Some(scope)
+    })
+}
+
+fn refused(object: &RoleAssignment, tuple: &Tuple) -> Held {
+    let (role, scope) = (tuple.role, &tuple.scope);
+    let message = format!(
+        "the role `{}` ({role}) may not be assigned at {scope} by this namespace; the administrator of this installation \
+         can allow it: `{role}@{scope}` in the chart's roleAssignments.grantable, or --grantable-role",
+        object.spec.role
+    );
+    stalled(Reason::RoleNotGrantable, message)
+}

@@ -1,0 +1,87 @@
+//! The status of a RoleAssignment.
+
+use jiff::Timestamp;
+
+use crate::api::{RoleAssignment, RoleAssignmentStatus};
+use crate::azure::ResourceId;
+use crate::controller::azure_resource::{self, Look, Summary};
+use crate::controller::readiness::Verdict;
+use crate::runtime::{Outcome, Seen};
+
+use super::observe::{Aim, Claim, Observed};
+use super::plan::decide;
+
+/// Computes the status; `None` leaves it as it is.
+pub fn summarize(object: &RoleAssignment, seen: &Seen<'_, Observed>, now: Timestamp) -> Option<RoleAssignmentStatus> {
+    let look = seen.observed.map(|observed| &observed.look);
+    let refine = |verdict, _: &_| match seen.observed {
+        Some(observed) => decide(object, observed, now).verdict,
+        None => verdict,
+    };
+    let summary = azure_resource::summarize(object, look, seen.outcome, now, refine)?;
+    let Summary {
+        observed_generation,
+        conditions,
+        id,
+        provisioning_state: _,
+        drift,
+    } = summary;
+    let before = object.status.clone().unwrap_or_default();
+    let status = RoleAssignmentStatus {
+        observed_generation,
+        conditions,
+        drift,
+        ..before
+    };
+    Some(match claimed(seen, id.as_deref()) {
+        Some(claim) => with_claim(status, claim),
+        None => status,
+    })
+}
+
+/// What is wanted, once the status names it.
+fn claimed<'a>(seen: &Seen<'a, Observed>, id: Option<&str>) -> Option<&'a Claim> {
+    let observed = seen.observed?;
+    let (Aim::Have(Some(claim)), Look::Seen(_), Outcome::Done(_)) = (&observed.aim, &observed.look, seen.outcome)
+    else {
+        return None;
+    };
+    (id?.parse::<ResourceId>().ok()? == claim.id).then_some(claim)
+}
+
+/// The status that names an assignment before it is written.
+pub fn recorded(object: &RoleAssignment, claim: &Claim, verdict: &Verdict, now: Timestamp) -> RoleAssignmentStatus {
+    with_claim(told(object, verdict, now), claim)
+}
+
+/// The status without the assignment that it named.
+pub fn forgotten(object: &RoleAssignment, verdict: &Verdict, now: Timestamp) -> RoleAssignmentStatus {
+    RoleAssignmentStatus {
+        id: None,
+        principal_id: None,
+        role_definition_id: None,
+        scope: None,
+        drift: Vec::new(),
+        ..told(object, verdict, now)
+    }
+}
+
+fn told(object: &RoleAssignment, verdict: &Verdict, now: Timestamp) -> RoleAssignmentStatus {
+    let before = object.status.clone().unwrap_or_default();
+    RoleAssignmentStatus {
+        observed_generation: object.metadata.generation,
+        conditions: verdict.conditions(&before.conditions, object.metadata.generation, now),
+        ..before
+    }
+}
+
+fn with_claim(status: RoleAssignmentStatus, claim: &Claim) -> RoleAssignmentStatus {
+    let Claim { id, tuple } = claim;
+    RoleAssignmentStatus {
+        id: Some(id.to_string()),
+        principal_id: Some(tuple.principal.to_string()),
+        role_definition_id: Some(tuple.role.definition_id(tuple.scope.subscription())),
+        scope: Some(tuple.scope.to_string()),
+        ..status
+    }
+}
