@@ -9,6 +9,7 @@ mod container_groups;
 mod control;
 mod deployment_templates;
 mod deployments;
+mod executors;
 mod faults;
 mod federation;
 mod graph;

@@ -131,10 +131,20 @@ impl Environment<'_> {
             Value::Array(items) => items.iter().map(|item| self.at_depth(item, depth)).collect(),
             Value::Object(members) => members
                 .iter()
-                .map(|(name, member)| Ok((name.clone(), self.at_depth(member, depth)?)))
+                .map(|(name, member)| Ok((self.name(name, depth)?, self.at_depth(member, depth)?)))
                 .collect::<Result<Map<_, _>, _>>()
                 .map(Value::Object),
             Value::Null | Value::Bool(_) | Value::Number(_) => Ok(value.clone()),
+        }
+    }
+
+    /// A member's name, which may be an expression as those of `userAssignedIdentities` are.
+    fn name(&self, name: &str, depth: u32) -> Result<String, EvaluationError> {
+        match self.at_depth(&Value::String(name.to_owned()), depth)? {
+            Value::String(name) => Ok(name),
+            other => Err(EvaluationError::invalid(format!(
+                "a name is expected and not '{other}'"
+            ))),
         }
     }
 
