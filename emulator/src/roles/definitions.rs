@@ -201,7 +201,7 @@ pub const BUILT_IN: &[RoleDefinition] = &[
         data_actions: &[],
     },
     RoleDefinition {
-        guid: "e40ec5ca-96e0-45a2-b4ff-59c9039f2b59",
+        guid: "e40ec5ca-96e0-45a2-b4ff-59039f2c2b59",
         name: "Managed Identity Contributor",
         description: "Create, Read, Update, and Delete User Assigned Identity",
         actions: &[

@@ -342,8 +342,12 @@ async fn every_role_of_the_documents_is_found_by_name_and_by_guid() {
         ),
         ("Container Apps Contributor", "358470bc-b998-42bd-ab17-a7e34c199c0f"),
         ("Container Apps Operator", "f3bd1b5c-91fa-40e7-afe7-0c11d331232c"),
+        (
+            "Azure Container Instances Contributor Role",
+            "5d977122-f97e-4b4d-a52f-6b43003ddb4d",
+        ),
         ("Managed Identity Operator", "f1a07417-d97a-45cb-824c-7a7467783830"),
-        ("Managed Identity Contributor", "e40ec5ca-96e0-45a2-b4ff-59c9039f2b59"),
+        ("Managed Identity Contributor", "e40ec5ca-96e0-45a2-b4ff-59039f2c2b59"),
         ("Key Vault Secrets User", "4633458b-17de-408a-b874-0445c86b69e6"),
         ("Key Vault Administrator", "00482a5a-887f-4fb3-b363-3b7fe8e74483"),
         ("AcrPull", "7f951dda-4ed3-4680-a7ca-43fe172d538d"),
