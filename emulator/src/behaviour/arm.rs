@@ -20,7 +20,7 @@ pub struct ArmBehaviour {
     pub providers_registered: bool,
     /// How long ARM answers a repeated `x-ms-client-request-id` with the `MissingSubscriptionRegistration` it gave first.
     pub replay_seconds: f64,
-    /// Whether 202 answers carry `Retry-After` (recorded traffic of session pools had none; resource groups always do).
+    /// Whether asynchronous answers carry `Retry-After` (recorded traffic of session pools and deployments had none; resource groups always do).
     pub retry_after_on_pools: bool,
     /// The `Retry-After` of asynchronous answers.
     pub retry_after_seconds: u32,

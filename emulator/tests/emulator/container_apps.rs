@@ -149,7 +149,7 @@ async fn a_put_built_from_a_get_is_refused_until_it_has_the_values_of_list_secre
         .await
         .body;
     body["properties"]["configuration"]["secrets"] = secrets["value"].clone();
-    wire.put(&path, APPS, body.clone()).await.expect(200);
+    wire.put(&path, APPS, body.clone()).await.expect(201);
 
     body["properties"]["configuration"]["secrets"] = Value::Null;
     wire.put(&path, APPS, body)
@@ -242,7 +242,7 @@ async fn identities_are_attached_side_by_side_and_taken_away_one_by_one() {
     let put = wire
         .put(&path, APPS, wire.app_body(&Value::Null))
         .await
-        .expect(200)
+        .expect(201)
         .body;
     assert_eq!(put["identity"], json!({ "type": "None" }), "PUT replaces");
 }
@@ -294,7 +294,7 @@ async fn what_names_an_identity_or_a_secret_needs_it() {
     put(system.clone(), user_assigned(&[&one]))
         .await
         .expect_error(400, "InvalidParameterValueInContainerTemplate");
-    put(system, system_assigned()).await.expect(200);
+    put(system, system_assigned()).await.expect(201);
     for (configuration, code) in [
         (
             json!({ "registries": [{ "server": "r.example", "username": "u", "passwordSecretRef": "gone" }] }),
@@ -484,4 +484,13 @@ async fn names_and_members_are_checked_by_api_version() {
         types,
         ["Microsoft.App/containerApps", "Microsoft.App/managedEnvironments"]
     );
+}
+
+#[tokio::test]
+async fn members_of_a_secret_that_the_azure_cli_leaves_empty_are_not_there() {
+    let wire = Wire::instant().await.with_environment().await;
+    let mut body = wire.app_body(&Value::Null);
+    body["properties"]["configuration"] =
+        json!({ "secrets": [{ "name": "a", "value": "b", "keyVaultUrl": "", "identity": "" }] });
+    wire.put(&wire.app("app"), APPS, body).await.expect(201);
 }

@@ -360,7 +360,7 @@ async fn endpoints_stay_until_their_host_is_gone() {
     assert_eq!(wire.host(&path).await.body, host.body);
     wire.put(&path, APPS, wire.app_body(&system_assigned()))
         .await
-        .expect(200);
+        .expect(201);
     host.imds("").await.expect(200);
     wire.delete(&path, APPS).await.expect(204);
     let url = format!("{}/metadata", host.text("imds"));

@@ -57,8 +57,10 @@ pub fn put(request: &ArmRequest<'_>, store: &mut Store, app: &Target) -> Result<
     } else {
         PendingKind::Update
     };
-    let status = if created { StatusCode::CREATED } else { StatusCode::OK };
-    write(request, store, app, resource, kind, |body| ArmReply::json(status, body))
+    // 201 for an app that is there too, as recorded; the Azure CLI waits for the operation of no other status.
+    write(request, store, app, resource, kind, |body| {
+        ArmReply::json(StatusCode::CREATED, body)
+    })
 }
 
 /// PATCH: an RFC 7396 merge patch of `tags`, `identity` and `properties`; lists are replaced as a whole.

@@ -182,8 +182,10 @@ fn check_secrets(configuration: &Value, identity: Option<&Value>) -> Result<Vec<
             ));
         }
         names.push(name.to_owned());
+        // The Azure CLI sends the members that it has no value for as empty strings.
+        let given = |name: &str| get_str(secret, name).filter(|value| !value.is_empty());
         let value = get_str(secret, "value");
-        let reference = get_str(secret, "keyVaultUrl").zip(get_str(secret, "identity"));
+        let reference = given("keyVaultUrl").zip(given("identity"));
         match (value, reference) {
             (_, Some((_, wanted))) => check_attached(identity, wanted, FIELD)?,
             (Some(_), None) => {}

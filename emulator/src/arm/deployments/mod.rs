@@ -18,12 +18,13 @@ mod template;
 
 use axum::http::{Method, StatusCode};
 use evaluation::{Environment, Surroundings};
+use jiff::Timestamp;
 pub use run::{advance, run_in_background};
 use serde_json::Value;
 use uuid::Uuid;
 
 use super::router::no_method;
-use super::{ArmError, ArmReply, ArmRequest, access, groups, tags, versions};
+use super::{ArmError, ArmReply, ArmRequest, access, groups, operations, tags, versions};
 use crate::clock::seconds;
 use crate::json::get;
 use crate::store::{Deployment, DeploymentPhase, Store};
@@ -109,6 +110,12 @@ fn operation_id() -> String {
     Uuid::new_v4().simple().to_string()[..16].to_uppercase()
 }
 
+/// The last segment of a status URL, as recorded: the ticks that are left until the largest number, in twenty digits.
+fn status_id(now: Timestamp) -> String {
+    let ticks = 621_355_968_000_000_000 + now.as_microsecond() * 10;
+    format!("{:020}", i64::MAX - ticks)
+}
+
 fn put(request: &ArmRequest<'_>, store: &mut Store, place: Place<'_>) -> Result<ArmReply, ArmError> {
     authorize(request, store, place, "write")?;
     let (deployment, _) = compile(request, store, place)?;
@@ -132,10 +139,8 @@ fn put(request: &ArmRequest<'_>, store: &mut Store, place: Place<'_>) -> Result<
     let url = request.url(&format!("{}/operationStatuses/{}", deployment.id, deployment.operation));
     let body = render(store, &deployment, request);
     store.deployments.insert(key, deployment);
-    Ok(paced(
-        request,
-        ArmReply::json(status, body).with("azure-asyncoperation", url),
-    ))
+    let reply = ArmReply::json(status, body).with("azure-asyncoperation", url);
+    Ok(operations::retry_after(request, reply))
 }
 
 fn validate(request: &ArmRequest<'_>, store: &Store, place: Place<'_>) -> Result<ArmReply, ArmError> {
@@ -179,7 +184,7 @@ fn compile(request: &ArmRequest<'_>, store: &Store, place: Place<'_>) -> Result<
         parameters: wanted.parameters,
         caller: request.principal.clone(),
         correlation_id,
-        operation: operation_id(),
+        operation: status_id(request.now),
         started: request.now,
         phase: DeploymentPhase::Accepted {
             until: request.now + accepted,
@@ -210,14 +215,6 @@ fn read_body(request: &ArmRequest<'_>) -> Result<Value, ArmError> {
         Ok(_) => Err(refused("an object was expected")),
         Err(reason) => Err(refused(&reason)),
     }
-}
-
-/// An asynchronous answer with the pace at which it may be asked again.
-fn paced(request: &ArmRequest<'_>, reply: ArmReply) -> ArmReply {
-    reply.with(
-        "retry-after",
-        request.state.behaviour().arm.retry_after_seconds.to_string(),
-    )
 }
 
 fn authorize(request: &ArmRequest<'_>, store: &Store, place: Place<'_>, verb: &str) -> Result<(), ArmError> {

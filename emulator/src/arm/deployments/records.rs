@@ -3,7 +3,7 @@
 use axum::http::StatusCode;
 use serde_json::{Value, json};
 
-use super::{Place, authorize, find, paced, render};
+use super::{Place, authorize, find, render};
 use crate::arm::{ArmError, ArmReply, ArmRequest, groups, operations, paging};
 use crate::clock::seconds;
 use crate::store::{Deployment, OperationOutcome, Store};
@@ -80,10 +80,8 @@ pub fn delete(request: &ArmRequest<'_>, store: &mut Store, place: Place<'_>) -> 
         place.subscription,
         operations::opaque("deployment", &operation)
     ));
-    Ok(paced(
-        request,
-        ArmReply::empty(StatusCode::ACCEPTED).with("location", location),
-    ))
+    let reply = ArmReply::empty(StatusCode::ACCEPTED).with("location", location);
+    Ok(operations::retry_after(request, reply))
 }
 
 /// POST `cancel`: what was asked for goes on, nothing more is.
@@ -155,7 +153,7 @@ pub fn status(
     }
     let mut body = json!({ "status": deployment.state() });
     if deployment.is_active() {
-        return Ok(paced(request, ArmReply::ok(body)));
+        return Ok(operations::retry_after(request, ArmReply::ok(body)));
     }
     if let Some(error) = &deployment.error {
         body["error"] = error.clone();

@@ -4,6 +4,7 @@ use axum::http::StatusCode;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha512};
+use uuid::Uuid;
 
 use super::evaluation::Environment;
 use super::{parameters, preflight};
@@ -80,7 +81,7 @@ pub fn operations(deployment: &Deployment, now: Timestamp) -> Vec<Value> {
         outcome: OperationOutcome::Succeeded,
     } = &deployment.phase
     {
-        let status = json!({ "provisioningState": "Succeeded", "statusCode": "OK" });
+        let status = json!({ "provisioningState": "Succeeded", "statusCode": "OK", "statusMessage": null });
         all.push(operation(
             deployment,
             &deployment.operation,
@@ -125,6 +126,7 @@ fn step_operation(deployment: &Deployment, step: &DeploymentStep, now: Timestamp
             }),
         ),
     };
+    status["serviceRequestId"] = json!(Uuid::new_v5(&Uuid::NAMESPACE_OID, step.operation.as_bytes()));
     status["targetResource"] = json!({
         "id": step.id,
         "resourceType": step.resource_type,
@@ -150,7 +152,9 @@ fn operation(
         "duration": duration(since, until),
         "trackingId": deployment.correlation_id,
     });
-    crate::json::merge_patch(&mut properties, &status);
+    if let (Value::Object(properties), Value::Object(status)) = (&mut properties, status) {
+        properties.extend(status);
+    }
     json!({
         "id": format!("{}/operations/{id}", deployment.id),
         "operationId": id,
