@@ -88,6 +88,14 @@ pub struct Config {
         value_delimiter = ','
     )]
     pub grantable_roles: Vec<Grant>,
+    /// The issuer of this cluster's ServiceAccount tokens, as federated credentials in Azure name it. Default: what the
+    /// API server says at /.well-known/openid-configuration.
+    #[arg(
+        long = "service-account-issuer",
+        env = "LIFEGUARD_SERVICE_ACCOUNT_ISSUER",
+        value_name = "URL"
+    )]
+    pub service_account_issuer: Option<String>,
     /// Where /livez and /readyz are answered.
     #[arg(
         long,

@@ -12,6 +12,7 @@ pub mod error;
 pub mod http;
 pub mod identity_block;
 pub mod location;
+pub mod managed_identity;
 pub mod operation;
 pub mod overlay;
 pub mod provider;

@@ -75,7 +75,7 @@ pub struct Sources {
     pub resource_groups: Source<ResourceGroup>,
     /// Of the controller [`session_pool`](super::session_pool).
     pub session_pools: Source<SessionPool>,
-    /// Of the controller `managed_identity`.
+    /// Of the controller [`managed_identity`](super::managed_identity).
     pub managed_identities: Source<ManagedIdentity>,
     /// Of the controller `role_assignment`.
     pub role_assignments: Source<RoleAssignment>,

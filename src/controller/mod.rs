@@ -28,7 +28,7 @@ pub fn spawn(context: &Context, sources: Sources, config: &Config, supervisor: &
         azure_accounts,
         resource_groups,
         session_pools,
-        managed_identities: _,
+        managed_identities,
         role_assignments,
         identity_bindings: _,
         command_jobs,
@@ -50,5 +50,10 @@ pub fn spawn(context: &Context, sources: Sources, config: &Config, supervisor: &
     supervisor.spawn(
         "sessionpools controller",
         session_pool::controller(context, session_pools).run(),
+    );
+    let issuer = config.service_account_issuer.as_deref();
+    supervisor.spawn(
+        "managedidentities controller",
+        managed_identity::controller(context, managed_identities, issuer).run(),
     );
 }

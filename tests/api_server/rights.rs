@@ -26,7 +26,7 @@ const RULES: &[&str] = &[
     "patch lifeguard.dev/sessionpools",
     "get,delete lifeguard.dev/commandjobs",
     "get /secrets",
-    "get,create /configmaps",
+    "get,create,update,delete /configmaps",
     "get /namespaces",
     "create /serviceaccounts/token [lifeguard,lifeguard-runner]",
     "create events.k8s.io/events",

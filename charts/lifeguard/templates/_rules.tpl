@@ -24,10 +24,11 @@ a Role in each of them. Every verb is used; a test keeps the list.
 - apiGroups: [""]
   resources: [secrets]
   verbs: [get]
-# Environment variables are read from ConfigMaps; output beyond maxBytes is written to new ones that the job owns.
+# Environment variables are read from ConfigMaps; output beyond maxBytes is written to new ones that the job owns. The ids
+# of an identity are kept in one that the identity owns, which goes when the spec names it no longer.
 - apiGroups: [""]
   resources: [configmaps]
-  verbs: [get, create]
+  verbs: [get, create, update, delete]
 # The labels of a job's namespace, for allowedNamespaces of a pool{{ if not .Values.watchNamespaces }}; the UID of kube-system, as the cluster's id{{ end }}.
 - apiGroups: [""]
   resources: [namespaces]

@@ -79,12 +79,18 @@ pub enum Answer {
 }
 
 /// What is remembered, by uid.
-#[derive(Debug, Default)]
-pub struct Memories(Mutex<HashMap<String, Memory>>);
+#[derive(Debug)]
+pub struct Memories<M = Memory>(Mutex<HashMap<String, M>>);
 
-impl Memories {
+impl<M> Default for Memories<M> {
+    fn default() -> Self {
+        Self(Mutex::default())
+    }
+}
+
+impl<M: Clone + Default + PartialEq> Memories<M> {
     /// What is remembered of an object.
-    pub fn of(&self, uid: &str) -> Memory {
+    pub fn of(&self, uid: &str) -> M {
         self.0
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -94,9 +100,9 @@ impl Memories {
     }
 
     /// Remembers.
-    pub fn keep(&self, uid: &str, memory: Memory) {
+    pub fn keep(&self, uid: &str, memory: M) {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if memory == Memory::default() {
+        if memory == M::default() {
             all.remove(uid);
         } else {
             all.insert(uid.to_owned(), memory);
@@ -105,6 +111,6 @@ impl Memories {
 
     /// Forgets an object that is gone.
     pub fn forget(&self, uid: &str) {
-        self.keep(uid, Memory::default());
+        self.keep(uid, M::default());
     }
 }

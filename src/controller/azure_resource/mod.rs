@@ -20,10 +20,10 @@ mod subject;
 
 pub use account_use::{AccountUse, account_users, close_account, tell_account};
 pub use act::carry_out;
-pub use course::{Course, Release, Step, course, may_use};
+pub use course::{Course, Release, SETTLING, Step, course, may_use};
 pub use dependency::{Dependency, OpenAccount, account_key, credential_gone, held, open_account};
 pub use look::{Body, Held, Look, Occupants, Registration, Tagging, View};
-pub use memory::{Memories, Memory};
+pub use memory::{Answer, Memories, Memory};
 pub use placement::Placement;
 pub use read::look_at;
 pub use status::{Summary, notes, summarize};

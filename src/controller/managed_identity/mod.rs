@@ -1,13 +1,99 @@
-//! ManagedIdentity: keeps a Microsoft.ManagedIdentity/userAssignedIdentities resource as its spec says.
+//! ManagedIdentity: keeps a Microsoft.ManagedIdentity/userAssignedIdentities resource, its federated credentials, and the
+//! ConfigMap that its ids are exported to, as its spec says.
 
+mod act;
+mod credentials;
+mod dependents;
+mod export;
+mod issuer;
+mod observe;
+mod plan;
 mod reference;
+mod status;
+#[cfg(test)]
+mod tests;
+mod wanted;
 
+pub use dependents::tell_identities;
+pub use plan::Step;
 pub use reference::{Unusable, UsableIdentity, known_client_id, usable_identity, usable_identity_of};
 
-use crate::api::ManagedIdentity;
-use crate::api::azure_resource::ManagementSpec;
+use std::sync::Arc;
 
-use super::azure_resource::{AzureObject, Reported};
+use jiff::Timestamp;
+use kube::{Resource, ResourceExt};
+
+use crate::api::azure_resource::ManagementSpec;
+use crate::api::{ManagedIdentity, ManagedIdentityStatus};
+use crate::runtime::drive::Settings;
+use crate::runtime::{Controller, Effect, Note, Pass, Plan, Reconciler, Seen, Snapshot, Source};
+
+use super::azure_resource::{self, AzureObject, Look, Memories, Reported, tell_account};
+use super::context::Context;
+use super::error::Error;
+use super::readiness;
+
+use credentials::CredentialMemory;
+use issuer::ClusterIssuer;
+use observe::Details;
+
+/// The plans that one pass over an identity may make: its twenty federated credentials are written in one pass.
+const PLANS_PER_PASS: u32 = 40;
+
+/// The reconciler of ManagedIdentities.
+pub struct ManagedIdentityReconciler {
+    context: Context,
+    memories: Memories,
+    credential_memories: Memories<CredentialMemory>,
+    issuer: ClusterIssuer,
+}
+
+/// What a pass over an identity observed.
+#[derive(Debug)]
+pub struct Observed {
+    look: Look,
+    /// What belongs to an identity that is there and may be used.
+    details: Option<Details>,
+}
+
+impl AsMut<Look> for Observed {
+    fn as_mut(&mut self) -> &mut Look {
+        &mut self.look
+    }
+}
+
+/// The controller of ManagedIdentities; what refers to an identity is triggered by its changes. `issuer` is that of this
+/// cluster's ServiceAccount tokens, unless the API server is to be asked.
+pub fn controller(
+    context: &Context,
+    source: Source<ManagedIdentity>,
+    issuer: Option<&str>,
+) -> Controller<ManagedIdentityReconciler> {
+    let reconciler = Arc::new(ManagedIdentityReconciler {
+        context: context.clone(),
+        memories: Memories::default(),
+        credential_memories: Memories::default(),
+        issuer: ClusterIssuer::new(issuer),
+    });
+    let told = context.clone();
+    let settings = Settings {
+        plans_per_pass: PLANS_PER_PASS,
+        ..Settings::default()
+    };
+    Controller::new(
+        source,
+        reconciler,
+        context.status_writer(),
+        context.events().clone(),
+        settings,
+        context.stop().clone(),
+    )
+    .on_change(move |identity: &ManagedIdentity| {
+        tell_account(&told, identity);
+        dependents::tell_dependents(&told, identity);
+    })
+    .report_to(context.health().check("managedidentities"))
+}
 
 impl AzureObject for ManagedIdentity {
     fn management(&self) -> &ManagementSpec {
@@ -22,5 +108,67 @@ impl AzureObject for ManagedIdentity {
             provisioning_state: None,
             drift: &status.drift,
         })
+    }
+}
+
+impl Reconciler for ManagedIdentityReconciler {
+    type Object = ManagedIdentity;
+    type Observed = Observed;
+    type Step = Step;
+    type Error = Error;
+
+    async fn observe(&self, object: &Snapshot<ManagedIdentity>) -> Result<Observed, Error> {
+        let look = observe::identity(&self.context, &self.memories, object).await?;
+        let details = observe::details(&self.context, &self.credential_memories, &self.issuer, object, &look).await?;
+        Ok(Observed { look, details })
+    }
+
+    fn plan(object: &ManagedIdentity, observed: &Observed, now: Timestamp) -> Plan<Step> {
+        let way = plan::way(object, observed, now);
+        Plan {
+            step: way.step,
+            next: way.next,
+        }
+    }
+
+    async fn carry_out(&self, pass: &mut Pass<Self>, step: Step) -> Result<Effect, Error> {
+        match step {
+            Step::Azure(step) => {
+                let is_write = matches!(step, azure_resource::Step::Write(_) | azure_resource::Step::Tag { .. });
+                let effect = azure_resource::carry_out(&self.context, &self.memories, pass, step).await?;
+                // What belongs to the identity was not looked at while it was not there, or not as it should be.
+                Ok(match effect {
+                    Effect::Replan if is_write => Effect::Reobserve,
+                    effect => effect,
+                })
+            }
+            Step::Record {
+                credentials,
+                config_map,
+            } => Self::record(pass, credentials, config_map).await,
+            Step::Credential(write) => self.write_credential(pass, write).await,
+            Step::Export(step) => self.write_export(pass, step).await,
+        }
+    }
+
+    fn summarize(object: &ManagedIdentity, seen: Seen<'_, Observed>, now: Timestamp) -> Option<ManagedIdentityStatus> {
+        status::summarize(object, &seen, now)
+    }
+
+    fn notes(object: &ManagedIdentity, status: &ManagedIdentityStatus) -> Vec<Note> {
+        azure_resource::notes(object, &status.conditions)
+    }
+
+    fn settled(object: &ManagedIdentity) -> bool {
+        object.meta().deletion_timestamp.is_none()
+            && readiness::is_ready(object.reported().conditions, object.meta().generation)
+    }
+
+    fn gone(&self, object: &Snapshot<ManagedIdentity>) {
+        let uid = object.uid().unwrap_or_default();
+        self.memories.forget(&uid);
+        self.credential_memories.forget(&uid);
+        azure_resource::close_account(&self.context, &**object);
+        dependents::tell_dependents(&self.context, object);
     }
 }

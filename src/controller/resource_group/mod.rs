@@ -16,6 +16,7 @@ use crate::runtime::{Controller, Effect, Key, Note, Pass, Plan, Reconciler, Seen
 use super::azure_resource::{self, AzureObject, Look, Memories, Reported, Step, Subject, course, tell_account};
 use super::context::Context;
 use super::error::Error;
+use super::managed_identity::tell_identities;
 use super::readiness;
 use super::role_assignment::{Referred, tell_assignments};
 
@@ -25,7 +26,7 @@ pub struct ResourceGroupReconciler {
     memories: Memories,
 }
 
-/// The controller of ResourceGroups; pools that refer to a group are triggered by its changes.
+/// The controller of ResourceGroups; pools and identities that refer to a group are triggered by its changes.
 pub fn controller(context: &Context, source: Source<ResourceGroup>) -> Controller<ResourceGroupReconciler> {
     let reconciler = Arc::new(ResourceGroupReconciler {
         context: context.clone(),
@@ -44,6 +45,7 @@ pub fn controller(context: &Context, source: Source<ResourceGroup>) -> Controlle
         tell_account(&told, group);
         tell_pools(&told, group);
         tell_assignments(&told, Referred::ResourceGroup, group);
+        tell_identities(&told, &Key::of(group));
     })
     .report_to(context.health().check("resourcegroups"))
 }

@@ -1,0 +1,213 @@
+//! The ConfigMap that an identity's ids are exported to.
+//!
+//! A ConfigMap belongs to the object if the object is its controller, as its `ownerReferences` say; any other is left
+//! alone. Its name is recorded in the status before it is created, so that it is found again after the spec named another.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::api::core::v1::ConfigMap;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::api::{DeleteParams, PostParams, Preconditions};
+use kube::{Api, Client, Resource, ResourceExt};
+use serde_json::Value;
+
+use crate::api::ManagedIdentity;
+use crate::api::condition::Reason;
+use crate::controller::readiness::Verdict;
+use crate::runtime::ApiError;
+
+/// The ConfigMap that the spec names, and the one that the status does if that is another.
+#[derive(Debug, Clone, Default)]
+pub struct ExportView {
+    /// What the spec names.
+    pub wanted: Option<Export>,
+    /// What the status names and the spec does not.
+    pub former: Option<Export>,
+}
+
+/// A ConfigMap and whose it is.
+#[derive(Debug, Clone)]
+pub struct Export {
+    /// Its name.
+    pub name: String,
+    /// What was found.
+    pub found: Found,
+}
+
+/// What was found under a name.
+#[derive(Debug, Clone)]
+pub enum Found {
+    /// Nothing.
+    Absent,
+    /// The object's own.
+    Ours(Box<ConfigMap>),
+    /// Somebody else's.
+    Foreign,
+}
+
+/// The next effect.
+#[derive(Debug, Clone, PartialEq)]
+pub enum ExportStep {
+    /// Record the name in the status: the ConfigMap is about to be created.
+    Record(String),
+    /// Create it.
+    Create {
+        /// Its name.
+        name: String,
+        /// Its data.
+        data: BTreeMap<String, String>,
+    },
+    /// Replace it by this.
+    Replace(Box<ConfigMap>),
+    /// Delete it, as it was seen.
+    Delete(Box<ConfigMap>),
+}
+
+/// What the ConfigMap holds.
+pub fn exported(id: &str, actual: &Value) -> Option<BTreeMap<String, String>> {
+    let text = |name: &str| actual.pointer(&format!("/properties/{name}"))?.as_str();
+    let values = [
+        ("clientId", text("clientId")?),
+        ("principalId", text("principalId")?),
+        ("tenantId", text("tenantId")?),
+        ("id", id),
+    ];
+    Some(
+        values
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .into_iter()
+            .collect(),
+    )
+}
+
+/// Decides. `recorded` is the name that the status holds. A verdict says what is in the way.
+pub fn export_course(
+    recorded: Option<&str>,
+    view: &ExportView,
+    data: &BTreeMap<String, String>,
+) -> Result<Option<ExportStep>, Verdict> {
+    if let Some(former) = &view.former
+        && let Found::Ours(former) = &former.found
+    {
+        return Ok(Some(ExportStep::Delete(former.clone())));
+    }
+    let Some(Export { name, found }) = &view.wanted else {
+        return Ok(None);
+    };
+    match found {
+        Found::Absent if recorded == Some(name) => Ok(Some(ExportStep::Create {
+            name: name.clone(),
+            data: data.clone(),
+        })),
+        Found::Absent => Ok(Some(ExportStep::Record(name.clone()))),
+        Found::Ours(config_map) => {
+            let is_so = data
+                .iter()
+                .all(|(key, value)| config_map.data.as_ref().and_then(|it| it.get(key)) == Some(value));
+            Ok((!is_so).then(|| {
+                let mut config_map = config_map.clone();
+                config_map.data.get_or_insert_default().extend(data.clone());
+                ExportStep::Replace(config_map)
+            }))
+        }
+        Found::Foreign => Err(Verdict::stalled(
+            Reason::AlreadyExists,
+            format!(
+                "ConfigMap {name} exists and was not made by this object: delete it, or choose another spec.export.configMap"
+            ),
+        )),
+    }
+}
+
+/// The name that the status holds after a look: of the ConfigMap that is the object's own, or is about to be.
+pub fn still_exported(recorded: Option<&str>, view: &ExportView) -> Option<String> {
+    let own = |export: &Option<Export>| {
+        let export = export.as_ref()?;
+        let is_own = matches!(export.found, Found::Ours(_)) || recorded == Some(&export.name);
+        is_own.then(|| export.name.clone())
+    };
+    let former = view.former.as_ref().filter(|it| matches!(it.found, Found::Ours(_)));
+    former.map(|it| it.name.clone()).or_else(|| own(&view.wanted))
+}
+
+/// Looks at the ConfigMaps.
+pub async fn look(client: &Client, object: &ManagedIdentity) -> Result<ExportView, ApiError> {
+    let wanted = object.spec.export.as_ref().map(|it| it.config_map.name.clone());
+    let recorded = object.status.as_ref().and_then(|it| it.exported_config_map.clone());
+    let former = recorded.filter(|it| wanted.as_ref() != Some(it));
+    Ok(ExportView {
+        wanted: find(client, object, wanted).await?,
+        former: find(client, object, former).await?,
+    })
+}
+
+async fn find(client: &Client, object: &ManagedIdentity, name: Option<String>) -> Result<Option<Export>, ApiError> {
+    let Some(name) = name else { return Ok(None) };
+    let found = match api(client, object).get_opt(&name).await? {
+        None => Found::Absent,
+        Some(config_map) if is_own(object, &config_map) => Found::Ours(Box::new(config_map)),
+        Some(_) => Found::Foreign,
+    };
+    Ok(Some(Export { name, found }))
+}
+
+/// Creates the ConfigMap; one that has appeared meanwhile is left alone.
+pub async fn create(
+    client: &Client,
+    object: &ManagedIdentity,
+    name: String,
+    data: BTreeMap<String, String>,
+) -> Result<(), ApiError> {
+    let config_map = ConfigMap {
+        metadata: ObjectMeta {
+            name: Some(name),
+            namespace: object.namespace(),
+            owner_references: object.controller_owner_ref(&()).map(|it| vec![it]),
+            ..ObjectMeta::default()
+        },
+        data: Some(data),
+        ..ConfigMap::default()
+    };
+    match api(client, object).create(&PostParams::default(), &config_map).await {
+        Ok(_) => Ok(()),
+        Err(kube::Error::Api(status)) if status.is_already_exists() => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Replaces the ConfigMap over the version that was seen.
+pub async fn replace(client: &Client, object: &ManagedIdentity, config_map: &ConfigMap) -> Result<(), ApiError> {
+    let name = config_map.name_any();
+    api(client, object)
+        .replace(&name, &PostParams::default(), config_map)
+        .await?;
+    Ok(())
+}
+
+/// Deletes the ConfigMap that was seen, and no other of its name.
+pub async fn delete(client: &Client, object: &ManagedIdentity, config_map: &ConfigMap) -> Result<(), ApiError> {
+    let parameters = DeleteParams {
+        preconditions: Some(Preconditions {
+            uid: config_map.uid(),
+            resource_version: config_map.resource_version(),
+        }),
+        ..DeleteParams::default()
+    };
+    match api(client, object).delete(&config_map.name_any(), &parameters).await {
+        Ok(_) => Ok(()),
+        Err(kube::Error::Api(status)) if status.is_not_found() => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn is_own(object: &ManagedIdentity, config_map: &ConfigMap) -> bool {
+    let uid = object.uid().unwrap_or_default();
+    config_map
+        .owner_references()
+        .iter()
+        .any(|it| it.uid == uid && it.controller == Some(true))
+}
+
+fn api(client: &Client, object: &ManagedIdentity) -> Api<ConfigMap> {
+    Api::namespaced(client.clone(), &object.namespace().unwrap_or_default())
+}

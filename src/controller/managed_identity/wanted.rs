@@ -1,0 +1,87 @@
+//! The federated credentials that a spec asks for.
+
+use crate::api::managed_identity::FederatedCredential;
+use crate::azure::managed_identity::FederatedIdentityCredential;
+
+/// Whether the issuer of this cluster has to be known.
+pub fn needs_cluster_issuer(credentials: &[FederatedCredential]) -> bool {
+    credentials.iter().any(|it| it.issuer.is_none())
+}
+
+/// What Azure should have. Credentials of this cluster's issuer are left out while that is not known.
+pub fn wanted(
+    credentials: &[FederatedCredential],
+    namespace: &str,
+    cluster_issuer: Option<&str>,
+    cloud_audience: &str,
+) -> Vec<FederatedIdentityCredential> {
+    let of_one = |it: &FederatedCredential| {
+        let issuer = it.issuer.as_deref().or(cluster_issuer)?;
+        let subject = match (&it.service_account_ref, &it.subject) {
+            (Some(account), _) => format!("system:serviceaccount:{namespace}:{}", account.name),
+            (None, subject) => subject.clone().unwrap_or_default(),
+        };
+        let audiences = if it.audiences.is_empty() {
+            vec![cloud_audience.to_owned()]
+        } else {
+            it.audiences.clone()
+        };
+        Some(FederatedIdentityCredential {
+            name: it.name.clone(),
+            issuer: issuer.to_owned(),
+            subject,
+            audiences,
+        })
+    };
+    credentials.iter().filter_map(of_one).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn credentials(spec: Value) -> Vec<FederatedCredential> {
+        serde_json::from_value(spec).unwrap()
+    }
+
+    #[test]
+    fn a_service_account_is_one_of_the_same_namespace_and_of_this_cluster() {
+        let spec = credentials(json!([{"name": "one", "serviceAccountRef": {"name": "runner"}}]));
+        assert!(needs_cluster_issuer(&spec));
+        assert_eq!(wanted(&spec, "team", None, "aud"), []);
+        let found = wanted(&spec, "team", Some("https://cluster/"), "aud");
+        assert_eq!(
+            found,
+            [FederatedIdentityCredential {
+                name: "one".to_owned(),
+                issuer: "https://cluster/".to_owned(),
+                subject: "system:serviceaccount:team:runner".to_owned(),
+                audiences: vec!["aud".to_owned()],
+            }]
+        );
+    }
+
+    #[test]
+    fn other_issuers_and_audiences_are_taken_as_they_are_given() {
+        let spec = credentials(json!([
+            {"name": "ci", "issuer": "https://ci.example", "subject": "repo:a/b:ref:c", "audiences": ["x"]},
+            {"name": "other", "serviceAccountRef": {"name": "a"}, "issuer": "https://other"},
+        ]));
+        assert!(!needs_cluster_issuer(&spec));
+        let found = wanted(&spec, "team", None, "aud");
+        let told: Vec<_> = found
+            .iter()
+            .map(|it| (it.issuer.as_str(), it.subject.as_str()))
+            .collect();
+        assert_eq!(
+            told,
+            [
+                ("https://ci.example", "repo:a/b:ref:c"),
+                ("https://other", "system:serviceaccount:team:a")
+            ]
+        );
+        assert_eq!(found[0].audiences, ["x"]);
+    }
+}
