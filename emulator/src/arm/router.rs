@@ -66,6 +66,10 @@ pub fn on_behalf(
 
 fn tenant(request: &ArmRequest<'_>, store: &mut Store, lower: &[&str]) -> Result<ArmReply, ArmError> {
     if let Some(at) = authorization_at(lower) {
+        if at > 0 {
+            // Scopes outside subscriptions, such as management groups, are not there.
+            return Err(no_route(request));
+        }
         let scope = authorization::Scope {
             id: "/".to_owned(),
             subscription: None,
@@ -302,8 +306,8 @@ fn in_authorization(
         .map(String::as_str)
         .unwrap_or_default();
     match (&request.arrived.method, tail) {
-        (&Method::GET, ["roledefinitions"]) => authorization::definitions::answer(request, scope, None),
-        (&Method::GET, ["roledefinitions", _]) => authorization::definitions::answer(request, scope, Some(name)),
+        (&Method::GET, ["roledefinitions"]) => authorization::definitions::answer(request, store, scope, None),
+        (&Method::GET, ["roledefinitions", _]) => authorization::definitions::answer(request, store, scope, Some(name)),
         (&Method::GET, ["roleassignments"]) => authorization::assignments::list(request, store, scope),
         (&Method::GET, ["roleassignments", _]) => authorization::assignments::get_one(request, store, scope, name),
         (&Method::PUT, ["roleassignments", _]) => authorization::assignments::put(request, store, scope, name),

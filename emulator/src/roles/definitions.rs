@@ -88,6 +88,7 @@ pub const BUILT_IN: &[RoleDefinition] = &[
         name: "Container Apps SessionPools Contributor",
         description: "Full management of Container Apps SessionPools, including creation, deletion, and updates.",
         actions: &[
+            "Microsoft.Authorization/*/read",
             "Microsoft.App/sessionPools/*",
             "Microsoft.App/managedEnvironments/read",
             "Microsoft.App/managedEnvironments/join/action",
@@ -100,12 +101,11 @@ pub const BUILT_IN: &[RoleDefinition] = &[
     RoleDefinition {
         guid: "af61e8fc-2633-4b95-bed3-421ad6826515",
         name: "Container Apps SessionPools Reader",
-        description: "Read access to Container Apps SessionPools.",
+        description: "Read access to ContainerApps sessionpools.",
         actions: &[
+            "Microsoft.Authorization/*/read",
+            "Microsoft.Insights/alertRules/*",
             "Microsoft.App/sessionPools/*/read",
-            "Microsoft.App/sessionPools/read",
-            "Microsoft.Resources/subscriptions/resourceGroups/read",
-            "Microsoft.Resources/subscriptions/read",
         ],
         not_actions: &[],
         data_actions: &[],
@@ -115,6 +115,7 @@ pub const BUILT_IN: &[RoleDefinition] = &[
         name: "Container Apps Contributor",
         description: "Full management of Container Apps, including creation, deletion, and updates.",
         actions: &[
+            "Microsoft.Authorization/*/read",
             "Microsoft.App/containerApps/*",
             "Microsoft.App/managedEnvironments/read",
             "Microsoft.App/managedEnvironments/join/action",
@@ -129,7 +130,7 @@ pub const BUILT_IN: &[RoleDefinition] = &[
         name: "Container Apps Operator",
         description: "Read, logstream and exec into Container Apps.",
         actions: &[
-            "Microsoft.App/containerApps/read",
+            "Microsoft.Authorization/*/read",
             "Microsoft.App/containerApps/*/read",
             "Microsoft.App/containerApps/*/action",
         ],
@@ -192,10 +193,11 @@ pub const BUILT_IN: &[RoleDefinition] = &[
         actions: &[
             "Microsoft.ManagedIdentity/userAssignedIdentities/*/read",
             "Microsoft.ManagedIdentity/userAssignedIdentities/*/assign/action",
-            // Azure reads the wildcards above as matching the actions on the identity itself too.
-            "Microsoft.ManagedIdentity/userAssignedIdentities/read",
-            "Microsoft.ManagedIdentity/userAssignedIdentities/assign/action",
+            "Microsoft.Authorization/*/read",
+            "Microsoft.Insights/alertRules/*",
             "Microsoft.Resources/subscriptions/resourceGroups/read",
+            "Microsoft.Resources/deployments/*",
+            "Microsoft.Support/*",
         ],
         not_actions: &[],
         data_actions: &[],
@@ -208,10 +210,15 @@ pub const BUILT_IN: &[RoleDefinition] = &[
             "Microsoft.ManagedIdentity/userAssignedIdentities/read",
             "Microsoft.ManagedIdentity/userAssignedIdentities/write",
             "Microsoft.ManagedIdentity/userAssignedIdentities/delete",
-            "Microsoft.ManagedIdentity/userAssignedIdentities/*/read",
-            "Microsoft.ManagedIdentity/userAssignedIdentities/*/write",
-            "Microsoft.ManagedIdentity/userAssignedIdentities/*/delete",
+            "Microsoft.ManagedIdentity/userAssignedIdentities/federatedIdentityCredentials/read",
+            "Microsoft.ManagedIdentity/userAssignedIdentities/federatedIdentityCredentials/write",
+            "Microsoft.ManagedIdentity/userAssignedIdentities/federatedIdentityCredentials/delete",
+            "Microsoft.ManagedIdentity/userAssignedIdentities/revokeTokens/action",
+            "Microsoft.Authorization/*/read",
+            "Microsoft.Insights/alertRules/*",
             "Microsoft.Resources/subscriptions/resourceGroups/read",
+            "Microsoft.Resources/deployments/*",
+            "Microsoft.Support/*",
         ],
         not_actions: &[],
         data_actions: &[],
@@ -242,9 +249,14 @@ impl RoleDefinition {
     }
 }
 
-/// Whether an action matches a pattern with `*` for any number of characters, whatever the case.
+/// Whether an action matches a pattern with `*` for any number of characters, whatever the case. A `*` between slashes
+/// stands for no segment too: built-in roles have `…/sessionPools/*/read` as their only right to read a pool itself.
 fn matches(pattern: &str, action: &str) -> bool {
     let (pattern, action) = (pattern.to_ascii_lowercase(), action.to_ascii_lowercase());
+    matches_exactly(&pattern, &action) || matches_exactly(&pattern.replace("/*/", "/"), &action)
+}
+
+fn matches_exactly(pattern: &str, action: &str) -> bool {
     let mut parts = pattern.split('*');
     let first = parts.next().unwrap_or_default();
     let Some(mut rest) = action.strip_prefix(first) else {

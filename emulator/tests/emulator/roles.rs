@@ -372,3 +372,99 @@ async fn every_role_of_the_documents_is_found_by_name_and_by_guid() {
         .await
         .expect_error(404, "RoleDefinitionDoesNotExist");
 }
+
+#[tokio::test]
+async fn role_definitions_are_for_those_who_may_read_them() {
+    let wire = Wire::start().await.with_group("rg").await;
+    let definitions = format!("{}/providers/Microsoft.Authorization/roleDefinitions", wire.group("rg"));
+    let one = format!("{definitions}/{READER}");
+    let (_, nobody) = wire.application(&[]).await;
+    for path in [&definitions, &one] {
+        wire.arm_as(&nobody, Method::GET, path, ROLES, None)
+            .await
+            .expect_error(403, "AuthorizationFailed");
+    }
+    let (_, reader) = wire
+        .application(&[(&wire.group("rg"), "af61e8fc-2633-4b95-bed3-421ad6826515")])
+        .await;
+    wire.arm_as(&reader, Method::GET, &one, ROLES, None).await.expect(200);
+    let management_group = "/providers/Microsoft.Management/managementGroups/mg";
+    let path = format!("{management_group}/providers/Microsoft.Authorization/roleDefinitions");
+    wire.get(&path, ROLES).await.expect_error(404, "InvalidResourceType");
+}
+
+#[tokio::test]
+async fn conditions_of_a_filter_of_role_definitions_are_joined_and_unknown_ones_refused() {
+    let wire = Wire::start().await;
+    let list = async |filter: &str| {
+        let filter = filter.replace(' ', "%20");
+        let path = format!(
+            "{}/providers/Microsoft.Authorization/roleDefinitions?$filter={filter}",
+            wire.subscription()
+        );
+        wire.get(&path, ROLES).await
+    };
+    let both = list("roleName eq 'Reader' and type eq 'BuiltInRole'")
+        .await
+        .expect(200)
+        .body;
+    assert_eq!(both["value"][0]["name"], READER);
+    let custom = list("atScopeAndBelow() and type eq 'CustomRole'")
+        .await
+        .expect(200)
+        .body;
+    assert_eq!(custom["value"], json!([]));
+    for odd in ["roleName eq Reader", "displayName eq 'Reader'", "Reader"] {
+        list(odd).await.expect_error(400, "UnsupportedQuery");
+    }
+}
+
+#[tokio::test]
+async fn a_wildcard_between_slashes_covers_the_resource_itself() {
+    let wire = Wire::start().await.with_group("rg").await;
+    let pool = wire.pool("rg", "pool");
+    wire.put(&pool, POOLS, shell_pool()).await.expect(200);
+    let (_, reader) = wire
+        .application(&[(&pool, "af61e8fc-2633-4b95-bed3-421ad6826515")])
+        .await;
+    wire.arm_as(&reader, Method::GET, &pool, POOLS, None).await.expect(200);
+    wire.arm_as(&reader, Method::GET, &wire.pool("rg", "pool2"), POOLS, None)
+        .await
+        .expect_error(403, "AuthorizationFailed");
+    wire.arm_as(&reader, Method::DELETE, &pool, POOLS, None)
+        .await
+        .expect_error(403, "AuthorizationFailed");
+}
+
+#[tokio::test]
+async fn ids_and_texts_of_assignments_are_of_their_form() {
+    let wire = Wire::start().await.with_group("rg").await;
+    let scope = wire.group("rg");
+    let principal = Uuid::new_v4();
+    let good = body(&scope, READER, &principal.to_string());
+    let put = async |name: String, member: &str, value: Value| {
+        let mut wrong = good.clone();
+        wrong["properties"][member] = value;
+        let path = format!("{scope}/providers/Microsoft.Authorization/roleAssignments/{name}");
+        wire.put(&path, ROLES, wrong).await
+    };
+    let name = || Uuid::new_v4().to_string();
+    let simple = Uuid::new_v4().simple().to_string();
+    put(simple, "description", Value::Null)
+        .await
+        .expect_error(400, "InvalidRoleAssignmentId");
+    for wrong in [READER.to_owned(), format!("/roleDefinitions/{READER}")] {
+        put(name(), "roleDefinitionId", json!(wrong))
+            .await
+            .expect_error(400, "BadRequestFormat");
+    }
+    put(name(), "principalId", json!(principal.urn().to_string()))
+        .await
+        .expect_error(400, "InvalidPrincipalId");
+    put(name(), "description", json!({ "owner": "me" }))
+        .await
+        .expect_error(400, "InvalidRequestContent");
+    put(name(), "condition", json!("@Resource[name] StringEquals 'x'"))
+        .await
+        .expect_error(501, "NotEmulated");
+}

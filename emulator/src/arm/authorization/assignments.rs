@@ -33,7 +33,7 @@ pub fn put(request: &ArmRequest<'_>, store: &mut Store, scope: &Scope, name: &st
     )?;
     require_scope(store, scope)?;
     let bad = |code, message: String| Err(ArmError::new(StatusCode::BAD_REQUEST, code, message));
-    if Uuid::parse_str(name).is_err() {
+    if !is_guid(name) {
         return bad(
             "InvalidRoleAssignmentId",
             format!("The role assignment ID '{name}' is not valid. The role assignment ID must be a GUID."),
@@ -48,17 +48,16 @@ pub fn put(request: &ArmRequest<'_>, store: &mut Store, scope: &Scope, name: &st
             "The request content was invalid and could not be deserialized: 'properties.roleDefinitionId and properties.principalId are required'.",
         ));
     }
-    let guid = definition.rsplit('/').next().unwrap_or_default();
-    if Uuid::parse_str(guid).is_err() {
+    let Some(guid) = definition_guid(definition) else {
         return bad("BadRequestFormat", "The request was incorrectly formatted.".to_owned());
-    }
+    };
     let Some(role) = definitions::by_guid(guid) else {
         return bad(
             "RoleDefinitionDoesNotExist",
             format!("The specified role definition with ID '{guid}' does not exist."),
         );
     };
-    if Uuid::parse_str(principal_id).is_err() {
+    if !is_guid(principal_id) {
         return bad(
             "InvalidPrincipalId",
             format!("A valid principal ID must be provided for role assignment, not '{principal_id}'."),
@@ -73,15 +72,7 @@ pub fn put(request: &ArmRequest<'_>, store: &mut Store, scope: &Scope, name: &st
         },
     };
     check_principal(request, store, principal_id, principal_type)?;
-    let details: Map<String, Value> = DETAILS
-        .iter()
-        .filter_map(|name| {
-            Some((
-                (*name).to_owned(),
-                get(&properties, name).filter(|value| !value.is_null())?.clone(),
-            ))
-        })
-        .collect();
+    let details = read_details(&properties)?;
 
     let same_tuple = |one: &RoleAssignment| {
         one.scope.eq_ignore_ascii_case(&scope.id)
@@ -131,6 +122,47 @@ pub fn put(request: &ArmRequest<'_>, store: &mut Store, scope: &Scope, name: &st
     let body = render(&assignment, scope);
     store.assignments.push(assignment);
     Ok(ArmReply::json(StatusCode::CREATED, body))
+}
+
+/// The texts beside the tuple. Conditions are refused: what they would keep a principal from is not evaluated here, so
+/// that an assignment with one would give more than it says.
+fn read_details(properties: &Value) -> Result<Map<String, Value>, ArmError> {
+    let mut details = Map::new();
+    for name in DETAILS {
+        match get(properties, name) {
+            None | Some(Value::Null) => {}
+            Some(value @ Value::String(_)) => {
+                details.insert(name.to_owned(), value.clone());
+            }
+            Some(_) => {
+                return Err(ArmError::invalid_content(format!(
+                    "The request content was invalid and could not be deserialized: 'properties.{name} must be a string'."
+                )));
+            }
+        }
+    }
+    if details.contains_key("condition") {
+        return Err(ArmError::new(
+            StatusCode::NOT_IMPLEMENTED,
+            "NotEmulated",
+            "The emulator does not evaluate conditions of role assignments.",
+        ));
+    }
+    Ok(details)
+}
+
+/// Whether a text is a GUID as Azure writes them, with hyphens and nothing around it.
+fn is_guid(text: &str) -> bool {
+    text.len() == uuid::fmt::Hyphenated::LENGTH && Uuid::parse_str(text).is_ok()
+}
+
+/// The GUID of a role definition's id, which may be that of the tenant, of a subscription or of any scope.
+fn definition_guid(id: &str) -> Option<&str> {
+    let (parent, guid) = id.rsplit_once('/')?;
+    let is_definition = parent
+        .to_ascii_lowercase()
+        .ends_with("/providers/microsoft.authorization/roledefinitions");
+    (is_definition && is_guid(guid)).then_some(guid)
 }
 
 fn exists(name: &str) -> ArmError {
