@@ -6,6 +6,9 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use tokio::sync::watch;
 
+/// How far the clock can be ahead of real time: a thousand years, so that no sum of a time and a span leaves the calendar.
+pub const FURTHEST: SignedDuration = SignedDuration::from_hours(1000 * 365 * 24);
+
 /// The time that every deadline of the emulator goes by.
 ///
 /// It runs at the speed of real time and can be moved forward, never back. Real processes and tokens that others issued
@@ -35,14 +38,21 @@ impl Clock {
         Timestamp::now() + self.offset()
     }
 
-    /// Moves the clock forward and wakes everyone who sleeps by it.
-    pub fn advance(&self, by: Duration) {
+    /// Moves the clock forward and wakes everyone who sleeps by it; false, and nothing else, if that would be further than
+    /// [`FURTHEST`].
+    #[must_use]
+    pub fn advance(&self, by: Duration) -> bool {
         let by = SignedDuration::try_from(by).unwrap_or(SignedDuration::MAX);
         {
             let mut offset = self.offset.lock().unwrap_or_else(PoisonError::into_inner);
-            *offset = offset.saturating_add(by);
+            let moved = offset.saturating_add(by);
+            if moved > FURTHEST {
+                return false;
+            }
+            *offset = moved;
         }
         self.moved.send_modify(|moves| *moves += 1);
+        true
     }
 
     /// Returns once the clock shows `instant`, at once if it is past; a move of the clock counts.
@@ -63,7 +73,8 @@ impl Clock {
     }
 }
 
-/// A span given in seconds by a switch or a request, as one to add to a [`Timestamp`]; negative counts as zero.
+/// A span given in seconds by a switch or a request, as one to add to a [`Timestamp`]; negative counts as zero, and more
+/// than [`FURTHEST`] as that.
 pub fn seconds(value: f64) -> SignedDuration {
-    SignedDuration::try_from_secs_f64(value.max(0.0)).unwrap_or(SignedDuration::MAX)
+    SignedDuration::try_from_secs_f64(value.max(0.0)).map_or(FURTHEST, |span| span.min(FURTHEST))
 }

@@ -128,7 +128,12 @@ async fn advance_clock(State(state): State<AppState>, body: bytes::Bytes) -> Res
             "advanceSeconds must not be negative: the clock never goes back",
         );
     };
-    state.clock().advance(by);
+    if !state.clock().advance(by) {
+        return refusal(
+            StatusCode::BAD_REQUEST,
+            "the clock can be ahead by a thousand years at most",
+        );
+    }
     state.touch();
     // What is due by the new time happens now, not with the next request.
     drop(state.store());

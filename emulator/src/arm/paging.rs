@@ -14,7 +14,7 @@ pub fn page(request: &ArmRequest<'_>, items: Vec<Value>) -> ArmReply {
         .arrived
         .parameter("$top")
         .and_then(|top| top.parse().ok())
-        .map_or(size, |top: usize| top.min(size));
+        .map_or(size, |top: usize| top.clamp(1, size));
     let skip: usize = request
         .arrived
         .parameter("$skiptoken")
@@ -23,7 +23,7 @@ pub fn page(request: &ArmRequest<'_>, items: Vec<Value>) -> ArmReply {
     let total = items.len();
     let value: Vec<Value> = items.into_iter().skip(skip).take(size).collect();
     let mut body = json!({ "value": value });
-    let next = skip + size;
+    let next = skip.saturating_add(size);
     if next < total {
         let mut link = format!("{}{}?", request.state.root(), request.arrived.path);
         for (name, value) in &request.arrived.query {

@@ -12,6 +12,9 @@ use super::ArmError;
 use crate::identity::Principal;
 use crate::{AppState, query};
 
+/// Largest body that ARM takes (Azure Resource Manager limits: a request body has at most 4 MB).
+const LARGEST_BODY_BYTES: usize = 4 * 1024 * 1024;
+
 /// A request before it is known who sent it.
 #[derive(Debug)]
 pub struct Arrived {
@@ -96,8 +99,8 @@ pub struct ArmRequest<'a> {
 }
 
 impl ArmRequest<'_> {
-    /// Refuses a body that does not say that it is JSON.
-    pub fn check_content_type(&self) -> Result<(), ArmError> {
+    /// Refuses a body that does not say that it is JSON, and one that is too large.
+    pub fn check_body(&self) -> Result<(), ArmError> {
         let content_type = self.arrived.header(CONTENT_TYPE.as_str()).unwrap_or("application/json");
         if !content_type.to_ascii_lowercase().contains("json") {
             return Err(ArmError::gateway(
@@ -108,12 +111,19 @@ impl ArmRequest<'_> {
                 ),
             ));
         }
+        if self.arrived.body.len() > LARGEST_BODY_BYTES {
+            return Err(ArmError::gateway(
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "RequestContentTooLarge",
+                format!("The request content size exceeds the maximum size of {LARGEST_BODY_BYTES} bytes."),
+            ));
+        }
         Ok(())
     }
 
     /// The JSON object that the body is.
     pub fn body(&self) -> Result<Value, ArmError> {
-        self.check_content_type()?;
+        self.check_body()?;
         match serde_json::from_slice::<Value>(&self.arrived.body) {
             Ok(value) if value.is_object() => Ok(value),
             Ok(_) => Err(ArmError::invalid_content(

@@ -120,7 +120,7 @@ pub fn check(
         .or_else(|| claims["iat"].as_i64())
         .unwrap_or_default();
     // Microsoft Entra allows five minutes of skew.
-    if expires + 300 <= now || not_before - 300 > now {
+    if expires.saturating_add(300) <= now || not_before.saturating_sub(300) > now {
         return Err(AssertionError::Time);
     }
     Ok(())

@@ -204,7 +204,7 @@ fn compile(request: &ArmRequest<'_>, store: &Store, place: Place<'_>) -> Result<
 }
 
 fn read_body(request: &ArmRequest<'_>) -> Result<Value, ArmError> {
-    request.check_content_type()?;
+    request.check_body()?;
     let refused = |reason: &str| {
         ArmError::invalid_content(format!(
             "The request content was invalid and could not be deserialized: '{reason}'."
