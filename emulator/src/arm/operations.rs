@@ -8,8 +8,9 @@ use serde_json::{Value, json};
 use sha2::{Digest as _, Sha512};
 use uuid::Uuid;
 
-use super::{ArmError, ArmReply, ArmRequest};
+use super::{ArmError, ArmReply, ArmRequest, access};
 use crate::query;
+use crate::roles::covers;
 use crate::store::{Operation, OperationOutcome, Store};
 
 /// How long the status of an operation can be asked for after its end.
@@ -65,25 +66,36 @@ pub fn signed_url(request: &ArmRequest<'_>, path: &str) -> String {
     )
 }
 
-/// The operation that a path segment names, by its id or opaquely, or 404.
-pub fn find<'a>(store: &'a Store, segment: &str) -> Result<&'a Operation, ArmError> {
+/// The operation of a subscription that a path segment names, by its id or opaquely, or 404.
+pub fn find<'a>(store: &'a Store, subscription: &str, segment: &str) -> Result<&'a Operation, ArmError> {
     let opaque = || {
         let bytes = URL_SAFE_NO_PAD.decode(segment).ok()?;
         let text = String::from_utf8(bytes).ok()?;
         store.operations.get(text.split_once(':')?.1)
     };
-    store.operations.get(segment).or_else(opaque).ok_or_else(|| {
-        ArmError::new(
-            StatusCode::NOT_FOUND,
-            "OperationNotFound",
-            "The operation could not be found.",
-        )
-    })
+    let subscription = format!("/subscriptions/{subscription}");
+    store
+        .operations
+        .get(segment)
+        .or_else(opaque)
+        .filter(|operation| covers(&subscription, &operation.target))
+        .ok_or_else(|| {
+            ArmError::new(
+                StatusCode::NOT_FOUND,
+                "OperationNotFound",
+                "The operation could not be found.",
+            )
+        })
 }
 
 /// `GET /subscriptions/{s}/operationresults/{id}`: the end of the deletion of a group or a deployment.
-pub fn group_result(request: &ArmRequest<'_>, store: &Store, segment: &str) -> Result<ArmReply, ArmError> {
-    let operation = find(store, segment)?;
+pub fn group_result(
+    request: &ArmRequest<'_>,
+    store: &Store,
+    subscription: &str,
+    segment: &str,
+) -> Result<ArmReply, ArmError> {
+    let operation = find(store, subscription, segment)?;
     if operation.due <= request.now {
         // Documented so for deployments.
         let is_deployment = operation.target.to_ascii_lowercase().contains("/deployments/");
@@ -101,8 +113,16 @@ pub fn group_result(request: &ArmRequest<'_>, store: &Store, segment: &str) -> R
 }
 
 /// `GET …/locations/{loc}/operationResults/{id}`: 202 with a fresh `Location`, at the end 204 or the resource.
-pub fn provider_result(request: &ArmRequest<'_>, store: &Store, segment: &str) -> Result<ArmReply, ArmError> {
-    let operation = find(store, segment)?;
+///
+/// Whoever knows the id may ask how far it is: it is of no scope that a role on a group would cover. The resource is only
+/// shown to those who may read it.
+pub fn provider_result(
+    request: &ArmRequest<'_>,
+    store: &Store,
+    subscription: &str,
+    segment: &str,
+) -> Result<ArmReply, ArmError> {
+    let operation = find(store, subscription, segment)?;
     if operation.due > request.now {
         let location = signed_url(request, &query_free(&request.arrived.path));
         return Ok(retry_after(
@@ -115,14 +135,23 @@ pub fn provider_result(request: &ArmRequest<'_>, store: &Store, segment: &str) -
         return Ok(ArmReply::empty(StatusCode::NO_CONTENT).by_provider());
     }
     match store.resource(&operation.target) {
-        Some(resource) => Ok(ArmReply::ok(super::resources::show(request, resource)).by_provider()),
+        Some(resource) => {
+            let read = format!("{}/read", resource.resource_type);
+            access::authorize(request, store, &resource.id, &read)?;
+            Ok(ArmReply::ok(super::resources::show(request, resource)).by_provider())
+        }
         None => Ok(ArmReply::empty(StatusCode::NO_CONTENT).by_provider()),
     }
 }
 
 /// `GET …/locations/{loc}/operationStatuses/{id}`: always 200, the state is in the body.
-pub fn provider_status(request: &ArmRequest<'_>, store: &Store, segment: &str) -> Result<ArmReply, ArmError> {
-    let operation = find(store, segment)?;
+pub fn provider_status(
+    request: &ArmRequest<'_>,
+    store: &Store,
+    subscription: &str,
+    segment: &str,
+) -> Result<ArmReply, ArmError> {
+    let operation = find(store, subscription, segment)?;
     let ended = operation.due <= request.now;
     let status = if ended {
         operation.outcome.as_str()

@@ -21,6 +21,8 @@ pub fn answer(state: &AppState, arrived: &Arrived, limits: &mut RateLimits) -> R
     }
     let principal = access::authenticate(state, arrived)?;
     let api_version = access::api_version(arrived)?;
+    // Taken before what is due is carried out, so that no operation has ended whose resource does not show it yet.
+    let now = state.clock().now();
     let mut store = state.store();
     deployments::advance(state, &mut store);
     let request = ArmRequest {
@@ -28,7 +30,7 @@ pub fn answer(state: &AppState, arrived: &Arrived, limits: &mut RateLimits) -> R
         arrived,
         principal,
         api_version,
-        now: state.clock().now(),
+        now,
     };
     let is_provider = lower.contains(&"microsoft.app");
 
@@ -139,7 +141,7 @@ fn in_subscription(
         }
         (&Method::GET, ["operationresults", id]) => {
             let _ = id;
-            operations::group_result(request, store, &request.arrived.segments[3])
+            operations::group_result(request, store, subscription, &request.arrived.segments[3])
         }
         (&Method::GET, ["providers"]) => {
             resources("Microsoft.Resources/providers")?;
@@ -202,9 +204,9 @@ fn provider(
         {
             let id = &segments[at + 3];
             if kind.ends_with("results") {
-                operations::provider_result(request, store, id)
+                operations::provider_result(request, store, subscription, id)
             } else {
-                operations::provider_status(request, store, id)
+                operations::provider_status(request, store, subscription, id)
             }
         }
         ("microsoft.app", group, ["managedenvironments" | "containerapps", ..])

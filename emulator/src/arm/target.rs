@@ -65,12 +65,17 @@ impl Target {
         )
     }
 
-    /// What every request about it has to pass: role, registration, group. `verb` is the end of the action (`write`).
+    /// What every request about it has to pass: role, registration, group; a write is refused while the group is being
+    /// deleted. `verb` is the end of the action (`write`).
     pub fn enter(&self, request: &ArmRequest<'_>, store: &mut Store, verb: &str) -> Result<(), ArmError> {
         let action = format!("{}/{verb}", self.resource_type);
         access::authorize(request, store, &self.id(), &action)?;
         access::require_registration(request, store, &self.subscription, self.namespace())?;
-        groups::require(store, &self.subscription, &self.group).map(|_| ())
+        let group = groups::require(store, &self.subscription, &self.group)?;
+        if verb.rsplit('/').next() == Some("write") {
+            groups::refuse_deleting(group)?;
+        }
+        Ok(())
     }
 
     /// The resource as it is stored, or ARM's 404.

@@ -13,6 +13,38 @@ use crate::{AppState, query};
 /// Path of the token endpoint.
 pub const PATH: &str = "/metadata/identity/oauth2/token";
 
+/// Versions of IMDS that have tokens of identities (IMDS documentation, supported API versions since 2018-02-01).
+const VERSIONS: [&str; 28] = [
+    "2018-02-01",
+    "2018-04-02",
+    "2018-10-01",
+    "2019-02-01",
+    "2019-03-11",
+    "2019-04-30",
+    "2019-06-01",
+    "2019-06-04",
+    "2019-08-01",
+    "2019-08-15",
+    "2019-11-01",
+    "2020-06-01",
+    "2020-07-15",
+    "2020-09-01",
+    "2020-10-01",
+    "2020-12-01",
+    "2021-01-01",
+    "2021-02-01",
+    "2021-03-01",
+    "2021-05-01",
+    "2021-10-01",
+    "2021-11-01",
+    "2021-11-15",
+    "2021-12-13",
+    "2023-07-01",
+    "2023-11-15",
+    "2024-03-15",
+    "2024-07-17",
+];
+
 /// What is refused: `error` and `error_description` of a 400.
 type Refusal = (&'static str, String);
 
@@ -49,7 +81,9 @@ fn token(state: &AppState, host: &str, request: &Request, parameters: &[(String,
                 )
             })
     };
-    required("api-version")?;
+    if !VERSIONS.contains(&required("api-version")?) {
+        return Err(("invalid_request", "The api-version is not supported".to_owned()));
+    }
     let resource = required("resource")?;
 
     let store = state.store();

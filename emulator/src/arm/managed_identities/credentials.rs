@@ -1,11 +1,11 @@
 //! `federatedIdentityCredentials` of a user-assigned identity.
 
-use axum::http::StatusCode;
+use axum::http::{StatusCode, Uri};
 use serde_json::{Value, json};
 
 use super::{check_name, spelled_as_answered};
 use crate::arm::target::Target;
-use crate::arm::{ArmError, ArmReply, ArmRequest, groups, paging};
+use crate::arm::{ArmError, ArmReply, ArmRequest, paging};
 use crate::behaviour::UnknownProperties;
 use crate::clock::seconds;
 use crate::identity::{FederatedCredential, ManagedCredential, ManagedIdentity};
@@ -23,7 +23,6 @@ const LONGEST_VALUE: usize = 600;
 /// PUT: creates or replaces. The authority knows the result after a while; a PUT that changes nothing has no such effect.
 pub fn put(request: &ArmRequest<'_>, store: &mut Store, target: &Target, name: &str) -> Result<ArmReply, ArmError> {
     enter(request, store, target, "write")?;
-    groups::refuse_deleting(groups::require(store, &target.subscription, &target.group)?)?;
     check_name(name, LONGEST_NAME)?;
     let credential = read(request, &request.body()?)?;
     let behaviour = request.state.behaviour();
@@ -197,29 +196,34 @@ fn read(request: &ArmRequest<'_>, body: &Value) -> Result<FederatedCredential, A
             })
     };
     let (issuer, subject) = (text("issuer")?, text("subject")?);
-    if !issuer.starts_with("https://") {
+    let is_url = issuer
+        .parse::<Uri>()
+        .is_ok_and(|url| url.scheme_str() == Some("https") && url.host().is_some_and(|host| !host.is_empty()));
+    if !is_url {
         return Err(ArmError::invalid_parameter(
             "properties.issuer",
             format!("The issuer '{issuer}' is not an https URL."),
         ));
     }
-    let audiences: Vec<String> = get(&properties, "audiences")
+    // A list of exactly one (Microsoft Graph's documentation of federated identity credentials).
+    let audience = match get(&properties, "audiences")
         .and_then(Value::as_array)
-        .into_iter()
-        .flatten()
-        .filter_map(|one| one.as_str().map(str::to_owned))
-        .collect();
-    let good = |one: &String| !one.is_empty() && one.chars().count() <= LONGEST_VALUE;
-    if audiences.is_empty() || !audiences.iter().all(good) {
-        return Err(ArmError::invalid_parameter(
-            "properties.audiences",
-            format!("The federated identity credential must have 'audiences' of 1 to {LONGEST_VALUE} characters each."),
-        ));
-    }
+        .map(Vec::as_slice)
+    {
+        Some([Value::String(one)]) if !one.is_empty() && one.chars().count() <= LONGEST_VALUE => one.clone(),
+        _ => {
+            return Err(ArmError::invalid_parameter(
+                "properties.audiences",
+                format!(
+                    "The federated identity credential must have 'audiences' with one of 1 to {LONGEST_VALUE} characters."
+                ),
+            ));
+        }
+    };
     Ok(FederatedCredential {
         issuer,
         subject,
-        audiences,
+        audiences: vec![audience],
     })
 }
 
