@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 const MAX_TEXT_BYTES: usize = 64 * 1024;
 
 /// Members whose value is secret wherever they occur.
-const SECRET_MEMBERS: [&str; 11] = [
+const SECRET_MEMBERS: [&str; 14] = [
     "client_secret",
     "clientSecret",
     "client_assertion",
@@ -21,7 +21,14 @@ const SECRET_MEMBERS: [&str; 11] = [
     "sharedKey",
     "daprAIConnectionString",
     "daprAIInstrumentationKey",
+    "certificateValue",
+    "certificatePassword",
+    "connectionString",
 ];
+
+/// Members all of whose texts are secret: those of secret volumes and extensions of container groups, and the exporters
+/// of telemetry of environments, whose keys and headers are.
+const SECRET_PARTS: [&str; 4] = ["secret", "protectedSettings", "dataDogConfiguration", "headers"];
 
 /// The body of a request as the journal keeps it.
 ///
@@ -70,10 +77,10 @@ fn redact(value: &mut Value) {
         Value::Object(fields) => {
             for (name, member) in fields.iter_mut() {
                 if is_secret(name) {
-                    redact_scalar(member);
+                    redact_all(member);
                 } else if name.eq_ignore_ascii_case("secrets") {
                     redact_secret_list(member);
-                } else if name.eq_ignore_ascii_case("secret") || name.eq_ignore_ascii_case("protectedSettings") {
+                } else if SECRET_PARTS.iter().any(|secret| secret.eq_ignore_ascii_case(name)) {
                     redact_all(member);
                 } else {
                     redact(member);
@@ -92,20 +99,25 @@ fn redact(value: &mut Value) {
     }
 }
 
-/// `secrets[]` of a session pool or container app: `{name, value}`.
+/// `secrets[]` of a session pool or container app: `{name, value}`. In anything else every text is taken for a secret.
 fn redact_secret_list(value: &mut Value) {
-    let Some(items) = value.as_array_mut() else { return };
+    let Some(items) = value.as_array_mut() else {
+        return redact_all(value);
+    };
     for item in items {
-        let Some(fields) = item.as_object_mut() else { continue };
+        let Some(fields) = item.as_object_mut() else {
+            redact_all(item);
+            continue;
+        };
         for (name, member) in fields.iter_mut() {
             if name.eq_ignore_ascii_case("value") {
-                redact_scalar(member);
+                redact_all(member);
             }
         }
     }
 }
 
-/// The files of a container group's secret volume, and the protected settings of its extensions.
+/// Every text in a value.
 fn redact_all(value: &mut Value) {
     match value {
         Value::Object(fields) => fields.values_mut().for_each(redact_all),

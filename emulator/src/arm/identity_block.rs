@@ -70,11 +70,15 @@ pub fn read(
         }
     };
     let kept = owner.before.filter(|_| write == Write::Merge);
-    let kinds = Kinds::parse(
-        get_str(given, "type")
-            .or_else(|| get_str(kept?, "type"))
-            .unwrap_or("None"),
-    )?;
+    let kept_type = || get_str(kept?, "type");
+    let kinds = match get(given, "type") {
+        None | Some(Value::Null) => Kinds::parse(kept_type().unwrap_or("None")),
+        Some(Value::String(kind)) => Kinds::parse(kind),
+        Some(other) => Err(ArmError::invalid_parameter(
+            "identity.type",
+            format!("The identity type must be a string, not {other}."),
+        )),
+    }?;
     let attached = merge_ids(
         kept.and_then(user_assigned),
         get(given, "userAssignedIdentities"),
@@ -219,6 +223,10 @@ fn merge_ids(
         .collect();
     for (id, value) in given {
         check_id(id)?;
+        if !value.is_null() && !value.is_object() {
+            let message = format!("The value of the identity '{id}' must be an object.");
+            return Err(ArmError::invalid_parameter(TARGET, message));
+        }
         if value.is_null() || attached.iter().any(|one| one.id.eq_ignore_ascii_case(id)) {
             continue;
         }

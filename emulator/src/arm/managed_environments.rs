@@ -6,9 +6,10 @@ use uuid::Uuid;
 
 use super::app_shape::{self, Members, Shape};
 use super::identity_block::{self, Owner, Write};
+use super::kinds::{self, Kind};
 use super::long_running;
 use super::target::{self, Target};
-use super::{ArmError, ArmReply, ArmRequest, groups, paging, tags};
+use super::{ArmError, ArmReply, ArmRequest, paging, tags};
 use crate::json::{get, get_str};
 use crate::store::{PendingKind, Resource, Store};
 
@@ -54,15 +55,50 @@ const PROPERTIES: Members<'static> = Members {
     view: "ManagedEnvironment",
 };
 
+/// Members that have to be objects or lists for the body to be read.
+const KINDS: &[(&str, Kind)] = &[
+    ("appInsightsConfiguration", Kind::Object),
+    ("appLogsConfiguration", Kind::Object),
+    ("appLogsConfiguration.logAnalyticsConfiguration", Kind::Object),
+    ("customDomainConfiguration", Kind::Object),
+    ("openTelemetryConfiguration", Kind::Object),
+    ("openTelemetryConfiguration.destinationsConfiguration", Kind::Object),
+    ("vnetConfiguration", Kind::Object),
+    ("workloadProfiles", Kind::Objects),
+];
+
+/// What can be written and is null in every answer, as paths of members; the first in ARM's spelling.
+const WRITE_ONLY: &[&[&str]] = &[
+    &["daprAIConnectionString"],
+    &["daprAIInstrumentationKey"],
+    &["appInsightsConfiguration", "connectionString"],
+    &["appLogsConfiguration", "logAnalyticsConfiguration", "sharedKey"],
+    &["customDomainConfiguration", "certificatePassword"],
+    &["customDomainConfiguration", "certificateValue"],
+    &[
+        "openTelemetryConfiguration",
+        "destinationsConfiguration",
+        "dataDogConfiguration",
+        "key",
+    ],
+    &[
+        "openTelemetryConfiguration",
+        "destinationsConfiguration",
+        "otlpConfigurations",
+        "headers",
+        "value",
+    ],
+];
+
 /// PUT: creates or replaces.
 pub fn put(request: &ArmRequest<'_>, store: &mut Store, environment: &Target) -> Result<ArmReply, ArmError> {
     environment.enter(request, store, "write")?;
-    groups::refuse_deleting(groups::require(store, &environment.subscription, &environment.group)?)?;
     let arm = &request.state.behaviour().arm;
     let body = Value::Object(TOP.read(&request.body()?, request.api_version, arm)?);
     let location = target::location(&body, TYPE)?;
     let tags = tags::read(get(&body, "tags"))?;
     let given = get(&body, "properties").cloned().unwrap_or_else(|| json!({}));
+    kinds::check(&given, KINDS)?;
     let mut properties = PROPERTIES.read(&given, request.api_version, arm)?;
     app_shape::drop_nulls(&mut properties);
 
@@ -159,19 +195,16 @@ pub fn list(
     Ok(paging::page(request, items).by_provider())
 }
 
-/// The environment as it is answered. Keys of logs and of Dapr can be written, never read.
+/// The environment as it is answered. Keys, passwords and connection strings can be written, never read.
 pub fn render(resource: &Resource, shape: Shape) -> Value {
     let mut body = app_shape::envelope(resource, resource.id.clone(), shape);
     let mut properties = resource.properties.as_object().cloned().unwrap_or_default();
-    for secret in ["daprAIConnectionString", "daprAIInstrumentationKey"] {
-        if properties.contains_key(secret) {
-            properties.insert(secret.to_owned(), Value::Null);
+    for secret in WRITE_ONLY {
+        if let [member, inner @ ..] = secret
+            && let Some(value) = properties.get_mut(*member)
+        {
+            hide(value, inner);
         }
-    }
-    if let Some(logs) = properties.get_mut("appLogsConfiguration")
-        && let Some(key) = logs.pointer_mut("/logAnalyticsConfiguration/sharedKey")
-    {
-        *key = Value::Null;
     }
     let mut show = |name: &str, value: Value| properties.insert(name.to_owned(), value);
     show("provisioningState", json!(state(resource)));
@@ -179,6 +212,19 @@ pub fn render(resource: &Resource, shape: Shape) -> Value {
     show("staticIp", json!("203.0.113.10"));
     body.insert("properties".to_owned(), Value::Object(properties));
     Value::Object(body)
+}
+
+/// Takes away what is at the end of a path, in every item of the lists on it and whatever the case of the names.
+fn hide(value: &mut Value, path: &[&str]) {
+    match (value, path) {
+        (value, []) => *value = Value::Null,
+        (Value::Array(items), path) => items.iter_mut().for_each(|item| hide(item, path)),
+        (Value::Object(members), [name, inner @ ..]) => members
+            .iter_mut()
+            .filter(|(member, _)| member.eq_ignore_ascii_case(name))
+            .for_each(|(_, member)| hide(member, inner)),
+        _ => {}
+    }
 }
 
 /// Domain below which the apps of an environment are: `env-1a2b3c4d.westeurope.azurecontainerapps.io`.

@@ -11,6 +11,7 @@ mod error;
 mod groups;
 mod headers;
 pub mod identity_block;
+mod kinds;
 mod long_running;
 mod managed_environments;
 mod managed_identities;

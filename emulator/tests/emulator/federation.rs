@@ -83,7 +83,12 @@ async fn what_the_provider_refuses() {
     for body in [
         changed("issuer", json!("http://oidc.example")),
         changed("subject", json!("")),
+        changed("issuer", json!("https://")),
+        changed("issuer", json!("https://oidc.example/a b")),
         changed("audiences", json!([])),
+        changed("audiences", json!([1, AUDIENCE])),
+        changed("audiences", json!([AUDIENCE, "api://another"])),
+        changed("audiences", json!(AUDIENCE)),
     ] {
         put("cluster", body).await.expect_error(400, "InvalidParameter");
     }

@@ -18,6 +18,8 @@ mod hosts;
 mod identities;
 mod identity_blocks;
 mod issuer;
+mod malformed;
+mod operations;
 mod pool_operations;
 mod pools;
 mod protocol;

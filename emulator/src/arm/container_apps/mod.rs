@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use super::app_shape::Shape;
 use super::identity_block::{self, Owner, Write};
 use super::target::{self, Target};
-use super::{ArmError, ArmReply, ArmRequest, groups, long_running, paging, regions, tags};
+use super::{ArmError, ArmReply, ArmRequest, long_running, paging, regions, tags};
 use crate::json::{get, get_str, merge_patch};
 use crate::store::{PendingKind, Resource, Store};
 
@@ -27,7 +27,6 @@ pub const TYPE: &str = "Microsoft.App/containerApps";
 /// PUT: creates or replaces. What it leaves out is gone afterwards, identities and secrets included.
 pub fn put(request: &ArmRequest<'_>, store: &mut Store, app: &Target) -> Result<ArmReply, ArmError> {
     app.enter(request, store, "write")?;
-    groups::refuse_deleting(groups::require(store, &app.subscription, &app.group)?)?;
     let arm = &request.state.behaviour().arm;
     let body = schema::read_top(&request.body()?, request.api_version, arm)?;
     let location = target::location(&body, TYPE)?;

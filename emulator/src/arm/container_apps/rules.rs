@@ -4,6 +4,7 @@ use axum::http::StatusCode;
 use serde_json::{Value, json};
 
 use crate::arm::identity_block;
+use crate::arm::kinds::{self, Kind};
 use crate::arm::managed_environments;
 use crate::arm::target::Target;
 use crate::arm::{ArmError, ArmRequest};
@@ -13,6 +14,30 @@ use crate::store::Store;
 
 /// Action that whoever puts an app into an environment must be allowed on it.
 const JOIN: &str = "Microsoft.App/managedEnvironments/join/action";
+
+/// Members that have to be objects or lists for the body to be read.
+const KINDS: &[(&str, Kind)] = &[
+    ("configuration", Kind::Object),
+    ("configuration.dapr", Kind::Object),
+    ("configuration.identitySettings", Kind::Objects),
+    ("configuration.ingress", Kind::Object),
+    ("configuration.registries", Kind::Objects),
+    ("configuration.runtime", Kind::Object),
+    ("configuration.secrets", Kind::Objects),
+    ("template", Kind::Object),
+    ("template.containers", Kind::Objects),
+    ("template.containers.args", Kind::Texts),
+    ("template.containers.command", Kind::Texts),
+    ("template.containers.env", Kind::Objects),
+    ("template.containers.probes", Kind::Objects),
+    ("template.containers.resources", Kind::Object),
+    ("template.containers.volumeMounts", Kind::Objects),
+    ("template.initContainers", Kind::Objects),
+    ("template.initContainers.env", Kind::Objects),
+    ("template.scale", Kind::Object),
+    ("template.scale.rules", Kind::Objects),
+    ("template.volumes", Kind::Objects),
+];
 
 /// The name of a new app.
 pub fn check_name(name: &str) -> Result<(), ArmError> {
@@ -36,6 +61,7 @@ pub fn check_name(name: &str) -> Result<(), ArmError> {
 
 /// Fills in the service's defaults and refuses what does not fit together. Nulls have been taken away.
 pub fn complete_and_check(properties: &mut Value, identity: Option<&Value>) -> Result<(), ArmError> {
+    kinds::check(properties, KINDS)?;
     let Value::Object(members) = &mut *properties else {
         return Err(ArmError::invalid_parameter(
             "properties",
@@ -63,7 +89,8 @@ pub fn complete_and_check(properties: &mut Value, identity: Option<&Value>) -> R
     for container in containers.iter().chain(init) {
         check_container(container, &secrets)?;
     }
-    check_scale_rules(members.get("template"), identity, &secrets)
+    check_scale_rules(members.get("template"), identity, &secrets)?;
+    check_one_environment(properties)
 }
 
 /// The environment is there, is ready and may be joined.
@@ -138,6 +165,18 @@ pub fn environment_id(properties: &Value) -> Option<&str> {
     get_str(properties, "environmentId").or_else(|| get_str(properties, "managedEnvironmentId"))
 }
 
+/// Two names for the environment, but one environment.
+fn check_one_environment(properties: &Value) -> Result<(), ArmError> {
+    let old = get_str(properties, "managedEnvironmentId");
+    if old.is_none_or(|old| environment_id(properties).is_some_and(|new| new.eq_ignore_ascii_case(old))) {
+        return Ok(());
+    }
+    Err(ArmError::invalid_parameter(
+        "properties.managedEnvironmentId",
+        "managedEnvironmentId and environmentId name different environments.",
+    ))
+}
+
 fn list<'a>(value: Option<&'a Value>, name: &str) -> &'a [Value] {
     value
         .and_then(|value| get(value, name))
@@ -184,7 +223,7 @@ fn check_secrets(configuration: &Value, identity: Option<&Value>) -> Result<Vec<
         names.push(name.to_owned());
         // The Azure CLI sends the members that it has no value for as empty strings.
         let given = |name: &str| get_str(secret, name).filter(|value| !value.is_empty());
-        let value = get_str(secret, "value");
+        let value = given("value");
         let reference = given("keyVaultUrl").zip(given("identity"));
         match (value, reference) {
             (_, Some((_, wanted))) => check_attached(identity, wanted, FIELD)?,

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 
 use super::identity_block::{self, Owner, Write};
 use super::target::{self, Target};
-use super::{ArmError, ArmReply, ArmRequest, groups, long_running, operations, paging, tags};
+use super::{ArmError, ArmReply, ArmRequest, long_running, operations, paging, tags};
 use crate::json::get;
 use crate::store::{PendingKind, Resource, Store};
 
@@ -25,7 +25,6 @@ pub const TYPE: &str = "Microsoft.ContainerInstance/containerGroups";
 /// PUT: creates or replaces. A change of anything but tags restarts the containers.
 pub fn put(request: &ArmRequest<'_>, store: &mut Store, group: &Target) -> Result<ArmReply, ArmError> {
     group.enter(request, store, "write")?;
-    groups::refuse_deleting(groups::require(store, &group.subscription, &group.group)?)?;
     let body = request.body()?;
     let location = target::location(&body, TYPE)?;
     let tags = tags::read(get(&body, "tags"))?;
@@ -49,7 +48,9 @@ pub fn put(request: &ArmRequest<'_>, store: &mut Store, group: &Target) -> Resul
     if !created {
         rules::check_immutable(&group.name, &resource.properties, &properties)?;
     }
-    let changed = created || resource.identity != identity || resource.properties != properties;
+    // What has failed is tried again.
+    let has_failed = resource.provisioning_state != "Succeeded";
+    let changed = created || has_failed || resource.identity != identity || resource.properties != properties;
     resource.tags = tags;
     resource.identity = identity;
     resource.properties = properties;

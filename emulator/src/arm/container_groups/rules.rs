@@ -3,6 +3,7 @@
 use axum::http::StatusCode;
 use serde_json::{Map, Value, json};
 
+use crate::arm::kinds::{self, Kind};
 use crate::arm::{ArmError, identity_block};
 use crate::json::{get, get_str};
 
@@ -12,15 +13,43 @@ const READ_ONLY: [&str; 3] = ["provisioningState", "instanceView", "isCreatedFro
 /// What a PUT may not change, with the path to it in a container or in the group.
 const IMMUTABLE: [&str; 6] = ["osType", "restartPolicy", "sku", "priority", "subnetIds", "volumes"];
 
+/// Members that have to be objects or lists for the body to be read.
+const KINDS: &[(&str, Kind)] = &[
+    ("containers", Kind::Objects),
+    ("containers.properties", Kind::Object),
+    ("containers.properties.command", Kind::Texts),
+    ("containers.properties.environmentVariables", Kind::Objects),
+    ("containers.properties.ports", Kind::Objects),
+    ("containers.properties.resources", Kind::Object),
+    ("containers.properties.resources.requests", Kind::Object),
+    ("containers.properties.volumeMounts", Kind::Objects),
+    ("diagnostics", Kind::Object),
+    ("diagnostics.logAnalytics", Kind::Object),
+    ("extensions", Kind::Objects),
+    ("extensions.properties", Kind::Object),
+    ("identityAcls", Kind::Object),
+    ("identityAcls.acls", Kind::Objects),
+    ("imageRegistryCredentials", Kind::Objects),
+    ("initContainers", Kind::Objects),
+    ("initContainers.properties", Kind::Object),
+    ("initContainers.properties.environmentVariables", Kind::Objects),
+    ("ipAddress", Kind::Object),
+    ("secretReferences", Kind::Objects),
+    ("subnetIds", Kind::Objects),
+    ("volumes", Kind::Objects),
+    ("volumes.azureFile", Kind::Object),
+    ("volumes.secret", Kind::Object),
+];
+
+/// Members with few values, and those (`ContainerGroupSku`, `ContainerGroupPriority` of the API's schema).
+const ENUMS: [(&str, &[&str]); 2] = [
+    ("sku", &["NotSpecified", "Standard", "Dedicated", "Confidential"]),
+    ("priority", &["Regular", "Spot"]),
+];
+
 /// The name of a new group.
 pub fn check_name(name: &str) -> Result<(), ArmError> {
-    let inner = |one: char| one.is_ascii_lowercase() || one.is_ascii_digit() || one == '-';
-    let good = (1..=63).contains(&name.len())
-        && !name.starts_with('-')
-        && !name.ends_with('-')
-        && !name.contains("--")
-        && name.chars().all(inner);
-    if good {
+    if is_label(name) && !name.contains("--") {
         return Ok(());
     }
     refuse(
@@ -38,6 +67,7 @@ pub fn read(given: &Value, name: &str, identity: Option<&Value>) -> Result<Value
             "The request content was invalid and could not be deserialized: 'properties must be an object'.",
         ));
     };
+    kinds::check(given, KINDS)?;
     let mut properties: Map<String, Value> = members
         .iter()
         .filter(|(member, value)| !value.is_null() && !READ_ONLY.iter().any(|one| one.eq_ignore_ascii_case(member)))
@@ -71,6 +101,15 @@ pub fn read(given: &Value, name: &str, identity: Option<&Value>) -> Result<Value
             ),
         );
     }
+    for (member, values) in ENUMS {
+        let value = get_str(&properties, member).unwrap_or_default();
+        if !values.contains(&value) {
+            return Err(ArmError::invalid_content(format!(
+                "The request content was invalid and could not be deserialized: 'properties.{member} must be one of {}'.",
+                values.join(", ")
+            )));
+        }
+    }
     check_containers(&properties, name)?;
     check_identities(&properties, identity)?;
     Ok(properties)
@@ -88,6 +127,12 @@ pub fn check_immutable(name: &str, before: &Value, after: &Value) -> Result<(), 
             "The updates on container group '{name}' are invalid. If you are going to update the os type, restart policy, network profile, CPU, memory or GPU resources for a container group, you must delete it first and then create a new one."
         ),
     )
+}
+
+/// The form of names: a DNS label (RFC 1123).
+fn is_label(name: &str) -> bool {
+    let inner = |one: char| one.is_ascii_lowercase() || one.is_ascii_digit() || one == '-';
+    (1..=63).contains(&name.len()) && !name.starts_with('-') && !name.ends_with('-') && name.chars().all(inner)
 }
 
 fn refuse<T>(code: &'static str, message: String) -> Result<T, ArmError> {
@@ -119,7 +164,7 @@ fn check_containers(properties: &Value, group: &str) -> Result<(), ArmError> {
     let mut names: Vec<&str> = Vec::new();
     for container in containers.iter().chain(list(properties, "initContainers")) {
         let name = get_str(container, "name").unwrap_or_default();
-        if name.is_empty() || names.contains(&name) {
+        if !is_label(name) || names.contains(&name) {
             return refuse(
                 "InvalidContainerName",
                 format!("The container name '{name}' in container group '{group}' is invalid or not unique."),
@@ -141,7 +186,10 @@ fn check_containers(properties: &Value, group: &str) -> Result<(), ArmError> {
         let requests = get(container, "properties")
             .and_then(|inner| get(inner, "resources"))
             .and_then(|resources| get(resources, "requests"));
-        let has = |member: &str| requests.and_then(|one| get(one, member)).is_some_and(Value::is_number);
+        let has = |member: &str| {
+            let amount = requests.and_then(|one| get(one, member)).and_then(Value::as_f64);
+            amount.is_some_and(|amount| amount > 0.0)
+        };
         if !has("cpu") || !has("memoryInGB") {
             return refuse(
                 "ResourceRequestsNotSpecified",

@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use super::identity_block::{self, Owner, Write};
 use super::target::{self, Target};
-use super::{ArmError, ArmReply, ArmRequest, groups, operations, paging, regions, tags};
+use super::{ArmError, ArmReply, ArmRequest, operations, paging, regions, tags};
 use crate::json::{get, get_str, merge_patch};
 use crate::store::{OperationOutcome, Pending, PendingKind, Store};
 
@@ -23,7 +23,6 @@ pub const TYPE: &str = "Microsoft.App/sessionPools";
 /// PUT: creates or replaces.
 pub fn put(request: &ArmRequest<'_>, store: &mut Store, pool: &Target) -> Result<ArmReply, ArmError> {
     pool.enter(request, store, "write")?;
-    groups::refuse_deleting(groups::require(store, &pool.subscription, &pool.group)?)?;
     let body = request.body()?;
     let behaviour = request.state.behaviour();
     schema::check_top_level(&body, request.api_version, &behaviour.arm)?;
