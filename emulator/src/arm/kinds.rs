@@ -13,6 +13,10 @@ pub enum Kind {
     Objects,
     /// A list of strings.
     Texts,
+    /// A string.
+    Text,
+    /// A number, or one written as a string, which providers take too.
+    Number,
 }
 
 impl Kind {
@@ -23,6 +27,10 @@ impl Kind {
                 Self::Object => value.is_object(),
                 Self::Objects => all(Value::is_object),
                 Self::Texts => all(Value::is_string),
+                Self::Text => value.is_string(),
+                Self::Number => {
+                    value.is_number() || value.as_str().is_some_and(|text| text.trim().parse::<f64>().is_ok())
+                }
             }
     }
 
@@ -31,6 +39,8 @@ impl Kind {
             Self::Object => "an object",
             Self::Objects => "a list of objects",
             Self::Texts => "a list of strings",
+            Self::Text => "a string",
+            Self::Number => "a number",
         }
     }
 }
@@ -39,6 +49,11 @@ impl Kind {
 ///
 /// Paths are members joined by dots, which lists on the way are walked through for; names have no case.
 pub fn check(properties: &Value, kinds: &[(&str, Kind)]) -> Result<(), ArmError> {
+    if !Kind::Object.takes(properties) {
+        return Err(ArmError::invalid_content(
+            "The request content was invalid and could not be deserialized: 'properties must be an object'.",
+        ));
+    }
     for (path, kind) in kinds {
         let members: Vec<&str> = path.split('.').collect();
         if !all(properties, &members, *kind) {
@@ -81,6 +96,7 @@ mod tests {
             assert!(check(&good, &kinds).is_ok(), "{good}");
         }
         for bad in [
+            json!([]),
             json!({ "a": {} }),
             json!({ "a": [null] }),
             json!({ "a": [{ "b": [1] }] }),

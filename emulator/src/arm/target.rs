@@ -5,7 +5,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::{ArmError, ArmRequest, access, groups, regions, resources};
-use crate::json::get_str;
+use crate::json::{get, get_str};
 use crate::store::{Resource, Store, Workload};
 
 /// The resource that a path names, in the spelling of the request.
@@ -181,6 +181,22 @@ pub fn location(body: &Value, resource_type: &str) -> Result<String, ArmError> {
         ));
     }
     Ok(regions::normalise(location))
+}
+
+/// Refuses a PATCH whose `location` is another one than the resource's, or none at all.
+pub fn check_location(body: &Value, resource: &Resource, kind: &str) -> Result<(), ArmError> {
+    let stays = match get(body, "location") {
+        None | Some(Value::Null) => true,
+        Some(Value::String(location)) => regions::normalise(location) == resource.location,
+        Some(_) => false,
+    };
+    if stays {
+        return Ok(());
+    }
+    Err(ArmError::invalid_parameter(
+        "location",
+        format!("The location of a {kind} cannot be changed."),
+    ))
 }
 
 /// Remembers who changed a resource, and when.

@@ -27,6 +27,7 @@ async fn apps_with_members_of_another_kind_are_refused() {
         ("configuration", json!({ "registries": "x" })),
         ("configuration", json!({ "identitySettings": {} })),
         ("configuration", json!({ "ingress": "x" })),
+        ("configuration", json!({ "ingress": { "targetPort": true } })),
         ("template", json!([])),
         ("template", json!({ "containers": {} })),
         ("template", json!({ "containers": [null] })),
@@ -64,7 +65,7 @@ async fn an_app_is_in_one_environment_and_its_secrets_are_not_empty() {
     let elsewhere = wire.environment("elsewhere");
     let mut body = wire.app_body(&none);
     body["properties"]["environmentId"] = body["properties"]["managedEnvironmentId"].clone();
-    wire.put(&path, APPS, body.clone()).await.expect(200);
+    wire.put(&path, APPS, body.clone()).await.expect(201);
     let patch = json!({ "properties": { "managedEnvironmentId": elsewhere } });
     wire.patch(&path, APPS, patch)
         .await
@@ -99,6 +100,18 @@ async fn an_identity_block_of_another_kind_takes_nothing_away() {
             .await
             .expect_error(400, "InvalidParameter");
     }
+    for location in [json!(7), json!(["westeurope"]), json!("northeurope")] {
+        wire.patch(&path, APPS, json!({ "location": location }))
+            .await
+            .expect_error(400, "InvalidParameter");
+    }
+    wire.put(
+        id,
+        crate::wire::IDENTITIES,
+        json!({ "location": "westeurope", "properties": "x" }),
+    )
+    .await
+    .expect_error(400, "InvalidRequestContent");
     let kept = wire.get(&path, APPS).await.expect(200).body;
     assert_eq!(kept["identity"]["type"], "UserAssigned");
 }

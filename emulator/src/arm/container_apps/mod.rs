@@ -17,8 +17,8 @@ use serde_json::{Value, json};
 use super::app_shape::Shape;
 use super::identity_block::{self, Owner, Write};
 use super::target::{self, Target};
-use super::{ArmError, ArmReply, ArmRequest, long_running, paging, regions, tags};
-use crate::json::{get, get_str, merge_patch};
+use super::{ArmError, ArmReply, ArmRequest, long_running, paging, tags};
+use crate::json::{get, merge_patch};
 use crate::store::{PendingKind, Resource, Store};
 
 /// Type of container apps as ARM's metadata spell it.
@@ -69,12 +69,7 @@ pub fn patch(request: &ArmRequest<'_>, store: &mut Store, app: &Target) -> Resul
     let body = schema::read_top(&request.body()?, request.api_version, arm)?;
     let mut resource = app.find(store)?.clone();
     refuse_busy(&resource)?;
-    if let Some(location) = get_str(&body, "location")
-        && regions::normalise(location) != resource.location
-    {
-        let message = "The location of a container app cannot be changed.";
-        return Err(ArmError::invalid_parameter("location", message));
-    }
+    target::check_location(&body, &resource, "container app")?;
     if let Some(given) = get(&body, "tags") {
         let mut tags = json!(resource.tags);
         merge_patch(&mut tags, given);

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::{TYPE, check_name, spelled_as_answered};
 use crate::arm::target::{self, Target};
-use crate::arm::{ArmError, ArmReply, ArmRequest, groups, paging, regions, resources, tags};
+use crate::arm::{ArmError, ArmReply, ArmRequest, groups, kinds, paging, resources, tags};
 use crate::behaviour::UnknownProperties;
 use crate::identity::{ManagedIdentity, ManagedIdentityKind};
 use crate::json::{get, get_str};
@@ -41,14 +41,7 @@ pub fn patch(request: &ArmRequest<'_>, store: &mut Store, identity: &Target) -> 
     identity.enter(request, store, "write")?;
     let body = request.body()?;
     let mut resource = identity.find(store)?.clone();
-    if let Some(location) = get_str(&body, "location")
-        && regions::normalise(location) != resource.location
-    {
-        return Err(ArmError::invalid_parameter(
-            "location",
-            "The location of a user-assigned identity cannot be changed.",
-        ));
-    }
+    target::check_location(&body, &resource, "user-assigned identity")?;
     if let Some(given) = get(&body, "tags") {
         resource.tags = tags::read(Some(given))?;
     }
@@ -159,6 +152,7 @@ fn read_properties(request: &ArmRequest<'_>, body: &Value) -> Result<Option<&'st
     let isolated = has_isolation(request.api_version);
     refuse_unknown(Some(body), &TOP, false)?;
     let properties = get(body, "properties");
+    kinds::check(properties.unwrap_or(&Value::Null), &[])?;
     refuse_unknown(properties, &READ_ONLY, isolated)?;
     let given = properties.and_then(|properties| get(properties, "isolationScope"));
     match given {

@@ -13,8 +13,8 @@ use uuid::Uuid;
 
 use super::identity_block::{self, Owner, Write};
 use super::target::{self, Target};
-use super::{ArmError, ArmReply, ArmRequest, operations, paging, regions, tags};
-use crate::json::{get, get_str, merge_patch};
+use super::{ArmError, ArmReply, ArmRequest, operations, paging, tags};
+use crate::json::{get, merge_patch};
 use crate::store::{OperationOutcome, Pending, PendingKind, Store};
 
 /// Type of session pools as ARM's metadata spell it.
@@ -84,14 +84,7 @@ pub fn patch(request: &ArmRequest<'_>, store: &mut Store, pool: &Target) -> Resu
     let mut resource = pool.find(store)?.clone();
     refuse_busy(&resource)?;
     schema::check_top_level(&body, request.api_version, &behaviour.arm)?;
-    if let Some(location) = get_str(&body, "location")
-        && regions::normalise(location) != resource.location
-    {
-        return Err(ArmError::invalid_parameter(
-            "location",
-            "The location of a session pool cannot be changed.",
-        ));
-    }
+    target::check_location(&body, &resource, "session pool")?;
     if let Some(given) = get(&body, "tags") {
         resource.tags = tags::read(Some(given))?;
     }
