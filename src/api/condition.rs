@@ -67,7 +67,8 @@ reasons! {
     AlreadyExists,
     /// The Azure resource carries the owner tag of another cluster or object and is never taken over.
     OwnedByAnother,
-    /// The resource is expected to exist (by `adoptionPolicy: MustExist` or `managementPolicy: ObserveOnly`) and does not.
+    /// The resource is expected to exist (by `adoptionPolicy: MustExist` or `managementPolicy: ObserveOnly`, or as the
+    /// target of an IdentityBinding) and does not.
     NotFound,
     /// The AzureAccount that the object uses does not exist in this namespace.
     AccountNotFound,
@@ -79,7 +80,8 @@ reasons! {
     ReferenceNotReady,
     /// The pool's `allowedNamespaces` does not let this namespace in.
     NamespaceNotAllowed,
-    /// The pool's container type runs no shell commands.
+    /// The target cannot be used for this: a pool whose container type runs no shell commands, or a container group that
+    /// could be given its identities only by losing values that Azure does not return.
     UnsupportedTarget,
     /// A Secret or a key of it does not exist.
     SecretNotFound,

@@ -2,7 +2,7 @@
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::{CustomResource, KubeSchema};
-use schemars::JsonSchema;
+use schemars::{JsonSchema, Schema};
 use serde::{Deserialize, Serialize};
 
 use super::azure_resource::{Drift, ManagementSpec};
@@ -44,18 +44,26 @@ use super::reference::LocalReference;
     ),
     printcolumn(name = "AGE", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
+#[schemars(transform = without_adoption_policy)]
 #[x_kube(validation = ("self.target == oldSelf.target", "target cannot be changed; create another object"))]
 #[x_kube(validation = ("self.identity.type != 'None'", "identity.type must be SystemAssigned, UserAssigned or SystemAssigned,UserAssigned"))]
 #[x_kube(validation = ("!has(self.interval) || duration(self.interval) >= duration('1s')", "interval must be at least 1s"))]
 pub struct IdentityBindingSpec {
-    /// How the object rules what it attaches. `adoptionPolicy` says what happens to identities that are attached
-    /// already: with `Never` and `IfExists` they are used and stay at the end.
+    /// How the object rules what it attaches. There is no `adoptionPolicy`: identities that others attached are always
+    /// used and never taken over.
     #[serde(flatten)]
     pub management: ManagementSpec,
     /// What the identities are attached to. It cannot be changed.
     pub target: BindingTarget,
     /// The identities.
     pub identity: ManagedServiceIdentity,
+}
+
+/// What others attached is used as it is and stays, so there is nothing that an adoption policy could say.
+fn without_adoption_policy(schema: &mut Schema) {
+    if let Some(properties) = schema.get_mut("properties").and_then(|it| it.as_object_mut()) {
+        properties.remove("adoptionPolicy");
+    }
 }
 
 /// What identities are attached to: exactly one member is set.
@@ -128,7 +136,7 @@ pub struct IdentityBindingStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
     pub conditions: Vec<Condition>,
-    /// Azure resource id of what the identities are attached to.
+    /// Azure resource id of what the identities are attached to; absent while nothing may be attached there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id: Option<String>,
     /// What the identities are attached to, in short: `app/NAME`, `group/NAME` or `pool/NAME`.

@@ -7,12 +7,16 @@
 pub mod arm;
 pub mod cloud;
 pub mod comparison;
+pub mod container_app;
+pub mod container_group;
 pub mod credential;
 pub mod error;
 pub mod http;
 pub mod identity_block;
 pub mod location;
 pub mod managed_identity;
+#[cfg(test)]
+pub(crate) mod official_schema;
 pub mod operation;
 pub mod overlay;
 pub mod provider;

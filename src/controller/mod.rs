@@ -6,6 +6,7 @@ pub mod azure_resource;
 pub mod command_job;
 pub mod context;
 pub mod error;
+pub mod identity_binding;
 pub mod managed_identity;
 pub mod operator_key;
 pub mod ownership;
@@ -30,7 +31,7 @@ pub fn spawn(context: &Context, sources: Sources, config: &Config, supervisor: &
         session_pools,
         managed_identities,
         role_assignments,
-        identity_bindings: _,
+        identity_bindings,
         command_jobs,
     } = sources;
     command_job::spawn(context, command_jobs, config, supervisor);
@@ -46,6 +47,10 @@ pub fn spawn(context: &Context, sources: Sources, config: &Config, supervisor: &
     supervisor.spawn(
         "roleassignments controller",
         role_assignment::controller(context, role_assignments, grants).run(),
+    );
+    supervisor.spawn(
+        "identitybindings controller",
+        identity_binding::controller(context, identity_bindings).run(),
     );
     supervisor.spawn(
         "sessionpools controller",

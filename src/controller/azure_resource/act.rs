@@ -231,7 +231,7 @@ async fn put(arm: &ArmClient, view: &mut View, write: Write) -> Result<Effect, E
 }
 
 /// Whether a refusal is about what was sent, and not about the subscription or the way there.
-fn is_about_the_resource(error: &AzureError) -> bool {
+pub fn is_about_the_resource(error: &AzureError) -> bool {
     match error {
         AzureError::Service(service) => !service.code.eq_ignore_ascii_case("SubscriptionNotFound"),
         AzureError::InvalidRequest(_) => true,

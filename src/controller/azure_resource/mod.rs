@@ -19,15 +19,15 @@ mod status;
 mod subject;
 
 pub use account_use::{AccountUse, account_users, close_account, tell_account};
-pub use act::carry_out;
-pub use course::{Course, Release, SETTLING, Step, course, may_use};
+pub use act::{carry_out, is_about_the_resource};
+pub use course::{Course, Release, SETTLING, Step, course, lets_go_unseen, may_use};
 pub use dependency::{Dependency, OpenAccount, account_key, credential_gone, held, open_account};
 pub use look::{Body, Held, Look, Occupants, Registration, Tagging, View};
-pub use memory::{Answer, Memories, Memory};
+pub use memory::{Answer, Memories, Memory, OperationUrl, Purpose, Written};
 pub use placement::Placement;
-pub use read::look_at;
+pub use read::{cause_of_failure, find, look_at};
 pub use status::{Summary, notes, summarize};
-pub use subject::{AzureObject, Reported, Subject};
+pub use subject::{AzureObject, Reported, Subject, age};
 
 #[cfg(test)]
 mod tests;

@@ -6,7 +6,7 @@ use serde_json::Value;
 use crate::azure::arm::ArmResponse;
 use crate::azure::operation::{self, Progress};
 use crate::azure::provider::{self, RegistrationState};
-use crate::azure::{ArmClient, AzureError, ErrorClass};
+use crate::azure::{ArmClient, AzureError, ErrorClass, ResourceId};
 use crate::controller::context::Context;
 use crate::controller::error::{Error, is_credential_refused};
 use crate::controller::policy::Lifecycle;
@@ -51,7 +51,7 @@ async fn read(arm: &ArmClient, view: &mut View) -> Result<(), AzureError> {
             }
         }
     }
-    match find(arm, view).await {
+    match find(arm, &view.id, view.api_version).await {
         Ok(Some(response)) => {
             view.pause = response.retry_after;
             view.take_note(Some(response.body));
@@ -75,8 +75,8 @@ async fn read(arm: &ArmClient, view: &mut View) -> Result<(), AzureError> {
 
 /// The resource; `None` if ARM itself says that it is not there. A 404 of something in between is no such answer: an
 /// object must not be let go, nor a resource be taken for deleted, because of a proxy.
-async fn find(arm: &ArmClient, view: &View) -> Result<Option<ArmResponse>, AzureError> {
-    match arm.get(view.id.as_str(), view.api_version).await {
+pub async fn find(arm: &ArmClient, id: &ResourceId, api_version: &str) -> Result<Option<ArmResponse>, AzureError> {
+    match arm.get(id.as_str(), api_version).await {
         Ok(response) if response.body.is_object() => Ok(Some(response)),
         Ok(response) => Err(AzureError::Unexpected {
             message: "a resource without a body".to_owned(),
@@ -102,18 +102,27 @@ async fn explain_failure(arm: &ArmClient, view: &mut View) {
     if !matches!(progress, Some(Progress::Failed(_))) {
         return;
     }
-    let Some(OperationUrl(url)) = view.memory.operation.take() else {
-        return;
-    };
-    match arm.operation(&url).await {
+    if let Some(operation) = view.memory.operation.take() {
+        view.memory.operation_error = cause_of_failure(arm, &operation)
+            .await
+            .or(view.memory.operation_error.take());
+    }
+}
+
+/// Why an operation failed, for people, where Azure says so.
+pub async fn cause_of_failure(arm: &ArmClient, OperationUrl(url): &OperationUrl) -> Option<String> {
+    match arm.operation(url).await {
         Ok(response) => {
             let text = |name: &str| response.body.pointer(&format!("/error/{name}")).and_then(Value::as_str);
-            view.memory.operation_error = match (text("code"), text("message")) {
+            match (text("code"), text("message")) {
                 (Some(code), Some(message)) => Some(format!("{code}: {message}")),
                 (Some(text), None) | (None, Some(text)) => Some(text.to_owned()),
                 (None, None) => None,
-            };
+            }
         }
-        Err(error) => tracing::debug!(code = error.code(), "the failed operation could not be read"),
+        Err(error) => {
+            tracing::debug!(code = error.code(), "the failed operation could not be read");
+            None
+        }
     }
 }

@@ -84,7 +84,7 @@ impl<'a> Subject<'a> {
 }
 
 /// How long ago something was; zero if the clock went back.
-pub(super) fn age(at: Timestamp, now: Timestamp) -> Duration {
+pub fn age(at: Timestamp, now: Timestamp) -> Duration {
     let age: SignedDuration = now.duration_since(at);
     Duration::try_from(age).unwrap_or_default()
 }

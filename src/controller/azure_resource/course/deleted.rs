@@ -114,7 +114,7 @@ fn deleting(subject: &Subject<'_>, view: &View, now: Timestamp) -> Course {
 }
 
 /// Whether the object goes although Azure cannot be asked.
-fn lets_go_unseen(subject: &Subject<'_>, held: &Held) -> bool {
+pub fn lets_go_unseen(subject: &Subject<'_>, held: &Held) -> bool {
     subject.spec.suspend
         || subject.spec.management_policy == ManagementPolicy::ObserveOnly
         || (held.is_credential_gone && subject.spec.deletion_policy == Some(DeletionPolicy::Retain))

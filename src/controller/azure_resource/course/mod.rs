@@ -6,6 +6,8 @@ mod deleted;
 mod wanted;
 mod write;
 
+pub use deleted::lets_go_unseen;
+
 use std::time::Duration;
 
 use jiff::Timestamp;

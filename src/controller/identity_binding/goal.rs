@@ -1,0 +1,261 @@
+//! What a target should have, and the request that makes it so.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Map, Value, json};
+use sha2::{Digest, Sha256};
+
+use crate::azure::identity_block::IdentityBlock;
+use crate::azure::overlay::overlay;
+use crate::azure::{Difference, container_app, container_group};
+use crate::controller::azure_resource::Body;
+use crate::controller::operator_key::hex;
+
+use super::look::View;
+use super::record::{Mark, Records};
+use super::target::TargetKind;
+
+/// The identities that a target should have, and what this binding attached of them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Goal {
+    /// The identities.
+    pub block: IdentityBlock,
+    /// What this binding attached.
+    pub record: BTreeSet<Mark>,
+}
+
+/// How a request is sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Method {
+    /// Changes only what it names.
+    Patch,
+    /// Replaces the resource.
+    Put,
+}
+
+/// One request.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Request {
+    /// How it is sent.
+    pub method: Method,
+    /// What is sent. It may hold values of the target that are nobody's business.
+    pub body: Body,
+}
+
+impl Goal {
+    /// As the target is.
+    fn of(view: &View) -> (Self, Records) {
+        let records = view.records();
+        let goal = Self {
+            block: view.block(),
+            record: records.own.clone(),
+        };
+        (goal, records)
+    }
+
+    /// The spec's identities attached, and what this binding attached and the spec no longer has taken back.
+    ///
+    /// While a reference cannot be used nothing is attached; what is attached for one that goes is taken back.
+    /// `holds` says whether this object is known to hold what its record says.
+    pub fn wanted(view: &View, holds: bool) -> Self {
+        let (mut goal, records) = Self::of(view);
+        let wanted = &view.wanted;
+        let marks: BTreeSet<Mark> = wanted_marks(view).map(|(mark, _)| mark).collect();
+        match &wanted.unmet {
+            None => {
+                for (mark, id) in wanted_marks(view) {
+                    goal.attach(mark, id, &records);
+                }
+                goal.take_back(|mark| !marks.contains(mark), &records);
+            }
+            Some(unmet) if unmet.is_going => {
+                let known: BTreeSet<Mark> = unmet.going_ids.iter().map(|id| Mark::of(id)).collect();
+                // What is recorded and belongs to no reference that is known was attached for one that is gone.
+                let is_gone =
+                    |mark: &Mark| !marks.contains(mark) && (known.contains(mark) || (holds && !unmet.has_unknown));
+                goal.take_back(is_gone, &records);
+            }
+            Some(_) => {}
+        }
+        goal
+    }
+
+    /// Everything that this binding attached taken back.
+    pub fn detached(view: &View) -> Self {
+        let (mut goal, records) = Self::of(view);
+        goal.take_back(|_| true, &records);
+        goal
+    }
+
+    /// Everything left as it is, and forgotten.
+    pub fn forgotten(view: &View) -> Self {
+        Self {
+            block: view.block(),
+            record: BTreeSet::new(),
+        }
+    }
+
+    fn attach(&mut self, mark: Mark, id: Option<&str>, records: &Records) {
+        if mark.is_attached(&self.block) {
+            // What another binding attached goes with the last that uses it; what nobody recorded is not ours to take.
+            if records.others.contains(&mark) {
+                self.record.insert(mark);
+            }
+            return;
+        }
+        match id {
+            Some(id) => self.block.attach(id),
+            None => self.block.attach_system(),
+        }
+        self.record.insert(mark);
+    }
+
+    fn take_back(&mut self, is_unwanted: impl Fn(&Mark) -> bool, records: &Records) {
+        let unwanted: Vec<Mark> = self.record.iter().filter(|it| is_unwanted(it)).cloned().collect();
+        for mark in unwanted {
+            self.record.remove(&mark);
+            if !records.others.contains(&mark) {
+                mark.detach(&mut self.block);
+            }
+        }
+    }
+
+    /// Whether the target is so already.
+    pub fn is_reached(&self, view: &View) -> bool {
+        let records = view.records();
+        self.block == view.block() && self.record == records.own && records.has_own != self.record.is_empty()
+    }
+
+    /// Whether the request is one that replaces the target as a whole.
+    pub fn needs_put(&self, view: &View) -> bool {
+        view.kind == TargetKind::Group && self.block != view.block()
+    }
+
+    /// The request that makes the target so: identities and record together, and nothing else.
+    pub fn request(&self, view: &View) -> Request {
+        let actual = view.actual.as_ref().unwrap_or(&Value::Null);
+        let (before, spelling) = (view.block(), view.kind.spelling());
+        let tags = view.signature.tags(actual, &self.record);
+        if self.needs_put(view) {
+            let identity = self.block.replacement(spelling);
+            return Request {
+                method: Method::Put,
+                body: Body(container_group::replacement(actual, identity, tags)),
+            };
+        }
+        let identity = (self.block != before).then(|| self.block.merge_patch(&before, spelling));
+        let records = view.records();
+        let is_recorded = self.record == records.own && records.has_own != self.record.is_empty();
+        let tags = (!is_recorded).then(|| self.with_nulls(view, tags));
+        Request {
+            method: Method::Patch,
+            body: Body(container_app::patch(identity, tags)),
+        }
+    }
+
+    /// A merge patch removes a tag by null, which types that replace their tags as a whole take for an empty value.
+    /// Container apps are documented to merge; where the first way was in vain the other one is tried.
+    fn with_nulls(&self, view: &View, mut tags: Map<String, Value>) -> Map<String, Value> {
+        let merges = match view.kind {
+            TargetKind::App => true,
+            TargetKind::Group | TargetKind::Pool => false,
+        };
+        if merges == (view.memory.disowned == 0)
+            && let Some(actual) = &view.actual
+        {
+            for name in view.signature.own_tags(actual) {
+                tags.entry(name.clone()).or_insert(Value::Null);
+            }
+        }
+        tags
+    }
+
+    /// What of it the target is not, for drift.
+    pub fn differences(&self, view: &View) -> Vec<Difference> {
+        let actual = view.block();
+        let mut found = Vec::new();
+        if self.block.system().is_some() != actual.system().is_some() {
+            let kind = |block: &IdentityBlock| Some(block.replacement(view.kind.spelling())["type"].clone());
+            found.push(Difference {
+                path: "identity.type".to_owned(),
+                desired: kind(&self.block),
+                actual: kind(&actual),
+            });
+        }
+        let missing = self.block.user_assigned().filter(|it| actual.get(&it.id).is_none());
+        let extra = actual.user_assigned().filter(|it| self.block.get(&it.id).is_none());
+        let path = |id: &str| format!("identity.userAssignedIdentities[{id}]");
+        found.extend(missing.map(|it| Difference {
+            path: path(&it.id),
+            desired: Some(json!({})),
+            actual: None,
+        }));
+        found.extend(extra.map(|it| Difference {
+            path: path(&it.id),
+            desired: None,
+            actual: Some(json!({})),
+        }));
+        found
+    }
+
+    /// What is attached and detached, for people.
+    pub fn changes(&self, view: &View) -> String {
+        let (before, after) = (view.block(), &self.block);
+        let system = |has: &IdentityBlock, lacks: &IdentityBlock| {
+            (has.system().is_some() && lacks.system().is_none()).then(|| "its system-assigned identity".to_owned())
+        };
+        let listed = |has: &IdentityBlock, lacks: &IdentityBlock| -> Vec<String> {
+            let user = has.user_assigned().filter(|it| lacks.get(&it.id).is_none());
+            system(has, lacks)
+                .into_iter()
+                .chain(user.map(|it| it.id.clone()))
+                .collect()
+        };
+        let parts = [
+            ("attached", listed(after, &before)),
+            ("detached", listed(&before, after)),
+        ];
+        let told: Vec<String> = parts
+            .into_iter()
+            .filter(|(_, ids)| !ids.is_empty())
+            .map(|(word, ids)| format!("{word} {}", ids.join(", ")))
+            .collect();
+        told.join("; ")
+    }
+}
+
+/// The identities of the spec that are known, each with its id where it is user-assigned.
+pub fn wanted_marks(view: &View) -> impl Iterator<Item = (Mark, Option<&str>)> {
+    let system = view.wanted.system.then(|| (Mark::system(), None));
+    let ids = view.wanted.ids.iter().map(|id| (Mark::of(id), Some(id.as_str())));
+    system.into_iter().chain(ids)
+}
+
+/// What a write was decided on: the identities, the tags, and whatever of the target decides about its success. Another
+/// state is decided about anew.
+pub fn basis(view: &View) -> String {
+    let Some(actual) = &view.actual else {
+        return String::new();
+    };
+    let part = |pointer: &str| actual.pointer(pointer).cloned().unwrap_or_default();
+    let settings = match view.kind {
+        TargetKind::Group => overlay(actual, &json!({}), &container_group::SHAPE),
+        TargetKind::App => json!([part("/properties/configuration"), part("/properties/template")]),
+        TargetKind::Pool => json!([
+            part("/properties/managedIdentitySettings"),
+            part("/properties/customContainerTemplate")
+        ]),
+    };
+    digest(&json!([part("/identity"), part("/tags"), settings]))
+}
+
+/// A goal over a state of the target: the same again would be the same request again.
+pub fn fingerprint(view: &View, goal: &Goal) -> String {
+    let record = view.signature.tags(&Value::Null, &goal.record);
+    let identity = goal.block.replacement(view.kind.spelling());
+    digest(&json!([basis(view), identity, record]))
+}
+
+fn digest(value: &Value) -> String {
+    hex(&Sha256::digest(value.to_string())[..16])
+}

@@ -1,0 +1,91 @@
+//! What one look at a binding's target found.
+
+use serde_json::Value;
+use std::time::Duration;
+
+use crate::azure::identity_block::IdentityBlock;
+use crate::azure::{ArmClient, ResourceId};
+use crate::controller::azure_resource::{Held, Memory};
+use crate::controller::operator_key::OperatorKey;
+use crate::controller::readiness::Verdict;
+
+use super::record::{Records, Signature};
+use super::target::TargetKind;
+
+/// What a pass observed.
+#[derive(Debug)]
+pub enum Look {
+    /// Azure was not asked, because something that the object needs is not there.
+    Held(Held),
+    /// Azure was asked.
+    Seen(Box<View>),
+}
+
+/// A target and what it should have.
+#[derive(Debug)]
+pub struct View {
+    /// The means to speak to Azure; `None` only in tests.
+    pub arm: Option<ArmClient>,
+    /// The target's id.
+    pub id: ResourceId,
+    /// The target's type.
+    pub kind: TargetKind,
+    /// The binding, as it signs tags.
+    pub signature: Signature,
+    /// The identities of the spec.
+    pub wanted: Wanted,
+    /// The target as ARM answered it.
+    pub actual: Option<Value>,
+    /// The pause that ARM asked for before the next look.
+    pub pause: Option<Duration>,
+    /// Why the identities of the target are a matter of another object.
+    pub managed_elsewhere: Option<String>,
+    /// RoleAssignments that still hold a role of the target's system-assigned identity; only asked for a binding that is
+    /// being deleted.
+    pub assignments: Vec<String>,
+    /// Whether the AzureAccount is marked as in use, so that it outlives what is attached.
+    pub account_is_held: bool,
+    /// What the process remembers of this object.
+    pub memory: Memory,
+    /// Digests what drift must not show.
+    pub key: OperatorKey,
+}
+
+/// The identities that a spec asks for, as far as they are known.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Wanted {
+    /// Whether the system-assigned one.
+    pub system: bool,
+    /// Ids of the user-assigned ones that may be used, in the spec's order.
+    pub ids: Vec<String>,
+    /// The references that cannot be used.
+    pub unmet: Option<Unmet>,
+}
+
+/// References that cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unmet {
+    /// What the status says about the first of them.
+    pub verdict: Verdict,
+    /// Whether any of them goes, so that what is attached for it has to be taken back.
+    pub is_going: bool,
+    /// Ids of those that go, where they are known.
+    pub going_ids: Vec<String>,
+    /// Whether any of them stays and its id is not known, so that it could be any of those that are attached.
+    pub has_unknown: bool,
+}
+
+impl View {
+    /// The identities that the target has.
+    pub fn block(&self) -> IdentityBlock {
+        self.actual.as_ref().map(IdentityBlock::of).unwrap_or_default()
+    }
+
+    /// Who attached what.
+    pub fn records(&self) -> Records {
+        self.actual
+            .as_ref()
+            .map(|it| self.signature.read(it))
+            .unwrap_or_default()
+    }
+}

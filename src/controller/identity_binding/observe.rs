@@ -1,0 +1,236 @@
+//! One look at a binding's target, and at what the binding refers to.
+
+use kube::{Resource, ResourceExt};
+
+use crate::api::identity::UserAssignedIdentityReference;
+use crate::api::reference::LocalReference;
+use crate::api::{FINALIZER, IdentityBinding, OWNER_TAG};
+use crate::azure::operation::{self, Progress};
+use crate::azure::resource_group::tag;
+use crate::azure::{AzureError, ErrorClass, ResourceId};
+use crate::controller::azure_resource::{
+    Answer, AzureObject, Dependency, Memories, Subject, account_key, cause_of_failure, credential_gone, find,
+    open_account,
+};
+use crate::controller::context::Context;
+use crate::controller::error::{Error, is_credential_refused};
+use crate::controller::managed_identity::usable_identity;
+use crate::controller::ownership::Owner;
+use crate::controller::policy::Lifecycle;
+use crate::controller::readiness::Verdict;
+use crate::runtime::{Key, finalizer};
+
+use super::goal::Goal;
+use super::look::{Look, Unmet, View, Wanted};
+use super::record::Signature;
+use super::target::{TargetKind, locate};
+
+/// Looks at the target, once its account and its group are there. A binding that is being deleted, or that has to take
+/// back what goes, asks for no more than it needs.
+pub async fn observe(context: &Context, memories: &Memories, object: &IdentityBinding) -> Result<Look, Error> {
+    let account = match open_account(context, object).await? {
+        Dependency::Met(account) => account,
+        Dependency::Held(held) => return Ok(Look::Held(held)),
+    };
+    let lifecycle = Subject::of(object).lifecycle;
+    let wanted = match lifecycle {
+        Lifecycle::Wanted => wanted(context, object).await,
+        Lifecycle::Deleted => Wanted::default(),
+    };
+    // What is taken back is where the status says, even if its group goes at the same time.
+    let takes_back = wanted.unmet.as_ref().is_some_and(|it| it.is_going) && object.reported().id.is_some();
+    let placed = if takes_back { Lifecycle::Deleted } else { lifecycle };
+    let id = match locate(context, object, &account.account, placed).await {
+        Ok(id) => id,
+        Err(held) => return Ok(Look::Held(held)),
+    };
+    let (namespace, uid) = (object.namespace().unwrap_or_default(), object.uid().unwrap_or_default());
+    let arm = account.account.arm().clone();
+    let mut view = View {
+        arm: Some(arm),
+        id,
+        kind: TargetKind::of(&object.spec.target),
+        signature: Signature::new(context.cluster(), &namespace, &object.name_any(), &uid),
+        wanted,
+        actual: None,
+        pause: None,
+        managed_elsewhere: None,
+        assignments: match lifecycle {
+            Lifecycle::Wanted => Vec::new(),
+            Lifecycle::Deleted => assignments(context, &Key::of(object)),
+        },
+        account_is_held: account.is_held,
+        memory: memories.of(&uid),
+        key: context.key().clone(),
+    };
+    if let Err(error) = read(&mut view).await {
+        return refused(context, object, lifecycle, error);
+    }
+    if view.kind == TargetKind::Pool {
+        view.managed_elsewhere = manager_of_pool(context, &namespace, &view).await;
+    }
+    if lifecycle == Lifecycle::Wanted {
+        view.forget_if_converged();
+    }
+    memories.keep(&uid, view.memory.clone());
+    Ok(Look::Seen(Box::new(view)))
+}
+
+async fn read(view: &mut View) -> Result<(), AzureError> {
+    let Some(arm) = view.arm.clone() else { return Ok(()) };
+    match find(&arm, &view.id, view.kind.api_version()).await {
+        Ok(found) => {
+            view.pause = found.as_ref().and_then(|it| it.retry_after);
+            view.actual = found.map(|it| it.body);
+        }
+        // Nothing of a provider can exist in a subscription that has not registered it.
+        Err(error) if error.class() == ErrorClass::Unregistered => view.actual = None,
+        Err(error) => return Err(error),
+    }
+    let failed = view
+        .actual
+        .as_ref()
+        .is_some_and(|actual| matches!(operation::of_resource(actual, None), Progress::Failed(_)));
+    if failed && let Some(operation) = view.memory.operation.take() {
+        view.memory.operation_error = cause_of_failure(&arm, &operation).await;
+    }
+    Ok(())
+}
+
+fn refused(
+    context: &Context,
+    object: &IdentityBinding,
+    lifecycle: Lifecycle,
+    error: AzureError,
+) -> Result<Look, Error> {
+    if !is_credential_refused(&error) {
+        return Err(error.into());
+    }
+    context.doubt_account(&account_key(object));
+    match lifecycle {
+        Lifecycle::Wanted => Err(error.into()),
+        Lifecycle::Deleted => Ok(Look::Held(credential_gone(object, &error.to_string()))),
+    }
+}
+
+/// The identities of the spec, as far as they may be used.
+async fn wanted(context: &Context, object: &IdentityBinding) -> Wanted {
+    let identity = &object.spec.identity;
+    let namespace = object.namespace().unwrap_or_default();
+    let mut wanted = Wanted {
+        system: identity.kind.is_system_assigned(),
+        ..Wanted::default()
+    };
+    for reference in &identity.user_assigned_identities {
+        let UserAssignedIdentityReference {
+            managed_identity_ref,
+            resource_id,
+        } = reference;
+        if let Some(reference) = managed_identity_ref {
+            match usable_identity(context, &namespace, &reference.name).await {
+                Ok(identity) => wanted.ids.push(identity.id.to_string()),
+                Err(unusable) => {
+                    let id = known_id(context, &namespace, &reference.name);
+                    wanted.miss(unusable.held().verdict, unusable.is_going(), id);
+                }
+            }
+        } else if let Some(id) = resource_id {
+            wanted.ids.push(id.clone());
+        }
+    }
+    wanted
+}
+
+/// The id of an identity that cannot be used now.
+fn known_id(context: &Context, namespace: &str, name: &str) -> Option<String> {
+    let found = context.managed_identities.get(&Key::new(namespace, name))?;
+    found.reported().id.map(str::to_owned)
+}
+
+/// RoleAssignments of the namespace that refer to the binding and still hold something in Azure.
+fn assignments(context: &Context, binding: &Key) -> Vec<String> {
+    let refers = |reference: &Option<LocalReference>| reference.as_ref().is_some_and(|it| it.name == binding.name);
+    let mut names: Vec<String> = context
+        .role_assignments
+        .in_namespace(&binding.namespace)
+        .filter(|it| refers(&it.spec.principal.identity_binding_ref))
+        .filter(|it| finalizer::has(&**it, FINALIZER) && it.status.as_ref().is_some_and(|it| it.id.is_some()))
+        .map(|it| it.name_any())
+        .collect();
+    names.sort();
+    names
+}
+
+/// Why a pool's identities are a matter of its SessionPool object, if it has one: the pool's owner tag says so, or the
+/// object itself does.
+async fn manager_of_pool(context: &Context, namespace: &str, view: &View) -> Option<String> {
+    context.session_pools.cache().ready().await;
+    let owner = view.actual.as_ref().and_then(|it| tag(it, OWNER_TAG));
+    let is_owned = owner
+        .and_then(Owner::parse)
+        .is_some_and(|it| it.is_of(context.cluster()));
+    let is_same = |id: Option<&str>| {
+        id.and_then(|id| id.parse::<ResourceId>().ok())
+            .is_some_and(|id| id == view.id)
+    };
+    let pools = context.session_pools.cache().list();
+    let object = pools.iter().find(|pool| is_same(pool.reported().id));
+    if !is_owned && object.is_none() {
+        return None;
+    }
+    let who = match object.map(|it| it.meta()) {
+        Some(meta) if meta.namespace.as_deref() == Some(namespace) => {
+            format!("SessionPool {}", meta.name.as_deref().unwrap_or_default())
+        }
+        Some(_) | None => "a SessionPool object".to_owned(),
+    };
+    Some(format!(
+        "{} is managed by {who}: put the identities into its spec.identity",
+        view.id
+    ))
+}
+
+impl Wanted {
+    fn miss(&mut self, verdict: Verdict, is_going: bool, id: Option<String>) {
+        let unmet = self.unmet.get_or_insert_with(|| Unmet {
+            verdict: verdict.clone(),
+            is_going: false,
+            going_ids: Vec::new(),
+            has_unknown: false,
+        });
+        if is_going && !unmet.is_going {
+            unmet.verdict = verdict;
+        }
+        match (is_going, id) {
+            (true, id) => {
+                unmet.is_going = true;
+                unmet.going_ids.extend(id);
+            }
+            // It may be used again soon, and what is attached for it stays.
+            (false, Some(id)) => self.ids.push(id),
+            (false, None) => unmet.has_unknown = true,
+        }
+    }
+}
+
+impl View {
+    /// A write that had its effect must not be mistaken for one that Azure ignores, should the same drift come again.
+    pub(super) fn forget_if_converged(&mut self) {
+        if self.actual.is_none() || !Goal::wanted(self, true).is_reached(self) {
+            return;
+        }
+        self.memory.disowned = 0;
+        if let Some(write) = &mut self.memory.write
+            && write.answer == Answer::Accepted
+        {
+            write.fingerprint.clear();
+            let is_running = self
+                .actual
+                .as_ref()
+                .is_some_and(|it| matches!(operation::of_resource(it, None), Progress::Running(_)));
+            if !is_running {
+                self.memory.write = None;
+            }
+        }
+    }
+}

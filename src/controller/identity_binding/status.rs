@@ -1,0 +1,82 @@
+//! The status of an IdentityBinding.
+
+use jiff::Timestamp;
+
+use crate::api::{IdentityBinding, IdentityBindingStatus};
+use crate::azure::operation;
+use crate::controller::azure_resource::{Subject, drift};
+use crate::controller::policy::Lifecycle;
+use crate::controller::readiness::Verdict;
+use crate::runtime::{Outcome, Seen};
+
+use super::course::{Course, course};
+use super::goal::wanted_marks;
+use super::look::{Look, View};
+use super::target::short_name;
+
+/// Computes the status; `None` leaves it as it is.
+pub fn summarize(object: &IdentityBinding, seen: &Seen<'_, Look>, now: Timestamp) -> Option<IdentityBindingStatus> {
+    let subject = Subject::of(object);
+    if subject.lifecycle == Lifecycle::Deleted && !subject.has_finalizer {
+        return None;
+    }
+    let before = object.status.clone().unwrap_or_default();
+    let known = IdentityBindingStatus {
+        observed_generation: object.metadata.generation,
+        target: Some(short_name(&object.spec.target)),
+        ..before.clone()
+    };
+    let (verdict, status) = match (seen.outcome, seen.observed) {
+        (Outcome::Failed(failure), _) => (Verdict::of_failure(failure, now)?, known),
+        (Outcome::Done(_), None) => return None,
+        (Outcome::Done(_), Some(look)) => {
+            let course = course(&subject, look, now);
+            let status = match look {
+                Look::Held(_) => known,
+                Look::Seen(view) => found(&subject, view, &course, known),
+            };
+            (course.verdict, status)
+        }
+    };
+    let conditions = verdict.conditions(&before.conditions, object.metadata.generation, now);
+    Some(IdentityBindingStatus { conditions, ..status })
+}
+
+fn found(subject: &Subject<'_>, view: &View, course: &Course, known: IdentityBindingStatus) -> IdentityBindingStatus {
+    let block = view.block();
+    // What is being deleted wants nothing any more; what it had is told until it is gone.
+    let (system, ids) = match subject.lifecycle {
+        Lifecycle::Wanted => (
+            block.system().filter(|_| view.wanted.system).cloned(),
+            wanted_marks(view)
+                .filter_map(|(_, id)| id)
+                .filter(|id| block.get(id).is_some())
+                .map(str::to_owned)
+                .collect(),
+        ),
+        Lifecycle::Deleted => (
+            block.system().filter(|_| known.principal_id.is_some()).cloned(),
+            known
+                .user_assigned_identities
+                .iter()
+                .filter(|id| block.get(id).is_some())
+                .cloned()
+                .collect(),
+        ),
+    };
+    let system = system.unwrap_or_default();
+    let is_there = view.actual.is_some();
+    IdentityBindingStatus {
+        id: (is_there && !course.has_let_go).then(|| view.id.to_string()),
+        provisioning_state: view
+            .actual
+            .as_ref()
+            .and_then(operation::provisioning_state)
+            .map(str::to_owned),
+        principal_id: system.principal_id,
+        tenant_id: system.tenant_id,
+        user_assigned_identities: ids,
+        drift: drift::shown(&course.drift, &view.key),
+        ..known
+    }
+}

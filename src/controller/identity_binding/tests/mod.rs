@@ -1,0 +1,4 @@
+mod model;
+mod policies;
+mod properties;
+mod table;

@@ -1,0 +1,488 @@
+//! A small model of Azure with one target, and bindings to it.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use serde_json::{Map, Value, json};
+
+use crate::api::azure_resource::ManagementSpec;
+use crate::api::condition::Reason;
+use crate::api::identity::{IdentityType, ManagedServiceIdentity};
+use crate::api::identity_binding::{BindingTarget, IdentityBindingSpec, TargetResource};
+use crate::api::{FINALIZER, IdentityBinding};
+use crate::azure::identity_block::IdentityBlock;
+use crate::controller::azure_resource::{Answer, Held, Memory, Purpose, Release, Subject, Written};
+use crate::controller::identity_binding::course::{Step, Write, course};
+use crate::controller::identity_binding::goal::Method;
+use crate::controller::identity_binding::look::{Look, Unmet, View, Wanted};
+use crate::controller::identity_binding::record::Signature;
+use crate::controller::identity_binding::status::summarize;
+use crate::controller::identity_binding::target::TargetKind;
+use crate::controller::operator_key::OperatorKey;
+use crate::controller::ownership::ClusterId;
+use crate::controller::readiness::{Standing, Verdict};
+use crate::runtime::{Next, Outcome, Seen};
+
+/// The id of a user-assigned identity, spelled as a spec does.
+pub(super) fn id(name: &str) -> String {
+    format!("/subscriptions/s/resourceGroups/rg/providers/Microsoft.ManagedIdentity/userAssignedIdentities/{name}")
+}
+
+/// What becomes of a reference of the spec.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Reference {
+    /// It may be used.
+    Usable,
+    /// Its object is being deleted.
+    Going,
+    /// Its object does not exist.
+    Missing,
+    /// Its object has no id yet.
+    Unknown,
+}
+
+/// A binding, and what the process remembers of it.
+#[derive(Debug, Clone)]
+pub(super) struct Binding {
+    pub(super) object: IdentityBinding,
+    pub(super) references: BTreeMap<String, Reference>,
+    pub(super) memory: Memory,
+    pub(super) is_credential_gone: bool,
+    pub(super) assignments: Vec<String>,
+    pub(super) managed_elsewhere: Option<String>,
+    /// What was written, attached or let go, in order.
+    pub(super) log: Vec<&'static str>,
+}
+
+/// The target, and time.
+#[derive(Debug, Clone)]
+pub(super) struct World {
+    pub(super) kind: TargetKind,
+    pub(super) target: Option<Value>,
+    pub(super) is_slow: bool,
+    /// Whether a null removes a tag; other services take it for an empty value.
+    pub(super) merges_tags: bool,
+    /// Azure accepts everything and changes nothing.
+    pub(super) is_stubborn: bool,
+    /// Azure refuses everything.
+    pub(super) refuses: bool,
+    pub(super) now: Timestamp,
+}
+
+impl Binding {
+    pub(super) fn new(kind: TargetKind, name: &str, system: bool, identities: &[&str]) -> Self {
+        let resource = Some(TargetResource {
+            name: Some("web".to_owned()),
+            resource_group: None,
+            resource_group_ref: None,
+            resource_id: None,
+        });
+        let spec = IdentityBindingSpec {
+            management: ManagementSpec::default(),
+            target: BindingTarget {
+                container_app: resource.clone().filter(|_| kind == TargetKind::App),
+                container_group: resource.filter(|_| kind == TargetKind::Group),
+                session_pool: None,
+            },
+            identity: ManagedServiceIdentity {
+                kind: if system {
+                    IdentityType::SystemAssigned
+                } else {
+                    IdentityType::UserAssigned
+                },
+                user_assigned_identities: Vec::new(),
+            },
+        };
+        let mut object = IdentityBinding::new(name, spec);
+        object.metadata.uid = Some(format!("uid-{name}"));
+        object.metadata.generation = Some(1);
+        Self {
+            object,
+            references: identities
+                .iter()
+                .map(|it| ((*it).to_owned(), Reference::Usable))
+                .collect(),
+            memory: Memory::default(),
+            is_credential_gone: false,
+            assignments: Vec::new(),
+            managed_elsewhere: None,
+            log: Vec::new(),
+        }
+    }
+
+    pub(super) fn ruled(mut self, management: ManagementSpec) -> Self {
+        self.object.spec.management = management;
+        self
+    }
+
+    pub(super) fn delete(&mut self, now: Timestamp) {
+        if self.object.metadata.deletion_timestamp.is_none() {
+            self.object.metadata.deletion_timestamp = Some(Time(now));
+        }
+    }
+
+    pub(super) fn is_gone(&self) -> bool {
+        self.object.metadata.deletion_timestamp.is_some() && !self.has_finalizer()
+    }
+
+    pub(super) fn has_finalizer(&self) -> bool {
+        self.object.metadata.finalizers.is_some()
+    }
+
+    pub(super) fn signature(&self) -> Signature {
+        let name = self.object.metadata.name.as_deref().unwrap_or_default();
+        Signature::new(&ClusterId::new("c1"), "ns", name, "0b9ff1d3-5f3e")
+    }
+
+    pub(super) fn writes(&self) -> usize {
+        self.log.iter().filter(|it| matches!(**it, "patch" | "put")).count()
+    }
+
+    pub(super) fn reason(&self) -> Option<String> {
+        let conditions = &self.object.status.as_ref()?.conditions;
+        let ready = conditions.iter().find(|it| it.type_ == "Ready")?;
+        Some(ready.reason.clone())
+    }
+
+    pub(super) fn is_ready(&self) -> bool {
+        let status = self.object.status.as_ref();
+        status.is_some_and(|it| {
+            it.conditions
+                .iter()
+                .any(|it| it.type_ == "Ready" && it.status == "True")
+        })
+    }
+
+    pub(super) fn status_id(&self) -> Option<&str> {
+        self.object.status.as_ref()?.id.as_deref()
+    }
+
+    fn wanted(&self) -> Wanted {
+        let mut wanted = Wanted {
+            system: self.object.spec.identity.kind.is_system_assigned(),
+            ..Wanted::default()
+        };
+        for (name, reference) in &self.references {
+            let (reason, is_going) = match reference {
+                Reference::Usable => {
+                    wanted.ids.push(id(name));
+                    continue;
+                }
+                Reference::Going => (Reason::ReferenceNotReady, true),
+                Reference::Missing => (Reason::ReferenceNotFound, true),
+                Reference::Unknown => (Reason::ReferenceNotReady, false),
+            };
+            let unmet = wanted.unmet.get_or_insert_with(|| Unmet {
+                verdict: Verdict::progressing(reason, "m"),
+                is_going: false,
+                going_ids: Vec::new(),
+                has_unknown: false,
+            });
+            unmet.is_going |= is_going;
+            unmet.has_unknown |= !is_going;
+            if *reference == Reference::Going {
+                unmet.going_ids.push(id(name));
+            }
+        }
+        wanted
+    }
+
+    pub(super) fn look(&mut self, world: &World) -> Look {
+        if self.is_credential_gone {
+            return Look::Held(Held {
+                verdict: Verdict::stalled(Reason::CredentialGone, "no token"),
+                next: Next::Resync(Duration::from_secs(30)),
+                is_credential_gone: true,
+            });
+        }
+        let is_deleted = self.object.metadata.deletion_timestamp.is_some();
+        let resource_type = world.kind.resource_type();
+        let mut view = View {
+            arm: None,
+            id: format!("/subscriptions/s/resourceGroups/rg/providers/{resource_type}/web")
+                .parse()
+                .unwrap(),
+            kind: world.kind,
+            signature: self.signature(),
+            wanted: if is_deleted { Wanted::default() } else { self.wanted() },
+            actual: world.target.clone(),
+            pause: None,
+            managed_elsewhere: self.managed_elsewhere.clone(),
+            assignments: self.assignments.clone(),
+            account_is_held: self.has_finalizer(),
+            memory: self.memory.clone(),
+            key: OperatorKey::new([1; 32]),
+        };
+        if !is_deleted {
+            view.forget_if_converged();
+        }
+        self.memory = view.memory.clone();
+        Look::Seen(Box::new(view))
+    }
+
+    /// One pass: decides, writes the status and does the step. `false` at rest. The answer to a write may be lost, as in
+    /// a crash right after it.
+    pub(super) fn pass(&mut self, world: &mut World, loses_answer: bool) -> bool {
+        if self.is_gone() {
+            return false;
+        }
+        let look = self.look(world);
+        let course = course(&Subject::of(&self.object), &look, world.now);
+        self.write_status(&look, course.next, world.now);
+        let is_under_way = course.verdict.standing == Standing::Progressing;
+        match course.step {
+            Some(Step::AddFinalizer) => {
+                self.log.push("finalizer");
+                self.object.metadata.finalizers = Some(vec![FINALIZER.to_owned()]);
+            }
+            Some(Step::Write(write)) => {
+                let written = world.write(&write);
+                self.log.push(match write.request.method {
+                    Method::Patch => "patch",
+                    Method::Put => "put",
+                });
+                if loses_answer {
+                    self.memory = Memory::default();
+                } else {
+                    self.memory.disowned += u32::from(write.removes_tags && written);
+                    self.memory.write = Some(Written {
+                        at: world.now,
+                        purpose: Purpose::Update,
+                        fingerprint: write.fingerprint,
+                        answer: if written {
+                            Answer::Accepted
+                        } else {
+                            Answer::Refused {
+                                reason: Reason::Rejected,
+                                message: "no".to_owned(),
+                            }
+                        },
+                    });
+                }
+            }
+            Some(Step::Release(release)) => {
+                self.log.push(match release {
+                    Release::Gone => "gone",
+                    Release::Left => "left",
+                });
+                self.object.metadata.finalizers = None;
+            }
+            None => {
+                let wait = match course.next {
+                    Next::Poll { after } => after.unwrap_or(Duration::from_secs(5)),
+                    Next::At(when) => Duration::try_from(when.duration_since(world.now)).unwrap_or_default(),
+                    Next::Resync(_) | Next::AwaitChange | Next::Again if !is_under_way => return false,
+                    Next::Resync(after) => after,
+                    Next::AwaitChange | Next::Again => return false,
+                };
+                world.now += SignedDuration::try_from(wait).unwrap() + SignedDuration::from_millis(1);
+                world.goes_on();
+            }
+        }
+        true
+    }
+
+    fn write_status(&mut self, look: &Look, next: Next, now: Timestamp) {
+        let seen = Seen {
+            observed: Some(look),
+            outcome: Outcome::Done(next),
+        };
+        if let Some(once) = summarize(&self.object, &seen, now) {
+            self.object.status = Some(once);
+            let again = summarize(&self.object, &seen, now + SignedDuration::from_millis(900));
+            assert_eq!(again, self.object.status, "a status that is computed again changes");
+        }
+    }
+
+    /// Passes until nothing is left to do, or only something to wait for.
+    pub(super) fn settle(&mut self, world: &mut World) {
+        let mut changed_at = world.now;
+        for _ in 0..300 {
+            let before = (self.log.len(), self.object.status.clone());
+            if !self.pass(world, false) {
+                return;
+            }
+            if before != (self.log.len(), self.object.status.clone()) {
+                changed_at = world.now;
+            }
+            // Longer than Azure may show an older state: what is left is a matter of others.
+            if world.now > changed_at + SignedDuration::from_mins(2) {
+                return;
+            }
+        }
+        panic!("no rest: {:?}", self.log);
+    }
+}
+
+impl World {
+    pub(super) fn new(kind: TargetKind, system: bool, foreign: &[&str]) -> Self {
+        let ids: Vec<String> = foreign.iter().map(|it| id(it)).collect();
+        let mut target = json!({
+            "location": "West Europe",
+            "tags": {"team": "a"},
+            "properties": {"provisioningState": "Succeeded", "containers": [], "osType": "Linux"},
+        });
+        let block = IdentityBlock::new(system, ids.iter().map(String::as_str));
+        target["identity"] = answered(&block, kind, None);
+        Self {
+            kind,
+            target: Some(target),
+            is_slow: false,
+            merges_tags: kind == TargetKind::App,
+            is_stubborn: false,
+            refuses: false,
+            now: Timestamp::from_second(1_800_000_000).unwrap(),
+        }
+    }
+
+    pub(super) fn block(&self) -> IdentityBlock {
+        self.target.as_ref().map(IdentityBlock::of).unwrap_or_default()
+    }
+
+    pub(super) fn attached(&self) -> Vec<String> {
+        let block = self.block();
+        let system = block.system().map(|_| "system".to_owned());
+        let name = |id: &str| id.rsplit('/').next().unwrap_or_default().to_ascii_lowercase();
+        system
+            .into_iter()
+            .chain(block.user_assigned().map(|it| name(&it.id)))
+            .collect()
+    }
+
+    pub(super) fn tag_names(&self) -> Vec<String> {
+        let tags = self.target.as_ref().and_then(|it| it["tags"].as_object().cloned());
+        tags.unwrap_or_default().keys().cloned().collect()
+    }
+
+    /// What somebody else does to the identities.
+    pub(super) fn meddle(&mut self, change: impl FnOnce(&mut IdentityBlock)) {
+        let kind = self.kind;
+        if let Some(target) = &mut self.target {
+            let mut block = IdentityBlock::of(target);
+            change(&mut block);
+            let before = target["identity"].clone();
+            target["identity"] = answered(&block, kind, Some(&before));
+        }
+    }
+
+    /// Whether Azure accepts.
+    fn write(&mut self, write: &Write) -> bool {
+        if self.refuses {
+            return false;
+        }
+        if self.is_stubborn {
+            return true;
+        }
+        let (kind, merges_tags, is_slow) = (self.kind, self.merges_tags, self.is_slow);
+        let body = &write.request.body.0;
+        let target = self.target.as_mut().expect("only what is there is written");
+        let before = target["identity"].clone();
+        match write.request.method {
+            Method::Put => {
+                assert_eq!(kind, TargetKind::Group, "only groups are replaced");
+                let kept = ["location"].map(|name| (name, target[name].clone()));
+                *target = body.clone();
+                for (name, value) in kept {
+                    assert_eq!(target[name], value, "a PUT loses {name}");
+                }
+            }
+            Method::Patch => {
+                if let Some(identity) = body.get("identity") {
+                    assert_ne!(kind, TargetKind::Group, "PATCH of a group changes tags only");
+                    let mut block = IdentityBlock::of(target);
+                    merge_identity(&mut block, identity);
+                    target["identity"] = answered(&block, kind, Some(&before));
+                }
+                if let Some(tags) = body.get("tags").and_then(Value::as_object) {
+                    let known = target["tags"].as_object().cloned().unwrap_or_default();
+                    target["tags"] = merge_tags(known, tags, merges_tags).into();
+                }
+            }
+        }
+        let block = IdentityBlock::of(target);
+        target["identity"] = answered(&block, kind, Some(&before));
+        target["properties"]["provisioningState"] = if is_slow { "InProgress" } else { "Succeeded" }.into();
+        true
+    }
+
+    fn goes_on(&mut self) {
+        let state = self
+            .target
+            .as_mut()
+            .map(|it| &mut it["properties"]["provisioningState"]);
+        if let Some(state) = state
+            && *state == "InProgress"
+        {
+            *state = "Succeeded".into();
+        }
+    }
+}
+
+/// An identity block as the service answers it: ids in its own case, its own spelling of the type, and principals.
+fn answered(block: &IdentityBlock, kind: TargetKind, before: Option<&Value>) -> Value {
+    let mut answer = block.replacement(kind.spelling());
+    if let Some(kinds) = answer["type"].as_str() {
+        answer["type"] = kinds.replace("SystemAssigned,User", "SystemAssigned, User").into();
+    }
+    if block.system().is_some() {
+        let known = before.and_then(|it| it["principalId"].as_str());
+        answer["principalId"] = known.unwrap_or("principal").into();
+        answer["tenantId"] = "tenant".into();
+    }
+    if let Some(ids) = answer["userAssignedIdentities"].as_object_mut() {
+        let spelled = ids.keys().map(|id| {
+            (
+                id.replace("resourceGroups", "resourcegroups"),
+                json!({"principalId": "p"}),
+            )
+        });
+        *ids = spelled.collect();
+    }
+    answer
+}
+
+fn merge_identity(block: &mut IdentityBlock, patch: &Value) {
+    let kinds = patch["type"].as_str().unwrap_or_default();
+    match &patch["userAssignedIdentities"] {
+        Value::Object(members) => {
+            for (id, value) in members {
+                if value.is_null() {
+                    block.detach(id);
+                } else {
+                    block.attach(id);
+                }
+            }
+        }
+        _ => {
+            if !kinds.contains("UserAssigned") {
+                let ids: Vec<String> = block.user_assigned().map(|it| it.id.clone()).collect();
+                ids.iter().for_each(|id| block.detach(id));
+            }
+        }
+    }
+    if kinds.contains("SystemAssigned") {
+        block.attach_system();
+    } else {
+        block.detach_system();
+    }
+}
+
+fn merge_tags(known: Map<String, Value>, patch: &Map<String, Value>, merges: bool) -> Map<String, Value> {
+    let mut tags = if merges { known } else { Map::new() };
+    for (name, value) in patch {
+        match (value, merges) {
+            (Value::Null, true) => {
+                tags.remove(name);
+            }
+            (Value::Null, false) => {
+                tags.insert(name.clone(), "".into());
+            }
+            (value, _) => {
+                tags.insert(name.clone(), value.clone());
+            }
+        }
+    }
+    tags
+}

@@ -1,0 +1,262 @@
+//! What holds for every sequence of bindings that come and go, crashes and what others do meanwhile.
+
+use std::collections::BTreeSet;
+
+use proptest::prelude::*;
+
+use crate::api::azure_resource::{DeletionPolicy, ManagementPolicy, ManagementSpec};
+use crate::controller::azure_resource::Memory;
+use crate::controller::identity_binding::record::Mark;
+use crate::controller::identity_binding::target::TargetKind;
+
+use super::model::{Binding, Reference, World, id};
+
+const NAMES: [&str; 3] = ["one", "two", "three"];
+const IDENTITIES: [&str; 4] = ["a", "b", "c", "d"];
+
+/// What happens to one of the bindings, or to all of them.
+#[derive(Debug, Clone)]
+enum Event {
+    Apply(usize, bool, BTreeSet<usize>),
+    Delete(usize),
+    Pass(usize),
+    PassAndCrash(usize),
+    Crash,
+    /// Somebody attaches an identity by hand.
+    Attach(usize),
+    Settle,
+}
+
+fn kinds() -> impl Strategy<Value = TargetKind> {
+    prop_oneof![Just(TargetKind::App), Just(TargetKind::Group), Just(TargetKind::Pool)]
+}
+
+fn events() -> impl Strategy<Value = Vec<Event>> {
+    let some = || prop::collection::btree_set(0..IDENTITIES.len(), 0..4);
+    let event = prop_oneof![
+        3 => (0..NAMES.len(), any::<bool>(), some()).prop_map(|(who, system, ids)| Event::Apply(who, system, ids)),
+        2 => (0..NAMES.len()).prop_map(Event::Delete),
+        6 => (0..NAMES.len()).prop_map(Event::Pass),
+        3 => (0..NAMES.len()).prop_map(Event::PassAndCrash),
+        1 => Just(Event::Crash),
+        1 => (0..IDENTITIES.len()).prop_map(Event::Attach),
+        1 => Just(Event::Settle),
+    ];
+    prop::collection::vec(event, 1..40)
+}
+
+/// The bindings of a world, by name; one that is deleted and gone may be applied again.
+struct Cluster {
+    world: World,
+    bindings: Vec<Option<Binding>>,
+    /// What others attached when nobody else had.
+    foreign: BTreeSet<String>,
+}
+
+impl Cluster {
+    fn new(kind: TargetKind, is_slow: bool, merges_tags: bool, foreign: &BTreeSet<usize>) -> Self {
+        let names: Vec<&str> = foreign.iter().map(|it| IDENTITIES[*it]).collect();
+        let mut world = World::new(kind, false, &names);
+        (world.is_slow, world.merges_tags) = (is_slow, merges_tags);
+        Self {
+            world,
+            bindings: vec![None; NAMES.len()],
+            foreign: names.into_iter().map(str::to_owned).collect(),
+        }
+    }
+
+    fn happen(&mut self, event: Event) {
+        let kind = self.world.kind;
+        match event {
+            Event::Apply(who, system, ids) => {
+                let names: Vec<&str> = ids.iter().map(|it| IDENTITIES[*it]).collect();
+                let fresh = Binding::new(kind, NAMES[who], system, &names);
+                match &mut self.bindings[who] {
+                    Some(known) if known.object.metadata.deletion_timestamp.is_some() => {}
+                    Some(known) => {
+                        known.references = fresh.references;
+                        known.object.spec = fresh.object.spec;
+                        known.object.metadata.generation = known.object.metadata.generation.map(|it| it + 1);
+                    }
+                    none => *none = Some(fresh),
+                }
+            }
+            Event::Delete(who) => {
+                if let Some(binding) = &mut self.bindings[who] {
+                    binding.delete(self.world.now);
+                }
+            }
+            Event::Pass(who) => {
+                if let Some(binding) = &mut self.bindings[who] {
+                    binding.pass(&mut self.world, false);
+                }
+            }
+            Event::PassAndCrash(who) => {
+                if let Some(binding) = &mut self.bindings[who] {
+                    binding.pass(&mut self.world, true);
+                }
+                self.crash();
+            }
+            Event::Crash => self.crash(),
+            Event::Attach(which) => {
+                let name = IDENTITIES[which];
+                if !self.world.attached().contains(&name.to_owned()) {
+                    self.world.meddle(|block| block.attach(&id(name)));
+                    // What a binding records and somebody took away and gave again stays the binding's.
+                    let own = self.recorded();
+                    if !own.contains(name) {
+                        self.foreign.insert(name.to_owned());
+                    }
+                }
+            }
+            Event::Settle => self.settle(),
+        }
+        self.bindings
+            .iter_mut()
+            .filter(|it| it.as_ref().is_some_and(Binding::is_gone))
+            .for_each(|it| *it = None);
+    }
+
+    fn recorded(&self) -> BTreeSet<String> {
+        let target = self.world.target.clone().unwrap_or_default();
+        let records = Binding::new(self.world.kind, "nobody", false, &[])
+            .signature()
+            .read(&target);
+        let is_recorded = |name: &str| records.others.contains(&Mark::of(&id(name)));
+        let names = IDENTITIES.iter().filter(|it| is_recorded(it));
+        names.map(|it| (*it).to_owned()).collect()
+    }
+
+    fn crash(&mut self) {
+        for binding in self.bindings.iter_mut().flatten() {
+            binding.memory = Memory::default();
+        }
+    }
+
+    fn settle(&mut self) {
+        for _ in 0..4 {
+            for binding in self.bindings.iter_mut().flatten() {
+                binding.settle(&mut self.world);
+            }
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 256, ..ProptestConfig::default() })]
+
+    #[test]
+    fn what_others_attached_stays_and_nothing_else_does(
+        kind in kinds(), is_slow: bool, merges_tags: bool,
+        foreign in prop::collection::btree_set(0..IDENTITIES.len(), 0..3), events in events(),
+    ) {
+        let mut cluster = Cluster::new(kind, is_slow, merges_tags, &foreign);
+        for event in events {
+            cluster.happen(event.clone());
+            let attached: BTreeSet<String> = cluster.world.attached().into_iter().collect();
+            prop_assert!(cluster.foreign.is_subset(&attached), "{event:?} took {:?} of {attached:?}", cluster.foreign);
+        }
+        cluster.settle();
+        for binding in cluster.bindings.iter().flatten() {
+            if binding.object.metadata.deletion_timestamp.is_none() && !binding.references.is_empty() {
+                prop_assert!(binding.is_ready(), "{:?}", binding.object.status);
+                let attached = cluster.world.attached();
+                prop_assert!(binding.references.keys().all(|it| attached.contains(it)));
+            }
+        }
+        let writes = |cluster: &Cluster| -> usize { cluster.bindings.iter().flatten().map(Binding::writes).sum() };
+        let before = (writes(&cluster), cluster.world.target.clone());
+        cluster.settle();
+        prop_assert_eq!((writes(&cluster), cluster.world.target.clone()), before, "not at rest");
+        for binding in cluster.bindings.iter_mut().flatten() {
+            binding.delete(cluster.world.now);
+        }
+        cluster.settle();
+        let attached: BTreeSet<String> = cluster.world.attached().into_iter().collect();
+        prop_assert_eq!(&attached, &cluster.foreign);
+        prop_assert_eq!(cluster.world.tag_names(), ["team"]);
+        prop_assert!(cluster.bindings.iter().flatten().all(Binding::is_gone));
+    }
+
+    #[test]
+    fn nothing_is_written_that_a_policy_forbids(
+        kind in kinds(), bits: [bool; 5], management in 0..3_usize, deletion in 0..3_usize,
+        foreign in prop::collection::btree_set(0..IDENTITIES.len(), 0..3), ids in prop::collection::btree_set(0..IDENTITIES.len(), 1..4),
+    ) {
+        let [system, suspend, is_deleted, was_attached, drifts] = bits;
+        let names = |set: &BTreeSet<usize>| set.iter().map(|it| IDENTITIES[*it]).collect::<Vec<_>>();
+        let mut world = World::new(kind, false, &names(&foreign));
+        let mut binding = Binding::new(kind, "one", system, &names(&ids));
+        if was_attached {
+            binding.settle(&mut world);
+        }
+        if drifts {
+            world.meddle(|block| block.detach(&id(IDENTITIES[0])));
+        }
+        let spec = ManagementSpec {
+            management_policy: [ManagementPolicy::Enforce, ManagementPolicy::CreateOnly, ManagementPolicy::ObserveOnly][management],
+            deletion_policy: [None, Some(DeletionPolicy::Delete), Some(DeletionPolicy::Retain)][deletion],
+            suspend,
+            ..ManagementSpec::default()
+        };
+        let mut binding = binding.ruled(spec.clone());
+        if is_deleted {
+            binding.delete(world.now);
+        }
+        let (writes, before) = (binding.writes(), world.attached());
+        binding.settle(&mut world);
+        if suspend || spec.management_policy == ManagementPolicy::ObserveOnly {
+            prop_assert_eq!(binding.writes(), writes);
+        }
+        if is_deleted {
+            prop_assert!(binding.is_gone());
+            if spec.deletion_policy == Some(DeletionPolicy::Retain) {
+                prop_assert_eq!(world.attached(), before);
+            }
+        }
+        if is_deleted && was_attached && !suspend && spec.management_policy != ManagementPolicy::ObserveOnly {
+            prop_assert_eq!(world.tag_names(), ["team"]);
+        }
+        let (writes, status) = (binding.writes(), binding.object.status.clone());
+        binding.settle(&mut world);
+        prop_assert_eq!((binding.writes(), binding.object.status.clone()), (writes, status), "not at rest");
+    }
+
+    #[test]
+    fn nothing_is_written_before_the_finalizer_is_there(kind in kinds(), system: bool, is_slow: bool) {
+        let mut world = World::new(kind, false, &["d"]);
+        world.is_slow = is_slow;
+        let mut binding = Binding::new(kind, "one", system, &["a"]);
+        binding.settle(&mut world);
+        prop_assert_eq!(binding.log[0], "finalizer");
+        prop_assert_eq!(binding.writes(), 1, "{:?}", binding.log);
+        prop_assert!(binding.is_ready());
+    }
+
+    #[test]
+    fn what_goes_is_taken_back_whatever_becomes_of_the_rest(
+        kind in kinds(), states in prop::array::uniform3(0..4_usize),
+    ) {
+        let mut world = World::new(kind, false, &["d"]);
+        let mut binding = Binding::new(kind, "one", false, &["a", "b", "c"]);
+        binding.settle(&mut world);
+        let all = [Reference::Usable, Reference::Going, Reference::Missing, Reference::Unknown];
+        for (name, state) in ["a", "b", "c"].iter().zip(states) {
+            binding.references.insert((*name).to_owned(), all[state]);
+        }
+        binding.settle(&mut world);
+        let attached = world.attached();
+        for (name, reference) in &binding.references {
+            match reference {
+                Reference::Usable | Reference::Unknown => prop_assert!(attached.contains(name), "{name} was taken"),
+                Reference::Going => prop_assert!(!attached.contains(name), "{name} is held"),
+                // Which of those that are attached it was cannot be told while another has no id.
+                Reference::Missing if states.contains(&3) => {}
+                Reference::Missing => prop_assert!(!attached.contains(name), "{name} is held"),
+            }
+        }
+        let goes = states.iter().any(|it| matches!(it, 1 | 2));
+        prop_assert_eq!(binding.status_id().is_none(), goes);
+        prop_assert!(attached.contains(&"d".to_owned()));
+    }
+}
