@@ -6,6 +6,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::wire::{Answer, POOLS, RESOURCES, ROLES, Wire, custom_pool, shell_pool};
+use crate::workloads::APPS;
 
 const CONTRIBUTOR: &str = "b24988ac-6180-42a0-ab88-20f7382dd24c";
 const READER: &str = "acdd72a7-3385-48ef-bd42-f606fba81ae7";
@@ -254,7 +255,14 @@ async fn an_active_deployment_is_neither_overwritten_nor_deleted_and_can_be_canc
     wire.get(&wire.pool("rg", "pool"), POOLS).await.expect(404);
     let seen = wire.get(&path, RESOURCES).await.expect(200).body;
     assert_eq!(seen["properties"]["provisioningState"], "Canceled");
+
     wire.put(&path, RESOURCES, body).await.expect(200);
+    wire.advance(3).await;
+    wire.arm(Method::POST, &cancel, RESOURCES, None).await.expect(204);
+    let cancelled = &operations(&wire, "d").await[0]["properties"];
+    assert_eq!(cancelled["provisioningState"], "Canceled");
+    wire.advance(60).await;
+    wire.get(&wire.pool("rg", "pool"), POOLS).await.expect(200);
 }
 
 #[tokio::test]
@@ -301,6 +309,21 @@ async fn complete_mode_deletes_what_the_template_lacks_and_incremental_mode_noth
         .map(|one| one["properties"]["provisioningOperation"].clone())
         .collect();
     assert_eq!(what, ["Create", "Delete", "EvaluateDeploymentOutput"]);
+}
+
+#[tokio::test]
+async fn complete_mode_deletes_what_others_use_once_these_are_gone() {
+    let wire = Wire::start().await.with_environment().await;
+    wire.put(&wire.app("app"), APPS, wire.app_body(&Value::Null))
+        .await
+        .expect(201);
+    wire.advance(31).await;
+    let mut body = incremental(template(json!([])));
+    body["properties"]["mode"] = json!("Complete");
+    let ended = deploy(&wire, "d", body).await;
+    assert_eq!(ended["properties"]["provisioningState"], "Succeeded", "{ended}");
+    wire.get(&wire.app("app"), APPS).await.expect(404);
+    wire.get(&wire.environment("env"), APPS).await.expect(404);
 }
 
 #[tokio::test]

@@ -214,7 +214,9 @@ impl Environment<'_> {
                 {
                     found.push(resource);
                 }
-                arguments.iter().for_each(|one| self.gather_calls(one, found));
+                for one in arguments {
+                    self.gather_calls(one, found);
+                }
             }
         }
     }

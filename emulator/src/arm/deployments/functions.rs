@@ -118,7 +118,7 @@ impl Call<'_> {
             ("or", [_, _, ..]) => Ok(json!(self.all_bool(values)?.into_iter().any(|one| one))),
             ("coalesce", [_, ..]) => Ok(values.iter().find(|one| !one.is_null()).cloned().unwrap_or_default()),
             ("createarray", _) => Ok(json!(values)),
-            ("createobject", _) if values.len() % 2 == 0 => values
+            ("createobject", _) if values.len().is_multiple_of(2) => values
                 .chunks_exact(2)
                 .map(|pair| Ok((self.text(&pair[0])?.to_owned(), pair[1].clone())))
                 .collect::<Result<Map<_, _>, _>>()

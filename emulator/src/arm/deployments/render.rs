@@ -106,7 +106,10 @@ fn step_operation(deployment: &Deployment, step: &DeploymentStep, now: Timestamp
         StepState::Waiting => return None,
         StepState::Running { since } => (
             (*since, now),
-            json!({ "provisioningState": "Running", "statusCode": "Created" }),
+            json!({
+                "provisioningState": if deployment.is_active() { "Running" } else { "Canceled" },
+                "statusCode": "Created",
+            }),
         ),
         StepState::Succeeded { since, at, status } => (
             (*since, *at),
@@ -184,35 +187,36 @@ fn ended_at(deployment: &Deployment) -> Option<Timestamp> {
 
 /// The providers of a template's resources, with the places that each type is written to.
 fn providers(environment: &Environment<'_>, steps: &[DeploymentStep]) -> Vec<Value> {
-    let mut all: Vec<(String, Vec<(String, Vec<Option<String>>)>)> = Vec::new();
+    let mut all: Vec<Value> = Vec::new();
     for step in steps.iter().filter(|step| step.action == StepAction::Create) {
         let (namespace, kind) = preflight::type_of(step);
         let location = get(&step.resource, "location")
             .and_then(|one| environment.text(one).ok())
-            .map(|one| crate::arm::regions::normalise(&one));
-        let at = all
-            .iter()
-            .position(|(known, _)| known.eq_ignore_ascii_case(&namespace))
-            .unwrap_or_else(|| {
-                all.push((namespace, Vec::new()));
-                all.len() - 1
-            });
-        let types = &mut all[at].1;
-        match types.iter_mut().find(|(known, _)| known.eq_ignore_ascii_case(&kind)) {
-            Some((_, locations)) if locations.contains(&location) => {}
-            Some((_, locations)) => locations.push(location),
-            None => types.push((kind, vec![location])),
+            .map(|one| json!(crate::arm::regions::normalise(&one)))
+            .unwrap_or_default();
+        let provider = named(&mut all, "namespace", &namespace, "resourceTypes");
+        let locations = named(provider, "resourceType", &kind, "locations");
+        if !locations.contains(&location) {
+            locations.push(location);
         }
     }
-    all.into_iter()
-        .map(|(namespace, types)| {
-            let types: Vec<Value> = types
-                .into_iter()
-                .map(|(kind, locations)| json!({ "resourceType": kind, "locations": locations }))
-                .collect();
-            json!({ "namespace": namespace, "resourceTypes": types })
-        })
-        .collect()
+    all
+}
+
+/// The list `list` of the entry whose `member` is `name`, whatever its case; a new entry if there is none.
+fn named<'a>(entries: &'a mut Vec<Value>, member: &str, name: &str, list: &str) -> &'a mut Vec<Value> {
+    let same = |one: &Value| {
+        one[member]
+            .as_str()
+            .is_some_and(|known| known.eq_ignore_ascii_case(name))
+    };
+    let at = entries.iter().position(same).unwrap_or_else(|| {
+        entries.push(json!({ member: name, list: [] }));
+        entries.len() - 1
+    });
+    entries[at][list]
+        .as_array_mut()
+        .expect("invariant: an entry is made with its list")
 }
 
 fn dependencies(steps: &[DeploymentStep]) -> Vec<Value> {

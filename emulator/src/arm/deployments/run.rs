@@ -172,10 +172,12 @@ impl Run<'_> {
         let step = &deployment.steps[at];
         if step.action == StepAction::Delete {
             let reply = self.send(deployment, Method::DELETE, &step.id, &step.api_version, None);
-            return Some(match reply {
-                Ok(_) => StepState::Running { since: self.now },
-                Err(error) => self.failed(step, self.now, &error),
-            });
+            return match reply {
+                Ok(_) => Some(StepState::Running { since: self.now }),
+                // What is still in use can go once its users are gone.
+                Err(error) if error.status == StatusCode::CONFLICT && is_deleting(deployment) => None,
+                Err(error) => Some(self.failed(step, self.now, &error)),
+            };
         }
         if self.is_registering(deployment, step) {
             return None;
@@ -363,6 +365,14 @@ fn needed<'a>(deployment: &'a Deployment, step: &'a DeploymentStep) -> impl Iter
         .steps
         .iter()
         .filter(|one| step.depends_on.contains(&one.id.to_ascii_lowercase()))
+}
+
+fn is_deleting(deployment: &Deployment) -> bool {
+    let running = |one: &DeploymentStep| matches!(one.state, StepState::Running { .. });
+    deployment
+        .steps
+        .iter()
+        .any(|one| one.action == StepAction::Delete && running(one))
 }
 
 fn error_of(step: &DeploymentStep) -> Option<Value> {

@@ -171,14 +171,19 @@ fn dependencies(
     Ok(ids)
 }
 
-/// The step that a full id, a `type/name` or a name means.
+/// The step that a full id, a `type/name` or a name means; a name that several resources have means none.
 pub fn find<'a>(steps: &'a [DeploymentStep], wanted: &str) -> Option<&'a DeploymentStep> {
     let wanted = wanted.trim_matches('/').to_ascii_lowercase();
-    steps.iter().find(|one| {
+    let by_id = steps.iter().find(|one| {
         let id = one.id.trim_matches('/').to_ascii_lowercase();
-        id == wanted
-            || (wanted.contains('/') && id.ends_with(&format!("/providers/{wanted}")))
-            || one.resource_name.eq_ignore_ascii_case(&wanted)
+        id == wanted || (wanted.contains('/') && id.ends_with(&format!("/providers/{wanted}")))
+    });
+    by_id.or_else(|| {
+        let mut named = steps
+            .iter()
+            .filter(|one| one.resource_name.eq_ignore_ascii_case(&wanted));
+        let first = named.next();
+        first.filter(|_| named.next().is_none())
     })
 }
 
