@@ -3,6 +3,7 @@
 use reqwest::Method;
 use serde_json::{Value, json};
 
+use crate::deployments::{deployment, incremental, template};
 use crate::wire::{RESOURCES, Wire, answer};
 use crate::workloads::{APPS, GROUPS, group_body, user_assigned};
 
@@ -264,4 +265,31 @@ async fn imds_knows_its_own_versions_only() {
         let request = host.client.get(url).header("Metadata", "true");
         answer(request.send().await.unwrap()).await.expect(status);
     }
+}
+
+#[tokio::test]
+async fn templates_nested_too_deeply_are_refused() {
+    let wire = Wire::start().await.with_group("rg").await;
+    let calls = |count: usize, inner: &str| format!("{}{inner}{}", "concat(".repeat(count), ")".repeat(count));
+    let mut value = json!(format!("[{}]", calls(90, "variables('v')")));
+    for _ in 0..40 {
+        value = json!([value]);
+    }
+    let body = |output: &str| {
+        let mut template = template(json!([]));
+        template["variables"] = json!({ "v": value });
+        template["outputs"] = json!({ "o": { "type": "string", "value": output } });
+        incremental(template)
+    };
+    for output in [
+        format!("[{}]", calls(1_000, "'x'")),
+        format!("[{}]", calls(100_000, "'x'")),
+        format!("[resourceGroup(){}]", ".tags".repeat(4_000)),
+        "[variables('v')]".to_owned(),
+    ] {
+        wire.put(&deployment(&wire, "deep"), RESOURCES, body(&output))
+            .await
+            .expect_error(400, "InvalidTemplate");
+    }
+    wire.get(&wire.group("rg"), RESOURCES).await.expect(200);
 }

@@ -8,7 +8,39 @@ use crate::json::get;
 use crate::store::{ResourceGroup, Subscription};
 
 /// Parameters and variables may use each other no deeper than this, so that a circle ends.
-const MAX_DEPTH: u32 = 24;
+const MAX_USES: u32 = 24;
+
+/// Values and calls may be nested no deeper than this, those of used parameters and variables included.
+const MAX_NESTING: u32 = 160;
+
+/// How deep an evaluation is.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Depth {
+    uses: u32,
+    nesting: u32,
+}
+
+impl Depth {
+    /// Inside a parameter or variable, unless a circle must be the reason.
+    fn used(self) -> Result<Self, EvaluationError> {
+        if self.uses >= MAX_USES {
+            return Err(EvaluationError::invalid(
+                "The template language expression has a circular dependency between parameters or variables",
+            ));
+        }
+        let uses = self.uses + 1;
+        Ok(Self { uses, ..self })
+    }
+
+    /// Inside a list, an object or a call.
+    fn nested(self) -> Result<Self, EvaluationError> {
+        if self.nesting >= MAX_NESTING {
+            return Err(EvaluationError::invalid("The template is nested too deeply"));
+        }
+        let nesting = self.nesting + 1;
+        Ok(Self { nesting, ..self })
+    }
+}
 
 /// Why an expression has no value.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -97,7 +129,7 @@ pub struct Environment<'a> {
 impl Environment<'_> {
     /// A value of the template with all expressions in it evaluated.
     pub fn resolve(&self, value: &Value) -> Result<Value, EvaluationError> {
-        self.at_depth(value, 0)
+        self.at_depth(value, Depth::default())
     }
 
     /// A string of the template, evaluated, which must yield a string again.
@@ -112,7 +144,7 @@ impl Environment<'_> {
 
     /// The value of a parameter, its default included.
     pub fn parameter(&self, name: &str) -> Result<Value, EvaluationError> {
-        self.parameter_at(name, 0)
+        self.parameter_at(name, Depth::default())
     }
 
     /// The first arguments of all `reference(…)` in a value, as far as they are known before the deployment runs.
@@ -122,24 +154,30 @@ impl Environment<'_> {
         found
     }
 
-    pub(super) fn at_depth(&self, value: &Value, depth: u32) -> Result<Value, EvaluationError> {
+    pub(super) fn at_depth(&self, value: &Value, depth: Depth) -> Result<Value, EvaluationError> {
         match value {
             Value::String(text) => match expression::read(text).map_err(EvaluationError::Invalid)? {
                 Text::Plain(text) => Ok(Value::String(text)),
                 Text::Expression(parsed) => self.evaluate(&parsed, depth),
             },
-            Value::Array(items) => items.iter().map(|item| self.at_depth(item, depth)).collect(),
-            Value::Object(members) => members
-                .iter()
-                .map(|(name, member)| Ok((self.name(name, depth)?, self.at_depth(member, depth)?)))
-                .collect::<Result<Map<_, _>, _>>()
-                .map(Value::Object),
+            Value::Array(items) => {
+                let depth = depth.nested()?;
+                items.iter().map(|item| self.at_depth(item, depth)).collect()
+            }
+            Value::Object(members) => {
+                let depth = depth.nested()?;
+                members
+                    .iter()
+                    .map(|(name, member)| Ok((self.name(name, depth)?, self.at_depth(member, depth)?)))
+                    .collect::<Result<Map<_, _>, _>>()
+                    .map(Value::Object)
+            }
             Value::Null | Value::Bool(_) | Value::Number(_) => Ok(value.clone()),
         }
     }
 
     /// A member's name, which may be an expression as those of `userAssignedIdentities` are.
-    fn name(&self, name: &str, depth: u32) -> Result<String, EvaluationError> {
+    fn name(&self, name: &str, depth: Depth) -> Result<String, EvaluationError> {
         match self.at_depth(&Value::String(name.to_owned()), depth)? {
             Value::String(name) => Ok(name),
             other => Err(EvaluationError::invalid(format!(
@@ -148,7 +186,8 @@ impl Environment<'_> {
         }
     }
 
-    pub(super) fn evaluate(&self, parsed: &Expression, depth: u32) -> Result<Value, EvaluationError> {
+    pub(super) fn evaluate(&self, parsed: &Expression, depth: Depth) -> Result<Value, EvaluationError> {
+        let depth = depth.nested()?;
         match parsed {
             Expression::Literal(value) => Ok(value.clone()),
             Expression::Call(name, arguments) => functions::call(self, name, arguments, depth),
@@ -160,7 +199,7 @@ impl Environment<'_> {
         }
     }
 
-    pub(super) fn parameter_at(&self, name: &str, depth: u32) -> Result<Value, EvaluationError> {
+    pub(super) fn parameter_at(&self, name: &str, depth: Depth) -> Result<Value, EvaluationError> {
         let unknown = || {
             EvaluationError::invalid(format!(
                 "The template parameter '{name}' is not found. Please see https://aka.ms/arm-syntax-parameters for usage details"
@@ -172,12 +211,12 @@ impl Environment<'_> {
         let given = self.given.iter().find(|(key, _)| key.eq_ignore_ascii_case(name));
         match (given, get(declared, "defaultValue")) {
             (Some((_, value)), _) => Ok(value.clone()),
-            (None, Some(default)) => self.at_depth(default, deeper(depth)?),
+            (None, Some(default)) => self.at_depth(default, depth.used()?),
             (None, None) => Err(unknown()),
         }
     }
 
-    pub(super) fn variable(&self, name: &str, depth: u32) -> Result<Value, EvaluationError> {
+    pub(super) fn variable(&self, name: &str, depth: Depth) -> Result<Value, EvaluationError> {
         let declared = get(self.template, "variables")
             .and_then(|all| get(all, name))
             .ok_or_else(|| {
@@ -185,7 +224,7 @@ impl Environment<'_> {
                     "The template variable '{name}' is not found. Please see https://aka.ms/arm-syntax-variables for usage details"
                 ))
             })?;
-        self.at_depth(declared, deeper(depth)?)
+        self.at_depth(declared, depth.used()?)
     }
 
     fn gather(&self, value: &Value, found: &mut Vec<String>) {
@@ -210,7 +249,8 @@ impl Environment<'_> {
             }
             Expression::Call(name, arguments) => {
                 if name.eq_ignore_ascii_case("reference")
-                    && let Some(Ok(Value::String(resource))) = arguments.first().map(|one| self.evaluate(one, 0))
+                    && let Some(Ok(Value::String(resource))) =
+                        arguments.first().map(|one| self.evaluate(one, Depth::default()))
                 {
                     found.push(resource);
                 }
@@ -220,16 +260,6 @@ impl Environment<'_> {
             }
         }
     }
-}
-
-/// One level deeper, unless a circle must be the reason.
-fn deeper(depth: u32) -> Result<u32, EvaluationError> {
-    if depth >= MAX_DEPTH {
-        return Err(EvaluationError::invalid(
-            "The template language expression has a circular dependency between parameters or variables",
-        ));
-    }
-    Ok(depth + 1)
 }
 
 fn member_of(of: &Value, member: &Value) -> Result<Value, EvaluationError> {

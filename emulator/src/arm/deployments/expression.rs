@@ -5,6 +5,12 @@ use std::str::Chars;
 
 use serde_json::{Value, json};
 
+/// Longest expression (template limits of Azure Resource Manager).
+const LONGEST: usize = 24_576;
+
+/// Calls, indices and members that may be nested in an expression.
+const MAX_NESTING: usize = 96;
+
 /// A parsed expression.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Expression {
@@ -33,8 +39,15 @@ pub fn read(text: &str) -> Result<Text, String> {
     let Some(inner) = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) else {
         return Ok(Text::Plain(text.to_owned()));
     };
+    let length = text.chars().count();
+    if length > LONGEST {
+        return Err(format!(
+            "The language expression length limit exceeded. Limit: '{LONGEST}' and actual: '{length}'."
+        ));
+    }
     let mut parser = Parser {
         chars: inner.chars().peekable(),
+        nesting: 0,
     };
     parser
         .expression()
@@ -51,10 +64,14 @@ pub fn read(text: &str) -> Result<Text, String> {
 
 struct Parser<'a> {
     chars: Peekable<Chars<'a>>,
+    /// How deep the expression that is being read is by now.
+    nesting: usize,
 }
 
 impl Parser<'_> {
     fn expression(&mut self) -> Result<Expression, String> {
+        let outside = self.nesting;
+        self.deeper()?;
         self.skip_blanks();
         let mut parsed = match self.chars.peek() {
             Some('\'') => Expression::Literal(Value::String(self.string()?)),
@@ -76,10 +93,22 @@ impl Parser<'_> {
                     self.expect(']')?;
                     index
                 }
-                _ => return Ok(parsed),
+                _ => {
+                    self.nesting = outside;
+                    return Ok(parsed);
+                }
             };
+            self.deeper()?;
             parsed = Expression::Member(Box::new(parsed), Box::new(member));
         }
+    }
+
+    fn deeper(&mut self) -> Result<(), String> {
+        self.nesting += 1;
+        if self.nesting > MAX_NESTING {
+            return Err(format!("it is nested deeper than {MAX_NESTING} levels"));
+        }
+        Ok(())
     }
 
     fn call(&mut self) -> Result<Expression, String> {
@@ -182,6 +211,14 @@ mod tests {
     }
 
     #[test]
+    fn breadth_is_not_depth_and_length_has_its_limit() {
+        let wide = format!("[a({}1)]", "b().c,".repeat(500));
+        assert!(read(&wide).is_ok());
+        let long = format!("['{}']", "x".repeat(LONGEST));
+        assert!(read(&long).unwrap_err().contains("length limit exceeded"));
+    }
+
+    #[test]
     fn what_cannot_be_read_says_so() {
         for bad in [
             "[]",
@@ -191,6 +228,9 @@ mod tests {
             "[a(1,)]",
             "[a().]",
             "[a()]]",
+            &format!("[{}{}]", "a(".repeat(5000), ")".repeat(5000)),
+            &format!("[a(){}]", ".b".repeat(5000)),
+            &format!("[a(){}{}]", "[a()".repeat(2000), "]".repeat(2000)),
         ] {
             let message = read(bad).unwrap_err();
             assert!(message.starts_with("Unable to parse language expression"), "{message}");

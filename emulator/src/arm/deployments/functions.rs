@@ -5,7 +5,7 @@
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
-use super::evaluation::{Environment, EvaluationError, Reference};
+use super::evaluation::{Depth, Environment, EvaluationError, Reference};
 use super::expression::Expression;
 
 /// Namespace of `guid(…)`: its value is the version 5 UUID of the arguments, joined by hyphens (Bicep's documentation of
@@ -30,7 +30,7 @@ pub fn call(
     environment: &Environment<'_>,
     name: &str,
     arguments: &[Expression],
-    depth: u32,
+    depth: Depth,
 ) -> Result<Value, EvaluationError> {
     let lower = name.to_ascii_lowercase();
     let function = Call {
@@ -52,7 +52,7 @@ pub fn call(
 struct Call<'a> {
     environment: &'a Environment<'a>,
     name: &'a str,
-    depth: u32,
+    depth: Depth,
 }
 
 impl Call<'_> {
