@@ -54,6 +54,8 @@ pub use container::{
 #[x_kube(validation = ("self.containerType == 'CustomContainer' ? has(self.customContainerTemplate) : !has(self.customContainerTemplate)", "customContainerTemplate is required for containerType CustomContainer and not allowed for the built-in types"))]
 #[x_kube(validation = ("self.containerType == 'CustomContainer' || !has(self.scaleConfiguration) || !has(self.scaleConfiguration.readySessionInstances)", "scaleConfiguration.readySessionInstances is for containerType CustomContainer only"))]
 #[x_kube(validation = ("self.containerType == 'CustomContainer' || !has(self.dynamicPoolConfiguration) || !has(self.dynamicPoolConfiguration.lifecycleConfiguration) || self.dynamicPoolConfiguration.lifecycleConfiguration.lifecycleType == 'Timed'", "lifecycleType OnContainerExit is for containerType CustomContainer only"))]
+#[x_kube(validation = ("!has(self.identity) || !has(self.managedIdentitySettings) || self.managedIdentitySettings.all(s, (has(s.managedIdentityRef) ? has(self.identity.userAssignedIdentities) && self.identity.userAssignedIdentities.exists(u, has(u.resourceId) || u.managedIdentityRef.name == s.managedIdentityRef.name) : (s.identity.lowerAscii() == 'system' ? self.identity.type.contains('SystemAssigned') : has(self.identity.userAssignedIdentities) && self.identity.userAssignedIdentities.exists(u, has(u.managedIdentityRef) || u.resourceId.lowerAscii() == s.identity.lowerAscii()))))", "managedIdentitySettings may name only identities that spec.identity attaches"))]
+#[x_kube(validation = ("!has(self.identity) || !has(self.customContainerTemplate) || !has(self.customContainerTemplate.registryCredentials) || !(has(self.customContainerTemplate.registryCredentials.identity) || has(self.customContainerTemplate.registryCredentials.managedIdentityRef)) || (has(self.customContainerTemplate.registryCredentials.managedIdentityRef) ? has(self.identity.userAssignedIdentities) && self.identity.userAssignedIdentities.exists(u, has(u.resourceId) || u.managedIdentityRef.name == self.customContainerTemplate.registryCredentials.managedIdentityRef.name) : (self.customContainerTemplate.registryCredentials.identity.lowerAscii() == 'system' ? self.identity.type.contains('SystemAssigned') : has(self.identity.userAssignedIdentities) && self.identity.userAssignedIdentities.exists(u, has(u.managedIdentityRef) || u.resourceId.lowerAscii() == self.customContainerTemplate.registryCredentials.identity.lowerAscii())))", "registryCredentials may name only an identity that spec.identity attaches"))]
 pub struct SessionPoolSpec {
     /// What every kind that owns an Azure resource has.
     #[serde(flatten)]
@@ -91,10 +93,12 @@ pub struct SessionPoolSpec {
     /// Whether sessions may reach the network.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub session_network_configuration: Option<SessionNetworkConfiguration>,
-    /// The managed identities of the pool. What others attached is kept only where this is absent.
+    /// The managed identities of the pool: exactly these, so that others are detached. Where this is absent, what others
+    /// attached is kept.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub identity: Option<ManagedServiceIdentity>,
-    /// Which of the pool's identities its sessions may use, and when.
+    /// Which of the pool's identities its sessions may use, and when. Where this is absent what others set is kept, but for
+    /// identities that `identity` takes away.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 50))]
     pub managed_identity_settings: Vec<ManagedIdentitySetting>,
@@ -240,7 +244,12 @@ pub struct McpServerSettings {
 pub struct ManagedIdentitySetting {
     /// `system`, or the Azure resource id of a user-assigned identity.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 1024))]
+    #[schemars(
+        length(min = 1, max = 1024),
+        regex(
+            pattern = "^([sS]ystem|/[sS]ubscriptions/[^/]+/[rR]esource[gG]roups/[^/]+/providers/[mM]icrosoft\\.[mM]anaged[iI]dentity/[uU]ser[aA]ssigned[iI]dentities/[^/]+)$"
+        )
+    )]
     pub identity: Option<String>,
     /// A ManagedIdentity object of this namespace.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -5,8 +5,9 @@
 
 use std::collections::BTreeSet;
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
+use super::identity_block::{IdentityBlock, Spelling};
 use super::location::Location;
 
 /// What has to be known of a resource type to compare and write it. Paths are lower case, joined by dots, and leave
@@ -63,7 +64,8 @@ impl Comparison {
 ///
 /// `null` is "not set". An empty object or array equals an absent one. Arrays of objects that all have a unique
 /// `name` (or `identity`) are compared by it and are otherwise compared by position; elements that are not desired
-/// are a difference. Members of objects that are not desired are not looked at.
+/// are a difference. Members of objects that are not desired are not looked at, but for those of `identity`: a resource's
+/// identities are desired as a whole, whatever their spelling.
 pub fn compare(desired: &Value, actual: &Value, shape: &Shape) -> Comparison {
     let mut comparison = Comparison::default();
     let place = Place {
@@ -125,6 +127,10 @@ fn walk(place: &Place, desired: &Value, actual: Option<&Value>, shape: &Shape, c
         comparison.unverifiable.push(place.shown.clone());
         return;
     }
+    if place.is_one_of(&["identity"]) {
+        walk_identities(place, desired, actual, comparison);
+        return;
+    }
     match (desired, actual) {
         (Value::Object(desired), actual @ (None | Some(Value::Object(_)))) => {
             for (name, value) in desired {
@@ -150,6 +156,43 @@ fn walk(place: &Place, desired: &Value, actual: Option<&Value>, shape: &Shape, c
             desired: Some(desired.clone()),
             actual: actual.cloned(),
         }),
+    }
+}
+
+/// A user-assigned identity whose principal is desired and another one was deleted and created again since it was attached.
+fn walk_identities(place: &Place, desired: &Value, actual: Option<&Value>, comparison: &mut Comparison) {
+    let block = |value: &Value| IdentityBlock::of(&json!({"identity": value}));
+    let (desired, attached) = (block(desired), actual.map(block).unwrap_or_default());
+    let mut differs = |place: Place, desired: Option<Value>, actual: Option<Value>| {
+        comparison.differences.push(Difference {
+            path: place.shown,
+            desired,
+            actual,
+        });
+    };
+    let kind = |block: &IdentityBlock| block.replacement(Spelling::Joined)["type"].clone();
+    if kind(&desired) != kind(&attached) {
+        let shown = actual.and_then(|actual| actual.get("type").cloned());
+        differs(place.member("type"), Some(kind(&desired)), shown);
+    }
+    let ids = place.member("userAssignedIdentities");
+    for identity in desired.user_assigned() {
+        let place = ids.element(&identity.id);
+        let Some(found) = attached.get(&identity.id) else {
+            differs(place, Some(json!({})), None);
+            continue;
+        };
+        match (&identity.principal_id, &found.principal_id) {
+            (Some(wanted), Some(found)) if !wanted.eq_ignore_ascii_case(found) => {
+                differs(place.member("principalId"), Some(json!(wanted)), Some(json!(found)));
+            }
+            (Some(_) | None, _) => {}
+        }
+    }
+    for identity in attached.user_assigned() {
+        if desired.get(&identity.id).is_none() {
+            differs(ids.element(&identity.id), None, Some(json!({})));
+        }
     }
 }
 
@@ -236,7 +279,6 @@ fn same(place: &Place, desired: &Value, actual: &Value, shape: &Shape) -> bool {
         (Value::String(desired), Value::String(actual)) => {
             desired == actual
                 || (place.is_one_of(&["location"]) && Location::new(desired) == Location::new(actual))
-                || (place.is_one_of(&["identity.type"]) && identity_types(desired) == identity_types(actual))
                 || (place.is_one_of(&["properties.roledefinitionid"]) && last_name(desired) == last_name(actual))
                 || (desired.eq_ignore_ascii_case(actual)
                     && (is_resource_id(desired)
@@ -255,11 +297,6 @@ fn number(value: &Value) -> Option<f64> {
         Value::String(text) => text.parse().ok(),
         _ => None,
     }
-}
-
-/// `SystemAssigned,UserAssigned`, which some services write with a space after the comma.
-fn identity_types(text: &str) -> BTreeSet<String> {
-    text.split(',').map(|part| part.trim().to_ascii_lowercase()).collect()
 }
 
 /// A role definition is its GUID, and is named below one scope or another (recorded for role assignments).

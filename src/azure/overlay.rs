@@ -1,15 +1,30 @@
 //! The body of a PUT: what a resource is, overlaid with what it should be.
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use super::comparison::{Place, Shape, array_key, has_key, key_of, member};
+use super::identity_block::{IdentityBlock, Spelling};
+
+/// The member of a resource with its managed identities.
+const IDENTITY: &str = "identity";
 
 /// Makes the body of a PUT from a GET's answer and the desired part: what is desired wins, what is not desired is kept,
 /// what ARM sets itself is left out, and so is what is `null`. An array that is desired is desired as a whole, but
-/// members of its elements that are not desired are kept, where the element is known by name or by position.
+/// members of its elements that are not desired are kept, where the element is known by name or by position. The identities
+/// of a resource are desired as a whole, and sent without what Azure adds to them.
 pub fn overlay(actual: &Value, desired: &Value, shape: &Shape) -> Value {
     let mut body = writable(&Place::root(), actual, shape);
     merge(&mut body, desired);
+    if let Some(resource) = body.as_object_mut()
+        && let Some(spelled) = member(resource, IDENTITY).map(|(spelled, _)| spelled.clone())
+    {
+        let kept = resource.remove(&spelled).unwrap_or_default();
+        let block = match desired.get(IDENTITY).filter(|block| !block.is_null()) {
+            Some(_) => IdentityBlock::of(desired),
+            None => IdentityBlock::of(&json!({IDENTITY: kept})),
+        };
+        resource.insert(IDENTITY.to_owned(), block.replacement(Spelling::Joined));
+    }
     body
 }
 
@@ -136,6 +151,30 @@ mod tests {
         let desired = json!({"mcpServerSettings": {"isMcpServerEnabled": true}});
         let expected = json!({"mcpServerSettings": {"isMcpServerEnabled": true, "x": 1}});
         assert_eq!(overlay(&actual, &desired, &PLAIN), expected);
+    }
+
+    #[test]
+    fn identities_are_replaced_as_a_whole_or_kept_as_they_are() {
+        let attached = json!({"type": "SystemAssigned, UserAssigned", "principalId": "p", "tenantId": "t",
+            "userAssignedIdentities": {"/a": {"principalId": "q", "clientId": "c"}, "/b": {}}});
+        let actual = json!({"Identity": attached, "properties": {}});
+        let kept = json!({"type": "SystemAssigned,UserAssigned", "userAssignedIdentities": {"/a": {}, "/b": {}}});
+        assert_eq!(overlay(&actual, &json!({}), &SHAPE)["identity"], kept);
+        for (desired, sent) in [
+            (
+                json!({"type": "UserAssigned", "userAssignedIdentities": {"/A": {"principalId": "other"}}}),
+                json!({"type": "UserAssigned", "userAssignedIdentities": {"/A": {}}}),
+            ),
+            (json!({"type": "SystemAssigned"}), json!({"type": "SystemAssigned"})),
+            (json!({"type": "None"}), json!({"type": "None"})),
+        ] {
+            let desired = json!({"identity": desired});
+            let body = overlay(&actual, &desired, &SHAPE);
+            assert_eq!(body["identity"], sent);
+            assert_eq!(body.get("Identity"), None);
+            assert!(!compare(&desired, &json!({"identity": attached}), &SHAPE).is_equal());
+            assert!(compare(&desired, &body, &SHAPE).is_equal(), "{body}");
+        }
     }
 
     fn any_value() -> impl Strategy<Value = Value> {

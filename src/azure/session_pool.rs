@@ -278,6 +278,37 @@ mod tests {
     }
 
     #[test]
+    fn identities_that_are_attached_besides_missing_or_replaced_are_differences() {
+        let id = "/subscriptions/s/a";
+        let desired =
+            json!({"identity": {"type": "UserAssigned", "userAssignedIdentities": {id: {"principalId": "new"}}}});
+        let paths = |identity: Value| -> Vec<String> {
+            let found = compare(&desired, &json!({"identity": identity}), &SHAPE).differences;
+            found.into_iter().map(|it| it.path).collect()
+        };
+        let user = |ids: Value| json!({"type": "UserAssigned", "userAssignedIdentities": ids});
+        let none: [&str; 0] = [];
+        assert_eq!(paths(user(json!({"/Subscriptions/S/A": {"principalId": "NEW"}}))), none);
+        assert_eq!(paths(user(json!({id: {}}))), none);
+        assert_eq!(
+            paths(user(json!({id: {"principalId": "old"}}))),
+            ["identity.userAssignedIdentities[/subscriptions/s/a].principalId"]
+        );
+        assert_eq!(
+            paths(user(json!({id: {}, "/b": {}}))),
+            ["identity.userAssignedIdentities[/b]"]
+        );
+        assert_eq!(
+            paths(json!({"type": "None"})),
+            ["identity.type", "identity.userAssignedIdentities[/subscriptions/s/a]"]
+        );
+        assert_eq!(
+            paths(json!({"type": "SystemAssigned, UserAssigned", "userAssignedIdentities": {id: {}}})),
+            ["identity.type"]
+        );
+    }
+
+    #[test]
     fn what_a_pool_offers_is_read_from_its_answer() {
         let pool = recorded();
         assert_eq!(

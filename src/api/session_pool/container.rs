@@ -40,7 +40,12 @@ pub struct RegistryCredentials {
     /// The identity that pulls the images, instead of a user: `system`, or the Azure resource id of a user-assigned one.
     /// The pool must have it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 1024))]
+    #[schemars(
+        length(min = 1, max = 1024),
+        regex(
+            pattern = "^([sS]ystem|/[sS]ubscriptions/[^/]+/[rR]esource[gG]roups/[^/]+/providers/[mM]icrosoft\\.[mM]anaged[iI]dentity/[uU]ser[aA]ssigned[iI]dentities/[^/]+)$"
+        )
+    )]
     pub identity: Option<String>,
     /// The identity that pulls the images, as a ManagedIdentity object of this namespace. The pool must have it.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -7,12 +7,13 @@ use crate::api::SessionPoolSpec;
 use crate::azure::Location;
 use crate::controller::azure_resource::Body;
 
+use super::identities::Identities;
 use super::secrets::SecretValue;
 
 /// The desired part of a pool: what the spec sets and nothing else.
 ///
-/// `secrets` is `None` where the values are not needed. An empty list removes the secrets that the pool has.
-pub fn desired(spec: &SessionPoolSpec, secrets: Option<&[SecretValue]>) -> Body {
+/// `secrets` and `identities` are `None` where they are not needed. An empty list removes the secrets that the pool has.
+pub fn desired(spec: &SessionPoolSpec, secrets: Option<&[SecretValue]>, identities: Option<&Identities>) -> Body {
     let mut properties = Map::new();
     properties.insert("containerType".into(), value(&spec.container_type));
     set(
@@ -44,7 +45,21 @@ pub fn desired(spec: &SessionPoolSpec, secrets: Option<&[SecretValue]>) -> Body 
             .map(|secret| json!({"name": secret.name, "value": secret.value}));
         properties.insert("secrets".into(), secrets.collect());
     }
+    let credentials = properties
+        .get_mut("customContainerTemplate")
+        .and_then(|template| template.get_mut("registryCredentials")?.as_object_mut());
+    if let Some(credentials) = credentials
+        && credentials.remove("managedIdentityRef").is_some()
+    {
+        let identity = identities.and_then(|it| it.of_registry(spec));
+        credentials.extend(identity.map(|identity| ("identity".to_owned(), identity.into())));
+    }
+    let settings = identities.and_then(|it| it.settings(spec));
+    properties.extend(settings.map(|settings| ("managedIdentitySettings".to_owned(), settings)));
     let mut body = json!({"properties": properties, "tags": spec.azure.tags});
+    if let Some(block) = identities.and_then(|it| it.block(spec)) {
+        body["identity"] = block;
+    }
     if let Some(location) = &spec.azure.location {
         body["location"] = Location::new(location).as_str().into();
     }

@@ -12,16 +12,19 @@ use crate::controller::azure_resource::{
 use crate::controller::context::Context;
 use crate::controller::error::Error;
 use crate::controller::ownership::{Origin, Owner, OwnerMark};
+use crate::controller::policy::Lifecycle;
 use crate::controller::readiness::Verdict;
 use crate::runtime::Next;
 
 use super::body;
+use super::identities::{Identities, settings_left};
 use super::secrets::{self, SecretError, SecretValue};
 
 /// What Azure cannot change in an existing pool, in lower case.
 const IMMUTABLE: &[&str] = &["location", "properties.containertype", "properties.environmentid"];
 
-/// Looks at the pool, once its account, its group and its secrets are there. A pool that is being deleted needs no secrets.
+/// Looks at the pool, once its account, its group, its secrets and its identities are there. A pool that is being deleted
+/// needs no secrets and no identities.
 pub async fn observe(context: &Context, memories: &Memories, object: &SessionPool) -> Result<Look, Error> {
     let account = match open_account(context, object).await? {
         Dependency::Met(account) => account,
@@ -53,7 +56,14 @@ pub async fn observe(context: &Context, memories: &Memories, object: &SessionPoo
         Dependency::Met(values) => values,
         Dependency::Held(held) => return Ok(Look::Held(held)),
     };
-    let desired = body::desired(&object.spec, values.as_deref());
+    let identities = match lifecycle {
+        Lifecycle::Deleted => None,
+        Lifecycle::Wanted => match Identities::find(context, &namespace, &object.spec).await {
+            Ok(identities) => Some(identities),
+            Err(held) => return Ok(Look::Held(held)),
+        },
+    };
+    let desired = body::desired(&object.spec, values.as_deref(), identities.as_ref());
     let default_location = account.account.spec().location.as_deref();
     let is_nowhere = object.spec.azure.location.is_none() && default_location.is_none();
     let view = View {
@@ -85,6 +95,13 @@ pub async fn observe(context: &Context, memories: &Memories, object: &SessionPoo
         Dependency::Met(view) => view,
         Dependency::Held(held) => return Ok(Look::Held(held)),
     };
+    let left = view
+        .actual
+        .as_ref()
+        .and_then(|actual| settings_left(&view.desired.0, actual));
+    if let Some(settings) = left {
+        view.desired.0["properties"]["managedIdentitySettings"] = settings;
+    }
     view.unwritable = match &view.actual {
         None if is_nowhere => Some(
             "spec.location is missing, and so is that of the AzureAccount: say in which region the pool is created"

@@ -9,6 +9,7 @@ use crate::azure::overlay::overlay;
 use crate::azure::session_pool::{PoolApiVersion, SHAPE};
 
 use super::body::{defaults, desired};
+use super::identities::tests::known;
 use super::secrets::SecretValue;
 
 /// What the official schema says against a body; nothing where the schemas are not.
@@ -55,7 +56,23 @@ fn specs() -> Vec<Value> {
          "failureThreshold": 3, "initialDelaySeconds": 1, "periodSeconds": 10, "successThreshold": 1, "timeoutSeconds": 1},
         {"type": "Startup", "tcpSocket": {"port": 8080}, "terminationGracePeriodSeconds": 30},
     ]);
+    let identity = json!({"type": "SystemAssigned,UserAssigned", "userAssignedIdentities": [{"managedIdentityRef": {"name": "one"}}]});
+    let settings = json!([
+        {"managedIdentityRef": {"name": "one"}, "lifecycle": "Main"}, {"identity": "system", "lifecycle": "None"},
+    ]);
+    let mut with_identities = built_in("Shell");
+    with_identities["identity"] = identity.clone();
+    with_identities["managedIdentitySettings"] = settings;
+    let mut without_identities = built_in("PythonLTS");
+    without_identities["identity"] = json!({"type": "None"});
+    let mut pulling = custom.clone();
+    pulling["identity"] = identity;
+    pulling["customContainerTemplate"]["registryCredentials"] =
+        json!({"server": "r.azurecr.io", "managedIdentityRef": {"name": "one"}});
     vec![
+        with_identities,
+        without_identities,
+        pulling,
         built_in("PythonLTS"),
         built_in("Shell"),
         built_in("NodeLTS"),
@@ -73,7 +90,12 @@ fn bodies(spec: &Value) -> (Value, Value) {
         name: "password".into(),
         value: "value".into(),
     }];
-    let desired = desired(&spec, (!spec.secrets.is_empty()).then_some(&secrets[..])).0;
+    let desired = desired(
+        &spec,
+        (!spec.secrets.is_empty()).then_some(&secrets[..]),
+        Some(&known()),
+    )
+    .0;
     let body = overlay(&defaults(Some("westeurope")), &desired, &SHAPE);
     (desired, body)
 }
@@ -90,7 +112,7 @@ fn bodies_of_every_container_type_are_valid_by_the_official_schemas() {
 
 #[test]
 fn the_schemas_find_what_is_wrong() {
-    let (_, mut body) = bodies(&specs()[1]);
+    let (_, mut body) = bodies(&json!({"containerType": "Shell", "scaleConfiguration": {"maxConcurrentSessions": 5}}));
     body["properties"]["scaleConfiguration"]["maxConcurrentSessions"] = "five".into();
     let found = errors("2025-10-02-preview", &body);
     assert!(found.is_none_or(|found| !found.is_empty()));

@@ -1,0 +1,273 @@
+//! The managed identities that a pool's spec names: by reference, by id, or as `system`.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+
+use crate::api::SessionPoolSpec;
+use crate::api::condition::Reason;
+use crate::api::identity::ManagedServiceIdentity;
+use crate::api::reference::LocalReference;
+use crate::azure::IdentityBlock;
+use crate::azure::identity_block::Spelling;
+use crate::controller::azure_resource::Held;
+use crate::controller::context::Context;
+use crate::controller::managed_identity::{UsableIdentity, usable_identity};
+use crate::controller::readiness::Verdict;
+use crate::runtime::Next;
+
+/// How ARM names the system-assigned identity in settings.
+const SYSTEM: &str = "system";
+
+/// The identities that a spec refers to, by the names of their objects.
+#[derive(Debug, Default)]
+pub struct Identities(BTreeMap<String, UsableIdentity>);
+
+/// The names of the ManagedIdentities that a spec refers to.
+pub fn references(spec: &SessionPoolSpec) -> impl Iterator<Item = &str> {
+    let attached = spec.identity.iter().flat_map(|it| &it.user_assigned_identities);
+    let registry = spec
+        .custom_container_template
+        .iter()
+        .flat_map(|it| &it.registry_credentials);
+    attached
+        .map(|it| &it.managed_identity_ref)
+        .chain(spec.managed_identity_settings.iter().map(|it| &it.managed_identity_ref))
+        .chain(registry.map(|it| &it.managed_identity_ref))
+        .flatten()
+        .map(|reference| reference.name.as_str())
+}
+
+impl Identities {
+    /// Finds all that the spec refers to, or says which of them is waited for. What the API server could not check is
+    /// checked here: what is to be used has to be attached.
+    pub async fn find(context: &Context, namespace: &str, spec: &SessionPoolSpec) -> Result<Self, Held> {
+        let mut found = BTreeMap::new();
+        for name in references(spec) {
+            if !found.contains_key(name) {
+                let usable = usable_identity(context, namespace, name).await;
+                found.insert(name.to_owned(), usable.map_err(|unusable| unusable.held())?);
+            }
+        }
+        let identities = Self(found);
+        match identities.unattached(spec) {
+            None => Ok(identities),
+            Some(message) => Err(Held {
+                verdict: Verdict::stalled(Reason::InvalidSpec, message),
+                next: Next::AwaitChange,
+                is_credential_gone: false,
+            }),
+        }
+    }
+
+    /// The pool's `identity`, if the spec says which identities it has.
+    ///
+    /// It holds the principals that are expected, so that one that was deleted and created again since it was attached
+    /// shows as a difference. They are no part of what is sent.
+    pub fn block(&self, spec: &SessionPoolSpec) -> Option<Value> {
+        let identity = spec.identity.as_ref()?;
+        let mut block = self.attached(identity).replacement(Spelling::Joined);
+        for it in &identity.user_assigned_identities {
+            let usable = it.managed_identity_ref.as_ref().and_then(|it| self.0.get(&it.name));
+            if let Some(usable) = usable {
+                block["userAssignedIdentities"][usable.id.as_str()] = json!({"principalId": usable.principal_id});
+            }
+        }
+        Some(block)
+    }
+
+    /// `managedIdentitySettings`, if the spec has some.
+    pub fn settings(&self, spec: &SessionPoolSpec) -> Option<Value> {
+        let settings = spec.managed_identity_settings.iter().map(|setting| {
+            let mut value =
+                json!({"identity": self.named(setting.identity.as_ref(), setting.managed_identity_ref.as_ref())});
+            if let Some(lifecycle) = setting.lifecycle {
+                value["lifecycle"] = serde_json::to_value(lifecycle).expect("invariant: a spec is plain data");
+            }
+            value
+        });
+        (!spec.managed_identity_settings.is_empty()).then(|| settings.collect())
+    }
+
+    /// The identity that pulls the pool's images, if one does.
+    pub fn of_registry(&self, spec: &SessionPoolSpec) -> Option<String> {
+        let credentials = spec.custom_container_template.as_ref()?.registry_credentials.as_ref()?;
+        self.named(credentials.identity.as_ref(), credentials.managed_identity_ref.as_ref())
+    }
+
+    fn attached(&self, identity: &ManagedServiceIdentity) -> IdentityBlock {
+        let ids = identity
+            .user_assigned_identities
+            .iter()
+            .filter_map(|it| self.named(it.resource_id.as_ref(), it.managed_identity_ref.as_ref()));
+        let ids: Vec<String> = ids.collect();
+        IdentityBlock::new(identity.kind.is_system_assigned(), ids.iter().map(String::as_str))
+    }
+
+    fn named(&self, id: Option<&String>, reference: Option<&LocalReference>) -> Option<String> {
+        let referred = || Some(self.0.get(&reference?.name)?.id.to_string());
+        id.cloned().or_else(referred)
+    }
+
+    /// Says which identity is to be used and is not attached. Where the spec does not say which are, others may have
+    /// attached it.
+    fn unattached(&self, spec: &SessionPoolSpec) -> Option<String> {
+        let attached = self.attached(spec.identity.as_ref()?);
+        let settings = spec
+            .managed_identity_settings
+            .iter()
+            .enumerate()
+            .filter_map(|(index, it)| {
+                let named = self.named(it.identity.as_ref(), it.managed_identity_ref.as_ref())?;
+                Some((format!("spec.managedIdentitySettings[{index}]"), named))
+            });
+        let registry = self
+            .of_registry(spec)
+            .map(|named| ("spec.customContainerTemplate.registryCredentials".to_owned(), named));
+        let (place, id) = settings.chain(registry).find(|(_, named)| !has(&attached, named))?;
+        Some(format!(
+            "{place}: the identity {id} is not one of spec.identity, so the pool would not have it"
+        ))
+    }
+}
+
+/// The settings that are left when identities are detached whose settings the spec does not mention; `None` if all are.
+pub fn settings_left(desired: &Value, actual: &Value) -> Option<Value> {
+    const SETTINGS: &str = "/properties/managedIdentitySettings";
+    if desired.get("identity").is_none() || desired.pointer(SETTINGS).is_some() {
+        return None;
+    }
+    let attached = IdentityBlock::of(desired);
+    let settings = actual.pointer(SETTINGS)?.as_array()?;
+    let is_left = |setting: &&Value| {
+        setting["identity"]
+            .as_str()
+            .is_none_or(|identity| has(&attached, identity))
+    };
+    let left: Vec<Value> = settings.iter().filter(is_left).cloned().collect();
+    (left.len() < settings.len()).then_some(Value::Array(left))
+}
+
+fn has(attached: &IdentityBlock, identity: &str) -> bool {
+    if identity.eq_ignore_ascii_case(SYSTEM) {
+        attached.system().is_some()
+    } else {
+        attached.get(identity).is_some()
+    }
+}
+
+#[cfg(test)]
+pub mod tests {
+    use super::*;
+
+    fn id(name: &str) -> String {
+        format!("/subscriptions/s/resourceGroups/rg/providers/Microsoft.ManagedIdentity/userAssignedIdentities/{name}")
+    }
+
+    /// The identities `one` and `two`, as their objects would say.
+    pub fn known() -> Identities {
+        let usable = |name: &str| UsableIdentity {
+            id: id(name).parse().unwrap(),
+            principal_id: format!("principal-of-{name}"),
+            client_id: format!("client-of-{name}"),
+        };
+        Identities(["one", "two"].map(|name| (name.to_owned(), usable(name))).into())
+    }
+
+    fn spec(members: Value) -> SessionPoolSpec {
+        let mut spec = json!({"containerType": "Shell"});
+        spec.as_object_mut()
+            .unwrap()
+            .extend(members.as_object().unwrap().clone());
+        serde_json::from_value(spec).unwrap()
+    }
+
+    fn reference(name: &str) -> Value {
+        json!({"managedIdentityRef": {"name": name}})
+    }
+
+    #[test]
+    fn a_spec_without_identities_desires_none() {
+        let spec = spec(json!({}));
+        assert_eq!(known().block(&spec), None);
+        assert_eq!(known().settings(&spec), None);
+        assert_eq!(references(&spec).count(), 0);
+    }
+
+    #[test]
+    fn references_become_ids_with_the_principals_that_are_expected() {
+        let spec = spec(json!({
+            "identity": {"type": "SystemAssigned,UserAssigned", "userAssignedIdentities": [
+                reference("one"), {"resourceId": id("three")},
+            ]},
+            "managedIdentitySettings": [
+                {"managedIdentityRef": {"name": "one"}, "lifecycle": "Main"},
+                {"identity": "system"},
+            ],
+        }));
+        assert_eq!(
+            known().block(&spec).unwrap(),
+            json!({"type": "SystemAssigned,UserAssigned", "userAssignedIdentities": {
+                id("one"): {"principalId": "principal-of-one"}, id("three"): {},
+            }})
+        );
+        assert_eq!(
+            known().settings(&spec).unwrap(),
+            json!([{"identity": id("one"), "lifecycle": "Main"}, {"identity": "system"}])
+        );
+        assert_eq!(references(&spec).collect::<Vec<_>>(), ["one", "one"]);
+        assert_eq!(known().unattached(&spec), None);
+    }
+
+    #[test]
+    fn an_identity_that_is_used_has_to_be_attached_where_the_spec_says_which_are() {
+        let one = json!({"type": "UserAssigned", "userAssignedIdentities": [reference("one")]});
+        let none = json!({"type": "None"});
+        for (identity, setting, is_attached) in [
+            (Some(&one), json!({"identity": id("one").to_ascii_uppercase()}), true),
+            (Some(&one), reference("one"), true),
+            (Some(&one), reference("two"), false),
+            (Some(&one), json!({"identity": id("two")}), false),
+            (Some(&one), json!({"identity": "system"}), false),
+            (Some(&none), reference("one"), false),
+            (None, reference("one"), true),
+        ] {
+            let spec = spec(json!({"identity": identity, "managedIdentitySettings": [setting]}));
+            let unattached = known().unattached(&spec);
+            assert_eq!(
+                unattached.is_none(),
+                is_attached,
+                "{identity:?} {setting}: {unattached:?}"
+            );
+        }
+        let registry =
+            json!({"containers": [], "registryCredentials": {"server": "s", "managedIdentityRef": {"name": "two"}}});
+        let spec = spec(json!({"identity": one, "customContainerTemplate": registry}));
+        assert!(known().unattached(&spec).unwrap().contains("registryCredentials"));
+    }
+
+    #[test]
+    fn settings_of_what_is_detached_go_and_others_stay() {
+        let settings = json!([{"identity": "system", "lifecycle": "Main"}, {"identity": id("one").to_uppercase()}]);
+        let actual = json!({"properties": {"managedIdentitySettings": settings}});
+        let one = json!({"type": "UserAssigned", "userAssignedIdentities": {id("one"): {}}});
+        let left = settings_left(&json!({"identity": one}), &actual).unwrap();
+        assert_eq!(left, json!([settings[1]]));
+        assert_eq!(
+            settings_left(&json!({"identity": {"type": "None"}}), &actual),
+            Some(json!([]))
+        );
+        let both = json!({"type": "SystemAssigned, UserAssigned", "userAssignedIdentities": {id("one"): {}}});
+        assert_eq!(settings_left(&json!({"identity": both}), &actual), None);
+        assert_eq!(
+            settings_left(&json!({}), &actual),
+            None,
+            "the spec leaves the identities alone"
+        );
+        let own = json!({"identity": {"type": "None"}, "properties": {"managedIdentitySettings": []}});
+        assert_eq!(settings_left(&own, &actual), None, "the spec has settings of its own");
+        for nothing in [json!({}), json!({"properties": {"managedIdentitySettings": null}})] {
+            assert_eq!(settings_left(&json!({"identity": {"type": "None"}}), &nothing), None);
+        }
+    }
+}
