@@ -7,6 +7,7 @@ use lifeguard::config::{Arguments, LogFormat};
 use lifeguard_local::Tools;
 use serde_json::{Value, json};
 
+use crate::schema::KINDS;
 use crate::server::{OPERATOR_NAMESPACE, chart, namespace, server};
 
 /// Renders the chart as the release `lifeguard`; `Err` is Helm's message.
@@ -76,7 +77,7 @@ fn by_default_one_operator_works_in_all_namespaces_of_the_public_cloud() {
             "--log-format=json",
         ]
     );
-    assert_eq!(of_kind(&objects, "CustomResourceDefinition").len(), 4);
+    assert_eq!(of_kind(&objects, "CustomResourceDefinition").len(), KINDS.len());
     assert_eq!(
         container(&objects)["livenessProbe"]["httpGet"],
         json!({"path": "/livez", "port": "health"})
@@ -94,6 +95,7 @@ fn every_value_reaches_the_operator() {
         "cloudConfigMap=\"emulator\"",
         "clusterId=\"cluster-1\"",
         "watchNamespaces=[\"one\",\"two\"]",
+        "hostIdentity.allowedNamespaces=[\"one\",\"*\"]",
         "pollWindowSeconds=150",
         "defaultTtlSeconds=0",
         "logFormat=\"text\"",
@@ -110,6 +112,8 @@ fn every_value_reaches_the_operator() {
             "--cluster-id=cluster-1",
             "--watch-namespace=one",
             "--watch-namespace=two",
+            "--allow-host-identity=one",
+            "--allow-host-identity=*",
             "--poll-window=150",
             "--default-ttl=0",
             "--health-address=0.0.0.0:8080",
@@ -133,6 +137,7 @@ fn the_operator_understands_the_arguments_that_the_chart_gives_it() {
     let objects = render(&[
         "clusterId=\"a\"",
         "watchNamespaces=[\"one\",\"two\"]",
+        "hostIdentity.allowedNamespaces=[\"one\",\"*\"]",
         "defaultTtlSeconds=5",
         "pollWindowSeconds=7",
         "cloud=\"china\"",
@@ -145,6 +150,7 @@ fn the_operator_understands_the_arguments_that_the_chart_gives_it() {
     assert_eq!(config.cloud, "china");
     assert_eq!(config.cluster_id.as_deref(), Some("a"));
     assert_eq!(config.watch_namespaces, ["one", "two"]);
+    assert_eq!(config.allow_host_identity, ["one", "*"]);
     assert_eq!(config.default_ttl_seconds, Some(5));
     assert_eq!(config.poll_window_seconds, 7);
     assert_eq!(config.operator_namespace, OPERATOR_NAMESPACE);
@@ -172,6 +178,10 @@ fn bad_values_are_refused_before_anything_is_rendered() {
         (
             "workloadIdentity={\"serviceAccountNames\":[\"*\"]}",
             "/workloadIdentity/serviceAccountNames/0",
+        ),
+        (
+            "hostIdentity.allowedNamespaces=[\"team-*\"]",
+            "/hostIdentity/allowedNamespaces/0",
         ),
         ("crds={\"install\":\"yes\"}", "/crds/install"),
         ("replicas=2", "replicas"),

@@ -6,6 +6,7 @@ mod chart;
 mod definitions;
 mod examples;
 mod kinds;
+mod references;
 mod rights;
 mod rules;
 mod schema;

@@ -159,9 +159,53 @@ pub fn cases() -> Vec<Case> {
             Create(json!({"managedIdentitySettings": [{"identity": "system"}]})),
             Create(json!({"managedIdentitySettings": [{"lifecycle": "Main"}]})),
         ),
+        pool(
+            "spec",
+            SETTINGS,
+            Create(settings(&json!({"managedIdentityRef": {"name": "one"}}))),
+            Create(settings(&json!({"managedIdentityRef": {"name": "two"}}))),
+        ),
+        pool(
+            "spec",
+            SETTINGS,
+            Create(with_identity(
+                &json!({"type": "UserAssigned", "userAssignedIdentities": [{"resourceId": ID}]}),
+                &json!({"managedIdentitySettings": [{"identity": ID.to_lowercase()}]}),
+            )),
+            Create(settings(&json!({"identity": "System"}))),
+        ),
+        pool(
+            "spec",
+            "registryCredentials may name only an identity that spec.identity attaches",
+            Create(with_identity(
+                &json!({"type": "SystemAssigned"}),
+                &registry(&json!({"identity": "system"})),
+            )),
+            Create(with_identity(
+                &json!({"type": "SystemAssigned"}),
+                &registry(&json!({"managedIdentityRef": {"name": "one"}})),
+            )),
+        ),
     ];
     cases.extend(identity::of("SessionPool"));
     cases
+}
+
+const SETTINGS: &str = "managedIdentitySettings may name only identities that spec.identity attaches";
+const ID: &str = "/subscriptions/S/resourceGroups/R/providers/Microsoft.ManagedIdentity/userAssignedIdentities/one";
+
+fn with_identity(identity: &Value, more: &Value) -> Value {
+    let mut spec = json!({"identity": identity});
+    merge(&mut spec, more);
+    spec
+}
+
+/// A pool with the identity `one` and this setting.
+fn settings(setting: &Value) -> Value {
+    with_identity(
+        &json!({"type": "UserAssigned", "userAssignedIdentities": [{"managedIdentityRef": {"name": "one"}}]}),
+        &json!({"managedIdentitySettings": [setting]}),
+    )
 }
 
 /// What makes the base of a SessionPool one of containers of one's own.
