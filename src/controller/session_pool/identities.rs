@@ -24,7 +24,7 @@ const SYSTEM: &str = "system";
 pub struct Identities(BTreeMap<String, UsableIdentity>);
 
 /// The names of the ManagedIdentities that a spec refers to.
-pub fn references(spec: &SessionPoolSpec) -> impl Iterator<Item = &str> {
+fn references(spec: &SessionPoolSpec) -> impl Iterator<Item = &str> {
     let attached = spec.identity.iter().flat_map(|it| &it.user_assigned_identities);
     let registry = spec
         .custom_container_template

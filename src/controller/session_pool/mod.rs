@@ -15,10 +15,10 @@ use jiff::Timestamp;
 use kube::{Resource, ResourceExt};
 
 use crate::api::azure_resource::ManagementSpec;
-use crate::api::{ManagedIdentity, SessionPool, SessionPoolStatus};
+use crate::api::{SessionPool, SessionPoolStatus};
 use crate::azure::Cloud;
 use crate::runtime::drive::Settings;
-use crate::runtime::{Controller, Effect, Key, Next, Note, Pass, Plan, Reconciler, Seen, Snapshot, Source};
+use crate::runtime::{Controller, Effect, Next, Note, Pass, Plan, Reconciler, Seen, Snapshot, Source};
 
 use super::azure_resource::{self, AzureObject, Look, Memories, Reported, Step, Subject, course, tell_account};
 use super::command_job::tell_jobs;
@@ -72,16 +72,6 @@ pub fn controller(context: &Context, source: Source<SessionPool>) -> Controller<
         tell_assignments(&told, Referred::SessionPool, pool);
     })
     .report_to(context.health().check("sessionpools"))
-}
-
-/// Asks for passes over the pools that refer to the identity.
-pub fn tell_pools_of_identity(context: &Context, identity: &ManagedIdentity) {
-    let key = Key::of(identity);
-    for pool in context.session_pools.in_namespace(&key.namespace) {
-        if identities::references(&pool.spec).any(|name| name == key.name) {
-            context.session_pools.trigger(Key::of(&*pool));
-        }
-    }
 }
 
 impl AzureObject for SessionPool {
