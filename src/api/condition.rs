@@ -121,9 +121,9 @@ reasons! {
     RoleNotGrantable,
     /// No role of that name or GUID exists at the scope.
     RoleNotFound,
-    /// Microsoft Entra ID does not know the principal yet, or no longer.
+    /// Microsoft Entra ID does not know the principal yet, or no longer; the operator tries again every half minute.
     PrincipalNotFound,
-    /// A role that was assigned is not effective yet; Azure needs minutes.
+    /// The pool refuses the account, whose role may not be effective yet; it is waited for up to ten minutes.
     RolePropagating,
     /// Microsoft Entra ID does not know a new identity or its federated credential yet; it needs some minutes.
     FederationPropagating,

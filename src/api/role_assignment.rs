@@ -52,8 +52,8 @@ pub struct RoleAssignmentSpec {
     pub management: ManagementSpec,
     /// Who gets the role. It cannot be changed.
     pub principal: Principal,
-    /// The role: the name of a built-in one, such as `Azure ContainerApps Session Executor`, or the GUID of any. It
-    /// cannot be changed.
+    /// The role: its name, such as `Azure ContainerApps Session Executor`, in any case, or its GUID. It cannot be
+    /// changed.
     #[schemars(length(min = 1, max = 128), regex(pattern = "^[^'/]+$"))]
     pub role: String,
     /// Where the role holds. It cannot be changed.

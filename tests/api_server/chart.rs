@@ -4,6 +4,7 @@ use std::process::Command;
 
 use clap::Parser as _;
 use lifeguard::config::{Arguments, LogFormat};
+use lifeguard::controller::role_assignment::Grants;
 use lifeguard_local::Tools;
 use serde_json::{Value, json};
 
@@ -73,6 +74,9 @@ fn by_default_one_operator_works_in_all_namespaces_of_the_public_cloud() {
             "--cloud=public",
             "--operator-namespace=lifeguard-system",
             "--poll-window=30",
+            "--grantable-role=0fb8eba5-a2bb-4abe-b1c1-49dfad359bb0",
+            "--grantable-role=4633458b-17de-408a-b874-0445c86b69e6",
+            "--grantable-role=7f951dda-4ed3-4680-a7ca-43fe172d538d",
             "--health-address=0.0.0.0:8080",
             "--log-format=json",
         ]
@@ -98,6 +102,7 @@ fn every_value_reaches_the_operator() {
         "hostIdentity.allowedNamespaces=[\"one\",\"*\"]",
         "pollWindowSeconds=150",
         "defaultTtlSeconds=0",
+        "roleAssignments={\"grantable\":[\"*@/subscriptions/s\"]}",
         "logFormat=\"text\"",
         "logLevel=\"debug\"",
         "image={\"repository\":\"registry.example.com/lifeguard\",\"tag\":\"1\"}",
@@ -116,6 +121,7 @@ fn every_value_reaches_the_operator() {
             "--allow-host-identity=*",
             "--poll-window=150",
             "--default-ttl=0",
+            "--grantable-role=*@/subscriptions/s",
             "--health-address=0.0.0.0:8080",
             "--log-format=text",
         ]
@@ -160,6 +166,19 @@ fn the_operator_understands_the_arguments_that_the_chart_gives_it() {
 }
 
 #[test]
+fn the_roles_that_the_chart_grants_by_default_are_those_of_the_operator_and_an_empty_list_grants_none() {
+    let config = |values: &[&str]| {
+        let command_line = std::iter::once("lifeguard".to_owned()).chain(arguments(&render(values).expect("valid")));
+        Arguments::try_parse_from(command_line)
+            .expect("the operator starts")
+            .config
+    };
+    assert_eq!(Grants::new(&config(&[]).grantable_roles), Grants::new(&[]));
+    let nothing = config(&["roleAssignments={\"grantable\":[]}"]).grantable_roles;
+    assert_eq!(nothing.iter().map(ToString::to_string).collect::<Vec<_>>(), ["none"]);
+}
+
+#[test]
 fn bad_values_are_refused_before_anything_is_rendered() {
     for (value, words) in [
         ("cloud=\"mars\"", "/cloud"),
@@ -182,6 +201,14 @@ fn bad_values_are_refused_before_anything_is_rendered() {
         (
             "hostIdentity.allowedNamespaces=[\"team-*\"]",
             "/hostIdentity/allowedNamespaces/0",
+        ),
+        (
+            "roleAssignments={\"grantable\":[\"Owner\"]}",
+            "/roleAssignments/grantable/0",
+        ),
+        (
+            "roleAssignments={\"grantable\":[\"*@/subscriptions/s,*@*\"]}",
+            "/roleAssignments/grantable/0",
         ),
         ("crds={\"install\":\"yes\"}", "/crds/install"),
         ("replicas=2", "replicas"),

@@ -9,10 +9,11 @@ use std::path::{Path, PathBuf};
 use lifeguard::api::condition::Reason;
 use serde_json::Value;
 
-const KINDS: [(&str, &str); 4] = [
+const KINDS: [(&str, &str); 5] = [
     ("azureaccount", "azureaccounts"),
     ("resourcegroup", "resourcegroups"),
     ("sessionpool", "sessionpools"),
+    ("roleassignment", "roleassignments"),
     ("commandjob", "commandjobs"),
 ];
 

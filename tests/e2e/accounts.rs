@@ -65,7 +65,7 @@ async fn an_account_says_what_is_wrong_with_it_and_recovers_when_that_is_put_rig
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_principal_without_rights_is_told_from_one_that_does_not_exist() {
+async fn a_principal_without_rights_is_somebody_and_one_that_does_not_exist_is_nobody() {
     let world = World::new("unauthorized").await;
     let application = world
         .control(reqwest::Method::POST, "applications", Some(&json!({})))
@@ -80,17 +80,31 @@ async fn a_principal_without_rights_is_told_from_one_that_does_not_exist() {
     world
         .apply(&account(&world, "poor", &credential(&application["clientId"])))
         .await;
-    world.until_reason("AzureAccount", "poor", "Unauthorized").await;
+    // It may be one that runs commands and does nothing else.
+    let somebody = world.until_available("AzureAccount", "poor").await;
+    assert!(
+        somebody.message.contains("may not read the subscription"),
+        "{somebody:?}"
+    );
     let nobody = json!("12345678-0000-0000-0000-000000000000");
     world.apply(&account(&world, "nobody", &credential(&nobody))).await;
     world.until_reason("AzureAccount", "nobody", "InvalidCredential").await;
-    // What needs such an account says which, and why.
+    // What needs more says what, in Azure's words.
     world
         .apply(&object("ResourceGroup", "rg", &json!({"accountRef": {"name": "poor"}})))
         .await;
-    let waiting = world.until_reason("ResourceGroup", "rg", "AccountNotReady").await;
+    let refused = world.until_reason("ResourceGroup", "rg", "Unauthorized").await;
+    assert!(refused.message.contains("AuthorizationFailed"), "{refused:?}");
+    world
+        .apply(&object(
+            "ResourceGroup",
+            "other",
+            &json!({"accountRef": {"name": "nobody"}}),
+        ))
+        .await;
+    let waiting = world.until_reason("ResourceGroup", "other", "AccountNotReady").await;
     assert!(
-        waiting.message.contains("AzureAccount poor") && waiting.message.contains("Unauthorized"),
+        waiting.message.contains("AzureAccount nobody") && waiting.message.contains("InvalidCredential"),
         "{waiting:?}"
     );
     world.delete("ResourceGroup", "rg").await;

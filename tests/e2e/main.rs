@@ -29,6 +29,7 @@ mod quiet;
 mod refusals;
 mod repair;
 mod rest;
+mod roles;
 mod secrecy;
 mod sessions;
 mod targets;

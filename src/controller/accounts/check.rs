@@ -31,11 +31,17 @@ pub struct Check {
     pub is_replicating: bool,
 }
 
-/// What Azure says of a subscription.
+/// What Azure says of an account's subscription.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Subscription {
-    /// Its display name.
-    pub display_name: Option<String>,
+pub enum Subscription {
+    /// The account may read it.
+    Visible {
+        /// Its display name.
+        display_name: Option<String>,
+    },
+    /// Azure knows who the account is, and the account may read nothing of the subscription: as it is with one that may
+    /// run commands in a pool and do nothing else.
+    Hidden,
 }
 
 /// How the checks of an account ended so far.

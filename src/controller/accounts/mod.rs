@@ -99,13 +99,17 @@ impl Account {
 
     async fn read_subscription(&self) -> Result<Subscription, AzureError> {
         let path = format!("/subscriptions/{}", self.spec.subscription_id);
-        let response = self.arm.get(&path, SUBSCRIPTION_API_VERSION).await?;
+        let response = match self.arm.get(&path, SUBSCRIPTION_API_VERSION).await {
+            Ok(response) => response,
+            Err(error) if error.code().eq_ignore_ascii_case("AuthorizationFailed") => return Ok(Subscription::Hidden),
+            Err(error) => return Err(error),
+        };
         let display_name = response
             .body
             .get("displayName")
             .and_then(|it| it.as_str())
             .map(str::to_owned);
-        Ok(Subscription { display_name })
+        Ok(Subscription::Visible { display_name })
     }
 
     fn checked(&self) -> MutexGuard<'_, Checked> {

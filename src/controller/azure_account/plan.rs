@@ -77,7 +77,7 @@ mod tests {
             name: "shell".to_owned(),
         };
         Observed {
-            check: Ok(Subscription { display_name: None }),
+            check: Ok(Subscription::Hidden),
             users: if is_used { vec![user] } else { Vec::new() },
         }
     }

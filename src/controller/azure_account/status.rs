@@ -5,6 +5,7 @@ use kube::Resource;
 
 use crate::api::condition::Reason;
 use crate::api::{ACCOUNT_FINALIZER, AzureAccount, AzureAccountStatus};
+use crate::controller::accounts::Subscription;
 use crate::controller::azure_resource::AccountUse;
 use crate::controller::readiness::Verdict;
 use crate::runtime::{Outcome, Seen, finalizer};
@@ -30,12 +31,14 @@ pub fn summarize(object: &AzureAccount, seen: &Seen<'_, Observed>, now: Timestam
             (Verdict::progressing(Reason::InUse, message), known)
         }
         (Outcome::Done(_), Some(observed)) => match &observed.check {
-            Ok(subscription) => {
+            Ok(Subscription::Visible { display_name }) => {
                 let message = "a token was obtained and the subscription can be read";
-                (
-                    Verdict::ready(Reason::Available, message),
-                    subscription.display_name.clone(),
-                )
+                (Verdict::ready(Reason::Available, message), display_name.clone())
+            }
+            Ok(Subscription::Hidden) => {
+                let message = "a token was obtained; the account may not read the subscription, as one that only runs commands \
+                               need not";
+                (Verdict::ready(Reason::Available, message), None)
             }
             Err(failure) => (Verdict::of_failure(failure, now)?, known),
         },
