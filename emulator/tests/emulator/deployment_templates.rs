@@ -335,6 +335,38 @@ async fn templates_that_are_wrong_are_refused_before_anything_runs() {
 }
 
 #[tokio::test]
+async fn no_template_keeps_the_emulator_busy() {
+    let wire = Wire::start().await.with_group("rg").await;
+    let mut doubling = template(json!([]));
+    for level in 0..22 {
+        let next = level + 1;
+        doubling["variables"][format!("v{level}")] =
+            json!(format!("[createArray(variables('v{next}'), variables('v{next}'))]"));
+    }
+    doubling["variables"]["v22"] = json!("x");
+    doubling["outputs"] = json!({ "o": { "type": "array", "value": "[variables('v0')]" } });
+    let mut growing = doubling.clone();
+    for level in 0..22 {
+        let next = level + 1;
+        growing["variables"][format!("v{level}")] =
+            json!(format!("[concat(variables('v{next}'), variables('v{next}'))]"));
+    }
+    let many = template(Value::Array(vec![with("a", json!(1)); 801]));
+    for (template, part) in [
+        (doubling, "is not valid"),
+        (growing, "is not valid"),
+        (many, "Limit: '800'"),
+    ] {
+        let refused = wire
+            .put(&deployment(&wire, "d"), RESOURCES, incremental(template))
+            .await;
+        let message = refused.body["error"]["message"].as_str().unwrap_or_default();
+        assert!(message.contains(part), "{message}");
+        refused.expect_error(400, "InvalidTemplate");
+    }
+}
+
+#[tokio::test]
 async fn requests_that_are_wrong_are_refused() {
     let wire = Wire::start().await.with_group("rg").await;
     let put = async |body: Value| wire.put(&deployment(&wire, "d"), RESOURCES, body).await;

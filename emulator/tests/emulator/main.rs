@@ -7,6 +7,7 @@ mod binary;
 mod container_apps;
 mod container_groups;
 mod control;
+mod deployment_rights;
 mod deployment_templates;
 mod deployments;
 mod executors;

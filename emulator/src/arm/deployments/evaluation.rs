@@ -1,5 +1,7 @@
 //! Evaluation of template expressions: where their values come from.
 
+use std::cell::Cell;
+
 use serde_json::{Map, Value, json};
 
 use super::expression::{self, Expression, Text};
@@ -12,6 +14,12 @@ const MAX_USES: u32 = 24;
 
 /// Values and calls may be nested no deeper than this, those of used parameters and variables included.
 const MAX_NESTING: u32 = 160;
+
+/// Calls that are evaluated for one answer at most, so that none takes long.
+const MAX_CALLS: u32 = 100_000;
+
+/// Longest string or list that a call may yield (template limits of Azure Resource Manager).
+const LONGEST_VALUE: usize = 131_072;
 
 /// How deep an evaluation is.
 #[derive(Debug, Clone, Copy, Default)]
@@ -84,6 +92,8 @@ pub struct Surroundings {
     pub tenant: Value,
     /// `deployment()`, save for the template itself.
     pub deployment: Value,
+    /// How many calls were evaluated here.
+    calls: Cell<u32>,
 }
 
 impl Surroundings {
@@ -106,6 +116,7 @@ impl Surroundings {
             }),
             tenant: json!({ "tenantId": tenant_id }),
             deployment: json!({ "name": deployment }),
+            calls: Cell::new(0),
         }
     }
 }
@@ -190,13 +201,30 @@ impl Environment<'_> {
         let depth = depth.nested()?;
         match parsed {
             Expression::Literal(value) => Ok(value.clone()),
-            Expression::Call(name, arguments) => functions::call(self, name, arguments, depth),
+            Expression::Call(name, arguments) => {
+                self.count()?;
+                let value = functions::call(self, name, arguments, depth)?;
+                check_size(&value)?;
+                Ok(value)
+            }
             Expression::Member(of, member) => {
                 let of = self.evaluate(of, depth)?;
                 let member = self.evaluate(member, depth)?;
                 member_of(&of, &member)
             }
         }
+    }
+
+    /// Counts a call, since parameters and variables that use each other twice double the work at each level.
+    fn count(&self) -> Result<(), EvaluationError> {
+        let calls = &self.surroundings.calls;
+        calls.set(calls.get() + 1);
+        if calls.get() > MAX_CALLS {
+            return Err(EvaluationError::invalid(
+                "The template language expressions are too many to be evaluated",
+            ));
+        }
+        Ok(())
     }
 
     pub(super) fn parameter_at(&self, name: &str, depth: Depth) -> Result<Value, EvaluationError> {
@@ -260,6 +288,21 @@ impl Environment<'_> {
             }
         }
     }
+}
+
+fn check_size(value: &Value) -> Result<(), EvaluationError> {
+    let size = match value {
+        Value::String(text) => text.chars().count(),
+        Value::Array(items) => items.len(),
+        Value::Object(members) => members.len(),
+        Value::Null | Value::Bool(_) | Value::Number(_) => 0,
+    };
+    if size <= LONGEST_VALUE {
+        return Ok(());
+    }
+    Err(EvaluationError::Invalid(format!(
+        "The template language expression literal limit exceeded. Limit: '{LONGEST_VALUE}' and actual: '{size}'"
+    )))
 }
 
 fn member_of(of: &Value, member: &Value) -> Result<Value, EvaluationError> {

@@ -21,6 +21,14 @@ const MEMBERS: [&str; 10] = [
     "metadata",
 ];
 
+/// How many entries a member of a template may have (Azure Resource Manager limits).
+const LIMITS: [(&str, usize); 4] = [
+    ("parameters", 256),
+    ("variables", 256),
+    ("resources", 800),
+    ("outputs", 64),
+];
+
 /// What a body asks for.
 #[derive(Debug, Clone)]
 pub struct Wanted {
@@ -143,6 +151,18 @@ fn check_shape(template: &Value) -> Result<(), ArmError> {
     for name in ["parameters", "variables", "outputs"] {
         if get(template, name).is_some_and(|one| !one.is_object() && !one.is_null()) {
             return parse(&format!("The property '{name}' must be an object"));
+        }
+    }
+    for (name, limit) in LIMITS {
+        let actual = match get(template, name) {
+            Some(Value::Array(items)) => items.len(),
+            Some(Value::Object(members)) => members.len(),
+            _ => 0,
+        };
+        if actual > limit {
+            return Err(invalid_template(format!(
+                "Deployment template validation failed: 'The number of template {name} limit exceeded. Limit: '{limit}' and actual: '{actual}'. Please see https://aka.ms/arm-resource-functions/#limits for usage details.'."
+            )));
         }
     }
     if get(template, "variables").is_some_and(|all| get(all, "copy").is_some()) {
