@@ -171,6 +171,31 @@ pub fn authorize(request: &ArmRequest<'_>, store: &Store, scope: &str, action: &
     ))
 }
 
+/// An action and the id that it is about.
+pub type Act<'a> = (&'a str, &'a str);
+
+/// Refuses a principal that may do what it asks for (`own`) but not what this does to something else (`linked`), such as
+/// to join an environment or to assign an identity.
+pub fn authorize_linked(
+    request: &ArmRequest<'_>,
+    store: &Store,
+    (own_action, own_id): Act<'_>,
+    (action, id): Act<'_>,
+) -> Result<(), ArmError> {
+    let principal = &request.principal;
+    if store.is_allowed(&principal.object_id, id, Permission::Action(action), request.now) {
+        return Ok(());
+    }
+    Err(ArmError::gateway(
+        StatusCode::FORBIDDEN,
+        "LinkedAuthorizationFailed",
+        format!(
+            "The client '{}' with object id '{}' has permission to perform action '{own_action}' on scope '{own_id}'; however, it does not have permission to perform action(s) '{action}' on the linked scope(s) '{id}' (respectively) or the linked scope(s) are invalid.",
+            principal.client_id, principal.object_id
+        ),
+    ))
+}
+
 /// Refuses a namespace that the subscription has not registered; the same client request id gets the same answer again.
 pub fn require_registration(
     request: &ArmRequest<'_>,

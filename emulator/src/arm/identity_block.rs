@@ -8,10 +8,9 @@ use axum::http::StatusCode;
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
-use super::{ArmError, ArmRequest};
+use super::{ArmError, ArmRequest, access};
 use crate::identity::ManagedIdentityKind;
 use crate::json::{get, get_str};
-use crate::roles::Permission;
 use crate::store::Store;
 
 /// Action that whoever attaches a user-assigned identity must be allowed on it (managed identities documentation).
@@ -264,17 +263,7 @@ fn check_id(id: &str) -> Result<(), ArmError> {
 
 /// The ids of an identity that is attached now, if the caller may attach it and it exists.
 fn attach(request: &ArmRequest<'_>, store: &Store, owner: Owner<'_>, id: &str) -> Result<Value, ArmError> {
-    let caller = &request.principal;
-    if !store.is_allowed(&caller.object_id, id, Permission::Action(ASSIGN), request.now) {
-        return Err(ArmError::gateway(
-            StatusCode::FORBIDDEN,
-            "LinkedAuthorizationFailed",
-            format!(
-                "The client '{}' with object id '{}' has permission to perform action '{}' on scope '{}'; however, it does not have permission to perform action(s) '{ASSIGN}' on the linked scope(s) '{id}' (respectively) or the linked scope(s) are invalid.",
-                caller.client_id, caller.object_id, owner.action, owner.id
-            ),
-        ));
-    }
+    access::authorize_linked(request, store, (owner.action, owner.id), (ASSIGN, id))?;
     let identity = store
         .directory
         .managed_identity_of(id)

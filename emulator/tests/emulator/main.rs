@@ -4,6 +4,7 @@
 
 mod authority;
 mod binary;
+mod container_app_secrets;
 mod container_apps;
 mod container_groups;
 mod control;
@@ -25,6 +26,7 @@ mod pool_operations;
 mod pools;
 mod protocol;
 mod providers;
+mod role_definitions;
 mod roles;
 mod wire;
 mod workloads;

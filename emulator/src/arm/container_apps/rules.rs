@@ -7,9 +7,8 @@ use crate::arm::identity_block;
 use crate::arm::kinds::{self, Kind};
 use crate::arm::managed_environments;
 use crate::arm::target::Target;
-use crate::arm::{ArmError, ArmRequest};
+use crate::arm::{ArmError, ArmRequest, access};
 use crate::json::{get, get_str};
-use crate::roles::Permission;
 use crate::store::Store;
 
 /// Action that whoever puts an app into an environment must be allowed on it.
@@ -122,24 +121,12 @@ pub fn check_environment(
                 format!("The managed environment '{name}' was not found (id '{id}')."),
             )
         })?;
-    let caller = &request.principal;
-    if !store.is_allowed(
-        &caller.object_id,
-        &environment.id,
-        Permission::Action(JOIN),
-        request.now,
-    ) {
-        return Err(ArmError::gateway(
-            StatusCode::FORBIDDEN,
-            "LinkedAuthorizationFailed",
-            format!(
-                "The client '{}' with object id '{}' has permission to perform action 'Microsoft.App/containerApps/write' on scope '{}'; however, it does not have permission to perform action(s) '{JOIN}' on the linked scope(s) '{id}' (respectively) or the linked scope(s) are invalid.",
-                caller.client_id,
-                caller.object_id,
-                app.id()
-            ),
-        ));
-    }
+    access::authorize_linked(
+        request,
+        store,
+        ("Microsoft.App/containerApps/write", &app.id()),
+        (JOIN, &environment.id),
+    )?;
     if managed_environments::is_ready(environment) {
         return Ok(());
     }
