@@ -33,6 +33,7 @@ pub fn tell_identities(context: &Context, group: &Key) {
 /// that objects are removed from Azure with.
 pub async fn occupants(context: &Context, identity: &ManagedIdentity) -> Vec<String> {
     context.role_assignments.cache().ready().await;
+    context.identity_bindings.cache().ready().await;
     context.session_pools.cache().ready().await;
     context.azure_accounts.cache().ready().await;
     let (namespace, name) = (identity.namespace().unwrap_or_default(), identity.name_any());
