@@ -129,7 +129,7 @@ pub async fn observe(
     let permission = if is_observer {
         Verified::Granted
     } else {
-        match permit(context, grants, object, &wanted.tuple) {
+        match permit(context, grants, object, &wanted.tuple).await {
             Ok(permission) => permission,
             Err(refused) => return Ok(waits(false, refused)),
         }
@@ -198,7 +198,7 @@ impl Sight<'_> {
             if let Some((id, other)) = others.iter().find_map(|it| same(it, tuple)) {
                 view.id = id;
                 view.take_note(Some(other.clone()));
-            } else if let Some(id) = others.iter().find_map(|it| orphan(it, &view.owner)) {
+            } else if let Some(id) = others.iter().find_map(|it| orphan(it, &view.owner, self.object)) {
                 return Ok(Dependency::Met(Found::Orphan(id)));
             }
         }
@@ -276,7 +276,11 @@ pub(super) fn same<'a>(assignment: &'a Value, tuple: &Tuple) -> Option<(Resource
     (Tuple::of(assignment).as_ref() == Some(tuple)).then_some((id_of(assignment)?, assignment))
 }
 
-pub(super) fn orphan(assignment: &Value, owner: &Owner) -> Option<ResourceId> {
+/// An object that only observes takes nothing back, so it has no orphans.
+pub(super) fn orphan(assignment: &Value, owner: &Owner, object: &RoleAssignment) -> Option<ResourceId> {
+    if object.spec.management.management_policy == ManagementPolicy::ObserveOnly {
+        return None;
+    }
     match Presence::of(Some(assignment), owner, OwnerMark::Description) {
         Presence::Owned(_) => id_of(assignment),
         Presence::Absent | Presence::Unowned | Presence::OwnedByAnother => None,

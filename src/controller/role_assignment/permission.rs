@@ -13,7 +13,6 @@ use crate::controller::azure_resource::{AzureObject, Held};
 use crate::controller::context::{Context, Watched};
 use crate::controller::error::Error;
 use crate::controller::ownership::{Origin, Owner, OwnerMark, Presence};
-use crate::controller::readiness::is_ready;
 
 use super::grants::{Grants, Permission};
 use super::reference::stalled;
@@ -36,10 +35,16 @@ pub struct ManagedScope {
 }
 
 /// What the list says, and for a scope that has to be managed, which object of the same namespace manages it.
-pub fn permit(context: &Context, grants: &Grants, object: &RoleAssignment, tuple: &Tuple) -> Result<Verified, Held> {
+pub async fn permit(
+    context: &Context,
+    grants: &Grants,
+    object: &RoleAssignment,
+    tuple: &Tuple,
+) -> Result<Verified, Held> {
     match grants.permission(tuple.role, &tuple.scope) {
         Permission::Granted => Ok(Verified::Granted),
         Permission::IfManaged => managed(context, object, &tuple.scope)
+            .await
             .map(Verified::IfOwned)
             .ok_or_else(|| refused(object, tuple)),
         Permission::Refused => Err(refused(object, tuple)),
@@ -67,7 +72,9 @@ pub async fn verify(
     })
 }
 
-fn managed(context: &Context, object: &RoleAssignment, scope: &ResourceId) -> Option<ManagedScope> {
+async fn managed(context: &Context, object: &RoleAssignment, scope: &ResourceId) -> Option<ManagedScope> {
+    context.session_pools.cache().ready().await;
+    context.resource_groups.cache().ready().await;
     let namespace = object.namespace().unwrap_or_default();
     let owner = |name: &str, uid: Option<String>| {
         Owner::new(
@@ -93,7 +100,8 @@ fn managed(context: &Context, object: &RoleAssignment, scope: &ResourceId) -> Op
     })
 }
 
-/// The object of the namespace whose resource this is: ready, and more than an observer of it.
+/// The object of the namespace whose resource this is, and which is more than an observer of it. It need not be ready: a
+/// pool that is being updated is managed all the same, and whether it is at all [`verify`] asks Azure.
 fn manager<K: AzureObject>(
     watched: &Watched<K>,
     namespace: &str,
@@ -103,7 +111,6 @@ fn manager<K: AzureObject>(
         let reported = it.reported();
         it.meta().deletion_timestamp.is_none()
             && it.management().management_policy != ManagementPolicy::ObserveOnly
-            && is_ready(reported.conditions, it.meta().generation)
             && reported.id.and_then(|id| id.parse::<ResourceId>().ok()).as_ref() == Some(scope)
     })
 }

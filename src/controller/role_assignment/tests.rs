@@ -14,6 +14,7 @@ use super::reference::Wanted;
 use super::status;
 use crate::api::FINALIZER;
 use crate::api::RoleAssignment;
+use crate::api::azure_resource::ManagementPolicy;
 use crate::api::condition::{Reason, kind};
 use crate::api::role_assignment::PrincipalType;
 use crate::azure::role_assignment::{IMMUTABLE, SHAPE, Tuple};
@@ -177,7 +178,7 @@ impl World {
             if let Some((id, other)) = self.azure.iter().find_map(|it| same(it, &wanted)) {
                 view.id = id;
                 view.take_note(Some(other.clone()));
-            } else if let Some(id) = self.azure.iter().find_map(|it| orphan(it, &view.owner)) {
+            } else if let Some(id) = self.azure.iter().find_map(|it| orphan(it, &view.owner, &self.object)) {
                 let aim = Aim::TakeBack(replaced(&wanted, None));
                 return Observed {
                     look: seen(self.view(id)),
@@ -359,6 +360,17 @@ fn what_was_made_before_the_status_was_lost_is_found_by_its_description() {
     world.wanted = Some(tuple(2));
     world.settle();
     assert_eq!(world.ours(), [tuple(2)]);
+}
+
+#[test]
+fn an_object_that_only_observes_leaves_what_it_made_before_and_rests() {
+    let mut world = World::new(&json!({}));
+    world.settle();
+    world.object.spec.management.management_policy = ManagementPolicy::ObserveOnly;
+    world.wanted = Some(tuple(2));
+    world.settle();
+    assert_eq!((world.reason().as_str(), world.log.len()), ("NotFound", 1));
+    assert_eq!(world.ours(), [tuple(1)]);
 }
 
 #[test]
