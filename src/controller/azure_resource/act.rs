@@ -113,7 +113,7 @@ where
             fingerprint,
         } => {
             let is_claim = owner.is_some();
-            let effect = write_tag(&arm, view, &body).await?;
+            let effect = write_tag(&arm, view, &body, is_claim).await?;
             if is_claim {
                 view.memory.write = Some(Written {
                     at: Timestamp::now(),
@@ -242,7 +242,7 @@ pub fn is_about_the_resource(error: &AzureError) -> bool {
     }
 }
 
-async fn write_tag(arm: &ArmClient, view: &mut View, body: &Body) -> Result<Effect, Error> {
+async fn write_tag(arm: &ArmClient, view: &mut View, body: &Body, is_claim: bool) -> Result<Effect, Error> {
     let result = match view.tagging {
         Tagging::Put => arm.put(view.id.as_str(), view.api_version, &body.0).await,
         Tagging::MergePatch => arm.patch(view.id.as_str(), view.api_version, &body.0).await,
@@ -254,7 +254,10 @@ async fn write_tag(arm: &ArmClient, view: &mut View, body: &Body) -> Result<Effe
         }
         Ok(_) => Ok(Effect::Reobserve),
         // It is gone, or cannot be tagged; the tries are counted.
-        Err(error) if matches!(error.class(), ErrorClass::NotFound | ErrorClass::Terminal) => {
+        Err(error)
+            if matches!(error.class(), ErrorClass::NotFound | ErrorClass::Terminal)
+                || (!is_claim && is_about_a_lost_principal(&error)) =>
+        {
             tracing::warn!(
                 code = error.code(),
                 request_id = error.request_id(),
@@ -264,6 +267,12 @@ async fn write_tag(arm: &ArmClient, view: &mut View, body: &Body) -> Result<Effe
         }
         Err(error) => Err(error.into()),
     }
+}
+
+/// Azure takes no write of an assignment of a principal that is gone, and such a one does not come back: the end of an
+/// object must not wait for it.
+fn is_about_a_lost_principal(error: &AzureError) -> bool {
+    error.code().eq_ignore_ascii_case("PrincipalNotFound")
 }
 
 async fn delete(arm: &ArmClient, view: &mut View) -> Result<Effect, Error> {

@@ -10,12 +10,13 @@ use crate::api::{ABANDON_ANNOTATION, ACCOUNT_FINALIZER, AzureAccount, AzureAccou
 use crate::controller::accounts::{Account, AccountError};
 use crate::controller::context::Context;
 use crate::controller::error::Error;
+use crate::controller::policy::Lifecycle;
 use crate::controller::readiness::{Verdict, is_ready};
 use crate::runtime::conditions::find;
 use crate::runtime::{Class, Key, Next, finalizer};
 
 use super::look::Held;
-use super::subject::AzureObject;
+use super::subject::{AzureObject, Subject};
 
 /// The pause between two looks at what triggers tell of anyway.
 const UNTOLD: Next = Next::Resync(Duration::from_mins(1));
@@ -49,8 +50,13 @@ pub fn account_key<K: AzureObject>(object: &K) -> Key {
 /// Opens the account of an object.
 ///
 /// An object that is to exist waits until its account was checked. One that is being deleted takes whatever is left of
-/// it, the tokens in memory included.
+/// it, the tokens in memory included. Nobody is asked about one that was abandoned: it goes whatever Azure, or what stands
+/// in between, would answer.
 pub async fn open_account<K: AzureObject>(context: &Context, object: &K) -> Result<Dependency<OpenAccount>, Error> {
+    let subject = Subject::of(object);
+    if subject.lifecycle == Lifecycle::Deleted && subject.is_abandoned {
+        return Ok(held(Verdict::progressing(Reason::Deleting, "the object is let go")));
+    }
     context.azure_accounts.cache().ready().await;
     let key = account_key(object);
     let found = context.azure_accounts.get(&key);
