@@ -91,7 +91,11 @@ impl ClientCertificate {
         if pair.public_key().as_ref() != public.subject_public_key.data.as_ref() {
             return Err(CertificateError::NotAPair);
         }
-        let time = |seconds: i64| Timestamp::from_second(seconds).map_err(|_| CertificateError::Malformed);
+        // A certificate without an end says 9999-12-31T23:59:59Z (RFC 5280, 4.1.2.5), some hours later than a timestamp can.
+        let time = |seconds: i64| {
+            let within = seconds.clamp(Timestamp::MIN.as_second(), Timestamp::MAX.as_second());
+            Timestamp::from_second(within).map_err(|_| CertificateError::Malformed)
+        };
         Ok(Self {
             thumbprint: URL_SAFE_NO_PAD.encode(Sha256::digest(&der)),
             not_before: time(parsed.validity().not_before.timestamp())?,
@@ -240,6 +244,16 @@ mod tests {
             why.as_deref(),
             Some("the certificate is not valid before 2190-01-01T00:00:00Z")
         );
+    }
+
+    #[test]
+    fn a_certificate_without_an_end_is_valid() {
+        let key = valid().key;
+        let mut parameters = CertificateParams::default();
+        parameters.not_after = rcgen::date_time_ymd(9999, 12, 31);
+        let endless = parameters.self_signed(&KeyPair::from_pem(&key).unwrap()).unwrap().pem();
+        let certificate = read(&endless, &key).unwrap();
+        assert_eq!(certificate.invalid_at(Timestamp::now()), None);
     }
 
     #[test]
