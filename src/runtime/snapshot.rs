@@ -156,7 +156,7 @@ impl<K: Object> Cache<K> {
     }
 
     /// Whether the object is known not to be there: its namespace was listed, and it is not in the list.
-    pub(super) fn lacks(&self, key: &Key) -> bool {
+    pub fn lacks(&self, key: &Key) -> bool {
         let primed = self.shard(&key.namespace).is_some_and(|shard| *shard.primed.borrow());
         primed && self.guarded(key).is_none()
     }

@@ -2,6 +2,7 @@
 
 use kube::{Resource, ResourceExt};
 
+use crate::api::condition::Reason;
 use crate::api::identity::UserAssignedIdentityReference;
 use crate::api::reference::LocalReference;
 use crate::api::{FINALIZER, IdentityBinding, OWNER_TAG};
@@ -14,7 +15,7 @@ use crate::controller::azure_resource::{
 };
 use crate::controller::context::Context;
 use crate::controller::error::{Error, is_credential_refused};
-use crate::controller::managed_identity::usable_identity;
+use crate::controller::managed_identity::{is_of_another_namespace, usable_identity};
 use crate::controller::ownership::Owner;
 use crate::controller::policy::Lifecycle;
 use crate::controller::readiness::Verdict;
@@ -57,7 +58,7 @@ pub async fn observe(context: &Context, memories: &Memories, object: &IdentityBi
         managed_elsewhere: None,
         assignments: match lifecycle {
             Lifecycle::Wanted => Vec::new(),
-            Lifecycle::Deleted => assignments(context, &Key::of(object)),
+            Lifecycle::Deleted => assignments(context, &Key::of(object)).await,
         },
         account_is_held: account.is_held,
         memory: memories.of(&uid),
@@ -126,16 +127,23 @@ async fn wanted(context: &Context, object: &IdentityBinding) -> Wanted {
             managed_identity_ref,
             resource_id,
         } = reference;
-        if let Some(reference) = managed_identity_ref {
-            match usable_identity(context, &namespace, &reference.name).await {
-                Ok(identity) => wanted.ids.push(identity.id.to_string()),
+        let id = match (managed_identity_ref, resource_id) {
+            (Some(reference), _) => match usable_identity(context, &namespace, &reference.name).await {
+                Ok(identity) => identity.id.to_string(),
                 Err(unusable) => {
                     let id = known_id(context, &namespace, &reference.name);
                     wanted.miss(unusable.held().verdict, unusable.is_going(), id);
+                    continue;
                 }
-            }
-        } else if let Some(id) = resource_id {
-            wanted.ids.push(id.clone());
+            },
+            (None, Some(id)) => id.clone(),
+            (None, None) => continue,
+        };
+        if is_of_another_namespace(context, &namespace, &id).await {
+            let message = format!("the identity {id} is managed by a ManagedIdentity of another namespace");
+            wanted.miss(Verdict::stalled(Reason::OwnedByAnother, message), false, Some(id));
+        } else {
+            wanted.ids.push(id);
         }
     }
     wanted
@@ -148,7 +156,8 @@ fn known_id(context: &Context, namespace: &str, name: &str) -> Option<String> {
 }
 
 /// RoleAssignments of the namespace that refer to the binding and still hold something in Azure.
-fn assignments(context: &Context, binding: &Key) -> Vec<String> {
+async fn assignments(context: &Context, binding: &Key) -> Vec<String> {
+    context.role_assignments.cache().ready().await;
     let refers = |reference: &Option<LocalReference>| reference.as_ref().is_some_and(|it| it.name == binding.name);
     let mut names: Vec<String> = context
         .role_assignments

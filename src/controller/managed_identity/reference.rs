@@ -5,6 +5,7 @@ use std::time::Duration;
 use kube::Resource;
 
 use crate::api::ManagedIdentity;
+use crate::api::azure_resource::ManagementPolicy;
 use crate::api::condition::{Reason, kind};
 use crate::azure::ResourceId;
 use crate::controller::azure_resource::Held;
@@ -88,8 +89,33 @@ pub fn usable_identity_of(
     namespace: &str,
     name: &str,
 ) -> Result<UsableIdentity, Unusable> {
-    let found = identities.get(&Key::new(namespace, name));
-    judged(found.as_deref(), name)
+    let key = Key::new(namespace, name);
+    match identities.get(&key) {
+        Some(found) => judged(&found, name),
+        // One that cannot be decoded is there, and what was made with it stays.
+        None if !identities.cache().lacks(&key) => Err(Unusable::NotReady {
+            name: name.to_owned(),
+            because: ": it cannot be read".to_owned(),
+        }),
+        None => Err(Unusable::Missing { name: name.to_owned() }),
+    }
+}
+
+/// Whether a ManagedIdentity of another namespace manages this identity. Then it is that namespace's to say who may be it:
+/// neither its id nor an object that only observes it makes it anybody else's, even where both namespaces use the same
+/// credential and Azure would allow it.
+pub async fn is_of_another_namespace(context: &Context, namespace: &str, id: &str) -> bool {
+    let identities = context.managed_identities.cache();
+    identities.ready().await;
+    identities.list().iter().any(|it| manages_elsewhere(it, namespace, id))
+}
+
+fn manages_elsewhere(identity: &ManagedIdentity, namespace: &str, id: &str) -> bool {
+    let is_elsewhere = identity.meta().namespace.as_deref() != Some(namespace);
+    let manages = identity.spec.azure.management.management_policy != ManagementPolicy::ObserveOnly;
+    let parsed = |id: &str| id.parse::<ResourceId>().ok();
+    let own_id = identity.status.as_ref().and_then(|it| parsed(it.id.as_deref()?));
+    is_elsewhere && manages && own_id.is_some() && own_id == parsed(id)
 }
 
 /// The client id of an identity that may be on its way out, for those who still have to remove something as it.
@@ -98,11 +124,8 @@ pub fn known_client_id(identities: &Watched<ManagedIdentity>, namespace: &str, n
     found.status.as_ref()?.client_id.clone()
 }
 
-fn judged(object: Option<&ManagedIdentity>, name: &str) -> Result<UsableIdentity, Unusable> {
+fn judged(object: &ManagedIdentity, name: &str) -> Result<UsableIdentity, Unusable> {
     let name = name.to_owned();
-    let Some(object) = object else {
-        return Err(Unusable::Missing { name });
-    };
     if object.meta().deletion_timestamp.is_some() {
         return Err(Unusable::BeingDeleted { name });
     }
@@ -158,7 +181,7 @@ mod tests {
 
     #[test]
     fn an_identity_may_be_used_while_it_is_ready() {
-        let found = judged(Some(&ready()), "runner").unwrap();
+        let found = judged(&ready(), "runner").unwrap();
         assert_eq!(
             (found.principal_id.as_str(), found.client_id.as_str(), found.id.as_str()),
             ("p", "c", ID)
@@ -166,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_missing_or_goes_is_told_from_what_is_not_ready() {
+    fn what_goes_is_told_from_what_is_not_ready() {
         let mut going = ready();
         going.metadata.deletion_timestamp = Some(Time(Timestamp::UNIX_EPOCH));
         let mut changed = ready();
@@ -175,23 +198,17 @@ mod tests {
         without_principal.status.as_mut().unwrap().principal_id = None;
         let creating = identity(&Verdict::progressing(Reason::Creating, "it is being created"));
         for (object, reason, is_going, text) in [
-            (None, Reason::ReferenceNotFound, true, "does not exist"),
-            (Some(going), Reason::ReferenceNotReady, true, "is being deleted"),
-            (Some(changed), Reason::ReferenceNotReady, false, "is not ready yet"),
+            (going, Reason::ReferenceNotReady, true, "is being deleted"),
+            (changed, Reason::ReferenceNotReady, false, "is not ready yet"),
+            (without_principal, Reason::ReferenceNotReady, false, "no principal yet"),
             (
-                Some(without_principal),
-                Reason::ReferenceNotReady,
-                false,
-                "no principal yet",
-            ),
-            (
-                Some(creating),
+                creating,
                 Reason::ReferenceNotReady,
                 false,
                 "Creating: it is being created",
             ),
         ] {
-            let unusable = judged(object.as_ref(), "runner").unwrap_err();
+            let unusable = judged(&object, "runner").unwrap_err();
             assert_eq!(
                 (unusable.reason(), unusable.is_going()),
                 (reason, is_going),
@@ -199,5 +216,19 @@ mod tests {
             );
             assert!(unusable.to_string().contains(text), "{unusable}");
         }
+    }
+    #[test]
+    fn an_identity_is_that_of_the_namespace_that_manages_it_in_whatever_spelling() {
+        let mut theirs = ready();
+        theirs.metadata.namespace = Some("theirs".to_owned());
+        assert!(manages_elsewhere(&theirs, "mine", ID));
+        assert!(manages_elsewhere(&theirs, "mine", &ID.to_uppercase()));
+        assert!(!manages_elsewhere(&theirs, "theirs", ID));
+        assert!(!manages_elsewhere(&theirs, "mine", &format!("{ID}2")));
+        theirs.spec.azure.management.management_policy = ManagementPolicy::ObserveOnly;
+        assert!(!manages_elsewhere(&theirs, "mine", ID));
+        theirs.spec.azure.management.management_policy = ManagementPolicy::Enforce;
+        theirs.status = None;
+        assert!(!manages_elsewhere(&theirs, "mine", ID));
     }
 }
