@@ -2,7 +2,6 @@
 
 use kube::{Resource, ResourceExt};
 
-use crate::api::condition::Reason;
 use crate::api::identity::UserAssignedIdentityReference;
 use crate::api::reference::LocalReference;
 use crate::api::{FINALIZER, IdentityBinding, OWNER_TAG};
@@ -15,7 +14,7 @@ use crate::controller::azure_resource::{
 };
 use crate::controller::context::Context;
 use crate::controller::error::{Error, is_credential_refused};
-use crate::controller::managed_identity::{is_of_another_namespace, usable_identity};
+use crate::controller::managed_identity::{is_of_another_namespace, of_another_namespace, usable_identity};
 use crate::controller::ownership::Owner;
 use crate::controller::policy::Lifecycle;
 use crate::controller::readiness::Verdict;
@@ -140,8 +139,7 @@ async fn wanted(context: &Context, object: &IdentityBinding) -> Wanted {
             (None, None) => continue,
         };
         if is_of_another_namespace(context, &namespace, &id).await {
-            let message = format!("the identity {id} is managed by a ManagedIdentity of another namespace");
-            wanted.miss(Verdict::stalled(Reason::OwnedByAnother, message), false, Some(id));
+            wanted.miss(of_another_namespace(&id).verdict, false, Some(id));
         } else {
             wanted.ids.push(id);
         }

@@ -17,7 +17,8 @@ mod wanted;
 pub use dependents::tell_identities;
 pub use plan::Step;
 pub use reference::{
-    Unusable, UsableIdentity, is_of_another_namespace, known_client_id, usable_identity, usable_identity_of,
+    Unusable, UsableIdentity, is_of_another_namespace, known_client_id, of_another_namespace, usable_identity,
+    usable_identity_of,
 };
 
 use std::sync::Arc;

@@ -110,6 +110,16 @@ pub async fn is_of_another_namespace(context: &Context, namespace: &str, id: &st
     identities.list().iter().any(|it| manages_elsewhere(it, namespace, id))
 }
 
+/// What an object says that would attach an identity of another namespace.
+pub fn of_another_namespace(id: &str) -> Held {
+    let message = format!("the identity {id} is managed by a ManagedIdentity of another namespace");
+    Held {
+        verdict: Verdict::stalled(Reason::OwnedByAnother, message),
+        next: Next::Resync(Duration::from_mins(1)),
+        is_credential_gone: false,
+    }
+}
+
 fn manages_elsewhere(identity: &ManagedIdentity, namespace: &str, id: &str) -> bool {
     let is_elsewhere = identity.meta().namespace.as_deref() != Some(namespace);
     let manages = identity.spec.azure.management.management_policy != ManagementPolicy::ObserveOnly;

@@ -12,7 +12,9 @@ use crate::azure::IdentityBlock;
 use crate::azure::identity_block::Spelling;
 use crate::controller::azure_resource::Held;
 use crate::controller::context::Context;
-use crate::controller::managed_identity::{UsableIdentity, usable_identity};
+use crate::controller::managed_identity::{
+    UsableIdentity, is_of_another_namespace, of_another_namespace, usable_identity,
+};
 use crate::controller::readiness::Verdict;
 use crate::runtime::Next;
 
@@ -50,6 +52,12 @@ impl Identities {
             }
         }
         let identities = Self(found);
+        let attached = spec.identity.as_ref().map(|it| identities.attached(it));
+        for identity in attached.iter().flat_map(IdentityBlock::user_assigned) {
+            if is_of_another_namespace(context, namespace, &identity.id).await {
+                return Err(of_another_namespace(&identity.id));
+            }
+        }
         match identities.unattached(spec) {
             None => Ok(identities),
             Some(message) => Err(Held {
