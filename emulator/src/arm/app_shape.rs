@@ -40,6 +40,9 @@ pub fn envelope(resource: &Resource, id: String, shape: Shape) -> Map<String, Va
 pub struct Members<'a> {
     /// Names that are stored, in ARM's spelling.
     pub writable: &'a [&'a str],
+    /// The same for names that only preview versions have, as far as schemas of both are published (2025-10-02-preview and
+    /// 2025-07-01).
+    pub preview: &'a [&'a str],
     /// Names that are taken, as clients send back what they read, but have no effect.
     pub read_only: &'a [&'a str],
     /// Name of the view in the message about a name that is neither (`ContainerApp`).
@@ -55,10 +58,12 @@ impl Members<'_> {
                 self.view
             )));
         };
+        let is_preview = version.to_ascii_lowercase().ends_with("-preview");
+        let preview = if is_preview { self.preview } else { &[] };
         let mut read = Map::new();
         for (name, value) in members {
             let is = |known: &&&str| known.eq_ignore_ascii_case(name);
-            if let Some(known) = self.writable.iter().find(is) {
+            if let Some(known) = self.writable.iter().chain(preview).find(is) {
                 read.insert((*known).to_owned(), value.clone());
             } else if self.read_only.iter().find(is).is_none() {
                 match behaviour.unknown_properties {

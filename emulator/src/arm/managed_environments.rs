@@ -18,30 +18,32 @@ pub const TYPE: &str = "Microsoft.App/managedEnvironments";
 
 const TOP: Members<'static> = Members {
     writable: &["location", "tags", "identity", "kind", "properties"],
+    preview: &[],
     read_only: &["id", "name", "type", "systemData"],
     view: "ManagedEnvironment",
 };
 const PROPERTIES: Members<'static> = Members {
     writable: &[
-        "appInsightsConfiguration",
         "appLogsConfiguration",
-        "availabilityZones",
         "customDomainConfiguration",
         "daprAIConnectionString",
         "daprAIInstrumentationKey",
         "daprConfiguration",
-        "diskEncryptionConfiguration",
-        "environmentMode",
         "infrastructureResourceGroup",
         "ingressConfiguration",
         "kedaConfiguration",
-        "openTelemetryConfiguration",
         "peerAuthentication",
         "peerTrafficConfiguration",
         "publicNetworkAccess",
         "vnetConfiguration",
         "workloadProfiles",
         "zoneRedundant",
+    ],
+    preview: &[
+        "appInsightsConfiguration",
+        "availabilityZones",
+        "diskEncryptionConfiguration",
+        "openTelemetryConfiguration",
     ],
     read_only: &[
         "defaultDomain",

@@ -359,6 +359,19 @@ async fn names_and_members_are_checked_by_api_version() {
     wire.put(&path, "2022-04-01", body.clone())
         .await
         .expect_error(400, "NoRegisteredProviderFound");
+    let mut previewed = body.clone();
+    previewed["properties"]["patchingConfiguration"] = json!({ "patchingMode": "Manual" });
+    previewed["properties"]["configuration"]["targetLabel"] = json!("blue");
+    let put = wire
+        .put(&path, "2025-10-02-preview", previewed.clone())
+        .await
+        .expect(201)
+        .body;
+    assert_eq!(put["properties"]["configuration"]["targetLabel"], "blue");
+    assert_eq!(put["properties"]["patchingConfiguration"]["patchingMode"], "Manual");
+    wire.put(&path, APPS, previewed)
+        .await
+        .expect_error(400, "InvalidRequestContent");
     body["properties"]["shiny"] = json!(true);
     wire.put(&path, APPS, body)
         .await

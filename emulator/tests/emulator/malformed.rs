@@ -4,7 +4,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::deployments::{deployment, incremental, template};
-use crate::wire::{RESOURCES, Wire, answer};
+use crate::wire::{POOLS, RESOURCES, Wire, answer};
 use crate::workloads::{APPS, GROUPS, group_body, user_assigned};
 
 /// The emulator answers, and no secret of a test is in its journal.
@@ -178,7 +178,10 @@ async fn no_secret_of_an_environment_is_answered_whatever_the_case_of_its_name()
             "otlpConfigurations": [{ "name": "o", "headers": [{ "key": "k", "value": "canary" }] }],
         } },
     } });
-    let put = wire.put(&path, APPS, body).await.expect(201).body;
+    wire.put(&path, APPS, body.clone())
+        .await
+        .expect_error(400, "InvalidRequestContent");
+    let put = wire.put(&path, POOLS, body).await.expect(201).body;
     let got = wire.get(&path, APPS).await.expect(200).body;
     for answer in [put, got] {
         assert!(!answer.to_string().contains("canary"), "{answer}");

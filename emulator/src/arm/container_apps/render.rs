@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
-use super::rules;
+use super::{rules, schema};
 use crate::arm::app_shape::{self, Shape};
 use crate::arm::managed_environments;
 use crate::json::{get, get_str};
@@ -53,6 +53,9 @@ fn properties(resource: &Resource) -> Map<String, Value> {
         configuration(stored, &format!("{}.{domain}", resource.name)),
     );
     show("template", template);
+    if let Some(patching) = get(stored, "patchingConfiguration") {
+        show("patchingConfiguration", patching.clone());
+    }
     show("delegatedIdentities", json!([]));
     shown
 }
@@ -82,7 +85,7 @@ fn configuration(stored: &Value, host: &str) -> Value {
     if let Value::Object(ingress) = &mut ingress {
         ingress.insert("fqdn".to_owned(), json!(host));
     }
-    json!({
+    let mut shown = json!({
         "secrets": secrets(&member("secrets")),
         "activeRevisionsMode": member("activeRevisionsMode"),
         "ingress": ingress,
@@ -92,7 +95,13 @@ fn configuration(stored: &Value, host: &str) -> Value {
         "runtime": member("runtime"),
         "maxInactiveRevisions": member("maxInactiveRevisions"),
         "service": member("service"),
-    })
+    });
+    for name in schema::PREVIEW_CONFIGURATION {
+        if let Some(value) = get(&configuration, name) {
+            shown[*name] = value.clone();
+        }
+    }
+    shown
 }
 
 fn secrets(stored: &Value) -> Value {

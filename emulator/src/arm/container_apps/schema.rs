@@ -19,6 +19,7 @@ const TOP: Members<'static> = Members {
         "extendedLocation",
         "properties",
     ],
+    preview: &[],
     read_only: &["id", "name", "type", "systemData"],
     view: "ContainerApp",
 };
@@ -30,6 +31,7 @@ const PROPERTIES: Members<'static> = Members {
         "configuration",
         "template",
     ],
+    preview: &["patchingConfiguration"],
     read_only: &[
         "customDomainVerificationId",
         "delegatedIdentities",
@@ -45,6 +47,8 @@ const PROPERTIES: Members<'static> = Members {
     ],
     view: "ContainerApp",
 };
+/// Members of `configuration` that only previews have.
+pub const PREVIEW_CONFIGURATION: &[&str] = &["revisionTransitionThreshold", "targetLabel"];
 const CONFIGURATION: Members<'static> = Members {
     writable: &[
         "activeRevisionsMode",
@@ -57,6 +61,7 @@ const CONFIGURATION: Members<'static> = Members {
         "secrets",
         "service",
     ],
+    preview: PREVIEW_CONFIGURATION,
     read_only: &[],
     view: "Configuration",
 };
@@ -72,6 +77,7 @@ const EARLY_CONFIGURATION: Members<'static> = Members {
         "secrets",
         "service",
     ],
+    preview: PREVIEW_CONFIGURATION,
     read_only: &[],
     view: "Configuration",
 };
