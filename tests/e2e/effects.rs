@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use crate::azure::Azure;
 use crate::examples::{is_ours, named, surroundings, until_all_gone, until_all_ready};
 use crate::jobs::result;
+use crate::landscape::assert_same;
 use crate::order::tutorial;
 use crate::witness::Witness;
 use crate::world::{PATIENCE, World};
@@ -87,11 +88,8 @@ async fn killed_after(world: &mut World, azure: &Azure, witness: &Witness, numbe
     let has_unmade = effect(world, number, is_unmade).await;
     killed_and_started(world).await;
     until_all_gone(world, &objects).await;
-    assert_eq!(
-        azure.landscape(&world.namespace).await,
-        bare,
-        "left in Azure after a kill at write {number}"
-    );
+    let left = azure.landscape(&world.namespace).await;
+    assert_same(&left, &bare, &format!("after kills at write {number}"));
     has_made && has_unmade
 }
 

@@ -18,7 +18,7 @@ impl Azure {
         let subscription = self.subscription_id();
         let mut lines = Landscape::new();
         for group in self.list(&format!("{subscription}/resourcegroups")).await {
-            lines.insert(line(&group["id"], &json!({"tags": unnamed(&group["tags"], namespace)})));
+            lines.insert(line(&group["id"], &json!({"tags": tags(&group["tags"], namespace)})));
         }
         let mut principals = BTreeMap::new();
         for listed in self.list(&format!("{subscription}/resources")).await {
@@ -27,7 +27,7 @@ impl Azure {
                 lines.insert(format!("{} is listed and not there", id.to_lowercase()));
                 continue;
             };
-            let mut about = json!({"tags": unnamed(&found["tags"], namespace), "location": found["location"]});
+            let mut about = json!({"tags": tags(&found["tags"], namespace), "location": found["location"]});
             match found["type"].as_str().unwrap_or_default().to_lowercase().as_str() {
                 "microsoft.managedidentity/userassignedidentities" => {
                     principals.insert(text(&found["properties"]["principalId"]), id.to_lowercase());
@@ -39,6 +39,8 @@ impl Azure {
                     let mut properties = found["properties"].clone();
                     if let Some(members) = properties.as_object_mut() {
                         members.remove("nodeCount");
+                        // It has the port that the emulator listens on.
+                        members.remove("poolManagementEndpoint");
                     }
                     about["properties"] = properties;
                     about["identity"] = attached(&found["identity"]);
@@ -61,7 +63,8 @@ impl Azure {
                 &properties["scope"],
                 &json!({
                     "assigned": role.rsplit('/').next(),
-                    "to": principals.get(&principal).unwrap_or(&principal),
+                    // Such as the first principal of the emulator; or one that is gone.
+                    "to": principals.get(&principal).map_or("somebody who is no resource", String::as_str),
                     "type": properties["principalType"],
                     "description": unnamed(&properties["description"], namespace),
                 }),
@@ -69,6 +72,16 @@ impl Azure {
         }
         lines
     }
+}
+
+/// Fails with what differs, if anything does.
+pub fn assert_same(found: &Landscape, expected: &Landscape, what: &str) {
+    let surplus: Vec<_> = found.difference(expected).collect();
+    let missing: Vec<_> = expected.difference(found).collect();
+    assert!(
+        surplus.is_empty() && missing.is_empty(),
+        "{what}: surplus in Azure {surplus:#?}, missing {missing:#?}"
+    );
 }
 
 /// The identity block, in one spelling and without ids that Azure gave.
@@ -89,6 +102,18 @@ fn attached(block: &Value) -> Value {
     json!({"type": kinds, "userAssigned": identities})
 }
 
+/// The tags, without what is in their names of the object that wrote them.
+fn tags(tags: &Value, namespace: &str) -> BTreeSet<String> {
+    let written = tags.as_object().into_iter().flatten().map(|(name, value)| {
+        let name = match name.to_lowercase() {
+            name if name.starts_with("lifeguard-binding-") => "lifeguard-binding-…".to_owned(),
+            name => name,
+        };
+        format!("{name}={}", text(&unnamed(value, namespace)))
+    });
+    written.collect()
+}
+
 /// The value with the UIDs and the namespace in its texts made the same everywhere.
 fn unnamed(value: &Value, namespace: &str) -> Value {
     match value {
@@ -97,7 +122,7 @@ fn unnamed(value: &Value, namespace: &str) -> Value {
                 let word = part.trim_end_matches(['/', ':', ' ']);
                 let name = if word == namespace {
                     "NAMESPACE"
-                } else if Uuid::parse_str(word).is_ok() {
+                } else if Uuid::parse_str(word).is_ok() || is_short_uid(word) {
                     "UID"
                 } else {
                     word
@@ -113,6 +138,11 @@ fn unnamed(value: &Value, namespace: &str) -> Value {
         Value::Array(items) => items.iter().map(|it| unnamed(it, namespace)).collect(),
         other => other.clone(),
     }
+}
+
+/// The beginning of a UID, which is as much of one as fits into the tags of bindings.
+fn is_short_uid(word: &str) -> bool {
+    word.len() == 8 && word.chars().all(|it| it.is_ascii_hexdigit())
 }
 
 fn text(value: &Value) -> String {

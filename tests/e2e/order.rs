@@ -13,12 +13,12 @@ use crate::azure::Azure;
 use crate::examples::{named, objects, surroundings, until_all_gone, until_all_ready};
 use crate::jobs::result;
 use crate::kills::sample_or_soak;
-use crate::landscape::Landscape;
+use crate::landscape::{Landscape, assert_same};
 use crate::witness::Witness;
 use crate::world::World;
 
 /// How many worlds there are at the same time.
-const WORLDS: usize = 2;
+const WORLDS: usize = 3;
 
 /// The first seed; each run has the next one.
 const SEED: u64 = 0x0de5_0000;
@@ -70,7 +70,7 @@ const KINDS: [&str; 7] = [
     "/federatedidentitycredentials/lifeguard-runner ",
     "/containerapps/my-container-app ",
     "\"0fb8eba5-a2bb-4abe-b1c1-49dfad359bb0\",",
-    "\"userassigned\":[\"/subscriptions/",
+    "\"userAssigned\":[\"/subscriptions/",
 ];
 
 /// Says how to have the run again, if it fails.
@@ -195,7 +195,7 @@ async fn objects_applied_and_deleted_in_random_order_under_faults_end_the_same_a
                 let seed = only.unwrap_or(seed);
                 let found = run(&world, &azure, witness, seed).await;
                 let expected = expected.get_or_init(|| async { found.clone() }).await;
-                assert_eq!(&found, expected, "seed {seed} ended otherwise than an earlier one");
+                assert_same(&found, expected, &format!("seed {seed}, compared with an earlier one"));
                 eprintln!("seed {seed} ended as it should");
             }
         }
