@@ -18,12 +18,12 @@ use crate::world::{PATIENCE, World};
 /// How long each write is held before it is carried out, so that the operator dies between two of them.
 const HELD: Duration = Duration::from_millis(150);
 
-/// Writes in the making and in the unmaking of the tutorial that nobody should come below: a group, a pool, an identity,
-/// its credential, an assignment, an attachment.
+/// Writes in the making of the tutorial that nobody should come below: a group, a pool, an identity, its credential, an
+/// assignment, an attachment. The credential goes with its identity, so there is one less in the unmaking.
 const EFFECTS: usize = 6;
 
 /// Worlds at the same time. Each takes its share of the moments.
-const WORLDS: usize = 2;
+const WORLDS: usize = 3;
 
 /// Writes to Resource Manager since the requests were forgotten.
 async fn effects(world: &World) -> usize {
@@ -55,7 +55,7 @@ async fn killed_and_started(world: &mut World) {
     world.start_operator_at_once().await;
 }
 
-/// Kills the operator after the n-th write of the making and of the unmaking. Says whether there were so many of both.
+/// Kills the operator after the n-th write of the making and of the unmaking. Says whether there were so many of either.
 async fn killed_after(world: &mut World, azure: &Azure, witness: &Witness, number: usize) -> bool {
     let name = format!("killed-{number}");
     let objects = tutorial(witness, &name);
@@ -90,7 +90,7 @@ async fn killed_after(world: &mut World, azure: &Azure, witness: &Witness, numbe
     until_all_gone(world, &objects).await;
     let left = azure.landscape(&world.namespace).await;
     assert_same(&left, &bare, &format!("after kills at write {number}"));
-    has_made && has_unmade
+    has_made || has_unmade
 }
 
 #[tokio::test(flavor = "multi_thread")]
