@@ -36,6 +36,7 @@ use super::reference::LocalReference;
 #[x_kube(validation = ("!(has(self.resourceGroup) && has(self.resourceGroupRef))", "only one of resourceGroup and resourceGroupRef may be set"))]
 #[x_kube(validation = ("has(self.resourceGroup) == has(oldSelf.resourceGroup) && (!has(self.resourceGroup) || self.resourceGroup == oldSelf.resourceGroup)", "resourceGroup cannot be changed; create another object"))]
 #[x_kube(validation = ("has(self.resourceGroupRef) == has(oldSelf.resourceGroupRef) && (!has(self.resourceGroupRef) || self.resourceGroupRef == oldSelf.resourceGroupRef)", "resourceGroupRef cannot be changed; create another object"))]
+#[x_kube(validation = ("!has(self.federatedCredentials) || self.federatedCredentials.all(a, self.federatedCredentials.exists_one(b, b.name.lowerAscii() == a.name.lowerAscii()))", "the names of federatedCredentials must differ in more than letter case"))]
 #[x_kube(validation = ("!has(self.tags) || !('lifeguard-owner' in self.tags)", "the tag lifeguard-owner is reserved"))]
 #[x_kube(validation = ("!has(self.interval) || duration(self.interval) >= duration('1s')", "interval must be at least 1s"))]
 pub struct ManagedIdentitySpec {
@@ -82,7 +83,7 @@ pub struct FederatedCredential {
     /// digit.
     #[schemars(length(min = 3, max = 120), regex(pattern = "^[a-zA-Z0-9][a-zA-Z0-9_-]{2,119}$"))]
     pub name: String,
-    /// A ServiceAccount of this namespace that may be the identity.
+    /// A ServiceAccount of this namespace that may be the identity. It need not exist yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub service_account_ref: Option<LocalReference>,
     /// Issuer of the tokens, exactly as their `iss` says it. Default with `serviceAccountRef`: this cluster's.

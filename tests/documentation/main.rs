@@ -9,10 +9,11 @@ use std::path::{Path, PathBuf};
 use lifeguard::api::condition::Reason;
 use serde_json::Value;
 
-const KINDS: [(&str, &str); 5] = [
+const KINDS: [(&str, &str); 6] = [
     ("azureaccount", "azureaccounts"),
     ("resourcegroup", "resourcegroups"),
     ("sessionpool", "sessionpools"),
+    ("managedidentity", "managedidentities"),
     ("roleassignment", "roleassignments"),
     ("commandjob", "commandjobs"),
 ];

@@ -19,6 +19,7 @@ mod environment;
 mod examples;
 mod expiry;
 mod faults;
+mod identities;
 mod jobs;
 mod kills;
 mod namespaces;

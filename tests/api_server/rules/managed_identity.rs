@@ -63,6 +63,16 @@ pub fn cases() -> Vec<Case> {
             Create(json!({"resourceGroup": "one", "resourceGroupRef": {"name": "two"}})),
         ),
         identity(
+            "spec",
+            "the names of federatedCredentials must differ in more than letter case",
+            Create(json!({"federatedCredentials": [
+                {"name": "one", "serviceAccountRef": {"name": "one"}}, {"name": "two", "serviceAccountRef": {"name": "two"}},
+            ]})),
+            Create(json!({"federatedCredentials": [
+                {"name": "one", "serviceAccountRef": {"name": "one"}}, {"name": "ONE", "serviceAccountRef": {"name": "two"}},
+            ]})),
+        ),
+        identity(
             "spec.federatedCredentials[]",
             "exactly one of serviceAccountRef and subject must be set",
             federated(json!({"name": "one", "serviceAccountRef": {"name": "runner"}})),
