@@ -100,6 +100,7 @@ fn every_value_reaches_the_operator() {
         "clusterId=\"cluster-1\"",
         "watchNamespaces=[\"one\",\"two\"]",
         "hostIdentity.allowedNamespaces=[\"one\",\"*\"]",
+        "workloadIdentity.issuer=\"https://issuer.example\"",
         "pollWindowSeconds=150",
         "defaultTtlSeconds=0",
         "roleAssignments={\"grantable\":[\"*@/subscriptions/s\"]}",
@@ -117,6 +118,7 @@ fn every_value_reaches_the_operator() {
             "--cluster-id=cluster-1",
             "--watch-namespace=one",
             "--watch-namespace=two",
+            "--service-account-issuer=https://issuer.example",
             "--allow-host-identity=one",
             "--allow-host-identity=*",
             "--poll-window=150",
@@ -144,6 +146,7 @@ fn the_operator_understands_the_arguments_that_the_chart_gives_it() {
         "clusterId=\"a\"",
         "watchNamespaces=[\"one\",\"two\"]",
         "hostIdentity.allowedNamespaces=[\"one\",\"*\"]",
+        "workloadIdentity.issuer=\"https://issuer.example\"",
         "defaultTtlSeconds=5",
         "pollWindowSeconds=7",
         "cloud=\"china\"",
@@ -157,6 +160,7 @@ fn the_operator_understands_the_arguments_that_the_chart_gives_it() {
     assert_eq!(config.cluster_id.as_deref(), Some("a"));
     assert_eq!(config.watch_namespaces, ["one", "two"]);
     assert_eq!(config.allow_host_identity, ["one", "*"]);
+    assert_eq!(config.service_account_issuer.as_deref(), Some("https://issuer.example"));
     assert_eq!(config.default_ttl_seconds, Some(5));
     assert_eq!(config.poll_window_seconds, 7);
     assert_eq!(config.operator_namespace, OPERATOR_NAMESPACE);
@@ -183,6 +187,10 @@ fn bad_values_are_refused_before_anything_is_rendered() {
     for (value, words) in [
         ("cloud=\"mars\"", "/cloud"),
         ("pollWindowSeconds=151", "/pollWindowSeconds"),
+        (
+            "workloadIdentity.issuer=\"http://plain.example\"",
+            "/workloadIdentity/issuer",
+        ),
         ("pollWindowSeconds=0", "/pollWindowSeconds"),
         ("pollWindowSeconds=\"30\"", "/pollWindowSeconds"),
         ("defaultTtlSeconds=-1", "/defaultTtlSeconds"),

@@ -150,10 +150,13 @@ async fn a_service_account_is_the_identity_that_trusts_it_and_no_other() {
 
     let client_id = status["clientId"].as_str().expect("an id");
     world
-        .until("the ServiceAccount is the identity, once the authority knows it", || async {
-            let (_, answer) = exchange(&world, "runner", client_id).await;
-            answer["access_token"].is_string().then_some(())
-        })
+        .until(
+            "the ServiceAccount is the identity, once the authority knows it",
+            || async {
+                let (_, answer) = exchange(&world, "runner", client_id).await;
+                answer["access_token"].is_string().then_some(())
+            },
+        )
         .await;
     let (refusal, why) = exchange(&world, "stranger", client_id).await;
     assert_eq!(refusal, StatusCode::UNAUTHORIZED, "{why}");

@@ -146,7 +146,14 @@ fn live_a_whole_life(kubectl: &Kubectl, emulator: &Emulator) {
 
     let workload_identity = json!({"workloadIdentity": {"clientId": application["clientId"]}});
     apply(kubectl, HOST, "AzureAccount", "default", &account(workload_identity));
-    apply(kubectl, HOST, "ResourceGroup", "group", &json!({}));
+    // What the binding is for stays in it.
+    apply(
+        kubectl,
+        HOST,
+        "ResourceGroup",
+        "group",
+        &json!({"deletionPolicy": "Retain"}),
+    );
     apply(
         kubectl,
         HOST,
@@ -196,11 +203,15 @@ fn live_a_whole_life(kubectl: &Kubectl, emulator: &Emulator) {
         let job = kubectl.get(&["commandjobs.lifeguard.dev", "guest", "--namespace", GUEST])?;
         Ok(job["status"]["phase"] == "Succeeded")
     });
+    manage_identities(kubectl);
     wait(kubectl, "the finished job is deleted after its time to live", || {
         let found = kubectl.get(&["commandjobs.lifeguard.dev", "--namespace", HOST])?;
         Ok(found["items"].as_array().is_some_and(Vec::is_empty))
     });
     for (kind, namespace) in [
+        ("identitybindings", HOST),
+        ("roleassignments", HOST),
+        ("managedidentities", HOST),
         ("sessionpools", HOST),
         ("resourcegroups", HOST),
         ("azureaccounts", HOST),
@@ -211,6 +222,74 @@ fn live_a_whole_life(kubectl: &Kubectl, emulator: &Emulator) {
             .run(&["delete", &kind, "--all", "--namespace", namespace, "--timeout=120s"])
             .expect("deletion comes to an end");
     }
+}
+
+/// An identity whose ConfigMap is written, put right and removed, that has a role and is attached to a pool of nobody.
+fn manage_identities(kubectl: &Kubectl) {
+    let identity = |config_map: &str| {
+        json!({
+            "resourceGroupRef": {"name": "group"}, "interval": "1s",
+            "federatedCredentials": [{"name": "lifeguard", "serviceAccountRef": {"name": "lifeguard"}}],
+            "export": {"configMap": {"name": config_map}},
+        })
+    };
+    let pool = json!({"resourceGroupRef": {"name": "group"}, "containerType": "Shell", "deletionPolicy": "Retain"});
+    apply(kubectl, HOST, "SessionPool", "left", &pool);
+    apply(kubectl, HOST, "ManagedIdentity", "one", &identity("before"));
+    wait_until_ready(kubectl, "managedidentities", "one");
+    let forged = ["patch", "configmap", "before", "--namespace", HOST, "--type=merge"];
+    let forged = [&forged[..], &["--patch", r#"{"data":{"clientId":"forged"}}"#]].concat();
+    kubectl.run(&forged).expect("patched");
+    wait(kubectl, "the ConfigMap is put right", || {
+        let found = kubectl.get(&["configmap", "before", "--namespace", HOST])?;
+        Ok(found["data"]["clientId"] != "forged")
+    });
+    apply(kubectl, HOST, "ManagedIdentity", "one", &identity("after"));
+    wait(kubectl, "the ConfigMap of before is removed", || {
+        let found = kubectl.get(&["configmaps", "--namespace", HOST])?;
+        let items = found["items"].as_array().cloned().unwrap_or_default();
+        Ok(items.iter().all(|it| it["metadata"]["name"] != "before"))
+    });
+
+    let assignment = json!({
+        "principal": {"managedIdentityRef": {"name": "one"}},
+        "role": "Azure ContainerApps Session Executor",
+        "scope": {"sessionPoolRef": {"name": "shell"}},
+    });
+    apply(kubectl, HOST, "RoleAssignment", "one", &assignment);
+    wait_until_ready(kubectl, "roleassignments", "one");
+
+    wait_until_ready(kubectl, "sessionpools", "left");
+    let left = kubectl
+        .get(&["sessionpools.lifeguard.dev", "left", "--namespace", HOST])
+        .expect("the pool");
+    kubectl
+        .run(&[
+            "delete",
+            "sessionpools.lifeguard.dev",
+            "left",
+            "--namespace",
+            HOST,
+            "--timeout=120s",
+        ])
+        .expect("the object goes and the pool stays");
+    let binding = json!({
+        "target": {"sessionPool": {"resourceId": left["status"]["id"]}},
+        "identity": {"type": "UserAssigned", "userAssignedIdentities": [{"managedIdentityRef": {"name": "one"}}]},
+    });
+    apply(kubectl, HOST, "IdentityBinding", "one", &binding);
+    wait_until_ready(kubectl, "identitybindings", "one");
+}
+
+fn wait_until_ready(kubectl: &Kubectl, plural: &str, name: &str) {
+    let kind = format!("{plural}.lifeguard.dev");
+    wait(kubectl, &format!("{plural} {name} is ready"), || {
+        let found = kubectl.get(&[&kind, name, "--namespace", HOST])?;
+        let conditions = found["status"]["conditions"].as_array().cloned().unwrap_or_default();
+        Ok(conditions
+            .iter()
+            .any(|it| it["type"] == "Ready" && it["status"] == "True"))
+    });
 }
 
 fn apply(kubectl: &Kubectl, namespace: &str, kind: &str, name: &str, spec: &Value) {

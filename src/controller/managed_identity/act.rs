@@ -11,7 +11,7 @@ use crate::controller::error::{Error, is_credential_refused};
 use crate::runtime::{ApiError, Effect, Note, Pass, Severity};
 
 use super::ManagedIdentityReconciler;
-use super::credentials::{Attempt, CredentialWrite, take_note};
+use super::credentials::{Attempt, CredentialWrite};
 use super::export::{self, ExportStep};
 
 impl ManagedIdentityReconciler {
@@ -114,7 +114,6 @@ impl ManagedIdentityReconciler {
                 memory.insert(key, attempt);
             }
         }
-        take_note(memory, actual);
         self.credential_memories
             .keep(&object.uid().unwrap_or_default(), memory.clone());
         Ok(Effect::Replan)

@@ -10,6 +10,7 @@ use crate::api::{
 };
 use crate::controller::azure_account::tell_accounts_of_identity;
 use crate::controller::context::{Context, Watched};
+use crate::controller::identity_binding::tell_bindings_of_identity;
 use crate::controller::role_assignment::{Referred, tell_assignments};
 use crate::runtime::{Key, Object, finalizer};
 
@@ -18,7 +19,7 @@ pub fn tell_dependents(context: &Context, identity: &ManagedIdentity) {
     let key = Key::of(identity);
     tell_assignments(context, Referred::ManagedIdentity, identity);
     tell_accounts_of_identity(context, identity);
-    tell(&context.identity_bindings, &key, |it| binding_refers(it, &key.name));
+    tell_bindings_of_identity(context, identity);
     tell(&context.session_pools, &key, |it| pool_refers(it, &key.name));
 }
 
