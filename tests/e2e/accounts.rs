@@ -1,8 +1,9 @@
 //! AzureAccounts: what is said of a credential, and who notices when it changes.
 
+use lifeguard_local::{ApplicationCertificate, ControlPlane};
 use serde_json::json;
 
-use crate::world::{World, object};
+use crate::world::{World, WorldOptions, object};
 
 fn account(world: &World, name: &str, credential: &serde_json::Value) -> serde_json::Value {
     let azure = world.azure();
@@ -122,7 +123,7 @@ async fn workload_identity_uses_the_service_account_of_the_accounts_own_namespac
             "applications",
             Some(&json!({
                 "federatedCredentials": [{
-                    "issuer": lifeguard_local::ControlPlane::ISSUER, "subject": subject,
+                    "issuer": ControlPlane::ISSUER, "subject": subject,
                     "audiences": ["api://AzureADTokenExchange"],
                 }],
                 "roleAssignments": [{
@@ -168,4 +169,194 @@ async fn an_account_in_use_outlives_what_uses_it() {
     world.delete("ResourceGroup", "rg").await;
     world.until_gone("ResourceGroup", "rg").await;
     world.until_gone("AzureAccount", "default").await;
+}
+
+const CONTRIBUTOR: &str = "b24988ac-6180-42a0-ab88-20f7382dd24c";
+
+fn role_on_subscription(world: &World) -> serde_json::Value {
+    let scope = format!("/subscriptions/{}", world.azure().subscription_id);
+    json!([{"scope": scope, "roleDefinitionId": CONTRIBUTOR}])
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_certificate_is_read_from_its_secret_and_what_is_wrong_with_it_is_said() {
+    let world = World::new("certificate").await;
+    world.hasten().await;
+    let (registered, other) = tokio::task::spawn_blocking(|| {
+        let make = || ApplicationCertificate::generate(2020, 2200).expect("a certificate");
+        (make(), make())
+    })
+    .await
+    .expect("no panic");
+    let body = json!({"certificate": registered.certificate, "roleAssignments": role_on_subscription(&world)});
+    let application = world.control(reqwest::Method::POST, "applications", Some(&body)).await;
+    let credential =
+        json!({"clientCertificate": {"clientId": application["clientId"], "secretRef": {"name": "certificate"}}});
+    world.apply(&account(&world, "certified", &credential)).await;
+    let missing = world.until_reason("AzureAccount", "certified", "SecretNotFound").await;
+    assert!(
+        missing.message.contains("Secret certificate does not exist"),
+        "{missing:?}"
+    );
+
+    let secret = |data: serde_json::Value| json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "certificate"}, "stringData": data});
+    let expired = registered.reissued(2019, 2020).expect("a certificate");
+    for (data, reason, words) in [
+        (
+            json!({"tls.crt": registered.certificate}),
+            "SecretNotFound",
+            "`tls.key`",
+        ),
+        (
+            json!({"tls.crt": "canary", "tls.key": registered.key}),
+            "InvalidCredential",
+            "not in PEM form",
+        ),
+        (
+            json!({"tls.crt": registered.certificate, "tls.key": other.key}),
+            "InvalidCredential",
+            "not that of the certificate",
+        ),
+        (
+            json!({"tls.crt": expired.certificate, "tls.key": expired.key}),
+            "InvalidCredential",
+            "expired at 2020-01-01",
+        ),
+        (
+            json!({"tls.crt": other.certificate, "tls.key": other.key}),
+            "InvalidCredential",
+            "AADSTS700027",
+        ),
+    ] {
+        world.apply(&secret(data)).await;
+        world
+            .until(&format!("{reason}: {words}"), || async {
+                let ready = world.standing("AzureAccount", "certified").await?;
+                assert!(!ready.message.contains("canary"), "{ready:?}");
+                (ready.reason == reason && ready.message.contains(words)).then_some(())
+            })
+            .await;
+    }
+    // It was renewed: nobody has to touch the account.
+    let renewed = secret(json!({"tls.crt": registered.certificate, "tls.key": registered.key}));
+    world.apply(&renewed).await;
+    world.until_available("AzureAccount", "certified").await;
+    let log = world.operator_log();
+    assert!(!log.contains("PRIVATE KEY"), "the key is in no log");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_identity_of_the_operators_host_is_for_namespaces_that_the_installation_allows() {
+    let refused = World::with(
+        "host-refused",
+        WorldOptions {
+            arguments: ["--allow-host-identity", "somebody-else"].map(str::to_owned).to_vec(),
+            ..WorldOptions::default()
+        },
+    )
+    .await;
+    let credential = json!({"hostIdentity": {}});
+    refused.apply(&account(&refused, "host", &credential)).await;
+    let ready = refused
+        .until_reason("AzureAccount", "host", "HostIdentityNotAllowed")
+        .await;
+    assert!(ready.message.contains("hostIdentity.allowedNamespaces"), "{ready:?}");
+    let asked = refused.requests().await;
+    let asked: Vec<_> = asked
+        .iter()
+        .filter(|it| it["path"].to_string().contains("/metadata/"))
+        .collect();
+    assert_eq!(asked, Vec::<&serde_json::Value>::new(), "the host was not even asked");
+    drop(refused);
+
+    let world = World::with(
+        "host",
+        WorldOptions {
+            arguments: ["--allow-host-identity", "*"].map(str::to_owned).to_vec(),
+            ..WorldOptions::default()
+        },
+    )
+    .await;
+    world.hasten().await;
+    let body = json!({"roleAssignments": role_on_subscription(&world)});
+    world.control(reqwest::Method::POST, "hosts", Some(&body)).await;
+    // The metadata service is being updated: that is waited for, not taken for a refusal.
+    let update =
+        json!({"match": {"method": "GET", "path": "/metadata/identity"}, "times": 2, "action": {"status": 410}});
+    world.fault(&update).await;
+    world.apply(&account(&world, "host", &credential)).await;
+    world.until_available("AzureAccount", "host").await;
+    let other = json!({"hostIdentity": {"clientId": "12345678-0000-0000-0000-000000000000"}});
+    world.apply(&account(&world, "other", &other)).await;
+    let ready = world.until_reason("AzureAccount", "other", "InvalidCredential").await;
+    assert!(ready.message.contains("it has no such identity"), "{ready:?}");
+    world
+        .apply(&object("ResourceGroup", "rg", &json!({"accountRef": {"name": "host"}})))
+        .await;
+    world.until_available("ResourceGroup", "rg").await;
+    world.delete("ResourceGroup", "rg").await;
+    world.until_gone("ResourceGroup", "rg").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_account_waits_for_the_identity_that_it_is_to_be_and_follows_it_when_it_is_made_anew() {
+    let world = World::new("declared").await;
+    world.hasten().await;
+    world
+        .behave(&json!({"tokens": {"federationPropagationSeconds": 6.0}}))
+        .await;
+    let credential = json!({"workloadIdentity": {"managedIdentityRef": {"name": "runner"}}});
+    world.apply(&account(&world, "runner", &credential)).await;
+    let ready = world.until_reason("AzureAccount", "runner", "ReferenceNotFound").await;
+    assert!(
+        ready.message.contains("ManagedIdentity runner does not exist"),
+        "{ready:?}"
+    );
+
+    let service_account = json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "lifeguard"}});
+    world.apply(&service_account).await;
+    world.apply(&object("ResourceGroup", "jobs", &json!({}))).await;
+    let identity = object(
+        "ManagedIdentity",
+        "runner",
+        &json!({
+            "resourceGroupRef": {"name": "jobs"},
+            "federatedCredentials": [{"name": "lifeguard", "serviceAccountRef": {"name": "lifeguard"}}],
+        }),
+    );
+    world.apply(&identity).await;
+    let ready = world
+        .until_reason("AzureAccount", "runner", "FederationPropagating")
+        .await;
+    assert!(ready.message.contains("Entra ID"), "{ready:?}");
+    // It has no role yet, which is a matter of other objects.
+    let ready = world.until_available("AzureAccount", "runner").await;
+    assert!(ready.message.contains("may not read the subscription"), "{ready:?}");
+    let client_id = |object: kube::api::DynamicObject| object.data["status"]["clientId"].as_str().map(str::to_owned);
+    let first = world
+        .read("ManagedIdentity", "runner")
+        .await
+        .and_then(client_id)
+        .expect("a client id");
+
+    world.delete("ManagedIdentity", "runner").await;
+    world.until_gone("ManagedIdentity", "runner").await;
+    world.until_reason("AzureAccount", "runner", "ReferenceNotFound").await;
+    world.apply(&identity).await;
+    world.until_available("ManagedIdentity", "runner").await;
+    let second = world
+        .read("ManagedIdentity", "runner")
+        .await
+        .and_then(client_id)
+        .expect("a client id");
+    assert_ne!(first, second);
+    world.until_available("AzureAccount", "runner").await;
+
+    // An account cannot be what it has to make first.
+    let itself = json!({"resourceGroupRef": {"name": "jobs"}, "accountRef": {"name": "itself"}});
+    world.apply(&object("ManagedIdentity", "circle", &itself)).await;
+    let credential = json!({"workloadIdentity": {"managedIdentityRef": {"name": "circle"}}});
+    world.apply(&account(&world, "itself", &credential)).await;
+    let ready = world.until_reason("AzureAccount", "itself", "InvalidSpec").await;
+    assert!(ready.message.contains("another spec.accountRef"), "{ready:?}");
 }

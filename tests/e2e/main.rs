@@ -25,6 +25,7 @@ mod kills;
 mod namespaces;
 mod order;
 mod output;
+mod pool_identities;
 mod pools;
 mod quiet;
 mod refusals;

@@ -138,6 +138,12 @@ impl World {
         operator_options.arguments.extend(options.arguments);
         let log = options.log.unwrap_or_else(|| "info,lifeguard=debug".to_owned());
         operator_options.environment.push(("RUST_LOG".to_owned(), log));
+        // The operator's host, so that none of its requests ever leaves this machine.
+        let imds = (
+            "AZURE_POD_IDENTITY_AUTHORITY_HOST".to_owned(),
+            emulator.ready().imds.clone(),
+        );
+        operator_options.environment.push(imds);
         let ca = std::fs::read(&emulator.ready().ca).expect("the CA of the emulator");
         let http = reqwest::Client::builder()
             .add_root_certificate(reqwest::Certificate::from_pem(&ca).expect("a certificate"))
