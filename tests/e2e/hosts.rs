@@ -14,19 +14,25 @@ pub const APPS: &str = "apps";
 const SESSIONS: &str = "https://dynamicsessions.io";
 
 impl Azure {
+    /// An environment of Container Apps in a group that is there, made by somebody else. Returns its id.
+    pub async fn environment(&self, world: &World, group: &str) -> String {
+        let id = format!(
+            "{}/providers/Microsoft.App/managedEnvironments/environment",
+            self.group_id(group)
+        );
+        if self.find(&id).await.is_none() {
+            self.put(&id, &json!({"location": "northcentralus", "properties": {}}))
+                .await;
+            self.until_succeeded(world, &id).await;
+        }
+        id
+    }
+
     /// A container app with a secret, made by somebody else. Returns its id.
     pub async fn container_app(&self, world: &World, name: &str) -> String {
         self.put(&self.group_id(APPS), &json!({"location": "northcentralus"}))
             .await;
-        let environment = format!(
-            "{}/providers/Microsoft.App/managedEnvironments/environment",
-            self.group_id(APPS)
-        );
-        if self.find(&environment).await.is_none() {
-            self.put(&environment, &json!({"location": "northcentralus", "properties": {}}))
-                .await;
-            self.until_succeeded(world, &environment).await;
-        }
+        let environment = self.environment(world, APPS).await;
         let id = self.app_id(APPS, name);
         let app = json!({
             "location": "northcentralus",

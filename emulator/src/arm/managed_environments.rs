@@ -4,6 +4,7 @@ use axum::http::StatusCode;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use super::access::{self, Act};
 use super::app_shape::{self, Members, Shape};
 use super::identity_block::{self, Owner, Write};
 use super::kinds::{self, Kind};
@@ -12,6 +13,9 @@ use super::target::{self, Target};
 use super::{ArmError, ArmReply, ArmRequest, paging, tags};
 use crate::json::{get, get_str};
 use crate::store::{PendingKind, Resource, Store};
+
+/// Action that whoever puts an app or a session pool into an environment must be allowed on it.
+const JOIN: &str = "Microsoft.App/managedEnvironments/join/action";
 
 /// Type of environments as ARM's metadata spell it.
 pub const TYPE: &str = "Microsoft.App/managedEnvironments";
@@ -238,8 +242,35 @@ pub fn default_domain(environment_id: &str, location: &str) -> String {
     format!("env-{}.{location}.azurecontainerapps.io", &label[..8])
 }
 
-/// Whether apps can be created in it now.
-pub fn is_ready(resource: &Resource) -> bool {
+/// Refuses what is to be created in an environment (`own`) unless that is there, may be joined and is ready.
+pub fn require(request: &ArmRequest<'_>, store: &Store, own: Act<'_>, id: &str) -> Result<(), ArmError> {
+    let environment = store
+        .resource(id)
+        .filter(|one| one.resource_type == TYPE)
+        .ok_or_else(|| {
+            let name = id.rsplit('/').next().unwrap_or_default();
+            ArmError::new(
+                StatusCode::NOT_FOUND,
+                "ManagedEnvironmentNotFound",
+                format!("The managed environment '{name}' was not found (id '{id}')."),
+            )
+        })?;
+    access::authorize_linked(request, store, own, (JOIN, &environment.id))?;
+    if is_ready(environment) {
+        return Ok(());
+    }
+    Err(ArmError::new(
+        StatusCode::BAD_REQUEST,
+        "ManagedEnvironmentNotReadyForAppCreation",
+        format!(
+            "The environment '{}' is not ready for the creation of apps.",
+            environment.name
+        ),
+    ))
+}
+
+/// Whether something can be created in it now.
+fn is_ready(resource: &Resource) -> bool {
     state(resource) == "Succeeded"
         || resource
             .pending

@@ -166,8 +166,13 @@ async fn the_regional_host_does_not_serve_custom_containers() {
     azure.shell_pool().await;
     let subscription = &azure.emulator.ready().subscription_id;
     let group = format!("/subscriptions/{subscription}/resourceGroups/rg");
+    let environment = format!("{group}/providers/Microsoft.App/managedEnvironments/e");
+    let empty = json!({ "location": "westeurope", "properties": {} });
+    let made = azure.arm(Method::PUT, &environment, "2025-07-01", Some(empty)).await;
+    assert!(made.status.is_success(), "{made:?}");
+    azure.advance(120).await;
     let body = json!({ "location": "westeurope", "properties": {
-        "environmentId": format!("{group}/providers/Microsoft.App/managedEnvironments/e"),
+        "environmentId": environment,
         "poolManagementType": "Dynamic",
         "containerType": "CustomContainer",
         "scaleConfiguration": { "maxConcurrentSessions": 3, "readySessionInstances": 1 },

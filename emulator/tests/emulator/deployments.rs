@@ -158,7 +158,7 @@ async fn a_file_with_comments_is_taken_as_the_azure_cli_sends_it_and_one_with_a_
 
 #[tokio::test]
 async fn what_depends_on_a_resource_waits_for_it() {
-    let wire = Wire::start().await.with_group("rg").await;
+    let wire = Wire::start().await.with_environment().await;
     let mut second = shell("second");
     second["dependsOn"] = json!(["[resourceId('Microsoft.App/sessionPools', 'first')]"]);
     let mut third = shell("third");
@@ -220,7 +220,7 @@ async fn a_resource_that_fails_keeps_back_what_depends_on_it_and_nothing_else() 
 #[tokio::test]
 async fn a_resource_that_ends_in_failure_fails_its_deployment() {
     let switches = json!({ "arm": { "providersRegistered": true, "poolOutcome": "Failed" } });
-    let wire = Wire::with(switches).await.with_group("rg").await;
+    let wire = Wire::with(switches).await.with_environment().await;
     let ended = deploy(&wire, "d", incremental(template(json!([custom(&wire, "pool")])))).await;
     assert_eq!(ended["properties"]["provisioningState"], "Failed");
     assert_eq!(
@@ -232,7 +232,7 @@ async fn a_resource_that_ends_in_failure_fails_its_deployment() {
 
 #[tokio::test]
 async fn an_active_deployment_is_neither_overwritten_nor_deleted_and_can_be_cancelled() {
-    let wire = Wire::start().await.with_group("rg").await;
+    let wire = Wire::start().await.with_environment().await;
     let path = deployment(&wire, "d");
     let body = incremental(template(json!([custom(&wire, "pool")])));
     wire.put(&path, RESOURCES, body.clone()).await.expect(201);

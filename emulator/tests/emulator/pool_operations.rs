@@ -1,12 +1,14 @@
 //! Long-running operations of session pools.
 
+use reqwest::Method;
 use serde_json::json;
 
 use crate::wire::{POOLS, Wire, custom_pool};
+use crate::workloads::APPS;
 
 #[tokio::test]
 async fn a_custom_pool_is_created_and_deleted_asynchronously() {
-    let wire = Wire::start().await.with_group("rg").await;
+    let wire = Wire::start().await.with_environment().await;
     let path = wire.pool("rg", "pool");
     let put = wire
         .put(&path, POOLS, custom_pool(&wire.subscription()))
@@ -59,7 +61,7 @@ async fn a_custom_pool_is_created_and_deleted_asynchronously() {
 async fn an_operation_can_be_made_to_fail() {
     let switches =
         json!({ "arm": { "providersRegistered": true, "poolOutcome": "Failed", "retryAfterOnPools": true } });
-    let wire = Wire::with(switches).await.with_group("rg").await;
+    let wire = Wire::with(switches).await.with_environment().await;
     let path = wire.pool("rg", "pool");
     let put = wire
         .put(&path, POOLS, custom_pool(&wire.subscription()))
@@ -78,4 +80,32 @@ async fn an_operation_can_be_made_to_fail() {
         wire.get(&path, POOLS).await.body["properties"]["provisioningState"],
         "Failed"
     );
+}
+
+#[tokio::test]
+async fn a_custom_pool_needs_an_environment_that_is_ready_and_that_the_caller_may_join() {
+    let wire = Wire::start().await.with_group("rg").await;
+    let path = wire.pool("rg", "pool");
+    let pool = custom_pool(&wire.subscription());
+    wire.put(&path, POOLS, pool.clone())
+        .await
+        .expect_error(404, "ManagedEnvironmentNotFound");
+    let environment = wire.environment("env");
+    let empty = json!({ "location": "westeurope", "properties": {} });
+    wire.put(&environment, APPS, empty).await.expect(201);
+    wire.put(&path, POOLS, pool.clone())
+        .await
+        .expect_error(400, "ManagedEnvironmentNotReadyForAppCreation");
+    wire.advance(31).await;
+    // Container Apps SessionPools Contributor, on the pool only.
+    let (_, token) = wire
+        .application(&[(&path, "f7669afb-68b2-44b4-9c5f-6d2a47fddda0")])
+        .await;
+    wire.arm_as(&token, Method::PUT, &path, POOLS, Some(pool.clone()))
+        .await
+        .expect_error(403, "LinkedAuthorizationFailed");
+    wire.put(&path, POOLS, pool).await.expect(201);
+    wire.delete(&environment, APPS)
+        .await
+        .expect_error(409, "ManagedEnvironmentNotEmpty");
 }

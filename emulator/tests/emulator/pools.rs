@@ -311,7 +311,7 @@ async fn a_patch_changes_what_it_names() {
 
 #[tokio::test]
 async fn secret_values_are_never_answered() {
-    let wire = Wire::start().await.with_group("rg").await;
+    let wire = Wire::start().await.with_environment().await;
     let path = wire.pool("rg", "pool");
     let put = wire
         .put(&path, POOLS, custom_pool(&wire.subscription()))

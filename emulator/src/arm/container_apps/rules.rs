@@ -7,12 +7,9 @@ use crate::arm::identity_block;
 use crate::arm::kinds::{self, Kind};
 use crate::arm::managed_environments;
 use crate::arm::target::Target;
-use crate::arm::{ArmError, ArmRequest, access};
+use crate::arm::{ArmError, ArmRequest};
 use crate::json::{get, get_str};
 use crate::store::Store;
-
-/// Action that whoever puts an app into an environment must be allowed on it.
-const JOIN: &str = "Microsoft.App/managedEnvironments/join/action";
 
 /// Members that have to be objects or lists for the body to be read.
 const KINDS: &[(&str, Kind)] = &[
@@ -110,34 +107,7 @@ pub fn check_environment(
             "A container app needs the id of a managed environment.",
         ));
     };
-    let environment = store
-        .resource(id)
-        .filter(|one| one.resource_type == managed_environments::TYPE)
-        .ok_or_else(|| {
-            let name = id.rsplit('/').next().unwrap_or_default();
-            ArmError::new(
-                StatusCode::NOT_FOUND,
-                "ManagedEnvironmentNotFound",
-                format!("The managed environment '{name}' was not found (id '{id}')."),
-            )
-        })?;
-    access::authorize_linked(
-        request,
-        store,
-        ("Microsoft.App/containerApps/write", &app.id()),
-        (JOIN, &environment.id),
-    )?;
-    if managed_environments::is_ready(environment) {
-        return Ok(());
-    }
-    Err(ArmError::new(
-        StatusCode::BAD_REQUEST,
-        "ManagedEnvironmentNotReadyForAppCreation",
-        format!(
-            "The environment '{}' is not ready for the creation of apps.",
-            environment.name
-        ),
-    ))
+    managed_environments::require(request, store, ("Microsoft.App/containerApps/write", &app.id()), id)
 }
 
 /// An app stays in its environment.

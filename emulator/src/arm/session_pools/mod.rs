@@ -13,12 +13,15 @@ use uuid::Uuid;
 
 use super::identity_block::{self, Owner, Write};
 use super::target::{self, Target};
-use super::{ArmError, ArmReply, ArmRequest, operations, paging, tags};
-use crate::json::{get, merge_patch};
+use super::{ArmError, ArmReply, ArmRequest, managed_environments, operations, paging, tags};
+use crate::json::{get, get_str, merge_patch};
 use crate::store::{OperationOutcome, Pending, PendingKind, Store};
 
 /// Type of session pools as ARM's metadata spell it.
 pub const TYPE: &str = "Microsoft.App/sessionPools";
+
+/// The action of a PUT or PATCH.
+const WRITE: &str = "Microsoft.App/sessionPools/write";
 
 /// PUT: creates or replaces.
 pub fn put(request: &ArmRequest<'_>, store: &mut Store, pool: &Target) -> Result<ArmReply, ArmError> {
@@ -35,6 +38,10 @@ pub fn put(request: &ArmRequest<'_>, store: &mut Store, pool: &Target) -> Result
     let given = get(&body, "properties").cloned().unwrap_or_else(|| json!({}));
     let mut properties = schema::read(&given, request.api_version, schema::Use::Put, &behaviour.arm)?;
     rules::complete_and_check(&mut properties, identity.as_ref(), request.api_version, &behaviour.arm)?;
+    // Only pools of custom containers have one.
+    if let Some(environment) = get_str(&properties, "environmentId").filter(|id| !id.is_empty()) {
+        managed_environments::require(request, store, (WRITE, &pool_id), environment)?;
+    }
 
     let key = pool.key();
     let (mut resource, created) = pool.find_or_new(request, store, location)?;
@@ -230,7 +237,7 @@ pub fn act(request: &ArmRequest<'_>, store: &mut Store, pool: &Target, action: &
 fn owner<'a>(id: &'a str, before: Option<&'a Value>) -> Owner<'a> {
     Owner {
         id,
-        action: "Microsoft.App/sessionPools/write",
+        action: WRITE,
         before,
     }
 }
