@@ -260,6 +260,7 @@ async fn a_custom_container_pool_gets_its_secrets_and_follows_their_change() {
     world.hasten().await;
     let azure = Azure::login(&world).await;
     jobs_group(&world).await;
+    world.until_available("ResourceGroup", "jobs").await;
     let environment = azure.environment(&world, "jobs").await;
     let secret = |value: &str| json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "registry"}, "stringData": {"password": value}});
     let spec = json!({
