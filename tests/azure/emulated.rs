@@ -88,7 +88,7 @@ impl Emulated {
         let arm = self.arm();
         let subscription = &self.ready().subscription_id;
         while provider::register(&arm, subscription, "Microsoft.App").await.unwrap() != RegistrationState::Registered {
-            self.emulator.state().clock().advance(Duration::from_mins(1));
+            assert!(self.emulator.state().clock().advance(Duration::from_mins(1)));
         }
         resource_group::put(&arm, &self.group(), &json!({"location": "westus2"}))
             .await

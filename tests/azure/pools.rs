@@ -35,7 +35,7 @@ async fn a_subscription_that_is_not_registered_is_registered_and_then_may() {
         )
         .await
         .unwrap();
-        azure.emulator.state().clock().advance(Duration::from_mins(10));
+        assert!(azure.emulator.state().clock().advance(Duration::from_mins(10)));
     }
     let error = session_pool::put(&arm, &azure.pool(), VERSION, &shell_pool(2))
         .await
@@ -43,7 +43,7 @@ async fn a_subscription_that_is_not_registered_is_registered_and_then_may() {
     assert_eq!(error.class(), ErrorClass::Unregistered, "{error}");
     let namespace = provider::missing_namespace(&error).unwrap();
     provider::register(&arm, &subscription, namespace).await.unwrap();
-    azure.emulator.state().clock().advance(Duration::from_mins(10));
+    assert!(azure.emulator.state().clock().advance(Duration::from_mins(10)));
     let state = provider::registration_state(&arm, &subscription, namespace)
         .await
         .unwrap();
@@ -100,7 +100,7 @@ async fn a_group_goes_with_time() {
     );
     let answer = resource_group::delete(&arm, &azure.group()).await.unwrap();
     if let Progress::Running(pace) = after_delete(&answer) {
-        azure.emulator.state().clock().advance(pace + Duration::from_hours(1));
+        assert!(azure.emulator.state().clock().advance(pace + Duration::from_hours(1)));
     }
     assert!(resource_group::find(&arm, &azure.group()).await.unwrap().is_none());
     assert!(
@@ -119,7 +119,7 @@ async fn a_token_that_has_expired_is_renewed_without_anybody_noticing() {
         .await
         .unwrap();
     // The service's clock is ahead of ours: what we hold for a good token has expired there.
-    azure.emulator.state().clock().advance(Duration::from_hours(48));
+    assert!(azure.emulator.state().clock().advance(Duration::from_hours(48)));
     assert!(resource_group::find(&arm, &azure.group()).await.unwrap().is_some());
 }
 
