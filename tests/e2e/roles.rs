@@ -202,7 +202,10 @@ async fn what_somebody_assigned_by_hand_is_refused_then_adopted_and_kept() {
         "{}/providers/Microsoft.Authorization/roleDefinitions/{EXECUTOR}",
         azure.subscription_id()
     );
-    let properties = json!({"roleDefinitionId": role, "principalId": somebody["objectId"], "description": "by hand"});
+    let properties = json!({
+        "roleDefinitionId": role, "principalId": somebody["objectId"], "principalType": "ServicePrincipal",
+        "description": "by hand",
+    });
     azure.put(&by_hand, &json!({"properties": properties})).await;
     world
         .apply(&assignment("executor", &principal(&somebody), EXECUTOR, &shell()))
