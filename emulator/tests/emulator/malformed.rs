@@ -40,6 +40,10 @@ async fn apps_with_members_of_another_kind_are_refused() {
             "template",
             json!({ "containers": [{ "name": "c", "image": "i", "command": "sh" }] }),
         ),
+        (
+            "template",
+            json!({ "containers": [{ "name": "c", "image": "i" }], "scale": { "rules": [{ "custom": [] }] } }),
+        ),
     ] {
         let mut body = wire.app_body(&none);
         body["properties"][member] = value;
@@ -47,6 +51,11 @@ async fn apps_with_members_of_another_kind_are_refused() {
             .await
             .expect_error(400, "InvalidRequestContent");
     }
+    let mut nameless = wire.app_body(&none);
+    nameless["properties"]["template"]["containers"][0]["env"] = json!([{ "value": "x" }]);
+    wire.put(&path, APPS, nameless)
+        .await
+        .expect_error(400, "InvalidParameterValueInContainerTemplate");
     for properties in [json!(null), json!([]), json!("x"), json!(7)] {
         let mut body = wire.app_body(&none);
         body["properties"] = properties;

@@ -28,6 +28,8 @@ const KINDS: &[(&str, Kind)] = &[
     ("template.containers.args", Kind::Texts),
     ("template.containers.command", Kind::Texts),
     ("template.containers.env", Kind::Objects),
+    ("template.containers.env.name", Kind::Text),
+    ("template.containers.env.secretRef", Kind::Text),
     ("template.containers.probes", Kind::Objects),
     ("template.containers.resources", Kind::Object),
     ("template.containers.resources.cpu", Kind::Number),
@@ -37,6 +39,8 @@ const KINDS: &[(&str, Kind)] = &[
     ("template.initContainers.env", Kind::Objects),
     ("template.scale", Kind::Object),
     ("template.scale.rules", Kind::Objects),
+    ("template.scale.rules.custom", Kind::Object),
+    ("template.scale.rules.custom.auth", Kind::Objects),
     ("template.volumes", Kind::Objects),
 ];
 
@@ -262,6 +266,9 @@ fn check_container(container: &Value, secrets: &[String]) -> Result<(), ArmError
         return Err(invalid("template.containers", "name and image are needed"));
     }
     for variable in list(Some(container), "env") {
+        if get_str(variable, "name").is_none_or(str::is_empty) {
+            return Err(invalid("template.containers.env", "a name is needed"));
+        }
         if let Some(wanted) = get_str(variable, "secretRef").filter(|wanted| !wanted.is_empty()) {
             check_reference(secrets, wanted, &format!("container '{name}'"))?;
         }
