@@ -51,9 +51,8 @@ fn base(kind: &str) -> Value {
             "subscriptionId": A_GUID,
             "credential": {"workloadIdentity": {"clientId": A_GUID}},
         }),
-        "ResourceGroup" => json!({}),
+        "ResourceGroup" | "ManagedIdentity" => json!({}),
         "SessionPool" => json!({"containerType": "Shell"}),
-        "ManagedIdentity" => json!({}),
         "RoleAssignment" => json!({
             "principal": {"managedIdentityRef": {"name": "one"}},
             "role": "Azure ContainerApps Session Executor",
