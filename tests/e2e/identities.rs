@@ -9,7 +9,7 @@ use reqwest::StatusCode;
 use serde_json::{Value, json};
 
 use crate::azure::Azure;
-use crate::world::{World, object};
+use crate::world::{World, object, shell_pool};
 
 const AUDIENCE: &str = "api://AzureADTokenExchange";
 
@@ -158,13 +158,18 @@ async fn a_service_account_is_the_identity_that_trusts_it_and_no_other() {
             },
         )
         .await;
-    let (refusal, why) = exchange(&world, "stranger", client_id).await;
-    assert_eq!(refusal, StatusCode::UNAUTHORIZED, "{why}");
+    // AADSTS700213: no federated credential matches the subject.
+    let (status, refusal) = exchange(&world, "stranger", client_id).await;
+    assert_eq!(
+        (status, &refusal["error_codes"]),
+        (StatusCode::BAD_REQUEST, &json!([700_213])),
+        "{refusal}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_others_change_or_delete_is_put_right() {
-    let (world, azure) = surroundings("drifting").await;
+    let (mut world, azure) = surroundings("drifting").await;
     let spec = json!({
         "federatedCredentials": [credential("one", "a"), credential("two", "b")],
         "export": {"configMap": {"name": "ids"}},
@@ -206,8 +211,14 @@ async fn what_others_change_or_delete_is_put_right() {
         })
         .await;
 
+    // An operator that wrote it just now would think that Azure does not show it yet.
     let before = status(&world, "runner").await;
+    world.kill_operator();
     azure.delete(&id).await;
+    world
+        .merge("ManagedIdentity", "runner", &json!({"spec": {"tags": {"team": "a"}}}))
+        .await;
+    world.start_operator().await;
     let after = world
         .until("the identity is there again, as another", || async {
             let status = status(&world, "runner").await;
@@ -360,4 +371,62 @@ async fn a_write_that_meets_another_on_the_same_identity_waits_and_at_rest_nothi
     let requests = about(world.requests().await);
     assert!(requests.iter().all(|it| it["method"] == "GET"), "{requests:?}");
     assert_eq!(version().await, before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_identity_outlives_the_role_that_it_has_and_the_account_that_is_it() {
+    let (world, azure) = surroundings("outliving").await;
+    service_account(&world, "lifeguard-runner").await;
+    let spec = json!({"federatedCredentials": [credential("runner", "lifeguard-runner")]});
+    world.apply(&identity("runner", &spec)).await;
+    world.apply(&shell_pool("shell", 5)).await;
+    let assignment = json!({
+        "principal": {"managedIdentityRef": {"name": "runner"}},
+        "role": "Azure ContainerApps Session Executor",
+        "scope": {"sessionPoolRef": {"name": "shell"}},
+        "interval": "1s",
+    });
+    world.apply(&object("RoleAssignment", "runs", &assignment)).await;
+    let ready = world.azure();
+    let account = json!({
+        "tenantId": ready.tenant_id, "subscriptionId": ready.subscription_id,
+        "credential": {"workloadIdentity": {
+            "managedIdentityRef": {"name": "runner"}, "serviceAccountName": "lifeguard-runner",
+        }},
+    });
+    world.apply(&object("AzureAccount", "runner", &account)).await;
+    world.until_available("RoleAssignment", "runs").await;
+    world.until_available("AzureAccount", "runner").await;
+
+    let busy = json!({
+        "match": {"method": "DELETE", "path": "/roleAssignments/"},
+        "times": 1000,
+        "action": {"status": 503, "body": {"error": {"code": "ServiceUnavailable", "message": "busy"}}},
+    });
+    world.fault(&busy).await;
+    world.delete("ManagedIdentity", "runner").await;
+    let told = world.until_reason("ManagedIdentity", "runner", "Deleting").await;
+    assert!(told.message.contains("RoleAssignment runs"), "{}", told.message);
+    let id = azure.identity_id("jobs", "runner");
+    assert!(azure.find(&id).await.is_some());
+    world.control(reqwest::Method::DELETE, "faults", None).await;
+    world.until_gone("ManagedIdentity", "runner").await;
+    assert!(azure.find(&id).await.is_none());
+    // The assignment went before, and its object waits for another identity of that name.
+    let assignments = format!(
+        "{}/providers/Microsoft.Authorization/roleAssignments",
+        azure.pool_id("jobs", "shell")
+    );
+    let left = azure.list(&assignments).await;
+    let is_of_pool = |it: &Value| {
+        it["properties"]["scope"]
+            .as_str()
+            .is_some_and(|scope| scope.to_lowercase().ends_with("/sessionpools/shell"))
+    };
+    assert!(!left.iter().any(is_of_pool), "{left:?}");
+    world.until_reason("RoleAssignment", "runs", "ReferenceNotFound").await;
+
+    world.apply(&identity("runner", &spec)).await;
+    world.until_available("RoleAssignment", "runs").await;
+    world.until_available("AzureAccount", "runner").await;
 }
