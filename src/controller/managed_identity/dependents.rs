@@ -110,3 +110,54 @@ fn of_kind<K: Object>(watched: &Watched<K>, namespace: &str, kind: &str, counts:
     found.sort();
     found
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn pool(more: &Value) -> SessionPool {
+        let mut spec = json!({"containerType": "CustomContainer"});
+        spec.as_object_mut()
+            .unwrap()
+            .extend(more.as_object().cloned().unwrap_or_default());
+        SessionPool::new("pool", serde_json::from_value(spec).unwrap())
+    }
+
+    #[test]
+    fn a_pool_refers_to_an_identity_by_each_of_its_fields() {
+        let reference = json!({"managedIdentityRef": {"name": "runner"}});
+        for (spec, refers) in [
+            (json!({}), false),
+            (
+                json!({"identity": {"type": "UserAssigned", "userAssignedIdentities": [reference]}}),
+                true,
+            ),
+            (
+                json!({"managedIdentitySettings": [{"managedIdentityRef": {"name": "runner"}, "lifecycle": "Main"}]}),
+                true,
+            ),
+            (
+                json!({"customContainerTemplate": {"containers": [], "registryCredentials": {
+                    "server": "r.azurecr.io", "managedIdentityRef": {"name": "runner"},
+                }}}),
+                true,
+            ),
+        ] {
+            assert_eq!(pool_refers(&pool(&spec), "runner"), refers, "{spec}");
+            assert!(!pool_refers(&pool(&spec), "another"), "{spec}");
+        }
+    }
+
+    #[test]
+    fn an_account_that_is_the_identity_refers_to_it() {
+        let account = |federation: Value| {
+            let spec = json!({"tenantId": "t", "subscriptionId": "s", "credential": {"workloadIdentity": federation}});
+            AzureAccount::new("account", serde_json::from_value(spec).unwrap())
+        };
+        let by_reference = account(json!({"managedIdentityRef": {"name": "runner"}}));
+        assert!(account_refers(&by_reference, "runner") && !account_refers(&by_reference, "another"));
+        assert!(!account_refers(&account(json!({"clientId": "runner"})), "runner"));
+    }
+}
