@@ -286,3 +286,56 @@ async fn read(client: &Client, namespace: &str, name: &str, way: &'static str) -
         Err(source) => Err(AccountError::Unreadable { name, source }),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn host(allowed: &[&str]) -> HostAccess {
+        // Another test may have installed it already, which is as good.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let identity = HostIdentity::of_environment(|_| None).unwrap();
+        HostAccess::new(identity, allowed.iter().map(|it| (*it).to_owned()).collect())
+    }
+
+    #[test]
+    fn a_namespace_is_the_operators_host_only_where_it_is_listed() {
+        for (allowed, is_allowed) in [
+            (&[][..], false),
+            (&["other"], false),
+            (&["batc"], false),
+            (&["other", "batch"], true),
+            (&["*"], true),
+        ] {
+            assert_eq!(host(allowed).allows("batch"), is_allowed, "{allowed:?}");
+        }
+    }
+
+    #[test]
+    fn a_credential_has_exactly_one_way() {
+        let of = |credential: serde_json::Value| {
+            let credential: CredentialSpec = serde_json::from_value(credential).unwrap();
+            Way::of(&credential).map(|way| way.is_federated()).ok()
+        };
+        let secret = json!({"clientId": "c", "secretRef": {"name": "s"}});
+        for (credential, is_federated) in [
+            (json!({"workloadIdentity": {"clientId": "c"}}), Some(true)),
+            (json!({"clientSecret": secret}), Some(false)),
+            (json!({"clientCertificate": secret}), Some(false)),
+            (json!({"hostIdentity": {}}), Some(false)),
+            (json!({}), None),
+            (json!({"hostIdentity": {}, "clientSecret": secret}), None),
+        ] {
+            assert_eq!(of(credential.clone()), is_federated, "{credential}");
+        }
+    }
+
+    #[test]
+    fn principals_are_told_apart() {
+        let application = Principal::Application("12345678-0000-0000-0000-000000000000".to_owned());
+        assert_ne!(application.as_str(), Principal::Host.as_str());
+        assert_eq!(Principal::Host.client_id(), None);
+    }
+}
