@@ -7,6 +7,7 @@ mod data_plane;
 mod hosts;
 mod landscape;
 mod standing;
+mod strangers;
 mod witness;
 mod world;
 

@@ -238,3 +238,32 @@ async fn a_namespace_whose_tokens_are_lost_says_so_and_lets_go_on_demand() {
     assert!(azure.find(&azure.pool_id("jobs", "shell")).await.is_some());
     assert!(world.operator_log().contains("is left in Azure"));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_abandoned_goes_although_azure_refuses_to_show_it() {
+    let world = World::new("refused").await;
+    world.hasten().await;
+    let azure = Azure::login(&world).await;
+    settled(&world).await;
+    let denied = json!({"error": {"code": "AuthorizationFailed", "message": "the role was taken away"}});
+    world
+        .fault(&json!({
+            "match": {"method": "GET", "path": "(?i)/sessionPools/shell$"}, "times": 100_000,
+            "action": {"status": 403, "body": denied},
+        }))
+        .await;
+    world.delete("SessionPool", "shell").await;
+    world.until_reason("SessionPool", "shell", "Unauthorized").await;
+    let pool = world.read("SessionPool", "shell").await.expect("it waits");
+    let annotations = json!({"lifeguard.dev/abandon": pool.metadata.uid.expect("a uid")});
+    world
+        .merge(
+            "SessionPool",
+            "shell",
+            &json!({"metadata": {"annotations": annotations}}),
+        )
+        .await;
+    world.until_gone("SessionPool", "shell").await;
+    world.control(reqwest::Method::DELETE, "faults", None).await;
+    assert!(azure.find(&azure.pool_id("jobs", "shell")).await.is_some());
+}
