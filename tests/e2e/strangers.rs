@@ -4,22 +4,25 @@
 use serde_json::{Value, json};
 
 use crate::azure::Azure;
-use crate::world::{World, object, shell_pool};
+use crate::world::{World, WorldOptions, object, shell_pool};
+
+/// The other namespace.
+const THEIRS: &str = "strangers-of-strangers";
 
 /// A namespace with the account of the test's own, a resource group `jobs` and an identity `theirs` in it.
 async fn strangers(world: &World, azure: &Azure) -> String {
-    let namespace = format!("{}-theirs", world.namespace);
-    world.create_namespace(&namespace).await;
-    world.account_in(&namespace, "default").await;
+    let namespace = THEIRS;
+    world.create_namespace(namespace).await;
+    world.account_in(namespace, "default").await;
     let group = object("ResourceGroup", "jobs", &json!({}));
-    world.apply_in(&namespace, &group).await;
+    world.apply_in(namespace, &group).await;
     let identity = object(
         "ManagedIdentity",
         "theirs",
         &json!({"resourceGroupRef": {"name": "jobs"}}),
     );
-    let theirs = world.apply_in(&namespace, &identity).await;
-    let objects = world.objects(&namespace, &identity);
+    let theirs = world.apply_in(namespace, &identity).await;
+    let objects = world.objects(namespace, &identity);
     let name = theirs.metadata.name.expect("a name");
     world
         .until("the identity is managed", || async {
@@ -36,7 +39,11 @@ fn user_assigned(reference: &Value) -> Value {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_identity_of_another_namespace_is_attached_by_no_field() {
-    let world = World::new("strangers").await;
+    let options = WorldOptions {
+        namespaces: vec![THEIRS.to_owned()],
+        ..WorldOptions::default()
+    };
+    let world = World::with("strangers", options).await;
     world.hasten().await;
     let azure = Azure::login(&world).await;
     let theirs = strangers(&world, &azure).await;
@@ -47,13 +54,10 @@ async fn an_identity_of_another_namespace_is_attached_by_no_field() {
     world.apply(&object("ManagedIdentity", "seen", &observer)).await;
     world.until_available("ManagedIdentity", "seen").await;
 
+    // Ids have no case.
+    let shouted = theirs.replace("theirs", "THEIRS").replace("/jobs/", "/JOBS/");
     let references = [
-        (
-            "by-id",
-            json!({"resourceId": theirs.to_uppercase().replace("/SUBSCRIPTIONS/", "/subscriptions/")
-            .replace("/RESOURCEGROUPS/", "/resourceGroups/")
-            .replace("/MICROSOFT.MANAGEDIDENTITY/USERASSIGNEDIDENTITIES/", "/Microsoft.ManagedIdentity/userAssignedIdentities/")}),
-        ),
+        ("by-id", json!({"resourceId": shouted})),
         ("by-reference", json!({"managedIdentityRef": {"name": "seen"}})),
     ];
     for (name, reference) in &references {
