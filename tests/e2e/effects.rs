@@ -6,11 +6,12 @@ use std::time::{Duration, Instant};
 use futures::future::join_all;
 use kube::api::DeleteParams;
 use serde_json::{Value, json};
+use tokio::sync::OnceCell;
 
 use crate::azure::Azure;
 use crate::examples::{is_ours, named, surroundings, until_all_gone, until_all_ready};
 use crate::jobs::result;
-use crate::landscape::assert_same;
+use crate::landscape::{Landscape, assert_same};
 use crate::order::tutorial;
 use crate::witness::Witness;
 use crate::world::{PATIENCE, World};
@@ -56,7 +57,13 @@ async fn killed_and_started(world: &mut World) {
 }
 
 /// Kills the operator after the n-th write of the making and of the unmaking. Says whether there were so many of either.
-async fn killed_after(world: &mut World, azure: &Azure, witness: &Witness, number: usize) -> bool {
+async fn killed_after(
+    world: &mut World,
+    azure: &Azure,
+    witness: &Witness,
+    expected: &OnceCell<Landscape>,
+    number: usize,
+) -> bool {
     let name = format!("killed-{number}");
     let objects = tutorial(witness, &name);
     let bare = azure.landscape(&world.namespace).await;
@@ -76,6 +83,9 @@ async fn killed_after(world: &mut World, azure: &Azure, witness: &Witness, numbe
         (0, b"Hello world!\n".to_vec(), Vec::new())
     );
     assert_eq!(witness.count(&name), 1, "the command ran so often");
+    let complete = azure.landscape(&world.namespace).await;
+    let expected = expected.get_or_init(|| async { complete.clone() }).await;
+    assert_same(&complete, expected, &format!("made with a kill at write {number}"));
 
     world.forget_requests().await;
     // Not the Secret and the ServiceAccount: an operator that was killed needs a token again.
@@ -96,8 +106,9 @@ async fn killed_after(world: &mut World, azure: &Azure, witness: &Witness, numbe
 #[tokio::test(flavor = "multi_thread")]
 async fn an_operator_killed_after_any_of_its_writes_leaves_nothing_unowned() {
     let witness = Witness::new().await;
+    let expected = OnceCell::new();
     let worlds = (0..WORLDS).map(|first| {
-        let witness = &witness;
+        let (witness, expected) = (&witness, &expected);
         async move {
             let (mut world, azure) = surroundings("effects").await;
             for method in ["PUT", "PATCH", "DELETE", "POST"] {
@@ -108,7 +119,7 @@ async fn an_operator_killed_after_any_of_its_writes_leaves_nothing_unowned() {
                 world.fault(&held).await;
             }
             let mut number = first + 1;
-            while killed_after(&mut world, &azure, witness, number).await {
+            while killed_after(&mut world, &azure, witness, expected, number).await {
                 number += WORLDS;
             }
             number
