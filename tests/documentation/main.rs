@@ -9,12 +9,13 @@ use std::path::{Path, PathBuf};
 use lifeguard::api::condition::Reason;
 use serde_json::Value;
 
-const KINDS: [(&str, &str); 6] = [
+const KINDS: [(&str, &str); 7] = [
     ("azureaccount", "azureaccounts"),
     ("resourcegroup", "resourcegroups"),
     ("sessionpool", "sessionpools"),
     ("managedidentity", "managedidentities"),
     ("roleassignment", "roleassignments"),
+    ("identitybinding", "identitybindings"),
     ("commandjob", "commandjobs"),
 ];
 

@@ -12,6 +12,7 @@ mod witness;
 mod world;
 
 mod accounts;
+mod bindings;
 mod commands;
 mod cost;
 mod crashes;

@@ -81,10 +81,8 @@ pub fn tell_bindings_of_group(context: &Context, group: &ResourceGroup) {
     let key = Key::of(group);
     tell_bindings(context, &key.namespace, |binding| {
         let target = &binding.spec.target;
-        let named = target.container_app.iter().chain(&target.container_group);
-        named
-            .filter_map(|it| it.resource_group_ref.as_ref())
-            .any(|it| it.name == key.name)
+        let mut named = target.container_app.iter().chain(&target.container_group);
+        named.any(|it| it.resource_group_ref.as_ref().is_some_and(|it| it.name == key.name))
     });
 }
 

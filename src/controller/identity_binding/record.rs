@@ -86,7 +86,6 @@ impl Signature {
         let cluster = cluster.as_str();
         let digest = Sha256::digest(format!("{cluster}/{namespace}/{name}"));
         let short: String = name.chars().take(MAX_NAME).collect();
-        let uid: String = uid.chars().take(8).collect();
         Self {
             tag: format!("{TAG_PREFIX}{}", hex(&digest[..16])),
             text: format!("{cluster}/{namespace}/{short}/{uid}"),
@@ -218,7 +217,7 @@ mod tests {
         );
         let value = value.as_str().unwrap();
         assert!(
-            value.starts_with("7d3f1c9e-8c55-4c38-9b6c-7f8b9a0c1d2e/team-a/web/0b9ff1d3:"),
+            value.starts_with("7d3f1c9e-8c55-4c38-9b6c-7f8b9a0c1d2e/team-a/web/0b9ff1d3-5f3e-4d0c-9c55-2f0f7a1de6b5:"),
             "{value}"
         );
         assert!(value.contains("system"), "{value}");
