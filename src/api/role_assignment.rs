@@ -54,7 +54,7 @@ pub struct RoleAssignmentSpec {
     pub principal: Principal,
     /// The role: its name, such as `Azure ContainerApps Session Executor`, in any case, or its GUID. It cannot be
     /// changed.
-    #[schemars(length(min = 1, max = 128), regex(pattern = "^[^'/]+$"))]
+    #[schemars(length(min = 1, max = 128), regex(pattern = "^[\\p{L}\\p{N}][^'/]*$"))]
     pub role: String,
     /// Where the role holds. It cannot be changed.
     pub scope: AssignmentScope,
