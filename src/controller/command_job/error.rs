@@ -109,9 +109,8 @@ impl Classify for JobError {
             Self::Unreadable | Self::ShortRead { .. } | Self::Altered { .. } | Self::NotBegun | Self::NoTarget => {
                 Class::Transient
             }
-            Self::ForeignConfigMap { .. } => Class::Waiting { after: None },
             Self::Refused(refusal) if refusal.is_overdue => Class::Denied,
-            Self::Refused(_) => Class::Waiting { after: None },
+            Self::Refused(_) | Self::ForeignConfigMap { .. } => Class::Waiting { after: None },
             Self::Path => Class::Bug,
         }
     }

@@ -42,7 +42,7 @@ impl AsMut<Look> for Observed {
 #[derive(Debug, Clone, PartialEq)]
 pub enum Aim {
     /// The assignment that the object wants, or what it waits for.
-    Have(Option<Claim>),
+    Have(Option<Box<Claim>>),
     /// An assignment that the object holds and no longer wants; what the status says meanwhile and afterwards.
     TakeBack(Held),
     /// The object is being deleted, and with it what it holds.
@@ -154,7 +154,7 @@ pub async fn observe(
     };
     Ok(Observed {
         look: Look::Seen(view),
-        aim: Aim::Have(Some(claim)),
+        aim: Aim::Have(Some(Box::new(claim))),
     })
 }
 

@@ -48,7 +48,7 @@ pub struct Decided {
 /// Decides.
 pub fn decide(object: &RoleAssignment, observed: &Observed, now: Timestamp) -> Decided {
     match &observed.aim {
-        Aim::Have(claim) => have(object, &observed.look, claim.as_ref(), now),
+        Aim::Have(claim) => have(object, &observed.look, claim.as_deref(), now),
         Aim::TakeBack(why) => take_back(object, &observed.look, &why.verdict, why.next, now),
         Aim::End => of_course(course(&Subject::of(object), &observed.look, now)),
         Aim::Nothing => {

@@ -192,7 +192,7 @@ impl World {
         };
         Observed {
             look: seen(view),
-            aim: Aim::Have(Some(claim)),
+            aim: Aim::Have(Some(Box::new(claim))),
         }
     }
 
@@ -211,7 +211,7 @@ impl World {
         let is_changed = self.write_status(&observed, decided.next);
         match decided.next {
             Next::Poll { after } => {
-                self.now += SignedDuration::try_from(after.unwrap_or(Duration::from_secs(5))).unwrap()
+                self.now += SignedDuration::try_from(after.unwrap_or(Duration::from_secs(5))).unwrap();
             }
             Next::At(when) => self.now = when,
             Next::Resync(_) | Next::AwaitChange | Next::Again => return is_changed,
