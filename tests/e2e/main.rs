@@ -22,6 +22,7 @@ mod examples;
 mod expiry;
 mod faults;
 mod identities;
+mod isolation;
 mod jobs;
 mod kills;
 mod namespaces;
