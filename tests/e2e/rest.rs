@@ -267,3 +267,25 @@ async fn what_was_abandoned_goes_although_azure_refuses_to_show_it() {
     world.control(reqwest::Method::DELETE, "faults", None).await;
     assert!(azure.find(&azure.pool_id("jobs", "shell")).await.is_some());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_azure_does_not_let_be_claimed_is_not_said_to_be_taken_over() {
+    let world = World::new("locked").await;
+    world.hasten().await;
+    let azure = Azure::login(&world).await;
+    azure
+        .put(&azure.group_id("jobs"), &json!({"location": "northcentralus"}))
+        .await;
+    let locked = json!({"error": {"code": "ScopeLocked", "message": "the group is locked"}});
+    world
+        .fault(&json!({
+            "match": {"method": "PUT", "path": r"/resourceGroups/jobs\?"}, "times": 1000,
+            "action": {"status": 409, "body": locked},
+        }))
+        .await;
+    let policies = json!({"managementPolicy": "CreateOnly", "adoptionPolicy": "IfExists"});
+    world.apply(&object("ResourceGroup", "jobs", &policies)).await;
+    let refused = world.until_reason("ResourceGroup", "jobs", "Rejected").await;
+    assert!(refused.message.contains("ScopeLocked"), "{}", refused.message);
+    assert!(!world.operator_log().contains("was taken over"));
+}

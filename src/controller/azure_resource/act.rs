@@ -113,15 +113,18 @@ where
             fingerprint,
         } => {
             let is_claim = owner.is_some();
-            let effect = write_tag(&arm, view, &body, is_claim).await?;
+            let (effect, answer) = write_tag(&arm, view, &body, is_claim).await?;
             if is_claim {
+                let is_accepted = answer == Answer::Accepted;
                 view.memory.write = Some(Written {
                     at: Timestamp::now(),
                     purpose: Purpose::Adopt,
                     fingerprint,
-                    answer: Answer::Accepted,
+                    answer,
                 });
-                say(Severity::Normal, "Adopted", format!("{} was taken over", view.id));
+                if is_accepted {
+                    say(Severity::Normal, "Adopted", format!("{} was taken over", view.id));
+                }
             } else {
                 view.memory.disowned += 1;
             }
@@ -242,7 +245,7 @@ pub fn is_about_the_resource(error: &AzureError) -> bool {
     }
 }
 
-async fn write_tag(arm: &ArmClient, view: &mut View, body: &Body, is_claim: bool) -> Result<Effect, Error> {
+async fn write_tag(arm: &ArmClient, view: &mut View, body: &Body, is_claim: bool) -> Result<(Effect, Answer), Error> {
     let result = match view.tagging {
         Tagging::Put => arm.put(view.id.as_str(), view.api_version, &body.0).await,
         Tagging::MergePatch => arm.patch(view.id.as_str(), view.api_version, &body.0).await,
@@ -250,9 +253,9 @@ async fn write_tag(arm: &ArmClient, view: &mut View, body: &Body, is_claim: bool
     match result {
         Ok(response) if response.body.is_object() => {
             view.actual = Some(response.body);
-            Ok(Effect::Replan)
+            Ok((Effect::Replan, Answer::Accepted))
         }
-        Ok(_) => Ok(Effect::Reobserve),
+        Ok(_) => Ok((Effect::Reobserve, Answer::Accepted)),
         // It is gone, or cannot be tagged; the tries are counted.
         Err(error)
             if matches!(error.class(), ErrorClass::NotFound | ErrorClass::Terminal)
@@ -263,7 +266,11 @@ async fn write_tag(arm: &ArmClient, view: &mut View, body: &Body, is_claim: bool
                 request_id = error.request_id(),
                 "Azure refused to write a tag"
             );
-            Ok(Effect::Reobserve)
+            let answer = Answer::Refused {
+                reason: reason_of(&error),
+                message: error.to_string(),
+            };
+            Ok((Effect::Reobserve, answer))
         }
         Err(error) => Err(error.into()),
     }
