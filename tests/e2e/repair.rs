@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use k8s_openapi::api::events::v1::Event;
-use kube::api::{Api, ListParams};
+use kube::api::{Api, DeleteParams, ListParams};
 use kube::{Resource, ResourceExt as _};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -170,6 +170,34 @@ async fn whatever_others_delete_in_azure_is_there_again() {
         "a system-assigned identity that was turned off",
     )
     .await;
+
+    let container_group = azure.container_group_id(APPS, CONTAINER_GROUP);
+    azure.delete(&container_group).await;
+    world
+        .until("the container group is gone", || async {
+            azure.find(&container_group).await.is_none().then_some(())
+        })
+        .await;
+    azure.container_group(&world, CONTAINER_GROUP).await;
+    repaired(
+        &world,
+        &azure,
+        &objects,
+        &before,
+        "a container group that was made anew",
+    )
+    .await;
+
+    let exported: Api<ConfigMap> = world.ours();
+    let data = exported.get("my-container-app-id").await.expect("it").data;
+    let delete = DeleteParams::default();
+    exported.delete("my-container-app-id", &delete).await.expect("it");
+    world
+        .until("the ConfigMap is there again", || async {
+            let found = exported.get_opt("my-container-app-id").await.ok()??;
+            (found.data == data).then_some(())
+        })
+        .await;
 
     azure.delete(&azure.pool_id("mygroup", "myshellpool")).await;
     repaired(&world, &azure, &objects, &before, "a deleted pool").await;
