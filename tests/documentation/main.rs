@@ -229,6 +229,20 @@ fn every_example_that_a_page_names_exists_and_each_kinds_page_shows_its_own() {
 }
 
 #[test]
+fn the_first_page_leads_to_every_page() {
+    let text = read(&repository("README.md"));
+    for page in pages() {
+        let path = page.strip_prefix(repository("")).expect("below the repository");
+        let target = format!("]({})", path.display());
+        assert!(
+            text.contains(&target) || path.ends_with("README.md"),
+            "README.md does not lead to {}",
+            path.display()
+        );
+    }
+}
+
+#[test]
 fn the_first_page_shows_the_quickstart_as_it_stands() {
     let text = read(&repository("README.md"));
     let job = read(&repository("examples/quickstart/job.yaml"));
