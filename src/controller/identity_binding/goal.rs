@@ -146,28 +146,11 @@ impl Goal {
         let identity = (self.block != before).then(|| self.block.merge_patch(&before, spelling));
         let records = view.records();
         let is_recorded = self.record == records.own && records.has_own != self.record.is_empty();
-        let tags = (!is_recorded).then(|| self.with_nulls(view, tags));
+        let tags = (!is_recorded).then(|| with_nulls(view, tags));
         Request {
             method: Method::Patch,
             body: Body(container_app::patch(identity, tags)),
         }
-    }
-
-    /// A merge patch removes a tag by null, which types that replace their tags as a whole take for an empty value.
-    /// Container apps are documented to merge; where the first way was in vain the other one is tried.
-    fn with_nulls(&self, view: &View, mut tags: Map<String, Value>) -> Map<String, Value> {
-        let merges = match view.kind {
-            TargetKind::App => true,
-            TargetKind::Group | TargetKind::Pool => false,
-        };
-        if merges == (view.memory.disowned == 0)
-            && let Some(actual) = &view.actual
-        {
-            for name in view.signature.own_tags(actual) {
-                tags.entry(name.clone()).or_insert(Value::Null);
-            }
-        }
-        tags
     }
 
     /// What of it the target is not, for drift.
@@ -254,6 +237,23 @@ pub fn fingerprint(view: &View, goal: &Goal) -> String {
     let record = view.signature.tags(&Value::Null, &goal.record);
     let identity = goal.block.replacement(view.kind.spelling());
     digest(&json!([basis(view), identity, record]))
+}
+
+/// A merge patch removes a tag by null, which types that replace their tags as a whole take for an empty value.
+/// Container apps are documented to merge; where the first way was in vain the other one is tried.
+fn with_nulls(view: &View, mut tags: Map<String, Value>) -> Map<String, Value> {
+    let merges = match view.kind {
+        TargetKind::App => true,
+        TargetKind::Group | TargetKind::Pool => false,
+    };
+    if merges == (view.memory.disowned == 0)
+        && let Some(actual) = &view.actual
+    {
+        for name in view.signature.own_tags(actual) {
+            tags.entry(name.clone()).or_insert(Value::Null);
+        }
+    }
+    tags
 }
 
 fn digest(value: &Value) -> String {

@@ -40,9 +40,10 @@ impl Mark {
 
     /// Whether a resource with these identities has this one.
     pub fn is_attached(&self, block: &IdentityBlock) -> bool {
-        match *self == Self::system() {
-            true => block.system().is_some(),
-            false => self.find(block).is_some(),
+        if *self == Self::system() {
+            block.system().is_some()
+        } else {
+            self.find(block).is_some()
         }
     }
 
