@@ -21,8 +21,8 @@ fn management() -> impl Strategy<Value = ManagementSpec> {
     let adoption = prop_oneof![Just(AdoptionPolicy::Never), Just(AdoptionPolicy::IfExists)];
     (policy, adoption, prop::bool::weighted(0.1)).prop_map(|(management_policy, adoption_policy, suspend)| {
         ManagementSpec {
-            management_policy,
             adoption_policy,
+            management_policy,
             suspend,
             ..ManagementSpec::default()
         }
