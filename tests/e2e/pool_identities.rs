@@ -55,8 +55,9 @@ async fn a_pool_waits_for_its_identities_has_exactly_those_and_gives_up_none_tha
     let azure = Azure::login(&world).await;
     let setting = json!([{"managedIdentityRef": {"name": "one"}, "lifecycle": "Main"}]);
     let with_one = pool(&json!({"identity": attached(&["one"]), "managedIdentitySettings": setting}));
-    world.apply(&with_one).await;
     world.apply(&object("ResourceGroup", "jobs", &json!({}))).await;
+    world.until_available("ResourceGroup", "jobs").await;
+    world.apply(&with_one).await;
     let waiting = world.until_reason("SessionPool", "shell", "ReferenceNotFound").await;
     assert!(waiting.message.contains("ManagedIdentity one"), "{waiting:?}");
     world.apply(&identity("one")).await;
