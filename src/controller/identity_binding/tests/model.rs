@@ -458,7 +458,9 @@ fn merge_identity(block: &mut IdentityBlock, patch: &Value) {
         _ => {
             if !kinds.contains("UserAssigned") {
                 let ids: Vec<String> = block.user_assigned().map(|it| it.id.clone()).collect();
-                ids.iter().for_each(|id| block.detach(id));
+                for id in ids {
+                    block.detach(&id);
+                }
             }
         }
     }
