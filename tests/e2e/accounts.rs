@@ -190,48 +190,54 @@ async fn a_certificate_is_read_from_its_secret_and_what_is_wrong_with_it_is_said
     .expect("no panic");
     let body = json!({"certificate": registered.certificate, "roleAssignments": role_on_subscription(&world)});
     let application = world.control(reqwest::Method::POST, "applications", Some(&body)).await;
-    let credential =
-        json!({"clientCertificate": {"clientId": application["clientId"], "secretRef": {"name": "certificate"}}});
-    world.apply(&account(&world, "certified", &credential)).await;
-    let missing = world.until_reason("AzureAccount", "certified", "SecretNotFound").await;
-    assert!(
-        missing.message.contains("Secret certificate does not exist"),
-        "{missing:?}"
-    );
-
-    let secret = |data: serde_json::Value| json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "certificate"}, "stringData": data});
+    let secret = |name: &str, data: serde_json::Value| json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "stringData": data});
+    let certified = |name: &str| {
+        let certificate = json!({"clientId": application["clientId"], "secretRef": {"name": name}});
+        account(&world, name, &json!({"clientCertificate": certificate}))
+    };
     let expired = registered.reissued(2019, 2020).expect("a certificate");
+    world.apply(&certified("missing")).await;
+    let missing = world.until_reason("AzureAccount", "missing", "SecretNotFound").await;
+    assert!(missing.message.contains("Secret missing does not exist"), "{missing:?}");
     // What else can be wrong with one is in the tests of `azure::credential`.
-    for (data, reason, words) in [
+    for (name, data, reason, words) in [
         (
+            "without-key",
             json!({"tls.crt": registered.certificate}),
             "SecretNotFound",
             "`tls.key`",
         ),
         (
+            "no-pair",
             json!({"tls.crt": registered.certificate, "tls.key": other.key, "canary": "canary"}),
             "InvalidCredential",
             "not that of the certificate",
         ),
         (
+            "unregistered",
+            json!({"tls.crt": other.certificate, "tls.key": other.key}),
+            "InvalidCredential",
+            "AADSTS700027",
+        ),
+        (
+            "certificate",
             json!({"tls.crt": expired.certificate, "tls.key": expired.key}),
             "InvalidCredential",
             "expired at 2020-01-01",
         ),
     ] {
-        world.apply(&secret(data)).await;
-        world
-            .until(&format!("{reason}: {words}"), || async {
-                let ready = world.standing("AzureAccount", "certified").await?;
-                assert!(!ready.message.contains("canary"), "{ready:?}");
-                (ready.reason == reason && ready.message.contains(words)).then_some(())
-            })
-            .await;
+        world.apply(&secret(name, data)).await;
+        world.apply(&certified(name)).await;
+        let ready = world.until_reason("AzureAccount", name, reason).await;
+        assert!(
+            ready.message.contains(words) && !ready.message.contains("canary"),
+            "{ready:?}"
+        );
     }
     // It was renewed: nobody has to touch the account.
-    let renewed = secret(json!({"tls.crt": registered.certificate, "tls.key": registered.key}));
-    world.apply(&renewed).await;
-    world.until_available("AzureAccount", "certified").await;
+    let renewed = json!({"tls.crt": registered.certificate, "tls.key": registered.key});
+    world.apply(&secret("certificate", renewed)).await;
+    world.until_available("AzureAccount", "certificate").await;
     let log = world.operator_log();
     assert!(!log.contains("PRIVATE KEY"), "the key is in no log");
 }
