@@ -6,11 +6,14 @@ use serde_json::Value;
 
 /// What a body does not say as the official schema of its type and version has it; `None` where the schemas are not.
 ///
-/// `pointer` names the type in the schema's file, such as `/resourceDefinitions/sessionPools`.
+/// `pointer` names the type in the schema's file, such as `/resourceDefinitions/sessionPools`. A body has no name, which is
+/// in the path of its request; one that is given is tried too.
 pub fn violations(version: &str, resource_type: &str, pointer: &str, body: &Value) -> Option<Vec<String>> {
     let folder = folder()?;
     let mut resource = body.clone();
-    resource["name"] = "name".into();
+    if resource.get("name").is_none() {
+        resource["name"] = "name".into();
+    }
     resource["type"] = resource_type.into();
     resource["apiVersion"] = version.into();
     let provider = resource_type.split('/').next().expect("a provider");
