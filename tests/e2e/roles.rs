@@ -4,6 +4,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::azure::Azure;
+use crate::hosts::APPS;
 use crate::jobs::result;
 use crate::world::{World, WorldOptions, object, script, shell_pool};
 
@@ -462,4 +463,47 @@ async fn an_identity_that_was_recreated_gets_a_new_assignment_and_the_orphan_is_
     world
         .until_reason("RoleAssignment", "executor", "ReferenceNotFound")
         .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_system_assigned_identity_that_its_binding_gives_up_takes_its_assignment_with_it() {
+    let (world, azure) = with("roles-system", &[]).await;
+    let app = azure.container_app(&world, "web").await;
+    world.pool("shell", 5).await;
+    let binding = |identity: Value| {
+        let target = json!({"containerApp": {"name": "web", "resourceGroup": APPS}});
+        let spec = json!({"interval": "1s", "target": target, "identity": identity});
+        object("IdentityBinding", "web", &spec)
+    };
+    let identity = json!({"resourceGroupRef": {"name": "jobs"}, "interval": "1s"});
+    world.apply(&object("ManagedIdentity", "another", &identity)).await;
+    world.apply(&binding(json!({"type": "SystemAssigned"}))).await;
+    let web = json!({"identityBindingRef": {"name": "web"}});
+    world.apply(&assignment("executor", &web, EXECUTOR, &shell())).await;
+    world.until_available("RoleAssignment", "executor").await;
+    let pool = azure.pool_id("jobs", "shell");
+    assert_eq!(assigned(&azure, &pool).await.len(), 1);
+
+    let another = json!([{"managedIdentityRef": {"name": "another"}}]);
+    world
+        .apply(&binding(
+            json!({"type": "UserAssigned", "userAssignedIdentities": another}),
+        ))
+        .await;
+    world
+        .until("the assignment is taken back", || async {
+            let status = world.read("RoleAssignment", "executor").await?.data["status"].clone();
+            (status.get("id").is_none() && assigned(&azure, &pool).await.is_empty()).then_some(())
+        })
+        .await;
+    world
+        .until_reason("RoleAssignment", "executor", "ReferenceNotReady")
+        .await;
+
+    world.apply(&binding(json!({"type": "SystemAssigned"}))).await;
+    world.until_available("RoleAssignment", "executor").await;
+    let found = azure.find(&app).await.expect("the app");
+    let made = assigned(&azure, &pool).await;
+    assert_eq!(made.len(), 1);
+    assert_eq!(text(&made[0], "principalId"), found["identity"]["principalId"]);
 }

@@ -190,9 +190,10 @@ where
     }
     Ok(match look(&found) {
         Some(text) => Ok((text, who)),
-        None => Err(Unresolved::NotYet(waiting(
+        // It is all that it should be, so nothing will come: as with a binding that no longer has a system-assigned identity.
+        None => Err(Unresolved::Gone(waiting(
             Reason::ReferenceNotReady,
-            format!("{who} has nothing to refer to: it has no principal or id"),
+            format!("{who} is ready and has no principal or id to refer to"),
         ))),
     })
 }
