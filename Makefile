@@ -44,6 +44,9 @@ test-build: tools # binaries too: end-to-end tests start those of the emulator a
 	@echo 'building the workspace and its tests (minutes, the first time) ...'
 	@$(CARGO) build --workspace --bins --tests
 
+# Most end-to-end tests wait most of the time, so more of them than there are cores run side by side.
+export RUST_TEST_THREADS ?= 4
+
 .PHONY: test
 test: test-build ## run every test, unit to end to end
 	@LIFEGUARD_TOOLS="$$(hack/tools/build)" $(CARGO) test --workspace

@@ -5,7 +5,11 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
+
+/// Passes that follow each other faster are counted as one: a status that a failing pass wrote is a change of the object,
+/// which asks for the next pass at once, and a second of those must not use up minutes of backoff.
+const ONE_PASS: SignedDuration = SignedDuration::from_secs(1);
 
 /// Counts per object uid. An entry exists only while an object is failing or in progress, and goes with the object.
 #[derive(Debug, Default)]
@@ -17,6 +21,7 @@ pub struct Backoff {
 struct Entry {
     count: Count,
     since: Timestamp,
+    counted: Timestamp,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -37,16 +42,16 @@ pub struct Streak {
 impl Backoff {
     /// Counts a failure.
     pub fn failed(&self, uid: &str, now: Timestamp) -> Streak {
-        self.count(uid, now, |count| match count {
-            Some(Count::Failures(n)) => Count::Failures(n.saturating_add(1)),
+        self.count(uid, now, |count, step| match count {
+            Some(Count::Failures(n)) => Count::Failures(n.saturating_add(step)),
             Some(Count::Polls(_)) | None => Count::Failures(1),
         })
     }
 
     /// Counts a pass that ended with something under way.
     pub fn polled(&self, uid: &str, now: Timestamp) -> Streak {
-        self.count(uid, now, |count| match count {
-            Some(Count::Polls(n)) => Count::Polls(n.saturating_add(1)),
+        self.count(uid, now, |count, step| match count {
+            Some(Count::Polls(n)) => Count::Polls(n.saturating_add(step)),
             Some(Count::Failures(_)) | None => Count::Polls(1),
         })
     }
@@ -66,15 +71,20 @@ impl Backoff {
         self.len() == 0
     }
 
-    fn count(&self, uid: &str, now: Timestamp, step: impl FnOnce(Option<Count>) -> Count) -> Streak {
+    fn count(&self, uid: &str, now: Timestamp, next: impl FnOnce(Option<Count>, u32) -> Count) -> Streak {
         let mut entries = self.lock();
         let before = entries.get(uid).copied();
-        let count = step(before.map(|entry| entry.count));
-        let (count_now, starts) = match count {
-            Count::Failures(n) | Count::Polls(n) => (n, n == 1),
+        let is_one = before.is_some_and(|entry| now.duration_since(entry.counted) < ONE_PASS);
+        let count = next(before.map(|entry| entry.count), u32::from(!is_one));
+        let continues = before.filter(|entry| std::mem::discriminant(&entry.count) == std::mem::discriminant(&count));
+        let entry = Entry {
+            count,
+            since: continues.map_or(now, |entry| entry.since),
+            counted: continues.filter(|_| is_one).map_or(now, |entry| entry.counted),
         };
-        let since = before.filter(|_| !starts).map_or(now, |entry| entry.since);
-        entries.insert(uid.to_owned(), Entry { count, since });
+        entries.insert(uid.to_owned(), entry);
+        let Entry { since, .. } = entry;
+        let (Count::Failures(count_now) | Count::Polls(count_now)) = count;
         Streak {
             count: count_now,
             since,
@@ -101,6 +111,15 @@ mod tests {
         assert_eq!(backoff.failed("a", at(1)), Streak { count: 1, since: at(1) });
         assert_eq!(backoff.failed("a", at(5)), Streak { count: 2, since: at(1) });
         assert_eq!(backoff.failed("b", at(6)), Streak { count: 1, since: at(6) });
+    }
+
+    #[test]
+    fn failures_within_a_second_are_one() {
+        let backoff = Backoff::default();
+        let after = |milliseconds| at(1) + SignedDuration::from_millis(milliseconds);
+        for (milliseconds, count) in [(0, 1), (10, 1), (999, 1), (1000, 2), (1500, 2), (2000, 3)] {
+            assert_eq!(backoff.failed("a", after(milliseconds)), Streak { count, since: at(1) });
+        }
     }
 
     #[test]

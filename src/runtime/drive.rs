@@ -167,11 +167,14 @@ impl<R: Reconciler> Drive<R> {
     /// The newest version that is known, as time may have passed since the pass was asked for; `None` if it is unreadable or
     /// gone.
     fn latest(&self, key: &Key, asked: Arc<DeserializeGuard<R::Object>>) -> Option<Snapshot<R::Object>> {
-        if self.cache.lacks(key) {
-            return None;
-        }
+        // In this order: what was written is forgotten only after the cache has it, or has lost the object. The other way
+        // round an object that goes meanwhile would be passed once more as it was before its last write.
         let written = self.written.get(asked.meta().uid.as_deref().unwrap_or_default());
-        let watched = self.cache.guarded(key).unwrap_or(asked);
+        let watched = match self.cache.guarded(key) {
+            Some(watched) => watched,
+            None if self.cache.lacks(key) => return None,
+            None => asked,
+        };
         if let Err(invalid) = &watched.0 {
             self.complaints.complain(&watched, invalid, &self.events);
             self.counters.count_end(Ended::Invalid);

@@ -10,7 +10,7 @@ use crate::api::command_job::{
     QueueStatus,
 };
 use crate::api::condition::{Reason, kind};
-use crate::runtime::conditions::{Conditions, Truth};
+use crate::runtime::conditions::{Conditions, Truth, find};
 use crate::runtime::{Class, Failure, Outcome as PassOutcome, Seen};
 
 /// Void attempts cost nothing and are not counted; of a long row of them only the newest are kept.
@@ -25,7 +25,7 @@ pub fn summarize(job: &CommandJob, seen: &Seen<'_, Observed>, now: Timestamp) ->
     if previous.phase.is_some_and(Phase::is_terminal) || job.metadata.deletion_timestamp.is_some() {
         return None;
     }
-    let trouble = trouble(seen, now);
+    let trouble = trouble(job, seen, now);
     let is_live = live_attempt(&previous.attempts).is_some();
     match (is_live, trouble) {
         (true, Some(trouble)) => Some(running(job, previous, Some(&trouble), now)),
@@ -38,9 +38,11 @@ pub fn summarize(job: &CommandJob, seen: &Seen<'_, Observed>, now: Timestamp) ->
 }
 
 /// Why the job does not advance, if there is something to say.
-fn trouble(seen: &Seen<'_, Observed>, now: Timestamp) -> Option<NotReady> {
+fn trouble(job: &CommandJob, seen: &Seen<'_, Observed>, now: Timestamp) -> Option<NotReady> {
     if let PassOutcome::Failed(failure) = seen.outcome {
-        return failure.is_worth_reporting(now).then(|| NotReady::from_failure(failure));
+        return failure
+            .is_worth_reporting(now)
+            .then(|| NotReady::from_failure(failure).in_known_words(job));
     }
     let observed = seen.observed?;
     observed
@@ -71,6 +73,24 @@ impl NotReady {
             stalled,
             retry_after: None,
         }
+    }
+}
+
+impl NotReady {
+    /// The network fails in many words. Were each of them a new status, each would also cause another pass.
+    fn in_known_words(mut self, job: &CommandJob) -> Self {
+        let conditions = job
+            .status
+            .as_ref()
+            .map(|it| it.conditions.as_slice())
+            .unwrap_or_default();
+        let known = find(conditions, kind::READY).filter(|it| it.reason == self.reason.as_str());
+        if self.reason == Reason::Unavailable
+            && let Some(known) = known
+        {
+            self.message.clone_from(&known.message);
+        }
+        self
     }
 }
 
