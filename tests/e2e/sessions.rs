@@ -214,9 +214,12 @@ async fn deleting_a_job_kills_its_command_and_gives_its_session_back() {
     world.kill_operator();
     world.start_operator().await;
     world
-        .until("the new operator works", || async {
-            let job: CommandJob = world.ours().get("cold").await.ok()?;
-            (job.status?.phase == Some(Phase::Running)).then_some(())
+        .until("the new operator asks for the command", || async {
+            let log = world.operator_log();
+            let calls = log
+                .lines()
+                .filter(|it| it.contains("/cold ") && it.contains("\"Call\""));
+            (calls.count() > 1).then_some(())
         })
         .await;
     removed(jobs.delete("cold", &DeleteParams::default()).await);
