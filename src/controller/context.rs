@@ -77,9 +77,9 @@ pub struct Sources {
     pub session_pools: Source<SessionPool>,
     /// Of the controller [`managed_identity`](super::managed_identity).
     pub managed_identities: Source<ManagedIdentity>,
-    /// Of the controller `role_assignment`.
+    /// Of the controller [`role_assignment`](super::role_assignment).
     pub role_assignments: Source<RoleAssignment>,
-    /// Of the controller `identity_binding`.
+    /// Of the controller [`identity_binding`](super::identity_binding).
     pub identity_bindings: Source<IdentityBinding>,
     /// Of the controller [`command_job`](super::command_job).
     pub command_jobs: Source<CommandJob>,

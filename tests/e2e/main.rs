@@ -30,6 +30,7 @@ mod order;
 mod output;
 mod pool_identities;
 mod pools;
+mod principals;
 mod quiet;
 mod refusals;
 mod repair;

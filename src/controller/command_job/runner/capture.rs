@@ -119,7 +119,7 @@ fn base64_length(bytes: usize) -> usize {
     bytes.div_ceil(3) * 4
 }
 
-/// Bytes between the quotes of a JSON string, with the escapes that the status writer uses: besides JSON's own, `\uXXXX` for
+/// Bytes between the quotes of a JSON string, with the escapes that the status writer uses: besides JSON's own, `\uHHHH` for
 /// what the YAML reader behind server-side apply refuses or alters.
 pub fn json_length(text: &str) -> usize {
     let length = |c: char| match c {
