@@ -81,8 +81,8 @@ pub struct Drive<R: Reconciler> {
 }
 
 /// How the work of a pass ended.
-enum Work {
-    Done(Next),
+enum Work<V> {
+    Done(Next, V),
     Failed(Failure, Ended),
     Cancelled,
 }
@@ -225,7 +225,7 @@ impl<R: Reconciler> Drive<R> {
                 self.counters.count_end(Ended::Cancelled);
                 None
             }
-            Work::Done(next) => match self.report(&pass, Outcome::Done(next), now).await {
+            Work::Done(next, verdict) => match self.report(&pass, Outcome::Done(&verdict), now).await {
                 Ok(()) => {
                     self.counters.count_end(Ended::Done);
                     self.after_success(uid, next, now)
@@ -252,7 +252,7 @@ impl<R: Reconciler> Drive<R> {
         }
     }
 
-    async fn work(&self, pass: &mut Pass<R>, deadline: Instant) -> Work {
+    async fn work(&self, pass: &mut Pass<R>, deadline: Instant) -> Work<R::Verdict> {
         let stop = self.stop.clone();
         let shutdown = async {
             stop.cancelled().await;
@@ -260,7 +260,7 @@ impl<R: Reconciler> Drive<R> {
         };
         tokio::select! {
             steps = AssertUnwindSafe(self.steps(pass)).catch_unwind() => match steps {
-                Ok(Ok(next)) => Work::Done(next),
+                Ok(Ok((next, verdict))) => Work::Done(next, verdict),
                 Ok(Err(failure)) => {
                     let ended = Ended::from(&failure.class);
                     Work::Failed(failure, ended)
@@ -281,8 +281,9 @@ impl<R: Reconciler> Drive<R> {
         }
     }
 
-    async fn steps(&self, pass: &mut Pass<R>) -> Result<Next, Failure> {
-        for _ in 0..self.settings.plans_per_pass.max(1) {
+    async fn steps(&self, pass: &mut Pass<R>) -> Result<(Next, R::Verdict), Failure> {
+        let mut plans_left = self.settings.plans_per_pass.max(1);
+        loop {
             let observed = match pass.observed.take() {
                 Some(observed) => observed,
                 None => self
@@ -294,7 +295,7 @@ impl<R: Reconciler> Drive<R> {
             let plan = R::plan(pass.object(), &observed, Timestamp::now());
             pass.observed = Some(observed);
             let Some(step) = plan.step else {
-                return Ok(plan.next);
+                return Ok((plan.next, plan.verdict));
             };
             tracing::debug!(step = name_of(&step), "step");
             self.counters.count_step();
@@ -304,13 +305,16 @@ impl<R: Reconciler> Drive<R> {
                 .await
                 .map_err(|error| Failure::of(&error, Timestamp::now()))?
             {
-                Effect::Done => return Ok(plan.next),
+                Effect::Done => return Ok((plan.next, plan.verdict)),
                 Effect::Replan => {}
                 Effect::Reobserve => pass.observed = None,
             }
+            plans_left -= 1;
+            if plans_left == 0 {
+                tracing::warn!(plans = self.settings.plans_per_pass, "a pass used up its plans");
+                return Ok((Next::Poll { after: None }, plan.verdict));
+            }
         }
-        tracing::warn!(plans = self.settings.plans_per_pass, "a pass used up its plans");
-        Ok(Next::Poll { after: None })
     }
 
     fn after_success(&self, uid: &str, next: Next, now: Timestamp) -> Delay {

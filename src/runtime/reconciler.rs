@@ -48,6 +48,8 @@ pub trait Reconciler: Send + Sync + Sized + 'static {
     type Observed: Debug + Send + Sync;
     /// One effect with every choice made, so that carrying it out decides nothing.
     type Step: Debug + Send;
+    /// What a plan says of the object besides its step: where it stands and why. The summary only formats it.
+    type Verdict: Debug + Send + Sync;
     /// Why a pass failed.
     type Error: Classify;
 
@@ -58,7 +60,7 @@ pub trait Reconciler: Send + Sync + Sized + 'static {
     ) -> impl Future<Output = Result<Self::Observed, Self::Error>> + Send;
 
     /// Decides. Pure and total: the same three arguments give the same plan. Deletion is part of it.
-    fn plan(object: &Self::Object, observed: &Self::Observed, now: Timestamp) -> Plan<Self::Step>;
+    fn plan(object: &Self::Object, observed: &Self::Observed, now: Timestamp) -> Plan<Self::Step, Self::Verdict>;
 
     /// Carries out one step. It may change what was observed and write the object through `pass`; what it answers says
     /// whether the object is planned again in this pass.
@@ -74,7 +76,7 @@ pub trait Reconciler: Send + Sync + Sized + 'static {
     /// `object` is the latest version that this pass knows, with its previous status.
     fn summarize(
         object: &Self::Object,
-        seen: Seen<'_, Self::Observed>,
+        seen: Seen<'_, Self::Observed, Self::Verdict>,
         now: Timestamp,
     ) -> Option<<Self::Object as HasStatus>::Status>;
 
@@ -97,25 +99,35 @@ pub trait Reconciler: Send + Sync + Sized + 'static {
     fn gone(&self, _object: &Snapshot<Self::Object>) {}
 }
 
-/// What a pass shall do and when the object is looked at again.
+/// Every decision of a pass: what it does, when the object is looked at again, and what its status says meanwhile.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[must_use]
-pub struct Plan<S> {
+pub struct Plan<S, V = ()> {
     /// The one effect, or nothing.
     pub step: Option<S>,
     /// When to look again once the pass is over (and nothing failed).
     pub next: Next,
+    /// Where the object stands. Of the plans of one pass the last one's counts.
+    pub verdict: V,
 }
 
 impl<S> Plan<S> {
     /// Carry out `step`, then look again as `next` says, unless the step's [`Effect`] leads to another plan first.
     pub fn step(step: S, next: Next) -> Self {
-        Self { step: Some(step), next }
+        Self {
+            step: Some(step),
+            next,
+            verdict: (),
+        }
     }
 
     /// Change nothing.
     pub fn rest(next: Next) -> Self {
-        Self { step: None, next }
+        Self {
+            step: None,
+            next,
+            verdict: (),
+        }
     }
 }
 
@@ -151,18 +163,27 @@ pub enum Effect {
 
 /// What a status is computed from, besides the object itself.
 #[derive(Debug)]
-pub struct Seen<'a, O> {
-    /// What was observed; `None` if that failed.
+pub struct Seen<'a, O, V = ()> {
+    /// What was observed, as the last step left it; `None` if that failed.
     pub observed: Option<&'a O>,
     /// How the pass ended.
-    pub outcome: Outcome<'a>,
+    pub outcome: Outcome<'a, V>,
 }
 
 /// How a pass ended, as far as a status is concerned.
-#[derive(Debug, Clone, Copy)]
-pub enum Outcome<'a> {
-    /// Everything that was planned was carried out.
-    Done(Next),
+#[derive(Debug)]
+pub enum Outcome<'a, V = ()> {
+    /// Everything that was planned was carried out; the verdict is that of the last plan.
+    Done(&'a V),
     /// Something failed.
     Failed(&'a Failure),
 }
+
+// Not derived: that would ask the same of `V`.
+impl<V> Clone for Outcome<'_, V> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<V> Copy for Outcome<'_, V> {}

@@ -171,6 +171,7 @@ impl Reconciler for Widgets {
     type Object = Widget;
     type Observed = ();
     type Step = Step;
+    type Verdict = ();
     type Error = WidgetError;
 
     async fn observe(&self, object: &Snapshot<Widget>) -> Result<(), WidgetError> {

@@ -98,7 +98,7 @@ mod tests {
     }
 
     fn reason(account: &AzureAccount, observed: &Observed) -> Option<String> {
-        let outcome = Outcome::Done(Next::AwaitChange);
+        let outcome = Outcome::Done(&());
         let seen = Seen {
             observed: Some(observed),
             outcome,

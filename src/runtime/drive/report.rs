@@ -25,7 +25,12 @@ const STATUS_WRITE_DEADLINE: Duration = Duration::from_secs(20);
 
 impl<R: Reconciler> Drive<R> {
     /// Writes the status that follows from the pass, if it is another than the object has.
-    pub(super) async fn report(&self, pass: &Pass<R>, outcome: Outcome<'_>, now: Timestamp) -> Result<(), WriteError> {
+    pub(super) async fn report(
+        &self,
+        pass: &Pass<R>,
+        outcome: Outcome<'_, R::Verdict>,
+        now: Timestamp,
+    ) -> Result<(), WriteError> {
         match self.summarized(pass, outcome, now).await {
             Err(error @ WriteError::TooLarge) => {
                 // The kind gets one chance to say the same in fewer words.
@@ -39,7 +44,12 @@ impl<R: Reconciler> Drive<R> {
         }
     }
 
-    async fn summarized(&self, pass: &Pass<R>, outcome: Outcome<'_>, now: Timestamp) -> Result<(), WriteError> {
+    async fn summarized(
+        &self,
+        pass: &Pass<R>,
+        outcome: Outcome<'_, R::Verdict>,
+        now: Timestamp,
+    ) -> Result<(), WriteError> {
         let object = pass.object();
         let seen = Seen {
             observed: pass.observed.as_ref(),

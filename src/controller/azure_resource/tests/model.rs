@@ -152,7 +152,7 @@ impl World {
     pub(super) fn pass(&mut self) -> bool {
         let look = self.look();
         let course = course(&Subject::of(&self.object), &look, self.now);
-        self.write_status(&look, course.next);
+        self.write_status(&look);
         let is_under_way = course.verdict.standing == Standing::Progressing;
         match course.step {
             Some(step) => self.do_step(step),
@@ -171,11 +171,11 @@ impl World {
         true
     }
 
-    pub(super) fn write_status(&mut self, look: &Look, next: Next) {
-        let once = summary(&self.object, look, next, self.now);
+    pub(super) fn write_status(&mut self, look: &Look) {
+        let once = summary(&self.object, look, self.now);
         if let Some(once) = once {
             self.object.status = Some(once);
-            let again = summary(&self.object, look, next, self.now + SignedDuration::from_millis(900));
+            let again = summary(&self.object, look, self.now + SignedDuration::from_millis(900));
             assert_eq!(again, self.object.status, "a status that is computed again changes");
         }
     }
@@ -291,8 +291,8 @@ impl World {
     }
 }
 
-pub(super) fn summary(object: &ResourceGroup, look: &Look, next: Next, now: Timestamp) -> Option<ResourceGroupStatus> {
-    let summary = summarize(object, Some(look), Outcome::Done(next), now, |verdict, _| verdict)?;
+pub(super) fn summary(object: &ResourceGroup, look: &Look, now: Timestamp) -> Option<ResourceGroupStatus> {
+    let summary = summarize(object, Some(look), Outcome::Done(&()), now, |verdict, _| verdict)?;
     let Summary {
         observed_generation,
         conditions,

@@ -5,7 +5,6 @@ use serde_json::json;
 
 use super::*;
 use crate::controller::command_job::conversation::Conversation;
-use crate::runtime::Next;
 
 fn at(second: i64) -> Timestamp {
     Timestamp::from_millisecond(1_800_000_000_000 + second * 1000 + 123).unwrap()
@@ -159,7 +158,7 @@ fn observed(ready: Result<(), NotReady>) -> Observed {
 fn seen(observed: &Observed) -> Seen<'_, Observed> {
     Seen {
         observed: Some(observed),
-        outcome: PassOutcome::Done(Next::AwaitChange),
+        outcome: PassOutcome::Done(&()),
     }
 }
 

@@ -230,7 +230,7 @@ impl Binding {
         }
         let look = self.look(world);
         let course = course(&Subject::of(&self.object), &look, world.now);
-        self.write_status(&look, course.next, world.now);
+        self.write_status(&look, world.now);
         let is_under_way = course.verdict.standing == Standing::Progressing;
         match course.step {
             Some(Step::AddFinalizer) => {
@@ -284,10 +284,10 @@ impl Binding {
         true
     }
 
-    fn write_status(&mut self, look: &Look, next: Next, now: Timestamp) {
+    fn write_status(&mut self, look: &Look, now: Timestamp) {
         let seen = Seen {
             observed: Some(look),
-            outcome: Outcome::Done(next),
+            outcome: Outcome::Done(&()),
         };
         if let Some(once) = summarize(&self.object, &seen, now) {
             self.object.status = Some(once);

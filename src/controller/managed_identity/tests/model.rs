@@ -230,7 +230,7 @@ impl World {
     pub fn pass(&mut self) -> bool {
         let observed = self.observed();
         let way = way(&self.object, &observed, self.now);
-        self.write_status(&observed, way.next);
+        self.write_status(&observed);
         let is_under_way = way.verdict.standing == Standing::Progressing;
         let Some(step) = way.step else {
             let wait = match way.next {
@@ -260,10 +260,10 @@ impl World {
         panic!("no rest: {:?}", self.log);
     }
 
-    pub fn write_status(&mut self, observed: &Observed, next: Next) {
+    pub fn write_status(&mut self, observed: &Observed) {
         let seen = || Seen {
             observed: Some(observed),
-            outcome: Outcome::Done(next),
+            outcome: Outcome::Done(&()),
         };
         if let Some(once) = summarize(&self.object, &seen(), self.now) {
             self.object.status = Some(once);

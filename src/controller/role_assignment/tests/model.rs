@@ -203,7 +203,7 @@ impl World {
             }
             return true;
         }
-        let is_changed = self.write_status(&observed, decided.next);
+        let is_changed = self.write_status(&observed);
         match decided.next {
             Next::Poll { after } => {
                 self.now += SignedDuration::try_from(after.unwrap_or(Duration::from_secs(5))).unwrap();
@@ -214,10 +214,10 @@ impl World {
         true
     }
 
-    pub(super) fn write_status(&mut self, observed: &Observed, next: Next) -> bool {
+    pub(super) fn write_status(&mut self, observed: &Observed) -> bool {
         let seen = |observed| Seen {
             observed: Some(observed),
-            outcome: Outcome::Done(next),
+            outcome: Outcome::Done(&()),
         };
         let Some(status) = status::summarize(&self.object, &seen(observed), self.now) else {
             return false;
