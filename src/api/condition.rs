@@ -68,7 +68,7 @@ reasons! {
     /// The Azure resource carries the owner tag of another cluster or object and is never taken over.
     OwnedByAnother,
     /// The resource is expected to exist (by `adoptionPolicy: MustExist` or `managementPolicy: ObserveOnly`, or as the
-    /// target of an IdentityBinding) and does not.
+    /// target of an IdentityAssignment) and does not.
     NotFound,
     /// The AzureAccount that the object uses does not exist in this namespace.
     AccountNotFound,

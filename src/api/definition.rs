@@ -3,7 +3,9 @@
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{CustomResourceDefinition, JSON};
 use kube::CustomResourceExt;
 
-use super::{AzureAccount, CommandJob, IdentityBinding, ManagedIdentity, ResourceGroup, RoleAssignment, SessionPool};
+use super::{
+    AzureAccount, CommandJob, IdentityAssignment, ManagedIdentity, ResourceGroup, RoleAssignment, SessionPool,
+};
 
 /// The definition of every kind, ready to be applied.
 ///
@@ -16,7 +18,7 @@ pub fn custom_resource_definitions() -> Vec<CustomResourceDefinition> {
         SessionPool::crd(),
         ManagedIdentity::crd(),
         RoleAssignment::crd(),
-        IdentityBinding::crd(),
+        IdentityAssignment::crd(),
         CommandJob::crd(),
     ]
     .into_iter()

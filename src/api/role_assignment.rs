@@ -60,18 +60,18 @@ pub struct RoleAssignmentSpec {
     pub scope: AssignmentScope,
 }
 
-/// Who gets a role: exactly one of `managedIdentityRef`, `identityBindingRef` and `principalId` is set.
+/// Who gets a role: exactly one of `managedIdentityRef`, `identityAssignmentRef` and `principalId` is set.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
-#[x_kube(validation = ("(has(self.managedIdentityRef) ? 1 : 0) + (has(self.identityBindingRef) ? 1 : 0) + (has(self.principalId) ? 1 : 0) == 1", "exactly one of managedIdentityRef, identityBindingRef and principalId must be set"))]
+#[x_kube(validation = ("(has(self.managedIdentityRef) ? 1 : 0) + (has(self.identityAssignmentRef) ? 1 : 0) + (has(self.principalId) ? 1 : 0) == 1", "exactly one of managedIdentityRef, identityAssignmentRef and principalId must be set"))]
 #[x_kube(validation = ("!has(self.principalType) || has(self.principalId)", "principalType goes with principalId"))]
 pub struct Principal {
     /// A ManagedIdentity of this namespace; it is waited for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub managed_identity_ref: Option<LocalReference>,
-    /// An IdentityBinding of this namespace: the system-assigned identity of what it binds. It is waited for.
+    /// An IdentityAssignment of this namespace: the system-assigned identity of its target. It is waited for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub identity_binding_ref: Option<LocalReference>,
+    pub identity_assignment_ref: Option<LocalReference>,
     /// Object id, in Microsoft Entra ID, of a principal that nobody here manages.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(

@@ -51,7 +51,9 @@ mod tests {
         }});
         for (system, ids) in [(false, vec![]), (true, vec![]), (false, vec![ID]), (true, vec![ID])] {
             let identity = IdentityBlock::new(system, ids).merge_patch(&IdentityBlock::default(), Spelling::Joined);
-            let tags = json!({"lifeguard-binding-0a": "c/ns/n/u:system"}).as_object().cloned();
+            let tags = json!({"lifeguard-assignment-0a": "c/ns/n/u:system"})
+                .as_object()
+                .cloned();
             let Value::Object(patch) = patch(Some(identity), tags) else {
                 unreachable!("a patch is an object")
             };

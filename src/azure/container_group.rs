@@ -157,7 +157,7 @@ mod tests {
     fn a_replacement_keeps_everything_else_and_is_valid_by_the_official_schema() {
         let group = returned();
         let identity = IdentityBlock::new(true, [ID]).replacement(Spelling::Spaced);
-        let tags = json!({"team": "a", "lifeguard-binding-0a": "x"});
+        let tags = json!({"team": "a", "lifeguard-assignment-0a": "x"});
         let body = replacement(&group, identity, tags.as_object().cloned().unwrap());
         for kept in [
             "/zones",

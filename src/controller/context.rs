@@ -8,7 +8,7 @@ use kube_runtime::watcher;
 use tokio_util::sync::CancellationToken;
 
 use crate::api::{
-    AzureAccount, CommandJob, FIELD_MANAGER, IdentityBinding, ManagedIdentity, ResourceGroup, RoleAssignment,
+    AzureAccount, CommandJob, FIELD_MANAGER, IdentityAssignment, ManagedIdentity, ResourceGroup, RoleAssignment,
     SessionPool,
 };
 use crate::azure::{Cloud, Http};
@@ -61,8 +61,8 @@ pub struct Context {
     pub managed_identities: Watched<ManagedIdentity>,
     /// The RoleAssignments that are watched.
     pub role_assignments: Watched<RoleAssignment>,
-    /// The IdentityBindings that are watched.
-    pub identity_bindings: Watched<IdentityBinding>,
+    /// The IdentityAssignments that are watched.
+    pub identity_assignments: Watched<IdentityAssignment>,
     /// The CommandJobs that are watched: those that have not ended.
     pub command_jobs: Watched<CommandJob>,
 }
@@ -79,8 +79,8 @@ pub struct Sources {
     pub managed_identities: Source<ManagedIdentity>,
     /// Of the controller [`role_assignment`](super::role_assignment).
     pub role_assignments: Source<RoleAssignment>,
-    /// Of the controller [`identity_binding`](super::identity_binding).
-    pub identity_bindings: Source<IdentityBinding>,
+    /// Of the controller [`identity_assignment`](super::identity_assignment).
+    pub identity_assignments: Source<IdentityAssignment>,
     /// Of the controller [`command_job`](super::command_job).
     pub command_jobs: Source<CommandJob>,
 }
@@ -151,7 +151,7 @@ impl Context {
             session_pools: Source::new(&clients.watch, scope, watcher::Config::default()),
             managed_identities: Source::new(&clients.watch, scope, watcher::Config::default()),
             role_assignments: Source::new(&clients.watch, scope, watcher::Config::default()),
-            identity_bindings: Source::new(&clients.watch, scope, watcher::Config::default()),
+            identity_assignments: Source::new(&clients.watch, scope, watcher::Config::default()),
             command_jobs: Source::new(
                 &clients.watch,
                 scope,
@@ -172,7 +172,7 @@ impl Context {
             session_pools: Watched::of(&sources.session_pools),
             managed_identities: Watched::of(&sources.managed_identities),
             role_assignments: Watched::of(&sources.role_assignments),
-            identity_bindings: Watched::of(&sources.identity_bindings),
+            identity_assignments: Watched::of(&sources.identity_assignments),
             command_jobs: Watched::of(&sources.command_jobs),
             foundation,
         };

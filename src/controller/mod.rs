@@ -6,7 +6,7 @@ pub mod azure_resource;
 pub mod command_job;
 pub mod context;
 pub mod error;
-pub mod identity_binding;
+pub mod identity_assignment;
 pub mod managed_identity;
 pub mod operator_key;
 pub mod ownership;
@@ -31,7 +31,7 @@ pub fn spawn(context: &Context, sources: Sources, config: &Config, supervisor: &
         session_pools,
         managed_identities,
         role_assignments,
-        identity_bindings,
+        identity_assignments,
         command_jobs,
     } = sources;
     command_job::spawn(context, command_jobs, config, supervisor);
@@ -49,8 +49,8 @@ pub fn spawn(context: &Context, sources: Sources, config: &Config, supervisor: &
         role_assignment::controller(context, role_assignments, grants).run(),
     );
     supervisor.spawn(
-        "identitybindings controller",
-        identity_binding::controller(context, identity_bindings).run(),
+        "identityassignments controller",
+        identity_assignment::controller(context, identity_assignments).run(),
     );
     supervisor.spawn(
         "sessionpools controller",

@@ -3,7 +3,7 @@
 mod azure_account;
 mod command_job;
 mod identity;
-mod identity_binding;
+mod identity_assignment;
 mod managed_identity;
 mod resource_group;
 mod role_assignment;
@@ -58,7 +58,7 @@ fn base(kind: &str) -> Value {
             "role": "Azure ContainerApps Session Executor",
             "scope": {"sessionPoolRef": {"name": "one"}},
         }),
-        "IdentityBinding" => json!({
+        "IdentityAssignment" => json!({
             "target": {"containerApp": {"name": "one"}},
             "identity": {"type": "SystemAssigned"},
         }),
@@ -85,7 +85,7 @@ fn cases() -> Vec<Case> {
     cases.extend(session_pool::cases());
     cases.extend(managed_identity::cases());
     cases.extend(role_assignment::cases());
-    cases.extend(identity_binding::cases());
+    cases.extend(identity_assignment::cases());
     cases.extend(command_job::cases());
     for kind in ["ResourceGroup", "SessionPool", "ManagedIdentity"] {
         cases.push(Case {
@@ -101,7 +101,7 @@ fn cases() -> Vec<Case> {
         "SessionPool",
         "ManagedIdentity",
         "RoleAssignment",
-        "IdentityBinding",
+        "IdentityAssignment",
     ] {
         cases.push(Case {
             kind,

@@ -13,7 +13,7 @@ pub const KINDS: [(&str, &str); 7] = [
     ("SessionPool", "sessionpools"),
     ("ManagedIdentity", "managedidentities"),
     ("RoleAssignment", "roleassignments"),
-    ("IdentityBinding", "identitybindings"),
+    ("IdentityAssignment", "identityassignments"),
     ("CommandJob", "commandjobs"),
 ];
 

@@ -15,7 +15,7 @@ const KINDS: [(&str, &str); 7] = [
     ("sessionpool", "sessionpools"),
     ("managedidentity", "managedidentities"),
     ("roleassignment", "roleassignments"),
-    ("identitybinding", "identitybindings"),
+    ("identityassignment", "identityassignments"),
     ("commandjob", "commandjobs"),
 ];
 

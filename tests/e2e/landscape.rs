@@ -106,7 +106,7 @@ fn attached(block: &Value) -> Value {
 fn tags(tags: &Value, namespace: &str) -> BTreeSet<String> {
     let written = tags.as_object().into_iter().flatten().map(|(name, value)| {
         let name = match name.to_lowercase() {
-            name if name.starts_with("lifeguard-binding-") => "lifeguard-binding-…".to_owned(),
+            name if name.starts_with("lifeguard-assignment-") => "lifeguard-assignment-…".to_owned(),
             name => name,
         };
         format!("{name}={}", text(&unnamed(value, namespace)))
@@ -140,7 +140,7 @@ fn unnamed(value: &Value, namespace: &str) -> Value {
     }
 }
 
-/// The beginning of a UID, which is as much of one as fits into the tags of bindings.
+/// The beginning of a UID, which is as much of one as fits into the tags of identity assignments.
 fn is_short_uid(word: &str) -> bool {
     word.len() == 8 && word.chars().all(|it| it.is_ascii_hexdigit())
 }

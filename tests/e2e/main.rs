@@ -12,7 +12,6 @@ mod witness;
 mod world;
 
 mod accounts;
-mod bindings;
 mod commands;
 mod cost;
 mod crashes;
@@ -22,6 +21,7 @@ mod examples;
 mod expiry;
 mod faults;
 mod identities;
+mod identity_assignments;
 mod isolation;
 mod jobs;
 mod kills;

@@ -88,19 +88,19 @@ async fn an_identity_that_was_recreated_gets_a_new_assignment_and_the_orphan_is_
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_system_assigned_identity_that_its_binding_gives_up_takes_its_assignment_with_it() {
+async fn a_system_assigned_identity_that_its_identity_assignment_gives_up_takes_its_role_assignment_with_it() {
     let (world, azure) = with("roles-system", &[]).await;
     let app = azure.container_app(&world, "web").await;
     world.pool("shell", 5).await;
-    let binding = |identity: Value| {
+    let web_has = |identity: Value| {
         let target = json!({"containerApp": {"name": "web", "resourceGroup": APPS}});
         let spec = json!({"interval": "1s", "target": target, "identity": identity});
-        object("IdentityBinding", "web", &spec)
+        object("IdentityAssignment", "web", &spec)
     };
     let identity = json!({"resourceGroupRef": {"name": "jobs"}, "interval": "1s"});
     world.apply(&object("ManagedIdentity", "another", &identity)).await;
-    world.apply(&binding(json!({"type": "SystemAssigned"}))).await;
-    let web = json!({"identityBindingRef": {"name": "web"}});
+    world.apply(&web_has(json!({"type": "SystemAssigned"}))).await;
+    let web = json!({"identityAssignmentRef": {"name": "web"}});
     world.apply(&assignment("executor", &web, EXECUTOR, &shell())).await;
     world.until_available("RoleAssignment", "executor").await;
     let pool = azure.pool_id("jobs", "shell");
@@ -108,7 +108,7 @@ async fn a_system_assigned_identity_that_its_binding_gives_up_takes_its_assignme
 
     let another = json!([{"managedIdentityRef": {"name": "another"}}]);
     world
-        .apply(&binding(
+        .apply(&web_has(
             json!({"type": "UserAssigned", "userAssignedIdentities": another}),
         ))
         .await;
@@ -122,7 +122,7 @@ async fn a_system_assigned_identity_that_its_binding_gives_up_takes_its_assignme
         .until_reason("RoleAssignment", "executor", "ReferenceNotReady")
         .await;
 
-    world.apply(&binding(json!({"type": "SystemAssigned"}))).await;
+    world.apply(&web_has(json!({"type": "SystemAssigned"}))).await;
     world.until_available("RoleAssignment", "executor").await;
     let found = azure.find(&app).await.expect("the app");
     let made = assigned(&azure, &pool).await;

@@ -20,7 +20,7 @@ use crate::world::World;
 /// How many drift checks of each resource are watched.
 const CHECKS: usize = 60;
 
-/// Both examples in one namespace, compared with Azure every second: two bindings share a container app.
+/// Both examples in one namespace, compared with Azure every second: two identity assignments share a container app.
 async fn settled(world: &World) -> Vec<Value> {
     // So many reads a second are nothing that a subscription allows for long.
     world.behave(&json!({"arm": {"throttling": false}})).await;

@@ -62,8 +62,8 @@ async fn an_identity_of_another_namespace_is_attached_by_no_field() {
     ];
     for (name, reference) in &references {
         let identity = user_assigned(reference);
-        let binding = json!({"target": {"containerApp": {"resourceId": app}}, "identity": identity});
-        world.apply(&object("IdentityBinding", name, &binding)).await;
+        let assignment = json!({"target": {"containerApp": {"resourceId": app}}, "identity": identity});
+        world.apply(&object("IdentityAssignment", name, &assignment)).await;
         let mut pool = shell_pool(name, 5);
         pool["spec"]["resourceGroup"] = "jobs".into();
         pool["spec"].as_object_mut().expect("a spec").remove("resourceGroupRef");
@@ -71,7 +71,7 @@ async fn an_identity_of_another_namespace_is_attached_by_no_field() {
         world.apply(&pool).await;
     }
     for (name, _) in &references {
-        for kind in ["IdentityBinding", "SessionPool"] {
+        for kind in ["IdentityAssignment", "SessionPool"] {
             let refused = world.until_reason(kind, name, "OwnedByAnother").await;
             assert!(refused.message.contains("another namespace"), "{}", refused.message);
         }

@@ -146,7 +146,7 @@ fn live_a_whole_life(kubectl: &Kubectl, emulator: &Emulator) {
 
     let workload_identity = json!({"workloadIdentity": {"clientId": application["clientId"]}});
     apply(kubectl, HOST, "AzureAccount", "default", &account(workload_identity));
-    // What the binding is for stays in it.
+    // What the identity assignment is for stays in it.
     apply(
         kubectl,
         HOST,
@@ -209,7 +209,7 @@ fn live_a_whole_life(kubectl: &Kubectl, emulator: &Emulator) {
         Ok(found["items"].as_array().is_some_and(Vec::is_empty))
     });
     for (kind, namespace) in [
-        ("identitybindings", HOST),
+        ("identityassignments", HOST),
         ("roleassignments", HOST),
         ("managedidentities", HOST),
         ("sessionpools", HOST),
@@ -273,12 +273,12 @@ fn manage_identities(kubectl: &Kubectl) {
             "--timeout=120s",
         ])
         .expect("the object goes and the pool stays");
-    let binding = json!({
+    let assignment = json!({
         "target": {"sessionPool": {"resourceId": left["status"]["id"]}},
         "identity": {"type": "UserAssigned", "userAssignedIdentities": [{"managedIdentityRef": {"name": "one"}}]},
     });
-    apply(kubectl, HOST, "IdentityBinding", "one", &binding);
-    wait_until_ready(kubectl, "identitybindings", "one");
+    apply(kubectl, HOST, "IdentityAssignment", "one", &assignment);
+    wait_until_ready(kubectl, "identityassignments", "one");
 }
 
 fn wait_until_ready(kubectl: &Kubectl, plural: &str, name: &str) {

@@ -5,15 +5,15 @@ a Role in each of them. Every verb is used; a test keeps the list.
 {{- define "lifeguard.rules" -}}
 # Its own kinds are followed by list and watch.
 - apiGroups: [lifeguard.dev]
-  resources: [azureaccounts, resourcegroups, sessionpools, managedidentities, roleassignments, identitybindings, commandjobs]
+  resources: [azureaccounts, resourcegroups, sessionpools, managedidentities, roleassignments, identityassignments, commandjobs]
   verbs: [list, watch]
 # Their status, by patch only.
 - apiGroups: [lifeguard.dev]
-  resources: [azureaccounts/status, resourcegroups/status, sessionpools/status, managedidentities/status, roleassignments/status, identitybindings/status, commandjobs/status]
+  resources: [azureaccounts/status, resourcegroups/status, sessionpools/status, managedidentities/status, roleassignments/status, identityassignments/status, commandjobs/status]
   verbs: [patch]
 # Finalizers are set and removed by a patch of the object itself. Command jobs have none, so they are not listed.
 - apiGroups: [lifeguard.dev]
-  resources: [azureaccounts, resourcegroups, sessionpools, managedidentities, roleassignments, identitybindings]
+  resources: [azureaccounts, resourcegroups, sessionpools, managedidentities, roleassignments, identityassignments]
   verbs: [patch]
 # Finished command jobs are deleted after ttlSecondsAfterFinished, once they were read again.
 - apiGroups: [lifeguard.dev]

@@ -59,7 +59,7 @@ fn tell_users(context: &Context, account: &AzureAccount) {
     tell_users_of_kind(&context.session_pools, &key);
     tell_users_of_kind(&context.role_assignments, &key);
     tell_users_of_kind(&context.managed_identities, &key);
-    tell_users_of_kind(&context.identity_bindings, &key);
+    tell_users_of_kind(&context.identity_assignments, &key);
     tell_jobs_of_account(context, account);
 }
 

@@ -31,7 +31,7 @@ pub async fn observe(context: &Context, object: &AzureAccount) -> Result<Observe
     context.session_pools.cache().ready().await;
     context.managed_identities.cache().ready().await;
     context.role_assignments.cache().ready().await;
-    context.identity_bindings.cache().ready().await;
+    context.identity_assignments.cache().ready().await;
     let now = Timestamp::now();
     let key = Key::of(object);
     let before = context.accounts().held(&key);

@@ -22,7 +22,7 @@ pub fn account_users(context: &Context, account: &Key) -> Vec<AccountUse> {
     users.extend(of_kind(&context.session_pools, account, "SessionPool"));
     users.extend(of_kind(&context.managed_identities, account, "ManagedIdentity"));
     users.extend(of_kind(&context.role_assignments, account, "RoleAssignment"));
-    users.extend(of_kind(&context.identity_bindings, account, "IdentityBinding"));
+    users.extend(of_kind(&context.identity_assignments, account, "IdentityAssignment"));
     users.sort();
     users
 }

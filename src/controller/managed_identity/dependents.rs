@@ -5,12 +5,12 @@ use kube::ResourceExt;
 use crate::api::identity::ManagedServiceIdentity;
 use crate::api::reference::LocalReference;
 use crate::api::{
-    ACCOUNT_FINALIZER, AzureAccount, AzureAccountSpec, FINALIZER, IdentityBinding, ManagedIdentity, RoleAssignment,
+    ACCOUNT_FINALIZER, AzureAccount, AzureAccountSpec, FINALIZER, IdentityAssignment, ManagedIdentity, RoleAssignment,
     SessionPool,
 };
 use crate::controller::azure_account::tell_accounts_of_identity;
 use crate::controller::context::{Context, Watched};
-use crate::controller::identity_binding::tell_bindings_of_identity;
+use crate::controller::identity_assignment::tell_identity_assignments_of_identity;
 use crate::controller::role_assignment::{Referred, tell_assignments};
 use crate::runtime::{Key, Object, finalizer};
 
@@ -19,7 +19,7 @@ pub fn tell_dependents(context: &Context, identity: &ManagedIdentity) {
     let key = Key::of(identity);
     tell_assignments(context, Referred::ManagedIdentity, identity);
     tell_accounts_of_identity(context, identity);
-    tell_bindings_of_identity(context, identity);
+    tell_identity_assignments_of_identity(context, identity);
     tell(&context.session_pools, &key, |it| pool_refers(it, &key.name));
 }
 
@@ -34,18 +34,18 @@ pub fn tell_identities(context: &Context, group: &Key) {
 /// that objects are removed from Azure with.
 pub async fn occupants(context: &Context, identity: &ManagedIdentity) -> Vec<String> {
     context.role_assignments.cache().ready().await;
-    context.identity_bindings.cache().ready().await;
+    context.identity_assignments.cache().ready().await;
     context.session_pools.cache().ready().await;
     context.azure_accounts.cache().ready().await;
     let (namespace, name) = (identity.namespace().unwrap_or_default(), identity.name_any());
     let own_account = AzureAccountSpec::name_for(identity.spec.azure.management.account_ref.as_ref());
-    let assignments = of_kind(&context.role_assignments, &namespace, "RoleAssignment", |it| {
+    let role_assignments = of_kind(&context.role_assignments, &namespace, "RoleAssignment", |it| {
         let holds = it.status.as_ref().is_some_and(|status| status.id.is_some());
         holds && finalizer::has(it, FINALIZER) && assignment_refers(it, &name)
     });
-    let bindings = of_kind(&context.identity_bindings, &namespace, "IdentityBinding", |it| {
+    let identity_assignments = of_kind(&context.identity_assignments, &namespace, "IdentityAssignment", |it| {
         let holds = it.status.as_ref().is_some_and(|status| status.id.is_some());
-        holds && finalizer::has(it, FINALIZER) && binding_refers(it, &name)
+        holds && finalizer::has(it, FINALIZER) && identity_assignment_refers(it, &name)
     });
     let pools = of_kind(&context.session_pools, &namespace, "SessionPool", |it| {
         let goes = it.metadata.deletion_timestamp.is_some();
@@ -54,15 +54,15 @@ pub async fn occupants(context: &Context, identity: &ManagedIdentity) -> Vec<Str
     let accounts = of_kind(&context.azure_accounts, &namespace, "AzureAccount", |it| {
         finalizer::has(it, ACCOUNT_FINALIZER) && account_refers(it, &name) && it.name_any() != own_account
     });
-    [assignments, bindings, pools, accounts].concat()
+    [role_assignments, identity_assignments, pools, accounts].concat()
 }
 
 fn assignment_refers(assignment: &RoleAssignment, name: &str) -> bool {
     names(assignment.spec.principal.managed_identity_ref.as_ref(), name)
 }
 
-fn binding_refers(binding: &IdentityBinding, name: &str) -> bool {
-    block_refers(&binding.spec.identity, name)
+fn identity_assignment_refers(assignment: &IdentityAssignment, name: &str) -> bool {
+    block_refers(&assignment.spec.identity, name)
 }
 
 fn pool_refers(pool: &SessionPool, name: &str) -> bool {

@@ -16,7 +16,7 @@ use crate::runtime::{Controller, Effect, Key, Note, Pass, Plan, Reconciler, Seen
 use super::azure_resource::{self, AzureObject, Look, Memories, Reported, Step, Subject, course, tell_account};
 use super::context::Context;
 use super::error::Error;
-use super::identity_binding::tell_bindings_of_group;
+use super::identity_assignment::tell_identity_assignments_of_group;
 use super::managed_identity::tell_identities;
 use super::readiness;
 use super::role_assignment::{Referred, tell_assignments};
@@ -47,7 +47,7 @@ pub fn controller(context: &Context, source: Source<ResourceGroup>) -> Controlle
         tell_pools(&told, group);
         tell_assignments(&told, Referred::ResourceGroup, group);
         tell_identities(&told, &Key::of(group));
-        tell_bindings_of_group(&told, group);
+        tell_identity_assignments_of_group(&told, group);
     })
     .report_to(context.health().check("resourcegroups"))
 }

@@ -8,7 +8,7 @@ use kube::{Api, ResourceExt};
 
 use crate::api::condition::{Reason, kind};
 use crate::api::role_assignment::PrincipalType;
-use crate::api::{IdentityBinding, ManagedIdentity, ResourceGroup, RoleAssignment, SessionPool};
+use crate::api::{IdentityAssignment, ManagedIdentity, ResourceGroup, RoleAssignment, SessionPool};
 use crate::azure::role_assignment::Tuple;
 use crate::azure::role_definition::{built_in, find_by_name};
 use crate::azure::{ArmClient, PrincipalId, ResourceId, RoleId};
@@ -71,10 +71,10 @@ async fn principal(context: &Context, object: &RoleAssignment) -> Resolved<(Prin
         let look = |identity: &ManagedIdentity| identity.status.as_ref().and_then(|it| it.principal_id.clone());
         let watched = &context.managed_identities;
         referenced(context, object, watched, "ManagedIdentity", &reference.name, look).await?
-    } else if let Some(reference) = &spec.identity_binding_ref {
-        let look = |binding: &IdentityBinding| binding.status.as_ref().and_then(|it| it.principal_id.clone());
-        let watched = &context.identity_bindings;
-        referenced(context, object, watched, "IdentityBinding", &reference.name, look).await?
+    } else if let Some(reference) = &spec.identity_assignment_ref {
+        let look = |assignment: &IdentityAssignment| assignment.status.as_ref().and_then(|it| it.principal_id.clone());
+        let watched = &context.identity_assignments;
+        referenced(context, object, watched, "IdentityAssignment", &reference.name, look).await?
     } else {
         let text = spec.principal_id.clone().unwrap_or_default();
         return Ok(match text.parse() {
@@ -190,7 +190,7 @@ where
     }
     Ok(match look(&found) {
         Some(text) => Ok((text, who)),
-        // It is all that it should be, so nothing will come: as with a binding that no longer has a system-assigned identity.
+        // It is all that it should be, so nothing will come: as with a target whose system-assigned identity went.
         None => Err(Unresolved::Gone(waiting(
             Reason::ReferenceNotReady,
             format!("{who} is ready and has no principal or id to refer to"),
@@ -221,7 +221,7 @@ macro_rules! has_conditions {
     };
 }
 
-has_conditions!(ManagedIdentity, IdentityBinding, SessionPool, ResourceGroup);
+has_conditions!(ManagedIdentity, IdentityAssignment, SessionPool, ResourceGroup);
 
 fn waiting(reason: Reason, message: String) -> Held {
     Held {

@@ -12,8 +12,8 @@ use crate::runtime::Key;
 pub enum Referred {
     /// `spec.principal.managedIdentityRef`.
     ManagedIdentity,
-    /// `spec.principal.identityBindingRef`.
-    IdentityBinding,
+    /// `spec.principal.identityAssignmentRef`.
+    IdentityAssignment,
     /// `spec.scope.sessionPoolRef`.
     SessionPool,
     /// `spec.scope.resourceGroupRef`.
@@ -25,7 +25,7 @@ impl Referred {
         let spec = &object.spec;
         match self {
             Self::ManagedIdentity => spec.principal.managed_identity_ref.as_ref(),
-            Self::IdentityBinding => spec.principal.identity_binding_ref.as_ref(),
+            Self::IdentityAssignment => spec.principal.identity_assignment_ref.as_ref(),
             Self::SessionPool => spec.scope.session_pool_ref.as_ref(),
             Self::ResourceGroup => spec.scope.resource_group_ref.as_ref(),
         }
@@ -40,7 +40,7 @@ pub fn tell_assignments<K: Resource<DynamicType = ()>>(context: &Context, kind: 
         let refers = kind.in_spec(&assignment).is_some_and(|it| it.name == key.name);
         let may_be_managed = match kind {
             Referred::SessionPool | Referred::ResourceGroup => assignment.spec.scope.resource_id.is_some(),
-            Referred::ManagedIdentity | Referred::IdentityBinding => false,
+            Referred::ManagedIdentity | Referred::IdentityAssignment => false,
         };
         if refers || may_be_managed {
             context.role_assignments.trigger(Key::of(&*assignment));
@@ -58,10 +58,10 @@ pub(super) fn tell_principal(context: &Context, object: &RoleAssignment) {
     {
         context.managed_identities.trigger(key);
     }
-    if let Some(key) = object.spec.principal.identity_binding_ref.as_ref().map(key)
-        && let Some(binding) = context.identity_bindings.get(&key)
-        && binding.meta().deletion_timestamp.is_some()
+    if let Some(key) = object.spec.principal.identity_assignment_ref.as_ref().map(key)
+        && let Some(identity_assignment) = context.identity_assignments.get(&key)
+        && identity_assignment.meta().deletion_timestamp.is_some()
     {
-        context.identity_bindings.trigger(key);
+        context.identity_assignments.trigger(key);
     }
 }

@@ -35,9 +35,9 @@ pub fn cases() -> Vec<Case> {
         ),
         assignment(
             "spec.principal",
-            "exactly one of managedIdentityRef, identityBindingRef and principalId must be set",
-            Create(json!({"principal": {"managedIdentityRef": null, "identityBindingRef": other}})),
-            Create(json!({"principal": {"identityBindingRef": other}})),
+            "exactly one of managedIdentityRef, identityAssignmentRef and principalId must be set",
+            Create(json!({"principal": {"managedIdentityRef": null, "identityAssignmentRef": other}})),
+            Create(json!({"principal": {"identityAssignmentRef": other}})),
         ),
         assignment(
             "spec.principal",

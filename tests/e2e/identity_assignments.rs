@@ -25,8 +25,8 @@ fn identity(name: &str) -> Value {
     )
 }
 
-/// A binding of ManagedIdentity objects, and of the system-assigned identity.
-fn binding(name: &str, target: &Value, system: bool, references: &[&str]) -> Value {
+/// An identity assignment of ManagedIdentity objects, and of the system-assigned identity.
+fn assignment(name: &str, target: &Value, system: bool, references: &[&str]) -> Value {
     let kind = match (system, references.is_empty()) {
         (true, true) => "SystemAssigned",
         (true, false) => "SystemAssigned,UserAssigned",
@@ -38,7 +38,7 @@ fn binding(name: &str, target: &Value, system: bool, references: &[&str]) -> Val
         identity["userAssignedIdentities"] = references.collect();
     }
     object(
-        "IdentityBinding",
+        "IdentityAssignment",
         name,
         &json!({"interval": "1s", "target": target, "identity": identity}),
     )
@@ -67,7 +67,8 @@ fn names(names: &[&str]) -> BTreeSet<String> {
 
 fn records(resource: &Value) -> usize {
     let tags = resource["tags"].as_object().into_iter().flatten();
-    tags.filter(|(name, _)| name.starts_with("lifeguard-binding-")).count()
+    tags.filter(|(name, _)| name.starts_with("lifeguard-assignment-"))
+        .count()
 }
 
 async fn until_attached(world: &World, azure: &Azure, id: &str, expected: &[&str]) -> Value {
@@ -122,28 +123,32 @@ async fn delete_by_hand(world: &World, azure: &Azure, id: &str) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn identities_of_an_app_come_and_go_beside_those_of_others_and_its_secrets_stay() {
-    let (world, azure) = world("bindings").await;
+    let (world, azure) = world("assignments").await;
     let id = azure.container_app(&world, "web").await;
     attach_by_hand(&world, &azure, &id, "theirs").await;
     world.forget_requests().await;
-    world.apply(&binding("web", &app("web"), true, &["ours", "more"])).await;
-    world.until_reason("IdentityBinding", "web", "ReferenceNotFound").await;
+    world
+        .apply(&assignment("web", &app("web"), true, &["ours", "more"]))
+        .await;
+    world
+        .until_reason("IdentityAssignment", "web", "ReferenceNotFound")
+        .await;
     world.apply(&identity("ours")).await;
     world.apply(&identity("more")).await;
-    world.until_available("IdentityBinding", "web").await;
+    world.until_available("IdentityAssignment", "web").await;
     let found = azure.find(&id).await.expect("the app");
     assert_eq!(attached(&found), names(&["system", "ours", "more", "theirs"]));
     assert_eq!(records(&found), 1);
-    let status = world.read("IdentityBinding", "web").await.expect("it").data["status"].clone();
+    let status = world.read("IdentityAssignment", "web").await.expect("it").data["status"].clone();
     assert_eq!(status["principalId"], found["identity"]["principalId"]);
     assert_eq!(status["tenantId"], found["identity"]["tenantId"]);
     assert_eq!(status["target"], "app/web");
     assert_eq!(status["userAssignedIdentities"].as_array().map(Vec::len), Some(2));
 
     // A list that shrinks detaches what it lost.
-    world.apply(&binding("web", &app("web"), true, &["ours"])).await;
+    world.apply(&assignment("web", &app("web"), true, &["ours"])).await;
     until_attached(&world, &azure, &id, &["system", "ours", "theirs"]).await;
-    world.until_available("IdentityBinding", "web").await;
+    world.until_available("IdentityAssignment", "web").await;
     assert_eq!(writes(&world, &id).await, ["PATCH ", "PATCH "]);
 
     // What others take away is given again.
@@ -154,10 +159,10 @@ async fn identities_of_an_app_come_and_go_beside_those_of_others_and_its_secrets
         )
         .await;
     until_attached(&world, &azure, &id, &["system", "ours", "theirs"]).await;
-    world.until_available("IdentityBinding", "web").await;
+    world.until_available("IdentityAssignment", "web").await;
 
-    world.delete("IdentityBinding", "web").await;
-    world.until_gone("IdentityBinding", "web").await;
+    world.delete("IdentityAssignment", "web").await;
+    world.until_gone("IdentityAssignment", "web").await;
     let found = azure.find(&id).await.expect("the app");
     assert_eq!((attached(&found), records(&found)), (names(&["theirs"]), 0));
     let requests = writes(&world, &id).await;
@@ -167,15 +172,15 @@ async fn identities_of_an_app_come_and_go_beside_those_of_others_and_its_secrets
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_identity_of_two_bindings_goes_with_the_last_of_them() {
+async fn an_identity_of_two_identity_assignments_goes_with_the_last_of_them() {
     let (world, azure) = world("shared").await;
     let id = azure.container_app(&world, "web").await;
     world.apply(&identity("ours")).await;
     for name in ["one", "two"] {
-        world.apply(&binding(name, &app("web"), false, &["ours"])).await;
+        world.apply(&assignment(name, &app("web"), false, &["ours"])).await;
     }
     for name in ["one", "two"] {
-        world.until_available("IdentityBinding", name).await;
+        world.until_available("IdentityAssignment", name).await;
     }
     world
         .until("both recorded it", || async {
@@ -183,11 +188,11 @@ async fn an_identity_of_two_bindings_goes_with_the_last_of_them() {
             (records(&found) == 2).then_some(())
         })
         .await;
-    world.delete("IdentityBinding", "one").await;
-    world.until_gone("IdentityBinding", "one").await;
+    world.delete("IdentityAssignment", "one").await;
+    world.until_gone("IdentityAssignment", "one").await;
     assert_eq!(attached(&azure.find(&id).await.expect("the app")), names(&["ours"]));
-    world.delete("IdentityBinding", "two").await;
-    world.until_gone("IdentityBinding", "two").await;
+    world.delete("IdentityAssignment", "two").await;
+    world.until_gone("IdentityAssignment", "two").await;
     let found = azure.find(&id).await.expect("the app");
     assert_eq!((attached(&found), records(&found)), (names(&[]), 0));
 }
@@ -205,22 +210,26 @@ async fn a_container_group_is_replaced_only_where_nothing_is_lost() {
     let before = azure.find(&plain).await.expect("the group");
     world.forget_requests().await;
     world.apply(&identity("ours")).await;
-    world.apply(&binding("plain", &group("plain"), true, &["ours"])).await;
-    world.apply(&binding("secret", &group("secret"), true, &["ours"])).await;
-    world.until_available("IdentityBinding", "plain").await;
+    world
+        .apply(&assignment("plain", &group("plain"), true, &["ours"]))
+        .await;
+    world
+        .apply(&assignment("secret", &group("secret"), true, &["ours"]))
+        .await;
+    world.until_available("IdentityAssignment", "plain").await;
     let after = azure.find(&plain).await.expect("the group");
     assert_eq!(attached(&after), names(&["system", "ours", "theirs"]));
     for kept in ["osType", "restartPolicy", "sku"] {
         assert_eq!(after["properties"][kept], before["properties"][kept], "{kept}");
     }
     let refused = world
-        .until_reason("IdentityBinding", "secret", "UnsupportedTarget")
+        .until_reason("IdentityAssignment", "secret", "UnsupportedTarget")
         .await;
     assert!(refused.message.contains("TOKEN"), "{}", refused.message);
     assert_eq!(writes(&world, &secret).await, Vec::<String>::new());
     for name in ["plain", "secret"] {
-        world.delete("IdentityBinding", name).await;
-        world.until_gone("IdentityBinding", name).await;
+        world.delete("IdentityAssignment", name).await;
+        world.until_gone("IdentityAssignment", name).await;
     }
     let found = azure.find(&plain).await.expect("the group");
     assert_eq!((attached(&found), records(&found)), (names(&["theirs"]), 0));
@@ -228,7 +237,7 @@ async fn a_container_group_is_replaced_only_where_nothing_is_lost() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_pool_has_its_identities_from_its_object_and_only_without_one_from_a_binding() {
+async fn a_pool_has_its_identities_from_its_object_and_only_without_one_from_an_identity_assignment() {
     let (world, azure) = world("pools").await;
     world.pool("shell", 5).await;
     let theirs = azure.pool_id("jobs", "theirs");
@@ -244,18 +253,18 @@ async fn a_pool_has_its_identities_from_its_object_and_only_without_one_from_a_b
     let managed = azure.pool_id("jobs", "shell");
     for (name, id) in [("managed", &managed), ("theirs", &theirs)] {
         let target = json!({"sessionPool": {"resourceId": id}});
-        world.apply(&binding(name, &target, true, &[])).await;
+        world.apply(&assignment(name, &target, true, &[])).await;
     }
     let refused = world
-        .until_reason("IdentityBinding", "managed", "UseSpecIdentity")
+        .until_reason("IdentityAssignment", "managed", "UseSpecIdentity")
         .await;
     assert!(refused.message.contains("SessionPool shell"), "{}", refused.message);
-    world.until_available("IdentityBinding", "theirs").await;
+    world.until_available("IdentityAssignment", "theirs").await;
     until_attached(&world, &azure, &theirs, &["system"]).await;
     assert_eq!(attached(&azure.find(&managed).await.expect("the pool")), names(&[]));
     for name in ["managed", "theirs"] {
-        world.delete("IdentityBinding", name).await;
-        world.until_gone("IdentityBinding", name).await;
+        world.delete("IdentityAssignment", name).await;
+        world.until_gone("IdentityAssignment", name).await;
     }
     let found = azure.find(&theirs).await.expect("the pool");
     assert_eq!((attached(&found), records(&found)), (names(&[]), 0));
@@ -269,18 +278,20 @@ async fn what_goes_is_detached_first_and_attached_again_when_it_is_back() {
         world.apply(&identity(name)).await;
     }
     world
-        .apply(&binding("web", &app("web"), false, &["ours", "more"]))
+        .apply(&assignment("web", &app("web"), false, &["ours", "more"]))
         .await;
-    world.until_available("IdentityBinding", "web").await;
+    world.until_available("IdentityAssignment", "web").await;
     world.delete("ManagedIdentity", "ours").await;
     world.until_gone("ManagedIdentity", "ours").await;
     assert!(azure.find(&azure.identity_id("jobs", "ours")).await.is_none());
-    world.until_reason("IdentityBinding", "web", "ReferenceNotFound").await;
-    let status = world.read("IdentityBinding", "web").await.expect("it").data["status"].clone();
+    world
+        .until_reason("IdentityAssignment", "web", "ReferenceNotFound")
+        .await;
+    let status = world.read("IdentityAssignment", "web").await.expect("it").data["status"].clone();
     assert_eq!(status["id"], Value::Null);
     assert_eq!(attached(&azure.find(&id).await.expect("the app")), names(&["more"]));
     world.apply(&identity("ours")).await;
-    world.until_available("IdentityBinding", "web").await;
+    world.until_available("IdentityAssignment", "web").await;
     assert_eq!(
         attached(&azure.find(&id).await.expect("the app")),
         names(&["more", "ours"])
@@ -288,12 +299,12 @@ async fn what_goes_is_detached_first_and_attached_again_when_it_is_back() {
 
     // An app that somebody deletes is waited for, and does not hold up a deletion.
     delete_by_hand(&world, &azure, &id).await;
-    world.until_reason("IdentityBinding", "web", "NotFound").await;
+    world.until_reason("IdentityAssignment", "web", "NotFound").await;
     azure.container_app(&world, "web").await;
-    world.until_available("IdentityBinding", "web").await;
+    world.until_available("IdentityAssignment", "web").await;
     until_attached(&world, &azure, &id, &["more", "ours"]).await;
     delete_by_hand(&world, &azure, &id).await;
-    world.until_reason("IdentityBinding", "web", "NotFound").await;
-    world.delete("IdentityBinding", "web").await;
-    world.until_gone("IdentityBinding", "web").await;
+    world.until_reason("IdentityAssignment", "web", "NotFound").await;
+    world.delete("IdentityAssignment", "web").await;
+    world.until_gone("IdentityAssignment", "web").await;
 }

@@ -1,4 +1,4 @@
-//! Of IdentityBinding.
+//! Of IdentityAssignment.
 
 use serde_json::json;
 
@@ -9,39 +9,39 @@ const APP: &str = "/subscriptions/s/resourceGroups/g/providers/Microsoft.App/con
 const GROUP: &str = "/subscriptions/s/resourceGroups/g/providers/Microsoft.ContainerInstance/containerGroups/one";
 
 pub fn cases() -> Vec<Case> {
-    let binding = |path, rule, accepted, refused| Case {
-        kind: "IdentityBinding",
+    let assignment = |path, rule, accepted, refused| Case {
+        kind: "IdentityAssignment",
         path,
         rule,
         accepted,
         refused,
     };
     let mut cases = vec![
-        binding(
+        assignment(
             "spec",
             "target cannot be changed; create another object",
             Update(json!({}), json!({"suspend": true})),
             Update(json!({}), json!({"target": {"containerApp": {"name": "other"}}})),
         ),
-        binding(
+        assignment(
             "spec",
             "identity.type must be SystemAssigned, UserAssigned or SystemAssigned,UserAssigned",
             Create(json!({})),
             Create(json!({"identity": {"type": "None"}})),
         ),
-        binding(
+        assignment(
             "spec.target",
             "exactly one of containerApp, containerGroup and sessionPool must be set",
             Create(json!({"target": {"containerApp": null, "containerGroup": {"name": "one"}}})),
             Create(json!({"target": {"containerGroup": {"name": "one"}}})),
         ),
-        binding(
+        assignment(
             "spec.target",
             "containerApp.resourceId must be the id of a Microsoft.App/containerApps resource",
             Create(json!({"target": {"containerApp": {"name": null, "resourceId": APP}}})),
             Create(json!({"target": {"containerApp": {"name": null, "resourceId": GROUP}}})),
         ),
-        binding(
+        assignment(
             "spec.target",
             "containerGroup.resourceId must be the id of a Microsoft.ContainerInstance/containerGroups resource",
             Create(json!({"target": {"containerApp": null, "containerGroup": {"resourceId": GROUP}}})),
@@ -63,19 +63,19 @@ pub fn cases() -> Vec<Case> {
         };
         let id = if property == "containerApp" { APP } else { GROUP };
         cases.extend([
-            binding(
+            assignment(
                 path,
                 "exactly one of name and resourceId must be set",
                 target(json!({"name": null, "resourceId": id})),
                 target(json!({"name": "one", "resourceId": id})),
             ),
-            binding(
+            assignment(
                 path,
                 "resourceGroup and resourceGroupRef go with name",
                 target(json!({"name": "one", "resourceGroup": "group"})),
                 target(json!({"name": null, "resourceId": id, "resourceGroup": "group"})),
             ),
-            binding(
+            assignment(
                 path,
                 "only one of resourceGroup and resourceGroupRef may be set",
                 target(json!({"name": "one", "resourceGroupRef": {"name": "group"}})),
@@ -83,6 +83,6 @@ pub fn cases() -> Vec<Case> {
             ),
         ]);
     }
-    cases.extend(identity::of("IdentityBinding"));
+    cases.extend(identity::of("IdentityAssignment"));
     cases
 }

@@ -15,12 +15,12 @@ use super::look::View;
 use super::record::{Mark, Records};
 use super::target::TargetKind;
 
-/// The identities that a target should have, and what this binding attached of them.
+/// The identities that a target should have, and what this assignment attached of them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Goal {
     /// The identities.
     pub block: IdentityBlock,
-    /// What this binding attached.
+    /// What this assignment attached.
     pub record: BTreeSet<Mark>,
 }
 
@@ -53,7 +53,7 @@ impl Goal {
         (goal, records)
     }
 
-    /// The spec's identities attached, and what this binding attached and the spec no longer has taken back.
+    /// The spec's identities attached, and what this assignment attached and the spec no longer has taken back.
     ///
     /// While a reference cannot be used nothing is attached; what is attached for one that goes is taken back.
     /// `holds` says whether this object is known to hold what its record says.
@@ -80,7 +80,7 @@ impl Goal {
         goal
     }
 
-    /// Everything that this binding attached taken back.
+    /// Everything that this assignment attached taken back.
     pub fn detached(view: &View) -> Self {
         let (mut goal, records) = Self::of(view);
         goal.take_back(|_| true, &records);
@@ -97,7 +97,7 @@ impl Goal {
 
     fn attach(&mut self, mark: Mark, id: Option<&str>, records: &Records) {
         if mark.is_attached(&self.block) {
-            // What another binding attached goes with the last that uses it; what nobody recorded is not ours to take.
+            // What another assignment attached goes with the last that uses it; what nobody recorded is not ours to take.
             if records.others.contains(&mark) {
                 self.record.insert(mark);
             }

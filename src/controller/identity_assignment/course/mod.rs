@@ -64,7 +64,7 @@ pub struct Write {
     pub basis: String,
     /// What it makes of which state.
     pub fingerprint: String,
-    /// Whether it removes this binding's tags, which services do in two ways.
+    /// Whether it removes this assignment's tags, which services do in two ways.
     pub removes_tags: bool,
     /// What it attaches and detaches, for an event.
     pub changes: String,

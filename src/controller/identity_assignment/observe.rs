@@ -1,10 +1,10 @@
-//! One look at a binding's target, and at what the binding refers to.
+//! One look at an identity assignment's target, and at what the assignment refers to.
 
 use kube::{Resource, ResourceExt};
 
 use crate::api::identity::UserAssignedIdentityReference;
 use crate::api::reference::LocalReference;
-use crate::api::{FINALIZER, IdentityBinding, OWNER_TAG};
+use crate::api::{FINALIZER, IdentityAssignment, OWNER_TAG};
 use crate::azure::operation::{self, Progress};
 use crate::azure::resource_group::tag;
 use crate::azure::{AzureError, ErrorClass, ResourceId};
@@ -25,9 +25,9 @@ use super::look::{Look, Unmet, View, Wanted};
 use super::record::Signature;
 use super::target::{TargetKind, locate};
 
-/// Looks at the target, once its account and its group are there. A binding that is being deleted, or that has to take
-/// back what goes, asks for no more than it needs.
-pub async fn observe(context: &Context, memories: &Memories, object: &IdentityBinding) -> Result<Look, Error> {
+/// Looks at the target, once its account and its group are there. An identity assignment that is being deleted, or that
+/// has to take back what goes, asks for no more than it needs.
+pub async fn observe(context: &Context, memories: &Memories, object: &IdentityAssignment) -> Result<Look, Error> {
     let account = match open_account(context, object).await? {
         Dependency::Met(account) => account,
         Dependency::Held(held) => return Ok(Look::Held(held)),
@@ -55,9 +55,9 @@ pub async fn observe(context: &Context, memories: &Memories, object: &IdentityBi
         actual: None,
         pause: None,
         managed_elsewhere: None,
-        assignments: match lifecycle {
+        role_assignments: match lifecycle {
             Lifecycle::Wanted => Vec::new(),
-            Lifecycle::Deleted => assignments(context, &Key::of(object)).await,
+            Lifecycle::Deleted => role_assignments(context, &Key::of(object)).await,
         },
         account_is_held: account.is_held,
         memory: memories.of(&uid),
@@ -99,7 +99,7 @@ async fn read(view: &mut View) -> Result<(), AzureError> {
 
 fn refused(
     context: &Context,
-    object: &IdentityBinding,
+    object: &IdentityAssignment,
     lifecycle: Lifecycle,
     error: AzureError,
 ) -> Result<Look, Error> {
@@ -114,7 +114,7 @@ fn refused(
 }
 
 /// The identities of the spec, as far as they may be used.
-async fn wanted(context: &Context, object: &IdentityBinding) -> Wanted {
+async fn wanted(context: &Context, object: &IdentityAssignment) -> Wanted {
     let identity = &object.spec.identity;
     let namespace = object.namespace().unwrap_or_default();
     let mut wanted = Wanted {
@@ -153,14 +153,14 @@ fn known_id(context: &Context, namespace: &str, name: &str) -> Option<String> {
     found.reported().id.map(str::to_owned)
 }
 
-/// RoleAssignments of the namespace that refer to the binding and still hold something in Azure.
-async fn assignments(context: &Context, binding: &Key) -> Vec<String> {
+/// RoleAssignments of the namespace that refer to it and still hold something in Azure.
+async fn role_assignments(context: &Context, assignment: &Key) -> Vec<String> {
     context.role_assignments.cache().ready().await;
-    let refers = |reference: &Option<LocalReference>| reference.as_ref().is_some_and(|it| it.name == binding.name);
+    let refers = |reference: &Option<LocalReference>| reference.as_ref().is_some_and(|it| it.name == assignment.name);
     let mut names: Vec<String> = context
         .role_assignments
-        .in_namespace(&binding.namespace)
-        .filter(|it| refers(&it.spec.principal.identity_binding_ref))
+        .in_namespace(&assignment.namespace)
+        .filter(|it| refers(&it.spec.principal.identity_assignment_ref))
         .filter(|it| finalizer::has(&**it, FINALIZER) && it.status.as_ref().is_some_and(|it| it.id.is_some()))
         .map(|it| it.name_any())
         .collect();

@@ -1,4 +1,4 @@
-//! The course of a binding that is being deleted.
+//! The course of an identity assignment that is being deleted.
 
 use jiff::Timestamp;
 
@@ -18,7 +18,7 @@ use super::{Course, Step, poll, progress};
 /// How often the removal of the record is tried before the object goes without it.
 const FORGET_TRIES: u32 = 2;
 
-/// Decides for a binding that is being deleted.
+/// Decides for an identity assignment that is being deleted.
 pub(super) fn deleted(subject: &Subject<'_>, look: &Look, now: Timestamp) -> Course {
     let progressing = |message: String| Verdict::progressing(Reason::Deleting, message);
     if !subject.has_finalizer {
@@ -62,22 +62,22 @@ pub(super) fn deleted(subject: &Subject<'_>, look: &Look, now: Timestamp) -> Cou
         }
         return writing(subject, view, &Goal::forgotten(view), now);
     }
-    if let Some(course) = awaits_assignments(view) {
+    if let Some(course) = awaits_role_assignments(view) {
         return course;
     }
     writing(subject, view, &Goal::detached(view), now)
 }
 
-/// Roles of the system-assigned identity go before it: Azure would keep assignments to nobody.
-fn awaits_assignments(view: &View) -> Option<Course> {
+/// Roles of the system-assigned identity go before it: Azure would keep role assignments to nobody.
+fn awaits_role_assignments(view: &View) -> Option<Course> {
     let takes_system = Goal::detached(view).block.system().is_none() && view.records().own.contains(&Mark::system());
-    if !takes_system || view.assignments.is_empty() {
+    if !takes_system || view.role_assignments.is_empty() {
         return None;
     }
     let message = format!(
         "the system-assigned identity of {} is detached when these RoleAssignments are gone: {}",
         view.id,
-        view.assignments.join(", ")
+        view.role_assignments.join(", ")
     );
     Some(Course::rest(
         Next::Poll { after: None },

@@ -1,12 +1,12 @@
-//! What a binding attaches identities to.
+//! What an identity assignment attaches identities to.
 
 use std::time::Duration;
 
 use kube::Resource;
 
-use crate::api::IdentityBinding;
+use crate::api::IdentityAssignment;
 use crate::api::condition::Reason;
-use crate::api::identity_binding::{BindingTarget, TargetResource};
+use crate::api::identity_assignment::{AssignmentTarget, TargetResource};
 use crate::azure::container_app::{CONTAINER_APP_API_VERSION, CONTAINER_APP_TYPE};
 use crate::azure::container_group::{CONTAINER_GROUP_API_VERSION, CONTAINER_GROUP_TYPE};
 use crate::azure::identity_block::Spelling;
@@ -32,7 +32,7 @@ pub enum TargetKind {
 
 impl TargetKind {
     /// The kind of the target that a spec names.
-    pub fn of(target: &BindingTarget) -> Self {
+    pub fn of(target: &AssignmentTarget) -> Self {
         match (&target.container_app, &target.container_group) {
             (Some(_), _) => Self::App,
             (None, Some(_)) => Self::Group,
@@ -84,7 +84,7 @@ impl TargetKind {
 }
 
 /// The target in short, for a column: `app/NAME`.
-pub fn short_name(target: &BindingTarget) -> String {
+pub fn short_name(target: &AssignmentTarget) -> String {
     let word = match TargetKind::of(target) {
         TargetKind::App => "app",
         TargetKind::Group => "group",
@@ -100,7 +100,7 @@ pub fn short_name(target: &BindingTarget) -> String {
 /// The id of the target, or why it cannot be told yet.
 pub async fn locate(
     context: &Context,
-    object: &IdentityBinding,
+    object: &IdentityAssignment,
     account: &Account,
     lifecycle: Lifecycle,
 ) -> Result<ResourceId, Held> {
@@ -142,11 +142,11 @@ fn given(kind: TargetKind, text: &str) -> Result<ResourceId, Held> {
     })
 }
 
-fn resource(target: &BindingTarget) -> Option<&TargetResource> {
+fn resource(target: &AssignmentTarget) -> Option<&TargetResource> {
     target.container_app.as_ref().or(target.container_group.as_ref())
 }
 
-fn resource_id(target: &BindingTarget) -> Option<&str> {
+fn resource_id(target: &AssignmentTarget) -> Option<&str> {
     match &target.session_pool {
         Some(pool) => Some(&pool.resource_id),
         None => resource(target)?.resource_id.as_deref(),
@@ -157,7 +157,7 @@ fn resource_id(target: &BindingTarget) -> Option<&str> {
 mod tests {
     use super::*;
 
-    fn target(value: serde_json::Value) -> BindingTarget {
+    fn target(value: serde_json::Value) -> AssignmentTarget {
         serde_json::from_value(value).unwrap()
     }
 

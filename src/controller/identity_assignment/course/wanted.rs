@@ -1,4 +1,4 @@
-//! The course of a binding that is to exist.
+//! The course of an identity assignment that is to exist.
 
 use jiff::Timestamp;
 
@@ -15,7 +15,7 @@ use super::super::record::Mark;
 use super::write::{running, writing};
 use super::{Course, SHORT_PACE, Step, WAITING_PACE, poll, progress};
 
-/// Decides for a binding that is to exist.
+/// Decides for an identity assignment that is to exist.
 pub(super) fn wanted(subject: &Subject<'_>, view: &View, now: Timestamp) -> Course {
     let soon = Next::Resync(subject.interval().min(WAITING_PACE));
     let id = &view.id;

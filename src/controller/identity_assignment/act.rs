@@ -16,12 +16,12 @@ use crate::controller::context::Context;
 use crate::controller::error::{Error, is_credential_refused, reason_of};
 use crate::runtime::{Effect, Note, Pass, Severity};
 
-use super::IdentityBindingReconciler;
+use super::IdentityAssignmentReconciler;
 use super::course::{Step, Write};
 use super::goal::{Method, basis};
 use super::look::{Look, View};
 
-/// One write of a target at a time: what two bindings decided on one state of it must not be written over each other.
+/// One write of a target at a time: what two objects decided on one state of it must not be written over each other.
 #[derive(Debug, Default)]
 pub struct Turns(Mutex<HashMap<String, Weak<tokio::sync::Mutex<()>>>>);
 
@@ -46,7 +46,7 @@ pub async fn carry_out(
     context: &Context,
     memories: &Memories,
     turns: &Turns,
-    pass: &mut Pass<IdentityBindingReconciler>,
+    pass: &mut Pass<IdentityAssignmentReconciler>,
     step: Step,
 ) -> Result<Effect, Error> {
     let object = pass.object().clone();

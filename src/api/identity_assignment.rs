@@ -1,4 +1,4 @@
-//! IdentityBinding: the `identity` block of a container app, a container group or a session pool.
+//! IdentityAssignment: the `identity` block of a container app, a container group or a session pool.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::{CustomResource, KubeSchema};
@@ -16,13 +16,13 @@ use super::reference::LocalReference;
 #[kube(
     group = "lifeguard.dev",
     version = "v1alpha1",
-    kind = "IdentityBinding",
-    plural = "identitybindings",
-    shortname = "azib",
+    kind = "IdentityAssignment",
+    plural = "identityassignments",
+    shortname = "azia",
     category = "lifeguard",
     category = "azure",
     namespaced,
-    status = "IdentityBindingStatus",
+    status = "IdentityAssignmentStatus",
     derive = "PartialEq",
     printcolumn(
         name = "READY",
@@ -48,13 +48,13 @@ use super::reference::LocalReference;
 #[x_kube(validation = ("self.target == oldSelf.target", "target cannot be changed; create another object"))]
 #[x_kube(validation = ("self.identity.type != 'None'", "identity.type must be SystemAssigned, UserAssigned or SystemAssigned,UserAssigned"))]
 #[x_kube(validation = ("!has(self.interval) || duration(self.interval) >= duration('1s')", "interval must be at least 1s"))]
-pub struct IdentityBindingSpec {
+pub struct IdentityAssignmentSpec {
     /// How the object rules what it attaches. There is no `adoptionPolicy`: identities that others attached are always
     /// used and never taken over.
     #[serde(flatten)]
     pub management: ManagementSpec,
     /// What the identities are attached to. It cannot be changed.
-    pub target: BindingTarget,
+    pub target: AssignmentTarget,
     /// The identities.
     pub identity: ManagedServiceIdentity,
 }
@@ -72,7 +72,7 @@ fn without_adoption_policy(schema: &mut Schema) {
 #[x_kube(validation = ("(has(self.containerApp) ? 1 : 0) + (has(self.containerGroup) ? 1 : 0) + (has(self.sessionPool) ? 1 : 0) == 1", "exactly one of containerApp, containerGroup and sessionPool must be set"))]
 #[x_kube(validation = ("!has(self.containerApp) || !has(self.containerApp.resourceId) || self.containerApp.resourceId.lowerAscii().contains('/providers/microsoft.app/containerapps/')", "containerApp.resourceId must be the id of a Microsoft.App/containerApps resource"))]
 #[x_kube(validation = ("!has(self.containerGroup) || !has(self.containerGroup.resourceId) || self.containerGroup.resourceId.lowerAscii().contains('/providers/microsoft.containerinstance/containergroups/')", "containerGroup.resourceId must be the id of a Microsoft.ContainerInstance/containerGroups resource"))]
-pub struct BindingTarget {
+pub struct AssignmentTarget {
     /// A container app.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub container_app: Option<TargetResource>,
@@ -125,10 +125,10 @@ pub struct TargetPool {
     pub resource_id: String,
 }
 
-/// The observed state of an IdentityBinding.
+/// The observed state of an IdentityAssignment.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct IdentityBindingStatus {
+pub struct IdentityAssignmentStatus {
     /// The generation of the spec that this status describes; -1 before the first look.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,

@@ -1,8 +1,9 @@
-//! What a binding attached, as the target itself remembers it: in tags that are written together with the identities.
+//! What an identity assignment attached, as the target itself remembers it: in tags that are written together with the
+//! identities.
 //!
-//! Nothing else would do. The object's status is written after the target and can be lost; a tag is there if and only if
-//! the identities are. Every binding has tags of its own on the target, so that bindings of several objects and clusters
-//! see what the others attached.
+//! Nothing else would do. The object's status is written after the target and can be lost; a tag is there if and only
+//! if the identities are. Every assignment has tags of its own on the target, so that identity assignments of several
+//! objects and clusters see what the others attached.
 
 use std::collections::BTreeSet;
 
@@ -15,8 +16,8 @@ use crate::azure::identity_block::{IdentityBlock, UserAssigned};
 use crate::controller::operator_key::hex;
 use crate::controller::ownership::ClusterId;
 
-/// What the names of all tags of bindings begin with.
-pub const TAG_PREFIX: &str = "lifeguard-binding-";
+/// What the names of all tags of identity assignments begin with.
+pub const TAG_PREFIX: &str = "lifeguard-assignment-";
 /// Tag values may have 256 characters ("Use tags to organize your Azure resources and management hierarchy").
 const MAX_VALUE: usize = 256;
 /// Object names are cut to this length in a tag, where they are only for people.
@@ -64,15 +65,15 @@ impl Mark {
 /// What the tags of a target say about who attached what.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Records {
-    /// What this binding attached.
+    /// What this assignment attached.
     pub own: BTreeSet<Mark>,
-    /// Whether this binding has tags, of whatever content.
+    /// Whether this assignment has tags, of whatever content.
     pub has_own: bool,
-    /// What other bindings attached, of this cluster or of others.
+    /// What other identity assignments attached, of this cluster or of others.
     pub others: BTreeSet<Mark>,
 }
 
-/// A binding as it signs tags.
+/// An identity assignment as it signs tags.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Signature {
     /// Derived from cluster, namespace and name: an object that was restored from a backup has the same.
@@ -114,14 +115,14 @@ impl Signature {
         records
     }
 
-    /// The tags of a resource with the record of this binding replaced by another one; an empty record has no tag.
+    /// The tags of a resource with the record of this assignment replaced by another one; an empty record has no tag.
     pub fn tags(&self, resource: &Value, record: &BTreeSet<Mark>) -> Map<String, Value> {
         let mut tags = tags_of(resource).cloned_without(|name| self.is_own(&name.to_ascii_lowercase()));
         tags.extend(self.written(record));
         tags
     }
 
-    /// The names of this binding's tags on a resource, as they are spelled there.
+    /// The names of this assignment's tags on a resource, as they are spelled there.
     pub fn own_tags<'a>(&'a self, resource: &'a Value) -> impl Iterator<Item = &'a String> {
         tags_of(resource)
             .map(|(name, _)| name)
@@ -225,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn bindings_see_the_records_of_one_another_and_keep_them() {
+    fn identity_assignments_see_the_records_of_one_another_and_keep_them() {
         let (a, b) = (signature("a"), signature("b"));
         let mut resource = json!({"tags": {"team": "x"}});
         resource["tags"] = a.tags(&resource, &marks([1, 2])).into();

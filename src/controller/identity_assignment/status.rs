@@ -1,8 +1,8 @@
-//! The status of an IdentityBinding.
+//! The status of an IdentityAssignment.
 
 use jiff::Timestamp;
 
-use crate::api::{IdentityBinding, IdentityBindingStatus};
+use crate::api::{IdentityAssignment, IdentityAssignmentStatus};
 use crate::azure::operation;
 use crate::controller::azure_resource::{Subject, drift};
 use crate::controller::policy::Lifecycle;
@@ -15,13 +15,17 @@ use super::look::{Look, View};
 use super::target::short_name;
 
 /// Computes the status; `None` leaves it as it is.
-pub fn summarize(object: &IdentityBinding, seen: &Seen<'_, Look>, now: Timestamp) -> Option<IdentityBindingStatus> {
+pub fn summarize(
+    object: &IdentityAssignment,
+    seen: &Seen<'_, Look>,
+    now: Timestamp,
+) -> Option<IdentityAssignmentStatus> {
     let subject = Subject::of(object);
     if subject.lifecycle == Lifecycle::Deleted && !subject.has_finalizer {
         return None;
     }
     let before = object.status.clone().unwrap_or_default();
-    let known = IdentityBindingStatus {
+    let known = IdentityAssignmentStatus {
         observed_generation: object.metadata.generation,
         target: Some(short_name(&object.spec.target)),
         ..before.clone()
@@ -39,10 +43,15 @@ pub fn summarize(object: &IdentityBinding, seen: &Seen<'_, Look>, now: Timestamp
         }
     };
     let conditions = verdict.conditions(&before.conditions, object.metadata.generation, now);
-    Some(IdentityBindingStatus { conditions, ..status })
+    Some(IdentityAssignmentStatus { conditions, ..status })
 }
 
-fn found(subject: &Subject<'_>, view: &View, course: &Course, known: IdentityBindingStatus) -> IdentityBindingStatus {
+fn found(
+    subject: &Subject<'_>,
+    view: &View,
+    course: &Course,
+    known: IdentityAssignmentStatus,
+) -> IdentityAssignmentStatus {
     let block = view.block();
     // What is being deleted wants nothing any more; what it had is told until it is gone.
     let (system, ids) = match subject.lifecycle {
@@ -66,7 +75,7 @@ fn found(subject: &Subject<'_>, view: &View, course: &Course, known: IdentityBin
     };
     let system = system.unwrap_or_default();
     let is_there = view.actual.is_some();
-    IdentityBindingStatus {
+    IdentityAssignmentStatus {
         id: (is_there && !course.has_let_go).then(|| view.id.to_string()),
         provisioning_state: view
             .actual

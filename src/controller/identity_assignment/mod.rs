@@ -1,4 +1,4 @@
-//! IdentityBinding: attaches identities to a container app, a container group or a session pool that somebody else
+//! IdentityAssignment: attaches identities to a container app, a container group or a session pool that somebody else
 //! manages, and detaches exactly those again.
 //!
 //! It owns no resource of its own, so it has a course of its own: its target belongs to others, and of the target it
@@ -25,7 +25,7 @@ use kube::{Resource, ResourceExt};
 
 use crate::api::azure_resource::ManagementSpec;
 use crate::api::reference::LocalReference;
-use crate::api::{IdentityBinding, IdentityBindingStatus, ManagedIdentity, ResourceGroup};
+use crate::api::{IdentityAssignment, IdentityAssignmentStatus, ManagedIdentity, ResourceGroup};
 use crate::runtime::drive::Settings;
 use crate::runtime::{Controller, Effect, Key, Note, Pass, Plan, Reconciler, Seen, Snapshot, Source};
 
@@ -37,17 +37,17 @@ use super::error::Error;
 use super::readiness;
 use super::role_assignment::{Referred, tell_assignments};
 
-/// The reconciler of IdentityBindings.
-pub struct IdentityBindingReconciler {
+/// The reconciler of IdentityAssignments.
+pub struct IdentityAssignmentReconciler {
     context: Context,
     memories: Memories,
     turns: Turns,
 }
 
-/// The controller of IdentityBindings; identities that wait for a binding to let go, and assignments that wait for its
-/// principal, are triggered by its changes.
-pub fn controller(context: &Context, source: Source<IdentityBinding>) -> Controller<IdentityBindingReconciler> {
-    let reconciler = Arc::new(IdentityBindingReconciler {
+/// The controller of IdentityAssignments; identities that wait for an identity assignment to let go, and role
+/// assignments that wait for its principal, are triggered by its changes.
+pub fn controller(context: &Context, source: Source<IdentityAssignment>) -> Controller<IdentityAssignmentReconciler> {
+    let reconciler = Arc::new(IdentityAssignmentReconciler {
         context: context.clone(),
         memories: Memories::default(),
         turns: Turns::default(),
@@ -61,54 +61,54 @@ pub fn controller(context: &Context, source: Source<IdentityBinding>) -> Control
         Settings::default(),
         context.stop().clone(),
     )
-    .on_change(move |binding: &IdentityBinding| {
-        tell_account(&told, binding);
-        tell_those_who_wait(&told, binding);
+    .on_change(move |assignment: &IdentityAssignment| {
+        tell_account(&told, assignment);
+        tell_those_who_wait(&told, assignment);
     })
-    .report_to(context.health().check("identitybindings"))
+    .report_to(context.health().check("identityassignments"))
 }
 
-/// Asks for passes over the bindings that refer to an identity.
-pub fn tell_bindings_of_identity(context: &Context, identity: &ManagedIdentity) {
+/// Asks for passes over the identity assignments that refer to an identity.
+pub fn tell_identity_assignments_of_identity(context: &Context, identity: &ManagedIdentity) {
     let key = Key::of(identity);
-    tell_bindings(context, &key.namespace, |binding| {
-        identity_references(binding).any(|it| it.name == key.name)
+    tell_identity_assignments(context, &key.namespace, |assignment| {
+        identity_references(assignment).any(|it| it.name == key.name)
     });
 }
 
-/// Asks for passes over the bindings whose target is in a group.
-pub fn tell_bindings_of_group(context: &Context, group: &ResourceGroup) {
+/// Asks for passes over the identity assignments whose target is in a group.
+pub fn tell_identity_assignments_of_group(context: &Context, group: &ResourceGroup) {
     let key = Key::of(group);
-    tell_bindings(context, &key.namespace, |binding| {
-        let target = &binding.spec.target;
+    tell_identity_assignments(context, &key.namespace, |assignment| {
+        let target = &assignment.spec.target;
         let mut named = target.container_app.iter().chain(&target.container_group);
         named.any(|it| it.resource_group_ref.as_ref().is_some_and(|it| it.name == key.name))
     });
 }
 
-fn tell_bindings(context: &Context, namespace: &str, concerns: impl Fn(&IdentityBinding) -> bool) {
-    for binding in context.identity_bindings.in_namespace(namespace) {
-        if concerns(&binding) {
-            context.identity_bindings.trigger(Key::of(&*binding));
+fn tell_identity_assignments(context: &Context, namespace: &str, concerns: impl Fn(&IdentityAssignment) -> bool) {
+    for assignment in context.identity_assignments.in_namespace(namespace) {
+        if concerns(&assignment) {
+            context.identity_assignments.trigger(Key::of(&*assignment));
         }
     }
 }
 
-fn tell_those_who_wait(context: &Context, binding: &IdentityBinding) {
-    let key = Key::of(binding);
-    for reference in identity_references(binding) {
+fn tell_those_who_wait(context: &Context, assignment: &IdentityAssignment) {
+    let key = Key::of(assignment);
+    for reference in identity_references(assignment) {
         let identity = Key::new(key.namespace.clone(), &reference.name);
         context.managed_identities.trigger(identity);
     }
-    tell_assignments(context, Referred::IdentityBinding, binding);
+    tell_assignments(context, Referred::IdentityAssignment, assignment);
 }
 
-fn identity_references(binding: &IdentityBinding) -> impl Iterator<Item = &LocalReference> {
-    let identities = binding.spec.identity.user_assigned_identities.iter();
+fn identity_references(assignment: &IdentityAssignment) -> impl Iterator<Item = &LocalReference> {
+    let identities = assignment.spec.identity.user_assigned_identities.iter();
     identities.filter_map(|it| it.managed_identity_ref.as_ref())
 }
 
-impl AzureObject for IdentityBinding {
+impl AzureObject for IdentityAssignment {
     fn management(&self) -> &ManagementSpec {
         &self.spec.management
     }
@@ -124,18 +124,18 @@ impl AzureObject for IdentityBinding {
     }
 }
 
-impl Reconciler for IdentityBindingReconciler {
-    type Object = IdentityBinding;
+impl Reconciler for IdentityAssignmentReconciler {
+    type Object = IdentityAssignment;
     type Observed = Look;
     type Step = Step;
     type Verdict = ();
     type Error = Error;
 
-    async fn observe(&self, object: &Snapshot<IdentityBinding>) -> Result<Look, Error> {
+    async fn observe(&self, object: &Snapshot<IdentityAssignment>) -> Result<Look, Error> {
         observe::observe(&self.context, &self.memories, object).await
     }
 
-    fn plan(object: &IdentityBinding, observed: &Look, now: Timestamp) -> Plan<Step> {
+    fn plan(object: &IdentityAssignment, observed: &Look, now: Timestamp) -> Plan<Step> {
         let course = course(&Subject::of(object), observed, now);
         Plan {
             step: course.step,
@@ -148,20 +148,24 @@ impl Reconciler for IdentityBindingReconciler {
         act::carry_out(&self.context, &self.memories, &self.turns, pass, step).await
     }
 
-    fn summarize(object: &IdentityBinding, seen: Seen<'_, Look>, now: Timestamp) -> Option<IdentityBindingStatus> {
+    fn summarize(
+        object: &IdentityAssignment,
+        seen: Seen<'_, Look>,
+        now: Timestamp,
+    ) -> Option<IdentityAssignmentStatus> {
         status::summarize(object, &seen, now)
     }
 
-    fn notes(object: &IdentityBinding, status: &IdentityBindingStatus) -> Vec<Note> {
+    fn notes(object: &IdentityAssignment, status: &IdentityAssignmentStatus) -> Vec<Note> {
         azure_resource::notes(object, &status.conditions)
     }
 
-    fn settled(object: &IdentityBinding) -> bool {
+    fn settled(object: &IdentityAssignment) -> bool {
         object.meta().deletion_timestamp.is_none()
             && readiness::is_ready(object.reported().conditions, object.meta().generation)
     }
 
-    fn gone(&self, object: &Snapshot<IdentityBinding>) {
+    fn gone(&self, object: &Snapshot<IdentityAssignment>) {
         self.memories.forget(&object.uid().unwrap_or_default());
         azure_resource::close_account(&self.context, &**object);
         tell_those_who_wait(&self.context, object);

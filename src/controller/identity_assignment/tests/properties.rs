@@ -1,4 +1,4 @@
-//! What holds for every sequence of bindings that come and go, crashes and what others do meanwhile.
+//! What holds for every sequence of identity assignments that come and go, crashes and what others do meanwhile.
 
 use std::collections::BTreeSet;
 
@@ -6,15 +6,15 @@ use proptest::prelude::*;
 
 use crate::api::azure_resource::{DeletionPolicy, ManagementPolicy, ManagementSpec};
 use crate::controller::azure_resource::Memory;
-use crate::controller::identity_binding::record::Mark;
-use crate::controller::identity_binding::target::TargetKind;
+use crate::controller::identity_assignment::record::Mark;
+use crate::controller::identity_assignment::target::TargetKind;
 
-use super::model::{Binding, Reference, World, id};
+use super::model::{Assignment, Reference, World, id};
 
 const NAMES: [&str; 3] = ["one", "two", "three"];
 const IDENTITIES: [&str; 4] = ["a", "b", "c", "d"];
 
-/// What happens to one of the bindings, or to all of them.
+/// What happens to one of the identity assignments, or to all of them.
 #[derive(Debug, Clone)]
 enum Event {
     Apply(usize, bool, BTreeSet<usize>),
@@ -45,10 +45,10 @@ fn events() -> impl Strategy<Value = Vec<Event>> {
     prop::collection::vec(event, 1..40)
 }
 
-/// The bindings of a world, by name; one that is deleted and gone may be applied again.
+/// The identity assignments of a world, by name; one that is deleted and gone may be applied again.
 struct Cluster {
     world: World,
-    bindings: Vec<Option<Binding>>,
+    assignments: Vec<Option<Assignment>>,
     /// What others attached when nobody else had.
     foreign: BTreeSet<String>,
 }
@@ -60,7 +60,7 @@ impl Cluster {
         (world.is_slow, world.merges_tags) = (is_slow, merges_tags);
         Self {
             world,
-            bindings: vec![None; NAMES.len()],
+            assignments: vec![None; NAMES.len()],
             foreign: names.into_iter().map(str::to_owned).collect(),
         }
     }
@@ -70,8 +70,8 @@ impl Cluster {
         match event {
             Event::Apply(who, system, ids) => {
                 let names: Vec<&str> = ids.iter().map(|it| IDENTITIES[*it]).collect();
-                let fresh = Binding::new(kind, NAMES[who], system, &names);
-                match &mut self.bindings[who] {
+                let fresh = Assignment::new(kind, NAMES[who], system, &names);
+                match &mut self.assignments[who] {
                     Some(known) if known.object.metadata.deletion_timestamp.is_some() => {}
                     Some(known) => {
                         known.references = fresh.references;
@@ -82,18 +82,18 @@ impl Cluster {
                 }
             }
             Event::Delete(who) => {
-                if let Some(binding) = &mut self.bindings[who] {
-                    binding.delete(self.world.now);
+                if let Some(assignment) = &mut self.assignments[who] {
+                    assignment.delete(self.world.now);
                 }
             }
             Event::Pass(who) => {
-                if let Some(binding) = &mut self.bindings[who] {
-                    binding.pass(&mut self.world, false);
+                if let Some(assignment) = &mut self.assignments[who] {
+                    assignment.pass(&mut self.world, false);
                 }
             }
             Event::PassAndCrash(who) => {
-                if let Some(binding) = &mut self.bindings[who] {
-                    binding.pass(&mut self.world, true);
+                if let Some(assignment) = &mut self.assignments[who] {
+                    assignment.pass(&mut self.world, true);
                 }
                 self.crash();
             }
@@ -102,7 +102,7 @@ impl Cluster {
                 let name = IDENTITIES[which];
                 if !self.world.attached().contains(&name.to_owned()) {
                     self.world.meddle(|block| block.attach(&id(name)));
-                    // What a binding records and somebody took away and gave again stays the binding's.
+                    // What an identity assignment records and somebody took away and gave again stays the assignment's.
                     let own = self.recorded();
                     if !own.contains(name) {
                         self.foreign.insert(name.to_owned());
@@ -111,15 +111,15 @@ impl Cluster {
             }
             Event::Settle => self.settle(),
         }
-        self.bindings
+        self.assignments
             .iter_mut()
-            .filter(|it| it.as_ref().is_some_and(Binding::is_gone))
+            .filter(|it| it.as_ref().is_some_and(Assignment::is_gone))
             .for_each(|it| *it = None);
     }
 
     fn recorded(&self) -> BTreeSet<String> {
         let target = self.world.target.clone().unwrap_or_default();
-        let records = Binding::new(self.world.kind, "nobody", false, &[])
+        let records = Assignment::new(self.world.kind, "nobody", false, &[])
             .signature()
             .read(&target);
         let is_recorded = |name: &str| records.others.contains(&Mark::of(&id(name)));
@@ -128,15 +128,15 @@ impl Cluster {
     }
 
     fn crash(&mut self) {
-        for binding in self.bindings.iter_mut().flatten() {
-            binding.memory = Memory::default();
+        for assignment in self.assignments.iter_mut().flatten() {
+            assignment.memory = Memory::default();
         }
     }
 
     fn settle(&mut self) {
         for _ in 0..4 {
-            for binding in self.bindings.iter_mut().flatten() {
-                binding.settle(&mut self.world);
+            for assignment in self.assignments.iter_mut().flatten() {
+                assignment.settle(&mut self.world);
             }
         }
     }
@@ -157,25 +157,25 @@ proptest! {
             prop_assert!(cluster.foreign.is_subset(&attached), "{event:?} took {:?} of {attached:?}", cluster.foreign);
         }
         cluster.settle();
-        for binding in cluster.bindings.iter().flatten() {
-            if binding.object.metadata.deletion_timestamp.is_none() && !binding.references.is_empty() {
-                prop_assert!(binding.is_ready(), "{:?}", binding.object.status);
+        for assignment in cluster.assignments.iter().flatten() {
+            if assignment.object.metadata.deletion_timestamp.is_none() && !assignment.references.is_empty() {
+                prop_assert!(assignment.is_ready(), "{:?}", assignment.object.status);
                 let attached = cluster.world.attached();
-                prop_assert!(binding.references.keys().all(|it| attached.contains(it)));
+                prop_assert!(assignment.references.keys().all(|it| attached.contains(it)));
             }
         }
-        let writes = |cluster: &Cluster| -> usize { cluster.bindings.iter().flatten().map(Binding::writes).sum() };
+        let writes = |cluster: &Cluster| -> usize { cluster.assignments.iter().flatten().map(Assignment::writes).sum() };
         let before = (writes(&cluster), cluster.world.target.clone());
         cluster.settle();
         prop_assert_eq!((writes(&cluster), cluster.world.target.clone()), before, "not at rest");
-        for binding in cluster.bindings.iter_mut().flatten() {
-            binding.delete(cluster.world.now);
+        for assignment in cluster.assignments.iter_mut().flatten() {
+            assignment.delete(cluster.world.now);
         }
         cluster.settle();
         let attached: BTreeSet<String> = cluster.world.attached().into_iter().collect();
         prop_assert_eq!(&attached, &cluster.foreign);
         prop_assert_eq!(cluster.world.tag_names(), ["team"]);
-        prop_assert!(cluster.bindings.iter().flatten().all(Binding::is_gone));
+        prop_assert!(cluster.assignments.iter().flatten().all(Assignment::is_gone));
     }
 
     #[test]
@@ -186,9 +186,9 @@ proptest! {
         let [system, suspend, is_deleted, was_attached, drifts] = bits;
         let names = |set: &BTreeSet<usize>| set.iter().map(|it| IDENTITIES[*it]).collect::<Vec<_>>();
         let mut world = World::new(kind, false, &names(&foreign));
-        let mut binding = Binding::new(kind, "one", system, &names(&ids));
+        let mut assignment = Assignment::new(kind, "one", system, &names(&ids));
         if was_attached {
-            binding.settle(&mut world);
+            assignment.settle(&mut world);
         }
         if drifts {
             world.meddle(|block| block.detach(&id(IDENTITIES[0])));
@@ -199,17 +199,17 @@ proptest! {
             suspend,
             ..ManagementSpec::default()
         };
-        let mut binding = binding.ruled(spec.clone());
+        let mut assignment = assignment.ruled(spec.clone());
         if is_deleted {
-            binding.delete(world.now);
+            assignment.delete(world.now);
         }
-        let (writes, before) = (binding.writes(), world.attached());
-        binding.settle(&mut world);
+        let (writes, before) = (assignment.writes(), world.attached());
+        assignment.settle(&mut world);
         if suspend || spec.management_policy == ManagementPolicy::ObserveOnly {
-            prop_assert_eq!(binding.writes(), writes);
+            prop_assert_eq!(assignment.writes(), writes);
         }
         if is_deleted {
-            prop_assert!(binding.is_gone());
+            prop_assert!(assignment.is_gone());
             if spec.deletion_policy == Some(DeletionPolicy::Retain) {
                 prop_assert_eq!(world.attached(), before);
             }
@@ -217,20 +217,20 @@ proptest! {
         if is_deleted && was_attached && !suspend && spec.management_policy != ManagementPolicy::ObserveOnly {
             prop_assert_eq!(world.tag_names(), ["team"]);
         }
-        let (writes, status) = (binding.writes(), binding.object.status.clone());
-        binding.settle(&mut world);
-        prop_assert_eq!((binding.writes(), binding.object.status.clone()), (writes, status), "not at rest");
+        let (writes, status) = (assignment.writes(), assignment.object.status.clone());
+        assignment.settle(&mut world);
+        prop_assert_eq!((assignment.writes(), assignment.object.status.clone()), (writes, status), "not at rest");
     }
 
     #[test]
     fn nothing_is_written_before_the_finalizer_is_there(kind in kinds(), system: bool, is_slow: bool) {
         let mut world = World::new(kind, false, &["d"]);
         world.is_slow = is_slow;
-        let mut binding = Binding::new(kind, "one", system, &["a"]);
-        binding.settle(&mut world);
-        prop_assert_eq!(binding.log[0], "finalizer");
-        prop_assert_eq!(binding.writes(), 1, "{:?}", binding.log);
-        prop_assert!(binding.is_ready());
+        let mut assignment = Assignment::new(kind, "one", system, &["a"]);
+        assignment.settle(&mut world);
+        prop_assert_eq!(assignment.log[0], "finalizer");
+        prop_assert_eq!(assignment.writes(), 1, "{:?}", assignment.log);
+        prop_assert!(assignment.is_ready());
     }
 
     #[test]
@@ -238,15 +238,15 @@ proptest! {
         kind in kinds(), states in prop::array::uniform3(0..4_usize),
     ) {
         let mut world = World::new(kind, false, &["d"]);
-        let mut binding = Binding::new(kind, "one", false, &["a", "b", "c"]);
-        binding.settle(&mut world);
+        let mut assignment = Assignment::new(kind, "one", false, &["a", "b", "c"]);
+        assignment.settle(&mut world);
         let all = [Reference::Usable, Reference::Going, Reference::Missing, Reference::Unknown];
         for (name, state) in ["a", "b", "c"].iter().zip(states) {
-            binding.references.insert((*name).to_owned(), all[state]);
+            assignment.references.insert((*name).to_owned(), all[state]);
         }
-        binding.settle(&mut world);
+        assignment.settle(&mut world);
         let attached = world.attached();
-        for (name, reference) in &binding.references {
+        for (name, reference) in &assignment.references {
             match reference {
                 Reference::Usable | Reference::Unknown => prop_assert!(attached.contains(name), "{name} was taken"),
                 Reference::Going => prop_assert!(!attached.contains(name), "{name} is held"),
@@ -256,7 +256,7 @@ proptest! {
             }
         }
         let goes = states.iter().any(|it| matches!(it, 1 | 2));
-        prop_assert_eq!(binding.status_id().is_none(), goes);
+        prop_assert_eq!(assignment.status_id().is_none(), goes);
         prop_assert!(attached.contains(&"d".to_owned()));
     }
 }

@@ -1,4 +1,4 @@
-//! What one look at a binding's target found.
+//! What one look at an identity assignment's target found.
 
 use serde_json::Value;
 use std::time::Duration;
@@ -30,7 +30,7 @@ pub struct View {
     pub id: ResourceId,
     /// The target's type.
     pub kind: TargetKind,
-    /// The binding, as it signs tags.
+    /// The assignment, as it signs tags.
     pub signature: Signature,
     /// The identities of the spec.
     pub wanted: Wanted,
@@ -40,9 +40,9 @@ pub struct View {
     pub pause: Option<Duration>,
     /// Why the identities of the target are a matter of another object.
     pub managed_elsewhere: Option<String>,
-    /// RoleAssignments that still hold a role of the target's system-assigned identity; only asked for a binding that is
-    /// being deleted.
-    pub assignments: Vec<String>,
+    /// RoleAssignments that still hold a role of the target's system-assigned identity; only asked for an object that
+    /// is being deleted.
+    pub role_assignments: Vec<String>,
     /// Whether the AzureAccount is marked as in use, so that it outlives what is attached.
     pub account_is_held: bool,
     /// What the process remembers of this object.

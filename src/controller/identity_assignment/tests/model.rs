@@ -1,4 +1,4 @@
-//! A small model of Azure with one target, and bindings to it.
+//! A small model of Azure with one target, and identity assignments to it.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -10,16 +10,16 @@ use serde_json::{Map, Value, json};
 use crate::api::azure_resource::ManagementSpec;
 use crate::api::condition::Reason;
 use crate::api::identity::{IdentityType, ManagedServiceIdentity};
-use crate::api::identity_binding::{BindingTarget, IdentityBindingSpec, TargetResource};
-use crate::api::{FINALIZER, IdentityBinding};
+use crate::api::identity_assignment::{AssignmentTarget, IdentityAssignmentSpec, TargetResource};
+use crate::api::{FINALIZER, IdentityAssignment};
 use crate::azure::identity_block::IdentityBlock;
 use crate::controller::azure_resource::{Answer, Held, Memory, Purpose, Release, Subject, Written};
-use crate::controller::identity_binding::course::{Step, Write, course};
-use crate::controller::identity_binding::goal::Method;
-use crate::controller::identity_binding::look::{Look, Unmet, View, Wanted};
-use crate::controller::identity_binding::record::Signature;
-use crate::controller::identity_binding::status::summarize;
-use crate::controller::identity_binding::target::TargetKind;
+use crate::controller::identity_assignment::course::{Step, Write, course};
+use crate::controller::identity_assignment::goal::Method;
+use crate::controller::identity_assignment::look::{Look, Unmet, View, Wanted};
+use crate::controller::identity_assignment::record::Signature;
+use crate::controller::identity_assignment::status::summarize;
+use crate::controller::identity_assignment::target::TargetKind;
 use crate::controller::operator_key::OperatorKey;
 use crate::controller::ownership::ClusterId;
 use crate::controller::readiness::{Standing, Verdict};
@@ -43,14 +43,14 @@ pub(super) enum Reference {
     Unknown,
 }
 
-/// A binding, and what the process remembers of it.
+/// An identity assignment, and what the process remembers of it.
 #[derive(Debug, Clone)]
-pub(super) struct Binding {
-    pub(super) object: IdentityBinding,
+pub(super) struct Assignment {
+    pub(super) object: IdentityAssignment,
     pub(super) references: BTreeMap<String, Reference>,
     pub(super) memory: Memory,
     pub(super) is_credential_gone: bool,
-    pub(super) assignments: Vec<String>,
+    pub(super) role_assignments: Vec<String>,
     pub(super) managed_elsewhere: Option<String>,
     /// What was written, attached or let go, in order.
     pub(super) log: Vec<&'static str>,
@@ -71,7 +71,7 @@ pub(super) struct World {
     pub(super) now: Timestamp,
 }
 
-impl Binding {
+impl Assignment {
     pub(super) fn new(kind: TargetKind, name: &str, system: bool, identities: &[&str]) -> Self {
         let resource = Some(TargetResource {
             name: Some("web".to_owned()),
@@ -79,9 +79,9 @@ impl Binding {
             resource_group_ref: None,
             resource_id: None,
         });
-        let spec = IdentityBindingSpec {
+        let spec = IdentityAssignmentSpec {
             management: ManagementSpec::default(),
-            target: BindingTarget {
+            target: AssignmentTarget {
                 container_app: resource.clone().filter(|_| kind == TargetKind::App),
                 container_group: resource.filter(|_| kind == TargetKind::Group),
                 session_pool: None,
@@ -95,7 +95,7 @@ impl Binding {
                 user_assigned_identities: Vec::new(),
             },
         };
-        let mut object = IdentityBinding::new(name, spec);
+        let mut object = IdentityAssignment::new(name, spec);
         object.metadata.uid = Some(format!("uid-{name}"));
         object.metadata.generation = Some(1);
         Self {
@@ -106,7 +106,7 @@ impl Binding {
                 .collect(),
             memory: Memory::default(),
             is_credential_gone: false,
-            assignments: Vec::new(),
+            role_assignments: Vec::new(),
             managed_elsewhere: None,
             log: Vec::new(),
         }
@@ -210,7 +210,7 @@ impl Binding {
             actual: world.target.clone(),
             pause: None,
             managed_elsewhere: self.managed_elsewhere.clone(),
-            assignments: self.assignments.clone(),
+            role_assignments: self.role_assignments.clone(),
             account_is_held: self.has_finalizer(),
             memory: self.memory.clone(),
             key: OperatorKey::new([1; 32]),
