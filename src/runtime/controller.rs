@@ -27,6 +27,7 @@ use super::{
     events::Events,
     health::Check,
     reconciler::{Object, Reconciler},
+    references::{Entry, Kind, ObjectId, References},
     snapshot::{Cache, Key},
     source::{Shard, Source, Witness, triggering},
     status::StatusWriter,
@@ -42,8 +43,17 @@ pub struct Controller<R: Reconciler> {
     stop: CancellationToken,
 }
 
-type Observer<K> = Box<dyn Fn(&K) + Send + Sync>;
+type Observer<K> = Box<dyn Fn(&K, Change) + Send + Sync>;
 type PassResult<K> = Result<(ObjectRef<DeserializeGuard<K>>, Action), Error<Infallible, watcher::Error>>;
+
+/// What happened to an object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Change {
+    /// It appeared or changed.
+    Seen,
+    /// It is gone.
+    Gone,
+}
 
 /// Why a controller ended although nobody asked it to. The process must end then, or the kind would stand still unnoticed.
 #[derive(Debug, thiserror::Error)]
@@ -84,11 +94,31 @@ impl<R: Reconciler> Controller<R> {
         }
     }
 
-    /// Calls `observer` after every object that appears, changes or goes, with its last version: to trigger another
-    /// kind's passes without a second watch. It runs in the watch task and must not block.
+    /// Calls `observer` after every object that appears, changes or goes, with its last version. It runs in the watch task
+    /// and must not block.
     #[must_use]
     pub fn on_change(mut self, observer: impl Fn(&R::Object) + Send + Sync + 'static) -> Self {
-        self.observers.push(Box::new(observer));
+        self.observers.push(Box::new(move |object, _| observer(object)));
+        self
+    }
+
+    /// Keeps the entries of this kind in the index: `entry` says what an object refers to.
+    #[must_use]
+    pub fn indexed(
+        mut self,
+        references: References,
+        entry: impl Fn(&R::Object) -> Entry + Send + Sync + 'static,
+    ) -> Self
+    where
+        R::Object: Kind,
+    {
+        self.observers.push(Box::new(move |object, change| {
+            let id = ObjectId::of(object);
+            match change {
+                Change::Seen => references.set(&id, entry(object)),
+                Change::Gone => references.remove(&id),
+            }
+        }));
         self
     }
 
@@ -210,11 +240,11 @@ struct ControllerWitness<R: Reconciler> {
 }
 
 impl<R: Reconciler> ControllerWitness<R> {
-    fn tell(&self, object: &DeserializeGuard<R::Object>) {
+    fn tell(&self, object: &DeserializeGuard<R::Object>, change: Change) {
         if let Ok(object) = &object.0 {
             let told = catch_unwind(AssertUnwindSafe(|| {
                 for observer in &*self.observers {
-                    observer(object);
+                    observer(object, change);
                 }
             }));
             if told.is_err() {
@@ -227,11 +257,11 @@ impl<R: Reconciler> ControllerWitness<R> {
 impl<R: Reconciler> Witness<R::Object> for ControllerWitness<R> {
     fn saw(&self, object: &DeserializeGuard<R::Object>) {
         self.drive.saw(object);
-        self.tell(object);
+        self.tell(object, Change::Seen);
     }
 
     fn lost(&self, object: DeserializeGuard<R::Object>) {
-        self.tell(&object);
+        self.tell(&object, Change::Gone);
         self.drive.lost(object);
     }
 

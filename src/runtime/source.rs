@@ -176,8 +176,9 @@ pub(super) fn triggering<K: Object>(
                     match event {
                         Event::Apply(object) => witness.saw(object),
                         Event::InitDone => {
-                            now_primed.send_replace(true);
+                            // Whoever waits for the list finds what follows from it, too.
                             store.state().iter().for_each(|object| witness.saw(object));
+                            now_primed.send_replace(true);
                         }
                         // The store takes over a list as a whole, when it is done.
                         Event::Init | Event::InitApply(_) | Event::Delete(_) => {}
