@@ -14,7 +14,8 @@ use crate::api::{
 use crate::azure::{Cloud, Http};
 use crate::runtime::health::Health;
 use crate::runtime::reconciler::Object;
-use crate::runtime::{Cache, Clients, Events, Key, Scope, Snapshot, Source, StatusWriter, Triggers};
+use crate::runtime::references::Kind;
+use crate::runtime::{Cache, Clients, Events, Key, References, Scope, Snapshot, Source, StatusWriter, Triggers};
 
 use super::accounts::{Accounts, HostAccess};
 use super::command_job;
@@ -51,6 +52,7 @@ pub struct Foundation {
 pub struct Context {
     foundation: Foundation,
     accounts: Accounts,
+    references: References,
     /// The AzureAccounts that are watched.
     pub azure_accounts: Watched<AzureAccount>,
     /// The ResourceGroups that are watched.
@@ -105,15 +107,6 @@ impl<K: Object> Watched<K> {
         self.cache.get(key)
     }
 
-    /// The objects of a namespace.
-    pub fn in_namespace(&self, namespace: &str) -> impl Iterator<Item = Snapshot<K>> {
-        let namespace = namespace.to_owned();
-        self.cache
-            .list()
-            .into_iter()
-            .filter(move |it| it.meta().namespace.as_deref() == Some(&namespace))
-    }
-
     /// Asks for a pass, soon.
     pub fn trigger(&self, key: Key) {
         self.triggers.trigger(key);
@@ -132,6 +125,43 @@ impl<K: Object> Clone for Watched<K> {
             triggers: self.triggers.clone(),
         }
     }
+}
+
+/// A kind that this process watches.
+pub trait WatchedKind: Object + Kind {
+    /// The objects of the kind.
+    fn watched(context: &Context) -> &Watched<Self>;
+}
+
+macro_rules! watched_kinds {
+    ($($kind:ident in $field:ident),+ $(,)?) => {
+        $(impl Kind for $kind {
+            const NAME: &'static str = stringify!($kind);
+        }
+
+        impl WatchedKind for $kind {
+            fn watched(context: &Context) -> &Watched<Self> {
+                &context.$field
+            }
+        })+
+
+        /// An index that all of them are in.
+        fn index(sources: &Sources) -> References {
+            let references = References::default();
+            $(references.register(sources.$field.cache(), sources.$field.triggers());)+
+            references
+        }
+    };
+}
+
+watched_kinds! {
+    AzureAccount in azure_accounts,
+    ResourceGroup in resource_groups,
+    SessionPool in session_pools,
+    ManagedIdentity in managed_identities,
+    RoleAssignment in role_assignments,
+    IdentityAssignment in identity_assignments,
+    CommandJob in command_jobs,
 }
 
 impl Context {
@@ -166,6 +196,7 @@ impl Context {
             host.clone(),
         );
         let context = Self {
+            references: index(&sources),
             accounts,
             azure_accounts: Watched::of(&sources.azure_accounts),
             resource_groups: Watched::of(&sources.resource_groups),
@@ -232,6 +263,11 @@ impl Context {
     /// The accounts that are open.
     pub fn accounts(&self) -> &Accounts {
         &self.accounts
+    }
+
+    /// Who refers to whom.
+    pub fn references(&self) -> &References {
+        &self.references
     }
 
     /// The one writer of a kind's status.

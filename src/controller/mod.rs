@@ -12,6 +12,7 @@ pub mod operator_key;
 pub mod ownership;
 pub mod policy;
 pub mod readiness;
+pub mod reference;
 pub mod resource_group;
 pub mod role_assignment;
 pub mod secret;

@@ -115,6 +115,12 @@ impl References {
         self.wake(woken);
     }
 
+    /// Wakes what refers to an object that has changed in a way that no watch shows.
+    pub fn wake_referrers(&self, id: &ObjectId) {
+        let woken = self.graph().referrers_of(id, None);
+        self.wake(woken);
+    }
+
     /// The objects that need this one until they are gone themselves, in order. Waits until all kinds were listed once.
     pub async fn needed_by(&self, id: &ObjectId) -> Vec<ObjectId> {
         let listed: Vec<_> = self.kinds().values().map(|watch| Arc::clone(&watch.listed)).collect();
@@ -176,17 +182,7 @@ impl Graph {
                 woken.insert(other.clone());
             }
         }
-        let offered = old.provides.iter().chain(&new.provides);
-        let offered = offered.map(|it| Target::External(it.clone()));
-        for target in std::iter::once(Target::Object(id.clone())).chain(offered) {
-            woken.extend(
-                self.referrers
-                    .get(&target)
-                    .into_iter()
-                    .flat_map(BTreeMap::keys)
-                    .cloned(),
-            );
-        }
+        woken.extend(self.referrers_of(id, old.provides.as_ref()));
         if old.provides != new.provides {
             if let Some(external) = &old.provides
                 && let Some(providers) = self.providers.get_mut(external)
@@ -203,8 +199,21 @@ impl Graph {
         if let Some(entry) = entry {
             self.entries.insert(id.clone(), entry);
         }
+        woken.extend(self.referrers_of(id, None));
         woken.remove(id);
         woken
+    }
+
+    /// What refers to the object, to what it provides, or to something else that it provided.
+    fn referrers_of(&self, id: &ObjectId, formerly: Option<&String>) -> BTreeSet<ObjectId> {
+        let provided = self.entries.get(id).and_then(|entry| entry.provides.as_ref());
+        let external = provided.into_iter().chain(formerly).cloned().map(Target::External);
+        let targets = std::iter::once(Target::Object(id.clone())).chain(external);
+        targets
+            .filter_map(|target| self.referrers.get(&target))
+            .flat_map(BTreeMap::keys)
+            .cloned()
+            .collect()
     }
 
     fn link(&mut self, target: &Target, from: &ObjectId, is_needed: Option<bool>) {

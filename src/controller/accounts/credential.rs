@@ -11,7 +11,8 @@ use crate::api::{AzureAccount, ManagedIdentity};
 use crate::azure::{ClientCertificate, Cloud, Credential, HostIdentity, Http, Tokens};
 use crate::controller::azure_resource::account_key;
 use crate::controller::context::Watched;
-use crate::controller::managed_identity::{known_client_id, usable_identity_of};
+use crate::controller::managed_identity::known_client_id;
+use crate::controller::reference::usable_identity_in;
 use crate::controller::secret;
 use crate::runtime::Key;
 
@@ -108,7 +109,7 @@ impl<'a> Way<'a> {
                         let name = reference.name.clone();
                         return Err(AccountError::IdentityOfItself { name });
                     }
-                    let usable = usable_identity_of(identities, namespace, &reference.name);
+                    let usable = usable_identity_in(identities, namespace, &reference.name);
                     match (usable, demand) {
                         (Ok(identity), _) => Ok(Principal::Application(identity.client_id)),
                         (Err(unusable), Demand::Ready) => Err(AccountError::Identity(unusable)),

@@ -2,7 +2,7 @@
 
 use crate::api::condition::Reason;
 use crate::azure::credential::CertificateError;
-use crate::controller::managed_identity::Unusable;
+use crate::controller::reference::Unresolved;
 use crate::runtime::{ApiError, Class, Classify};
 
 /// Why an account cannot be opened.
@@ -52,7 +52,7 @@ pub enum AccountError {
     },
     /// The managed identity that the account is cannot be used.
     #[error("{0} (spec.credential.workloadIdentity.managedIdentityRef)")]
-    Identity(Unusable),
+    Identity(Unresolved),
     /// The managed identity is made with the very account that is to be it.
     #[error(
         "ManagedIdentity {name} uses this AzureAccount, which would have to be that identity before it exists: give the \

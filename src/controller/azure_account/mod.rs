@@ -15,13 +15,13 @@ use kube::Resource;
 
 use crate::api::{ACCOUNT_FINALIZER, AzureAccount, AzureAccountStatus, ManagedIdentity};
 use crate::runtime::drive::Settings;
-use crate::runtime::{Controller, Effect, Key, Note, Pass, Plan, Reconciler, Seen, Snapshot, Source};
+use crate::runtime::references::Entry;
+use crate::runtime::{Controller, Effect, Note, ObjectId, Pass, Plan, Reconciler, Seen, Snapshot, Source, finalizer};
 
-use super::azure_resource::{AzureObject, account_key, account_users};
-use super::command_job::tell_jobs_of_account;
-use super::context::{Context, Watched};
+use super::context::Context;
 use super::error::Error;
 use super::readiness;
+use super::reference::{self, Reference, accounts_of};
 
 pub use observe::Observed;
 pub use plan::Step;
@@ -39,7 +39,6 @@ pub fn controller(context: &Context, source: Source<AzureAccount>) -> Controller
     let reconciler = Arc::new(AzureAccountReconciler {
         context: context.clone(),
     });
-    let told = context.clone();
     Controller::new(
         source,
         reconciler,
@@ -48,38 +47,21 @@ pub fn controller(context: &Context, source: Source<AzureAccount>) -> Controller
         Settings::default(),
         context.stop().clone(),
     )
-    .on_change(move |account: &AzureAccount| tell_users(&told, account))
+    .indexed(context.references().clone(), entry)
     .report_to(context.health().check("azureaccounts"))
 }
 
-/// Asks for passes over everything that uses the account.
-fn tell_users(context: &Context, account: &AzureAccount) {
-    let key = Key::of(account);
-    tell_users_of_kind(&context.resource_groups, &key);
-    tell_users_of_kind(&context.session_pools, &key);
-    tell_users_of_kind(&context.role_assignments, &key);
-    tell_users_of_kind(&context.managed_identities, &key);
-    tell_users_of_kind(&context.identity_assignments, &key);
-    tell_jobs_of_account(context, account);
-}
-
-fn tell_users_of_kind<K: AzureObject>(watched: &Watched<K>, account: &Key) {
-    for object in watched.in_namespace(&account.namespace) {
-        if account_key(&*object) == *account {
-            watched.trigger(Key::of(&*object));
-        }
-    }
-}
-
-/// Asks for passes over the accounts that are the identity, or would be.
-pub fn tell_accounts_of_identity(context: &Context, identity: &ManagedIdentity) {
-    let key = Key::of(identity);
-    for account in context.azure_accounts.in_namespace(&key.namespace) {
-        let workload_identity = account.spec.credential.workload_identity.as_ref();
-        let reference = workload_identity.and_then(|it| it.managed_identity_ref.as_ref());
-        if reference.is_some_and(|it| it.name == key.name) {
-            context.azure_accounts.trigger(Key::of(&*account));
-        }
+/// What the index knows of an account: the identity that it is, which objects may still have to be removed with, and that
+/// it is one of those of its namespace.
+fn entry(account: &AzureAccount) -> Entry {
+    let namespace = account.meta().namespace.as_deref().unwrap_or_default();
+    let workload_identity = account.spec.credential.workload_identity.as_ref();
+    let identity = workload_identity.and_then(|it| it.managed_identity_ref.as_ref());
+    let is_needed = finalizer::has(account, ACCOUNT_FINALIZER);
+    let identity = identity.map(|it| Reference::to::<ManagedIdentity>(namespace, it).needed(is_needed));
+    Entry {
+        provides: Some(accounts_of(namespace)),
+        ..reference::entry(identity, None)
     }
 }
 
@@ -126,11 +108,10 @@ impl Reconciler for AzureAccountReconciler {
     }
 
     fn gone(&self, object: &Snapshot<AzureAccount>) {
-        let key = Key::of(&**object);
-        if account_users(&self.context, &key).is_empty() {
-            self.context.accounts().close(&key);
+        let id = ObjectId::of(&**object);
+        if self.context.references().known_to_need(&id).is_empty() {
+            self.context.accounts().close(&id.key);
         }
-        tell_users(&self.context, object);
     }
 }
 

@@ -7,11 +7,10 @@ use jiff::Timestamp;
 use crate::api::AzureAccount;
 use crate::api::condition::{Reason, kind};
 use crate::controller::accounts::Subscription;
-use crate::controller::azure_resource::{AccountUse, account_users};
 use crate::controller::context::Context;
 use crate::controller::error::Error;
 use crate::runtime::conditions::find;
-use crate::runtime::{Class, Failure, Key};
+use crate::runtime::{Class, Failure, ObjectId};
 
 use super::CHECK_INTERVAL;
 
@@ -21,26 +20,22 @@ pub struct Observed {
     /// How its last check ended.
     pub check: Result<Subscription, Failure>,
     /// The objects that still have to remove something from Azure with it.
-    pub users: Vec<AccountUse>,
+    pub users: Vec<ObjectId>,
 }
 
 /// Opens the account, checks it, and lists its users. A check that failed is an observation, not an error: the users'
 /// finalizers have to be cared for all the same.
 pub async fn observe(context: &Context, object: &AzureAccount) -> Result<Observed, Error> {
-    context.resource_groups.cache().ready().await;
-    context.session_pools.cache().ready().await;
-    context.managed_identities.cache().ready().await;
-    context.role_assignments.cache().ready().await;
-    context.identity_assignments.cache().ready().await;
     let now = Timestamp::now();
-    let key = Key::of(object);
-    let before = context.accounts().held(&key);
+    let id = ObjectId::of(object);
+    let users = context.references().needed_by(&id).await;
+    let before = context.accounts().held(&id.key);
     let check = match context.accounts().refresh(object).await {
         Err(error) => Err(Failure::of(&Error::from(error), now)),
         Ok(account) => {
             if before.is_some_and(|before| !Arc::ptr_eq(&before, &account)) {
                 // Its Secret changed, which no watch tells.
-                super::tell_users(context, object);
+                context.references().wake_referrers(&id);
             }
             let check = account.check(now, CHECK_INTERVAL.mul_f64(0.7)).await;
             check.result.map_err(|error| {
@@ -57,10 +52,7 @@ pub async fn observe(context: &Context, object: &AzureAccount) -> Result<Observe
             })
         }
     };
-    Ok(Observed {
-        check,
-        users: account_users(context, &key),
-    })
+    Ok(Observed { check, users })
 }
 
 /// Whether the account's status already says that its credential is not accepted: the operator was restarted since, and

@@ -53,7 +53,7 @@ mod tests {
 
     use crate::controller::accounts::Subscription;
     use crate::controller::azure_account::status::summarize;
-    use crate::controller::azure_resource::AccountUse;
+    use crate::runtime::ObjectId;
     use crate::runtime::{Failure, Outcome, Seen};
 
     use super::*;
@@ -72,10 +72,7 @@ mod tests {
     }
 
     fn observed(is_used: bool) -> Observed {
-        let user = AccountUse {
-            kind: "SessionPool",
-            name: "shell".to_owned(),
-        };
+        let user = ObjectId::new::<crate::api::SessionPool>("ns", "shell");
         Observed {
             check: Ok(Subscription::Hidden),
             users: if is_used { vec![user] } else { Vec::new() },

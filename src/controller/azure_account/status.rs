@@ -6,8 +6,8 @@ use kube::Resource;
 use crate::api::condition::Reason;
 use crate::api::{ACCOUNT_FINALIZER, AzureAccount, AzureAccountStatus};
 use crate::controller::accounts::Subscription;
-use crate::controller::azure_resource::AccountUse;
 use crate::controller::readiness::Verdict;
+use crate::runtime::ObjectId;
 use crate::runtime::{Outcome, Seen, finalizer};
 
 use super::conditions;
@@ -51,11 +51,11 @@ pub fn summarize(object: &AzureAccount, seen: &Seen<'_, Observed>, now: Timestam
     })
 }
 
-fn listed(users: &[AccountUse]) -> String {
+fn listed(users: &[ObjectId]) -> String {
     let named: Vec<String> = users
         .iter()
         .take(10)
-        .map(|it| format!("{} {}", it.kind, it.name))
+        .map(|it| format!("{} {}", it.kind, it.key.name))
         .collect();
     match users.len().saturating_sub(named.len()) {
         0 => named.join(", "),

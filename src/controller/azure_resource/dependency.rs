@@ -5,15 +5,15 @@ use std::time::Duration;
 
 use kube::{Resource, ResourceExt};
 
-use crate::api::condition::{Reason, kind};
-use crate::api::{ABANDON_ANNOTATION, ACCOUNT_FINALIZER, AzureAccount, AzureAccountSpec};
+use crate::api::condition::Reason;
+use crate::api::{ABANDON_ANNOTATION, ACCOUNT_FINALIZER, AzureAccount};
 use crate::controller::accounts::{Account, AccountError};
 use crate::controller::context::Context;
 use crate::controller::error::Error;
 use crate::controller::policy::Lifecycle;
 use crate::controller::readiness::{Verdict, is_ready};
-use crate::runtime::conditions::find;
-use crate::runtime::{Class, Key, Next, finalizer};
+use crate::controller::reference::{self, Unresolved, why_not_ready};
+use crate::runtime::{Class, Key, Next, ObjectId, finalizer};
 
 use super::look::Held;
 use super::subject::{AzureObject, Subject};
@@ -42,9 +42,14 @@ pub struct OpenAccount {
 }
 
 /// The AzureAccount of an object.
+pub fn account_id<K: AzureObject>(object: &K) -> ObjectId {
+    let namespace = object.meta().namespace.as_deref().unwrap_or_default();
+    reference::account_id(namespace, object.management().account_ref.as_ref())
+}
+
+/// Its namespace and name.
 pub fn account_key<K: AzureObject>(object: &K) -> Key {
-    let name = AzureAccountSpec::name_for(object.management().account_ref.as_ref());
-    Key::new(object.namespace().unwrap_or_default(), name)
+    account_id(object).key
 }
 
 /// Opens the account of an object.
@@ -73,10 +78,7 @@ pub async fn open_account<K: AzureObject>(context: &Context, object: &K) -> Resu
         .map(|it| it.conditions.as_slice())
         .unwrap_or_default();
     if !is_ready(conditions, found.meta().generation) {
-        let because = match find(conditions, kind::READY) {
-            Some(ready) if ready.status != "True" => format!(": {}: {}", ready.reason, ready.message),
-            Some(_) | None => " yet".to_owned(),
-        };
+        let because = why_not_ready(conditions);
         let message = format!("AzureAccount {} is not ready{because}", key.name);
         return Ok(held(Verdict::progressing(Reason::AccountNotReady, message)));
     }
@@ -133,6 +135,15 @@ pub fn credential_gone<K: AzureObject>(object: &K, cause: &str) -> Held {
     }
 }
 
+/// What an object says that waits for another one. A change of that one wakes it.
+pub fn unresolved(unresolved: &Unresolved) -> Held {
+    Held {
+        verdict: Verdict::progressing(unresolved.reason(), unresolved.to_string()),
+        next: UNTOLD,
+        is_credential_gone: false,
+    }
+}
+
 /// Something that triggers tell of is missing.
 pub fn held<T>(verdict: Verdict) -> Dependency<T> {
     Dependency::Held(Held {
@@ -140,4 +151,12 @@ pub fn held<T>(verdict: Verdict) -> Dependency<T> {
         next: UNTOLD,
         is_credential_gone: false,
     })
+}
+
+/// An object is gone: forgets its account if nothing is left of that either.
+pub fn close_account<K: AzureObject>(context: &Context, object: &K) {
+    let account = account_id(object);
+    if context.azure_accounts.get(&account.key).is_none() && context.references().known_to_need(&account).is_empty() {
+        context.accounts().close(&account.key);
+    }
 }

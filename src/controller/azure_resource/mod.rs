@@ -6,7 +6,6 @@
 //! [`course()`](course::course) decides everything, without I/O: what to do next, when to look again, and what the
 //! status says. [`carry_out`](act::carry_out) does it and decides nothing.
 
-mod account_use;
 mod act;
 mod course;
 mod dependency;
@@ -18,16 +17,17 @@ mod read;
 mod status;
 mod subject;
 
-pub use account_use::{AccountUse, account_users, close_account, tell_account};
 pub use act::{carry_out, is_about_the_resource};
 pub use course::{Course, Release, SETTLING, Step, course, lets_go_unseen, may_use};
-pub use dependency::{Dependency, OpenAccount, account_key, credential_gone, held, open_account};
+pub use dependency::{
+    Dependency, OpenAccount, account_id, account_key, close_account, credential_gone, held, open_account, unresolved,
+};
 pub use look::{Body, Held, Look, Occupants, Registration, Tagging, View};
 pub use memory::{Answer, Memories, Memory, OperationUrl, Purpose, Written};
 pub use placement::Placement;
 pub use read::{cause_of_failure, find, look_at};
 pub use status::{Summary, notes, summarize};
-pub use subject::{AzureObject, Reported, Subject, age};
+pub use subject::{AzureObject, Reported, Subject, age, entry};
 
 #[cfg(test)]
 mod tests;

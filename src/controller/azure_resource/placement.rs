@@ -2,19 +2,18 @@
 
 use std::time::Duration;
 
-use kube::Resource;
-
 use crate::api::ResourceGroup;
-use crate::api::condition::{Reason, kind};
+use crate::api::condition::Reason;
 use crate::api::reference::LocalReference;
 use crate::azure::ResourceId;
 use crate::controller::accounts::Account;
 use crate::controller::context::Context;
 use crate::controller::policy::Lifecycle;
-use crate::controller::readiness::{Verdict, is_ready};
-use crate::runtime::conditions::find;
+use crate::controller::readiness::Verdict;
+use crate::controller::reference::{Unresolved, resolve};
 use crate::runtime::{Key, Next, Snapshot};
 
+use super::dependency::unresolved;
 use super::look::Held;
 use super::subject::AzureObject;
 
@@ -72,26 +71,9 @@ impl Placement<'_> {
     }
 
     async fn referenced(&self, context: &Context, account: &Account, name: &str) -> Result<String, Held> {
-        context.resource_groups.cache().ready().await;
-        let not_ready = |message| waiting(Reason::ReferenceNotReady, message);
-        let Some(group) = self.group_object(context, name) else {
-            let message = format!("ResourceGroup {name} does not exist in this namespace");
-            return Err(waiting(Reason::ReferenceNotFound, message));
-        };
-        let reported = group.reported();
-        if group.meta().deletion_timestamp.is_some() {
-            return Err(not_ready(format!("ResourceGroup {name} is being deleted")));
-        }
-        if !is_ready(reported.conditions, group.meta().generation) {
-            let because = find(reported.conditions, kind::READY)
-                .filter(|ready| ready.status != "True")
-                .map_or_else(
-                    || " yet".to_owned(),
-                    |ready| format!(": {}: {}", ready.reason, ready.message),
-                );
-            return Err(not_ready(format!("ResourceGroup {name} is not ready{because}")));
-        }
-        let group_id: Option<ResourceId> = reported.id.and_then(|id| id.parse().ok());
+        let group = resolve::<ResourceGroup>(context, self.namespace, name).await;
+        let group = group.map_err(|why| unresolved(&why))?;
+        let group_id: Option<ResourceId> = group.reported().id.and_then(|id| id.parse().ok());
         match group_id {
             Some(id) if id.subscription().eq_ignore_ascii_case(account.subscription()) => Ok(id.name().to_owned()),
             Some(id) => {
@@ -103,7 +85,10 @@ impl Placement<'_> {
                 );
                 Err(stalled(Reason::InvalidSpec, message))
             }
-            None => Err(not_ready(format!("ResourceGroup {name} has no id yet"))),
+            None => Err(unresolved(&Unresolved::not_ready::<ResourceGroup>(
+                name,
+                ": it has no id yet",
+            ))),
         }
     }
 
@@ -147,15 +132,6 @@ impl Placement<'_> {
              moves no {noun}; set {path}.resourceGroup back or create another object"
         );
         stalled(Reason::ImmutableChange, message)
-    }
-}
-
-/// Triggers tell when it changes.
-fn waiting(reason: Reason, message: String) -> Held {
-    Held {
-        verdict: Verdict::progressing(reason, message),
-        next: Next::Resync(Duration::from_mins(1)),
-        is_credential_gone: false,
     }
 }
 

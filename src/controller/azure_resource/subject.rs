@@ -8,19 +8,37 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use crate::api::azure_resource::{Drift, ManagementSpec};
 use crate::api::condition::kind;
 use crate::api::{ABANDON_ANNOTATION, FINALIZER};
+use crate::controller::context::WatchedKind;
 use crate::controller::policy::Lifecycle;
+use crate::controller::reference::{self, Reference};
 use crate::runtime::conditions::find;
-use crate::runtime::{Object, finalizer};
+use crate::runtime::references::Entry;
+use crate::runtime::{Target, finalizer};
+
+use super::dependency::account_id;
 
 /// How often a resource is compared with its object where `spec.interval` does not say.
 pub const DEFAULT_INTERVAL: Duration = Duration::from_mins(10);
 
 /// A kind that has something in Azure.
-pub trait AzureObject: Object {
+pub trait AzureObject: WatchedKind {
     /// What all such kinds have in their spec.
     fn management(&self) -> &ManagementSpec;
     /// What all such kinds have in their status.
     fn reported(&self) -> Reported<'_>;
+    /// What the object refers to besides its account.
+    fn references(&self) -> Vec<Reference>;
+}
+
+/// What the index knows of an object: its references, that to its account included, which has to outlive whatever the
+/// object has in Azure; and the resource that it reports.
+pub fn entry<K: AzureObject>(object: &K) -> Entry {
+    let account = Reference {
+        target: Target::Object(account_id(object)),
+        is_needed: finalizer::has(object, FINALIZER),
+    };
+    let references = object.references().into_iter().chain([account]);
+    reference::entry(references, object.reported().id)
 }
 
 /// The common part of a status.

@@ -32,11 +32,13 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::api::{AzureAccount, CommandJob, SessionPool};
+use crate::api::{CommandJob, SessionPool};
 use crate::config::Config;
 use crate::controller::Context;
+use crate::controller::reference::accounts_of;
+use crate::runtime::references::Entry;
 use crate::runtime::supervisor::Supervisor;
-use crate::runtime::{Controller, Key, Source, drive};
+use crate::runtime::{Controller, ObjectId, Source, Target, drive};
 
 use self::release::Releaser;
 use self::target::Targets;
@@ -75,6 +77,7 @@ pub fn spawn(context: &Context, source: Source<CommandJob>, config: &Config, sup
         settings,
         context.stop().clone(),
     )
+    .indexed(context.references().clone(), entry)
     .on_change(move |job| watched.seen(job))
     .report_to(context.health().check("commandjobs"));
     supervisor.spawn("controller of CommandJobs", async move {
@@ -99,31 +102,22 @@ pub fn spawn(context: &Context, source: Source<CommandJob>, config: &Config, sup
     });
 }
 
-/// Asks for passes over the jobs that wait for the pool. To be called once the cache of pools has what is told: a job
-/// that looked too early would rest until its next regular look.
-pub fn tell_jobs(context: &Context, pool: &SessionPool) {
-    let pool = Key::of(pool);
-    for job in &context.command_jobs.cache().list() {
-        if refers_to(job, &pool) && !has_live_attempt(job) {
-            context.command_jobs.trigger(Key::of(&**job));
-        }
+/// What the index knows of a job. One that has not begun waits for its pool, and for any account of its namespace.
+fn entry(job: &CommandJob) -> Entry {
+    let mut entry = Entry::default();
+    if has_live_attempt(job) {
+        return entry;
     }
-}
-
-/// Asks for passes over the jobs of the account's namespace that have not begun: any of them may wait for the account.
-pub fn tell_jobs_of_account(context: &Context, account: &AzureAccount) {
-    for job in &context.command_jobs.cache().list() {
-        if job.metadata.namespace == account.metadata.namespace && !has_live_attempt(job) {
-            context.command_jobs.trigger(Key::of(&**job));
-        }
+    let own = job.metadata.namespace.as_deref().unwrap_or_default();
+    entry.refer(Target::External(accounts_of(own)), false);
+    if let Some(pool) = &job.spec.target.session_pool_ref {
+        let namespace = pool.namespace.as_deref().unwrap_or(own);
+        entry.refer(
+            Target::Object(ObjectId::new::<SessionPool>(namespace, &pool.name)),
+            false,
+        );
     }
-}
-
-fn refers_to(job: &CommandJob, pool: &Key) -> bool {
-    job.spec.target.session_pool_ref.as_ref().is_some_and(|it| {
-        let namespace = it.namespace.as_ref().or(job.metadata.namespace.as_ref());
-        it.name == pool.name && namespace == Some(&pool.namespace)
-    })
+    entry
 }
 
 fn has_live_attempt(job: &CommandJob) -> bool {

@@ -25,17 +25,17 @@ use kube::{Resource, ResourceExt};
 
 use crate::api::azure_resource::ManagementSpec;
 use crate::api::reference::LocalReference;
-use crate::api::{IdentityAssignment, IdentityAssignmentStatus, ManagedIdentity, ResourceGroup};
+use crate::api::{FINALIZER, IdentityAssignment, IdentityAssignmentStatus, ManagedIdentity, ResourceGroup};
 use crate::runtime::drive::Settings;
-use crate::runtime::{Controller, Effect, Key, Note, Pass, Plan, Reconciler, Seen, Snapshot, Source};
+use crate::runtime::{Controller, Effect, Note, Pass, Plan, Reconciler, Seen, Snapshot, Source, finalizer};
 
 use self::act::Turns;
 use self::course::course;
-use super::azure_resource::{self, AzureObject, Memories, Reported, Subject, tell_account};
+use super::azure_resource::{self, AzureObject, Memories, Reported, Subject};
 use super::context::Context;
 use super::error::Error;
 use super::readiness;
-use super::role_assignment::{Referred, tell_assignments};
+use super::reference::Reference;
 
 /// The reconciler of IdentityAssignments.
 pub struct IdentityAssignmentReconciler {
@@ -52,7 +52,6 @@ pub fn controller(context: &Context, source: Source<IdentityAssignment>) -> Cont
         memories: Memories::default(),
         turns: Turns::default(),
     });
-    let told = context.clone();
     Controller::new(
         source,
         reconciler,
@@ -61,46 +60,8 @@ pub fn controller(context: &Context, source: Source<IdentityAssignment>) -> Cont
         Settings::default(),
         context.stop().clone(),
     )
-    .on_change(move |assignment: &IdentityAssignment| {
-        tell_account(&told, assignment);
-        tell_those_who_wait(&told, assignment);
-    })
+    .indexed(context.references().clone(), azure_resource::entry)
     .report_to(context.health().check("identityassignments"))
-}
-
-/// Asks for passes over the identity assignments that refer to an identity.
-pub fn tell_identity_assignments_of_identity(context: &Context, identity: &ManagedIdentity) {
-    let key = Key::of(identity);
-    tell_identity_assignments(context, &key.namespace, |assignment| {
-        identity_references(assignment).any(|it| it.name == key.name)
-    });
-}
-
-/// Asks for passes over the identity assignments whose target is in a group.
-pub fn tell_identity_assignments_of_group(context: &Context, group: &ResourceGroup) {
-    let key = Key::of(group);
-    tell_identity_assignments(context, &key.namespace, |assignment| {
-        let target = &assignment.spec.target;
-        let mut named = target.container_app.iter().chain(&target.container_group);
-        named.any(|it| it.resource_group_ref.as_ref().is_some_and(|it| it.name == key.name))
-    });
-}
-
-fn tell_identity_assignments(context: &Context, namespace: &str, concerns: impl Fn(&IdentityAssignment) -> bool) {
-    for assignment in context.identity_assignments.in_namespace(namespace) {
-        if concerns(&assignment) {
-            context.identity_assignments.trigger(Key::of(&*assignment));
-        }
-    }
-}
-
-fn tell_those_who_wait(context: &Context, assignment: &IdentityAssignment) {
-    let key = Key::of(assignment);
-    for reference in identity_references(assignment) {
-        let identity = Key::new(key.namespace.clone(), &reference.name);
-        context.managed_identities.trigger(identity);
-    }
-    tell_assignments(context, Referred::IdentityAssignment, assignment);
 }
 
 fn identity_references(assignment: &IdentityAssignment) -> impl Iterator<Item = &LocalReference> {
@@ -111,6 +72,19 @@ fn identity_references(assignment: &IdentityAssignment) -> impl Iterator<Item = 
 impl AzureObject for IdentityAssignment {
     fn management(&self) -> &ManagementSpec {
         &self.spec.management
+    }
+
+    /// An identity outlives what attached it.
+    fn references(&self) -> Vec<Reference> {
+        let namespace = self.meta().namespace.as_deref().unwrap_or_default();
+        let holds = self.status.as_ref().is_some_and(|it| it.id.is_some()) && finalizer::has(self, FINALIZER);
+        let target = &self.spec.target;
+        let groups = target.container_app.iter().chain(&target.container_group);
+        let groups = groups.filter_map(|it| it.resource_group_ref.as_ref());
+        let groups = groups.map(|it| Reference::to::<ResourceGroup>(namespace, it));
+        let identities = identity_references(self);
+        let identities = identities.map(|it| Reference::to::<ManagedIdentity>(namespace, it).needed(holds));
+        groups.chain(identities).collect()
     }
 
     fn reported(&self) -> Reported<'_> {
@@ -168,6 +142,5 @@ impl Reconciler for IdentityAssignmentReconciler {
     fn gone(&self, object: &Snapshot<IdentityAssignment>) {
         self.memories.forget(&object.uid().unwrap_or_default());
         azure_resource::close_account(&self.context, &**object);
-        tell_those_who_wait(&self.context, object);
     }
 }

@@ -1,24 +1,25 @@
 //! One look at an identity assignment's target, and at what the assignment refers to.
 
-use kube::{Resource, ResourceExt};
+use kube::ResourceExt;
 
 use crate::api::identity::UserAssignedIdentityReference;
-use crate::api::reference::LocalReference;
-use crate::api::{FINALIZER, IdentityAssignment, OWNER_TAG};
+use crate::api::{IdentityAssignment, OWNER_TAG, SessionPool};
 use crate::azure::operation::{self, Progress};
 use crate::azure::resource_group::tag;
-use crate::azure::{AzureError, ErrorClass, ResourceId};
+use crate::azure::{AzureError, ErrorClass};
 use crate::controller::azure_resource::{
     Answer, AzureObject, Dependency, Memories, Subject, account_key, cause_of_failure, credential_gone, find,
-    open_account,
+    open_account, unresolved,
 };
 use crate::controller::context::Context;
 use crate::controller::error::{Error, is_credential_refused};
-use crate::controller::managed_identity::{is_of_another_namespace, of_another_namespace, usable_identity};
+use crate::controller::managed_identity::{is_of_another_namespace, of_another_namespace};
 use crate::controller::ownership::Owner;
 use crate::controller::policy::Lifecycle;
 use crate::controller::readiness::Verdict;
-use crate::runtime::{Key, finalizer};
+use crate::controller::reference::usable_identity;
+use crate::runtime::references::Kind;
+use crate::runtime::{Key, ObjectId};
 
 use super::goal::Goal;
 use super::look::{Look, Unmet, View, Wanted};
@@ -57,7 +58,7 @@ pub async fn observe(context: &Context, memories: &Memories, object: &IdentityAs
         managed_elsewhere: None,
         role_assignments: match lifecycle {
             Lifecycle::Wanted => Vec::new(),
-            Lifecycle::Deleted => role_assignments(context, &Key::of(object)).await,
+            Lifecycle::Deleted => role_assignments(context, object).await,
         },
         account_is_held: account.is_held,
         memory: memories.of(&uid),
@@ -131,7 +132,7 @@ async fn wanted(context: &Context, object: &IdentityAssignment) -> Wanted {
                 Ok(identity) => identity.id.to_string(),
                 Err(unusable) => {
                     let id = known_id(context, &namespace, &reference.name);
-                    wanted.miss(unusable.held().verdict, unusable.is_going(), id);
+                    wanted.miss(unresolved(&unusable).verdict, unusable.is_going(), id);
                     continue;
                 }
             },
@@ -153,42 +154,26 @@ fn known_id(context: &Context, namespace: &str, name: &str) -> Option<String> {
     found.reported().id.map(str::to_owned)
 }
 
-/// RoleAssignments of the namespace that refer to it and still hold something in Azure.
-async fn role_assignments(context: &Context, assignment: &Key) -> Vec<String> {
-    context.role_assignments.cache().ready().await;
-    let refers = |reference: &Option<LocalReference>| reference.as_ref().is_some_and(|it| it.name == assignment.name);
-    let mut names: Vec<String> = context
-        .role_assignments
-        .in_namespace(&assignment.namespace)
-        .filter(|it| refers(&it.spec.principal.identity_assignment_ref))
-        .filter(|it| finalizer::has(&**it, FINALIZER) && it.status.as_ref().is_some_and(|it| it.id.is_some()))
-        .map(|it| it.name_any())
-        .collect();
-    names.sort();
-    names
+/// RoleAssignments that still hold a role of the target's system-assigned identity.
+async fn role_assignments(context: &Context, object: &IdentityAssignment) -> Vec<String> {
+    let needing = context.references().needed_by(&ObjectId::of(object)).await;
+    needing.into_iter().map(|it| it.key.name).collect()
 }
 
 /// Why a pool's identities are a matter of its SessionPool object, if it has one: the pool's owner tag says so, or the
 /// object itself does.
 async fn manager_of_pool(context: &Context, namespace: &str, view: &View) -> Option<String> {
-    context.session_pools.cache().ready().await;
     let owner = view.actual.as_ref().and_then(|it| tag(it, OWNER_TAG));
     let is_owned = owner
         .and_then(Owner::parse)
         .is_some_and(|it| it.is_of(context.cluster()));
-    let is_same = |id: Option<&str>| {
-        id.and_then(|id| id.parse::<ResourceId>().ok())
-            .is_some_and(|id| id == view.id)
-    };
-    let pools = context.session_pools.cache().list();
-    let object = pools.iter().find(|pool| is_same(pool.reported().id));
+    let providers = context.references().providers(&view.id.key()).await;
+    let object = providers.into_iter().find(|it| it.kind == SessionPool::NAME);
     if !is_owned && object.is_none() {
         return None;
     }
-    let who = match object.map(|it| it.meta()) {
-        Some(meta) if meta.namespace.as_deref() == Some(namespace) => {
-            format!("SessionPool {}", meta.name.as_deref().unwrap_or_default())
-        }
+    let who = match object {
+        Some(ObjectId { key, .. }) if key.namespace == namespace => format!("SessionPool {}", key.name),
         Some(_) | None => "a SessionPool object".to_owned(),
     };
     Some(format!(

@@ -14,12 +14,8 @@ mod status;
 mod tests;
 mod wanted;
 
-pub use dependents::tell_identities;
 pub use plan::Step;
-pub use reference::{
-    Unusable, UsableIdentity, is_of_another_namespace, known_client_id, of_another_namespace, usable_identity,
-    usable_identity_of,
-};
+pub use reference::{is_of_another_namespace, known_client_id, of_another_namespace};
 
 use std::sync::Arc;
 
@@ -27,14 +23,15 @@ use jiff::Timestamp;
 use kube::{Resource, ResourceExt};
 
 use crate::api::azure_resource::ManagementSpec;
-use crate::api::{ManagedIdentity, ManagedIdentityStatus};
+use crate::api::{ManagedIdentity, ManagedIdentityStatus, ResourceGroup};
 use crate::runtime::drive::Settings;
 use crate::runtime::{Controller, Effect, Note, Pass, Plan, Reconciler, Seen, Snapshot, Source};
 
-use super::azure_resource::{self, AzureObject, Look, Memories, Reported, tell_account};
+use super::azure_resource::{self, AzureObject, Look, Memories, Reported};
 use super::context::Context;
 use super::error::Error;
 use super::readiness;
+use crate::controller::reference::Reference;
 
 use credentials::CredentialMemory;
 use issuer::ClusterIssuer;
@@ -78,7 +75,6 @@ pub fn controller(
         credential_memories: Memories::default(),
         issuer: ClusterIssuer::new(issuer),
     });
-    let told = context.clone();
     let settings = Settings {
         plans_per_pass: PLANS_PER_PASS,
         ..Settings::default()
@@ -91,16 +87,19 @@ pub fn controller(
         settings,
         context.stop().clone(),
     )
-    .on_change(move |identity: &ManagedIdentity| {
-        tell_account(&told, identity);
-        dependents::tell_dependents(&told, identity);
-    })
+    .indexed(context.references().clone(), azure_resource::entry)
     .report_to(context.health().check("managedidentities"))
 }
 
 impl AzureObject for ManagedIdentity {
     fn management(&self) -> &ManagementSpec {
         &self.spec.azure.management
+    }
+
+    fn references(&self) -> Vec<Reference> {
+        let namespace = self.meta().namespace.as_deref().unwrap_or_default();
+        let group = self.spec.resource_group_ref.iter();
+        group.map(|it| Reference::to::<ResourceGroup>(namespace, it)).collect()
     }
 
     fn reported(&self) -> Reported<'_> {
@@ -174,6 +173,5 @@ impl Reconciler for ManagedIdentityReconciler {
         self.memories.forget(&uid);
         self.credential_memories.forget(&uid);
         azure_resource::close_account(&self.context, &**object);
-        dependents::tell_dependents(&self.context, object);
     }
 }

@@ -11,15 +11,13 @@ use kube::{Resource, ResourceExt};
 use crate::api::azure_resource::ManagementSpec;
 use crate::api::{ResourceGroup, ResourceGroupStatus};
 use crate::runtime::drive::Settings;
-use crate::runtime::{Controller, Effect, Key, Note, Pass, Plan, Reconciler, Seen, Snapshot, Source};
+use crate::runtime::{Controller, Effect, Note, Pass, Plan, Reconciler, Seen, Snapshot, Source};
 
-use super::azure_resource::{self, AzureObject, Look, Memories, Reported, Step, Subject, course, tell_account};
+use super::azure_resource::{self, AzureObject, Look, Memories, Reported, Step, Subject, course};
 use super::context::Context;
 use super::error::Error;
-use super::identity_assignment::tell_identity_assignments_of_group;
-use super::managed_identity::tell_identities;
 use super::readiness;
-use super::role_assignment::{Referred, tell_assignments};
+use super::reference::Reference;
 
 /// The reconciler of ResourceGroups.
 pub struct ResourceGroupReconciler {
@@ -33,7 +31,6 @@ pub fn controller(context: &Context, source: Source<ResourceGroup>) -> Controlle
         context: context.clone(),
         memories: Memories::default(),
     });
-    let told = context.clone();
     Controller::new(
         source,
         reconciler,
@@ -42,34 +39,17 @@ pub fn controller(context: &Context, source: Source<ResourceGroup>) -> Controlle
         Settings::default(),
         context.stop().clone(),
     )
-    .on_change(move |group: &ResourceGroup| {
-        tell_account(&told, group);
-        tell_pools(&told, group);
-        tell_assignments(&told, Referred::ResourceGroup, group);
-        tell_identities(&told, &Key::of(group));
-        tell_identity_assignments_of_group(&told, group);
-    })
+    .indexed(context.references().clone(), azure_resource::entry)
     .report_to(context.health().check("resourcegroups"))
-}
-
-/// Asks for passes over the pools that refer to the group.
-fn tell_pools(context: &Context, group: &ResourceGroup) {
-    let key = Key::of(group);
-    for pool in context.session_pools.in_namespace(&key.namespace) {
-        if pool
-            .spec
-            .resource_group_ref
-            .as_ref()
-            .is_some_and(|it| it.name == key.name)
-        {
-            context.session_pools.trigger(Key::of(&*pool));
-        }
-    }
 }
 
 impl AzureObject for ResourceGroup {
     fn management(&self) -> &ManagementSpec {
         &self.spec.azure.management
+    }
+
+    fn references(&self) -> Vec<Reference> {
+        Vec::new()
     }
 
     fn reported(&self) -> Reported<'_> {

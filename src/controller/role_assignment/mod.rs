@@ -12,7 +12,6 @@ mod reference;
 mod status;
 #[cfg(test)]
 mod tests;
-mod triggers;
 
 use std::sync::Arc;
 
@@ -20,19 +19,21 @@ use jiff::Timestamp;
 use kube::{Resource, ResourceExt};
 
 use crate::api::azure_resource::ManagementSpec;
-use crate::api::{RoleAssignment, RoleAssignmentStatus};
+use crate::api::{
+    FINALIZER, IdentityAssignment, ManagedIdentity, ResourceGroup, RoleAssignment, RoleAssignmentStatus, SessionPool,
+};
 use crate::runtime::drive::Settings;
-use crate::runtime::{Controller, Effect, Note, Pass, Plan, Reconciler, Seen, Snapshot, Source};
+use crate::runtime::{Controller, Effect, Note, Pass, Plan, Reconciler, Seen, Snapshot, Source, finalizer};
 
-use super::azure_resource::{self, AzureObject, Memories, Reported, tell_account};
+use super::azure_resource::{self, AzureObject, Memories, Reported};
 use super::context::Context;
 use super::error::Error;
 use super::readiness;
+use crate::controller::reference::Reference;
 
 pub use grants::{Grant, GrantError, Grants, Permission};
 pub use observe::{Aim, Claim, Observed};
 pub use plan::Step;
-pub use triggers::{Referred, tell_assignments};
 
 /// The reconciler of RoleAssignments.
 pub struct RoleAssignmentReconciler {
@@ -41,7 +42,7 @@ pub struct RoleAssignmentReconciler {
     grants: Grants,
 }
 
-/// The controller of RoleAssignments. What they refer to triggers them by [`tell_assignments`].
+/// The controller of RoleAssignments.
 pub fn controller(
     context: &Context,
     source: Source<RoleAssignment>,
@@ -52,7 +53,6 @@ pub fn controller(
         memories: Memories::default(),
         grants,
     });
-    let told = context.clone();
     Controller::new(
         source,
         reconciler,
@@ -61,16 +61,35 @@ pub fn controller(
         Settings::default(),
         context.stop().clone(),
     )
-    .on_change(move |assignment: &RoleAssignment| {
-        tell_account(&told, assignment);
-        triggers::tell_principal(&told, assignment);
-    })
+    .indexed(context.references().clone(), azure_resource::entry)
     .report_to(context.health().check("roleassignments"))
 }
 
 impl AzureObject for RoleAssignment {
     fn management(&self) -> &ManagementSpec {
         &self.spec.management
+    }
+
+    /// A principal outlives the assignments of its roles. What manages a scope that is named by its id is told of too: a role
+    /// may depend on it.
+    fn references(&self) -> Vec<Reference> {
+        let namespace = self.meta().namespace.as_deref().unwrap_or_default();
+        let holds = self.status.as_ref().is_some_and(|it| it.id.is_some()) && finalizer::has(self, FINALIZER);
+        let (principal, scope) = (&self.spec.principal, &self.spec.scope);
+        let identity = principal.managed_identity_ref.as_ref();
+        let assignment = principal.identity_assignment_ref.as_ref();
+        let pool = scope.session_pool_ref.as_ref();
+        let group = scope.resource_group_ref.as_ref();
+        [
+            identity.map(|it| Reference::to::<ManagedIdentity>(namespace, it).needed(holds)),
+            assignment.map(|it| Reference::to::<IdentityAssignment>(namespace, it).needed(holds)),
+            pool.map(|it| Reference::to::<SessionPool>(namespace, it)),
+            group.map(|it| Reference::to::<ResourceGroup>(namespace, it)),
+            scope.resource_id.as_deref().and_then(Reference::to_resource),
+        ]
+        .into_iter()
+        .flatten()
+        .collect()
     }
 
     fn reported(&self) -> Reported<'_> {

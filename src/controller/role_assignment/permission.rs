@@ -10,9 +10,11 @@ use crate::azure::role_assignment::Tuple;
 use crate::azure::session_pool::PoolApiVersion;
 use crate::azure::{ArmClient, ResourceId};
 use crate::controller::azure_resource::{AzureObject, Held};
-use crate::controller::context::{Context, Watched};
+use crate::controller::context::Context;
 use crate::controller::error::Error;
 use crate::controller::ownership::{Origin, Owner, OwnerMark, Presence};
+
+use crate::runtime::Snapshot;
 
 use super::grants::{Grants, Permission};
 use super::reference::stalled;
@@ -73,8 +75,6 @@ pub async fn verify(
 }
 
 async fn managed(context: &Context, object: &RoleAssignment, scope: &ResourceId) -> Option<ManagedScope> {
-    context.session_pools.cache().ready().await;
-    context.resource_groups.cache().ready().await;
     let namespace = object.namespace().unwrap_or_default();
     let owner = |name: &str, uid: Option<String>| {
         Owner::new(
@@ -85,14 +85,14 @@ async fn managed(context: &Context, object: &RoleAssignment, scope: &ResourceId)
             Origin::Created,
         )
     };
-    if let Some(pool) = manager::<SessionPool>(&context.session_pools, &namespace, scope) {
+    if let Some(pool) = manager::<SessionPool>(context, &namespace, scope).await {
         return Some(ManagedScope {
             api_version: PoolApiVersion::for_reading().as_str(),
             owner: owner(&pool.name_any(), pool.uid()),
             holds_others: false,
         });
     }
-    let group = manager::<ResourceGroup>(&context.resource_groups, &namespace, scope)?;
+    let group = manager::<ResourceGroup>(context, &namespace, scope).await?;
     Some(ManagedScope {
         api_version: RESOURCE_GROUP_API_VERSION,
         owner: owner(&group.name_any(), group.uid()),
@@ -102,16 +102,16 @@ async fn managed(context: &Context, object: &RoleAssignment, scope: &ResourceId)
 
 /// The object of the namespace whose resource this is, and which is more than an observer of it. It need not be ready: a
 /// pool that is being updated is managed all the same, and whether it is at all [`verify`] asks Azure.
-fn manager<K: AzureObject>(
-    watched: &Watched<K>,
-    namespace: &str,
-    scope: &ResourceId,
-) -> Option<crate::runtime::Snapshot<K>> {
-    watched.in_namespace(namespace).find(|it| {
-        let reported = it.reported();
-        it.meta().deletion_timestamp.is_none()
-            && it.management().management_policy != ManagementPolicy::ObserveOnly
-            && reported.id.and_then(|id| id.parse::<ResourceId>().ok()).as_ref() == Some(scope)
+async fn manager<K: AzureObject>(context: &Context, namespace: &str, scope: &ResourceId) -> Option<Snapshot<K>> {
+    let providers = context.references().providers(&scope.key()).await;
+    let mut own = providers
+        .iter()
+        .filter(|it| it.kind == K::NAME && it.key.namespace == namespace);
+    own.find_map(|it| {
+        let manages = |it: &Snapshot<K>| {
+            it.meta().deletion_timestamp.is_none() && it.management().management_policy != ManagementPolicy::ObserveOnly
+        };
+        K::watched(context).get(&it.key).filter(manages)
     })
 }
 

@@ -10,12 +10,11 @@ use crate::api::identity::ManagedServiceIdentity;
 use crate::api::reference::LocalReference;
 use crate::azure::IdentityBlock;
 use crate::azure::identity_block::Spelling;
-use crate::controller::azure_resource::Held;
+use crate::controller::azure_resource::{Held, unresolved};
 use crate::controller::context::Context;
-use crate::controller::managed_identity::{
-    UsableIdentity, is_of_another_namespace, of_another_namespace, usable_identity,
-};
+use crate::controller::managed_identity::{is_of_another_namespace, of_another_namespace};
 use crate::controller::readiness::Verdict;
+use crate::controller::reference::{UsableIdentity, usable_identity};
 use crate::runtime::Next;
 
 /// How ARM names the system-assigned identity in settings.
@@ -25,8 +24,8 @@ const SYSTEM: &str = "system";
 #[derive(Debug, Default)]
 pub struct Identities(BTreeMap<String, UsableIdentity>);
 
-/// The names of the ManagedIdentities that a spec refers to.
-fn references(spec: &SessionPoolSpec) -> impl Iterator<Item = &str> {
+/// The ManagedIdentities that a spec refers to.
+pub fn references(spec: &SessionPoolSpec) -> impl Iterator<Item = &LocalReference> {
     let attached = spec.identity.iter().flat_map(|it| &it.user_assigned_identities);
     let registry = spec
         .custom_container_template
@@ -37,7 +36,6 @@ fn references(spec: &SessionPoolSpec) -> impl Iterator<Item = &str> {
         .chain(spec.managed_identity_settings.iter().map(|it| &it.managed_identity_ref))
         .chain(registry.map(|it| &it.managed_identity_ref))
         .flatten()
-        .map(|reference| reference.name.as_str())
 }
 
 impl Identities {
@@ -45,10 +43,10 @@ impl Identities {
     /// checked here: what is to be used has to be attached.
     pub async fn find(context: &Context, namespace: &str, spec: &SessionPoolSpec) -> Result<Self, Held> {
         let mut found = BTreeMap::new();
-        for name in references(spec) {
+        for LocalReference { name } in references(spec) {
             if !found.contains_key(name) {
                 let usable = usable_identity(context, namespace, name).await;
-                found.insert(name.to_owned(), usable.map_err(|unusable| unusable.held())?);
+                found.insert(name.clone(), usable.map_err(|why| unresolved(&why))?);
             }
         }
         let identities = Self(found);
@@ -223,7 +221,10 @@ pub mod tests {
             known().settings(&spec).unwrap(),
             json!([{"identity": id("one"), "lifecycle": "Main"}, {"identity": "system"}])
         );
-        assert_eq!(references(&spec).collect::<Vec<_>>(), ["one", "one"]);
+        assert_eq!(
+            references(&spec).map(|it| it.name.as_str()).collect::<Vec<_>>(),
+            ["one", "one"]
+        );
         assert_eq!(known().unattached(&spec), None);
     }
 

@@ -15,17 +15,16 @@ use jiff::Timestamp;
 use kube::{Resource, ResourceExt};
 
 use crate::api::azure_resource::ManagementSpec;
-use crate::api::{SessionPool, SessionPoolStatus};
+use crate::api::{FINALIZER, ManagedIdentity, ResourceGroup, SessionPool, SessionPoolStatus};
 use crate::azure::Cloud;
 use crate::runtime::drive::Settings;
-use crate::runtime::{Controller, Effect, Next, Note, Pass, Plan, Reconciler, Seen, Snapshot, Source};
+use crate::runtime::{Controller, Effect, Next, Note, Pass, Plan, Reconciler, Seen, Snapshot, Source, finalizer};
 
-use super::azure_resource::{self, AzureObject, Look, Memories, Reported, Step, Subject, course, tell_account};
-use super::command_job::tell_jobs;
+use super::azure_resource::{self, AzureObject, Look, Memories, Reported, Step, Subject, course};
 use super::context::Context;
 use super::error::Error;
 use super::readiness;
-use super::role_assignment::{Referred, tell_assignments};
+use super::reference::Reference;
 
 /// The reconciler of SessionPools.
 pub struct SessionPoolReconciler {
@@ -57,7 +56,6 @@ pub fn controller(context: &Context, source: Source<SessionPool>) -> Controller<
         context: context.clone(),
         memories: Memories::default(),
     });
-    let told = context.clone();
     Controller::new(
         source,
         reconciler,
@@ -66,17 +64,24 @@ pub fn controller(context: &Context, source: Source<SessionPool>) -> Controller<
         Settings::default(),
         context.stop().clone(),
     )
-    .on_change(move |pool: &SessionPool| {
-        tell_account(&told, pool);
-        tell_jobs(&told, pool);
-        tell_assignments(&told, Referred::SessionPool, pool);
-    })
+    .indexed(context.references().clone(), azure_resource::entry)
     .report_to(context.health().check("sessionpools"))
 }
 
 impl AzureObject for SessionPool {
     fn management(&self) -> &ManagementSpec {
         &self.spec.azure.management
+    }
+
+    /// An identity has to outlive a pool that goes as well: the pool may still use it.
+    fn references(&self) -> Vec<Reference> {
+        let namespace = self.meta().namespace.as_deref().unwrap_or_default();
+        let is_going = self.meta().deletion_timestamp.is_some() && finalizer::has(self, FINALIZER);
+        let group = self.spec.resource_group_ref.iter();
+        let group = group.map(|it| Reference::to::<ResourceGroup>(namespace, it));
+        let identities = identities::references(&self.spec);
+        let identities = identities.map(|it| Reference::to::<ManagedIdentity>(namespace, it).needed(is_going));
+        group.chain(identities).collect()
     }
 
     fn reported(&self) -> Reported<'_> {
