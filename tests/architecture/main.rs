@@ -105,18 +105,42 @@ fn a_plan_has_no_clock_and_does_no_io() {
     }
 }
 
-#[test]
-fn the_emulator_and_the_operator_share_no_type() {
-    let emulator = fs::read_to_string(repository("emulator/Cargo.toml")).expect("the emulator's manifest");
-    assert!(!emulator.contains("lifeguard"));
-    let operator = fs::read_to_string(repository("Cargo.toml")).expect("the operator's manifest");
-    let dependencies = operator
+/// The part of a manifest that the binary is built from.
+fn dependencies(manifest: &str) -> String {
+    let manifest = fs::read_to_string(repository(manifest)).expect("the manifest can be read");
+    let section = manifest
         .split("[dependencies]")
         .nth(1)
-        .and_then(|it| it.split("[dev-dependencies]").next());
-    assert!(
-        !dependencies
-            .expect("dependencies before dev-dependencies")
-            .contains("azure-emulator")
-    );
+        .and_then(|it| it.split("\n[").next());
+    section.expect("it has dependencies").to_owned()
+}
+
+#[test]
+fn the_emulator_and_the_operator_share_no_type() {
+    for manifest in ["emulator/Cargo.toml", "emulator/deployments/Cargo.toml"] {
+        let text = fs::read_to_string(repository(manifest)).expect("the emulator's manifest");
+        assert!(!text.contains("lifeguard"), "{manifest}");
+    }
+    let operator = dependencies("Cargo.toml");
+    for foreign in ["azure-emulator", "azure-deployments", "emulator/"] {
+        assert!(!operator.contains(foreign), "{foreign}");
+    }
+}
+
+#[test]
+fn deployments_know_nothing_of_the_emulator_that_carries_them_out() {
+    assert!(dependencies("emulator/Cargo.toml").contains("azure-deployments"));
+    let manifest = fs::read_to_string(repository("emulator/deployments/Cargo.toml")).expect("the manifest");
+    for foreign in ["path =", "axum", "hyper", "reqwest", "rustls", "tokio"] {
+        assert!(!manifest.contains(foreign), "{foreign}");
+    }
+    let files = sources(&repository("emulator/deployments/src"));
+    assert!(files.len() > 5, "the crate was not found");
+    for (path, text) in files {
+        for line in code(&text) {
+            for effect in ["std::fs", "std::net", "std::thread", "SystemTime", "Timestamp::now"] {
+                assert!(!line.contains(effect), "{}: {line}", path.display());
+            }
+        }
+    }
 }

@@ -56,7 +56,7 @@ impl Store {
             for id in children {
                 self.remove_resource(&id, settled);
             }
-            self.remove_deployments(&prefix);
+            self.deployments.remove_group(&key);
             self.assignments.retain(|assignment| {
                 let scope = assignment.scope.to_ascii_lowercase();
                 scope != key && !scope.starts_with(&prefix)

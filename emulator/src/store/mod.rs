@@ -1,6 +1,5 @@
 //! What the emulator remembers: the tenant, its directory, and everything that Azure Resource Manager knows.
 
-mod deployments;
 mod groups;
 mod hosts;
 mod operations;
@@ -10,7 +9,7 @@ mod snapshot;
 
 use std::collections::BTreeMap;
 
-pub use deployments::{Deployment, DeploymentMode, DeploymentPhase, DeploymentStep, StepAction, StepState};
+use azure_deployments::Deployments;
 pub use groups::ResourceGroup;
 pub use hosts::HostEndpoint;
 use jiff::{SignedDuration, Timestamp};
@@ -80,9 +79,9 @@ pub struct Store {
     pub registrations: BTreeMap<String, Registration>,
     /// Asynchronous operations, by id.
     pub operations: BTreeMap<String, Operation>,
-    /// Template deployments, by lower-cased id.
+    /// Template deployments.
     #[serde(default)]
-    pub deployments: BTreeMap<String, Deployment>,
+    pub deployments: Deployments,
     /// Remembered refusals, by `x-ms-client-request-id`.
     pub replays: BTreeMap<String, Replay>,
     clock_offset_seconds: f64,
@@ -128,7 +127,7 @@ impl Store {
         settled.changed |= revocations != self.revocations.len();
         self.settle_resources(now, &mut settled);
         self.settle_groups(now, &mut settled);
-        self.settle_deployments(now, &mut settled);
+        settled.changed |= self.deployments.settle(now);
         settled
     }
 }

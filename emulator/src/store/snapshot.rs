@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use azure_deployments::Deployments;
 use jiff::Timestamp;
 use uuid::Uuid;
 
@@ -96,7 +97,7 @@ impl Store {
             hosts: BTreeMap::new(),
             registrations: BTreeMap::new(),
             operations: BTreeMap::new(),
-            deployments: BTreeMap::new(),
+            deployments: Deployments::default(),
             replays: BTreeMap::new(),
             clock_offset_seconds: 0.0,
         }

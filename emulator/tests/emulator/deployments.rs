@@ -346,6 +346,28 @@ async fn validation_writes_nothing_and_tells_what_would_be_written() {
 }
 
 #[tokio::test]
+async fn a_deployment_keeps_the_values_that_its_group_gave_it() {
+    let wire = Wire::start().await.with_group("rg").await;
+    let mut all = template(json!([]));
+    all["parameters"] = json!({ "tags": { "type": "object", "defaultValue": "[resourceGroup().tags]" } });
+    all["outputs"] = json!({ "tags": { "type": "object", "value": "[resourceGroup().tags]" } });
+    wire.put(&deployment(&wire, "d"), RESOURCES, incremental(all))
+        .await
+        .expect(201);
+    wire.arm(
+        Method::PATCH,
+        &wire.group("rg"),
+        RESOURCES,
+        Some(json!({ "tags": { "a": "b" } })),
+    )
+    .await
+    .expect(200);
+    let ended = finish(&wire, "d").await;
+    assert_eq!(ended["properties"]["outputs"]["tags"]["value"], json!({}));
+    assert_eq!(ended["properties"]["parameters"]["tags"]["value"], json!({}));
+}
+
+#[tokio::test]
 async fn a_deployment_ends_without_being_watched_and_goes_with_its_group() {
     let wire = Wire::with(json!({ "arm": { "providersRegistered": true, "deploymentPhaseSeconds": 0.01 } }))
         .await
@@ -361,8 +383,9 @@ async fn a_deployment_ends_without_being_watched_and_goes_with_its_group() {
             .state()
             .store()
             .deployments
-            .values()
-            .any(|one| one.is_active())
+            .get(&path)
+            .unwrap()
+            .is_active()
         {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }

@@ -2,36 +2,31 @@
 
 use serde_json::{Map, Value};
 
-use super::evaluation::{Environment, EvaluationError};
-use super::template::unsupported;
-use super::{functions, invalid_template, parameters};
-use crate::arm::ArmError;
-use crate::json::{get, get_str};
-use crate::store::{DeploymentStep, StepAction, StepState};
+use crate::deployment::{DeploymentStep, StepAction};
+use crate::evaluation::{Environment, EvaluationError};
+use crate::json::{get, get_str, present};
+use crate::{DeploymentError, functions};
 
 /// The steps of a template whose parameters were checked. Resources whose condition is false are left out.
-pub fn steps(environment: &Environment<'_>) -> Result<Vec<DeploymentStep>, ArmError> {
+pub fn steps(environment: &Environment<'_>) -> Result<Vec<DeploymentStep>, DeploymentError> {
     let resources = get(environment.template, "resources").and_then(Value::as_array);
-    let mut all = Vec::new();
-    for resource in resources.into_iter().flatten() {
-        all.push(step(environment, resource)?);
+    let declared = resources
+        .into_iter()
+        .flatten()
+        .map(|resource| step(environment, resource))
+        .collect::<Result<Vec<_>, _>>()?;
+    refuse_duplicates(&declared)?;
+    let mut steps = Vec::new();
+    for one in &declared {
+        let depends_on = dependencies(environment, one, &declared)?;
+        if condition(environment, one)? {
+            steps.push(DeploymentStep {
+                depends_on,
+                ..one.clone()
+            });
+        }
     }
-    if let Some((at, _)) = all.iter().enumerate().find(|(at, (one, _))| {
-        all[..*at]
-            .iter()
-            .any(|(other, _)| other.id.eq_ignore_ascii_case(&one.id))
-    }) {
-        return Err(failed(&format!(
-            "The resource '{}' is defined multiple times in a template. Please see https://aka.ms/arm-syntax-resources for usage details.",
-            all[at].0.id
-        )));
-    }
-    let known: Vec<DeploymentStep> = all.iter().map(|(one, _)| one.clone()).collect();
-    for (one, _) in &mut all {
-        one.depends_on = dependencies(environment, one, &known)?;
-    }
-    all.retain(|(_, wanted)| *wanted);
-    let mut steps: Vec<DeploymentStep> = all.into_iter().map(|(one, _)| one).collect();
+    // What is left out is not waited for.
     let ids: Vec<String> = steps.iter().map(|one| one.id.to_ascii_lowercase()).collect();
     for one in &mut steps {
         one.depends_on.retain(|id| ids.contains(id));
@@ -40,12 +35,11 @@ pub fn steps(environment: &Environment<'_>) -> Result<Vec<DeploymentStep>, ArmEr
     for one in &steps {
         check_body(environment, one)?;
     }
-    check_outputs(environment)?;
     Ok(steps)
 }
 
-/// A resource as a step without its dependencies, and whether its condition holds.
-fn step(environment: &Environment<'_>, resource: &Value) -> Result<(DeploymentStep, bool), ArmError> {
+/// A resource as a step without its dependencies.
+fn step(environment: &Environment<'_>, resource: &Value) -> Result<DeploymentStep, DeploymentError> {
     for (member, what) in [
         ("copy", "copy loops"),
         ("resources", "resources inside resources"),
@@ -53,16 +47,16 @@ fn step(environment: &Environment<'_>, resource: &Value) -> Result<(DeploymentSt
         ("subscriptionId", "resources of other subscriptions"),
         ("resourceGroup", "resources of other resource groups"),
     ] {
-        if get(resource, member).is_some_and(|one| !one.is_null()) {
-            return unsupported(what);
+        if present(resource, member).is_some() {
+            return Err(DeploymentError::unsupported(what));
         }
     }
     let text = |name: &str| match get(resource, name) {
-        None => Err(invalid_template(format!(
+        None => Err(DeploymentError::invalid_template(format!(
             "Deployment template parse failed: 'Required property '{name}' not found in JSON. Path 'resources'.'."
         ))),
         Some(value) => environment.text(value).map_err(|error| {
-            failed(&format!(
+            DeploymentError::validation_failed(&format!(
                 "The template resource '{}' is not valid: {error}.",
                 get_str(resource, "name").unwrap_or_default()
             ))
@@ -72,61 +66,56 @@ fn step(environment: &Environment<'_>, resource: &Value) -> Result<(DeploymentSt
     let types = resource_type.split('/').count();
     let names: Vec<String> = name.split('/').map(str::to_owned).collect();
     if types < 2 || types != names.len() + 1 || names.iter().any(String::is_empty) {
-        return Err(failed(&format!(
+        return Err(DeploymentError::validation_failed(&format!(
             "The template resource '{name}' for type '{resource_type}' has incorrect segment lengths. A nested resource type must have identical number of segments as its resource name. A root resource type must have segment length one greater than its resource name. Please see https://aka.ms/arm-syntax-resources for usage details."
         )));
     }
     if resource_type.eq_ignore_ascii_case("Microsoft.Resources/deployments") {
-        return unsupported("nested deployments");
+        return Err(DeploymentError::unsupported("nested deployments"));
     }
-    let group = environment.surroundings.group["id"].as_str().unwrap_or_default();
-    let scope = match get(resource, "scope").filter(|one| !one.is_null()) {
-        None => group.to_owned(),
-        Some(value) => {
-            let scope = environment.text(value).map_err(|error| {
-                failed(&format!(
-                    "The scope of the template resource '{name}' is not valid: {error}."
-                ))
-            })?;
-            absolute(group, &scope).ok_or_else(|| {
-                failed(&format!(
-                    "The template resource '{name}' is not valid: the scope '{scope}' is no resource of this resource group."
-                ))
-            })?
-        }
-    };
-    let wanted = match get(resource, "condition")
-        .map(|one| environment.resolve(one))
-        .transpose()
-    {
-        Ok(None) => true,
-        Ok(Some(Value::Bool(wanted))) => wanted,
-        Ok(Some(other)) => {
-            return Err(failed(&format!(
-                "The condition of the resource '{name}' is '{other}', not a boolean."
-            )));
-        }
-        Err(error) => {
-            return Err(failed(&format!(
-                "The condition of the resource '{name}' is not valid: {error}."
-            )));
-        }
-    };
+    let scope = scope(environment, resource, &name)?;
     let path = functions::interleave(&resource_type, &names);
-    Ok((
-        DeploymentStep {
-            id: format!("{scope}/providers/{path}"),
-            resource_type,
-            resource_name: name,
-            api_version,
-            action: StepAction::Create,
-            depends_on: Vec::new(),
-            resource: resource.clone(),
-            operation: super::operation_id(),
-            state: StepState::Waiting,
-        },
-        wanted,
-    ))
+    let id = format!("{scope}/providers/{path}");
+    Ok(DeploymentStep {
+        resource: resource.clone(),
+        ..DeploymentStep::new(StepAction::Create, id, resource_type, name, api_version)
+    })
+}
+
+/// The id that a resource is below: its group, or another resource of it.
+fn scope(environment: &Environment<'_>, resource: &Value, name: &str) -> Result<String, DeploymentError> {
+    let group = environment.scope.group_id.as_str();
+    let Some(scope) = present(resource, "scope") else {
+        return Ok(group.to_owned());
+    };
+    let scope = environment.text(scope).map_err(|error| {
+        DeploymentError::validation_failed(&format!(
+            "The scope of the template resource '{name}' is not valid: {error}."
+        ))
+    })?;
+    absolute(group, &scope).ok_or_else(|| {
+        DeploymentError::validation_failed(&format!(
+            "The template resource '{name}' is not valid: the scope '{scope}' is no resource of this resource group."
+        ))
+    })
+}
+
+/// Whether a resource's condition holds, if it has one.
+fn condition(environment: &Environment<'_>, step: &DeploymentStep) -> Result<bool, DeploymentError> {
+    let name = &step.resource_name;
+    let refused = |reason: String| {
+        Err(DeploymentError::validation_failed(&format!(
+            "The condition of the resource '{name}' is {reason}."
+        )))
+    };
+    let Some(condition) = get(&step.resource, "condition") else {
+        return Ok(true);
+    };
+    match environment.resolve(condition) {
+        Ok(Value::Bool(holds)) => Ok(holds),
+        Ok(other) => refused(format!("'{other}', not a boolean")),
+        Err(error) => refused(format!("not valid: {error}")),
+    }
 }
 
 /// The id that a `scope` means: an id as it stands, or `type/name` in the group; only what is in the group.
@@ -146,18 +135,18 @@ fn dependencies(
     environment: &Environment<'_>,
     step: &DeploymentStep,
     known: &[DeploymentStep],
-) -> Result<Vec<String>, ArmError> {
+) -> Result<Vec<String>, DeploymentError> {
     let mut ids = Vec::new();
     let list = get(&step.resource, "dependsOn").and_then(Value::as_array);
     for entry in list.into_iter().flatten() {
         let wanted = environment.text(entry).map_err(|error| {
-            failed(&format!(
+            DeploymentError::validation_failed(&format!(
                 "The template resource '{}' is not valid: {error}.",
                 step.resource_name
             ))
         })?;
         let found = find(known, &wanted).ok_or_else(|| {
-            failed(&format!(
+            DeploymentError::validation_failed(&format!(
                 "The resource '{wanted}' is not defined in the template. Please see https://aka.ms/arm-syntax for usage details."
             ))
         })?;
@@ -187,7 +176,27 @@ pub fn find<'a>(steps: &'a [DeploymentStep], wanted: &str) -> Option<&'a Deploym
     })
 }
 
-fn refuse_circles(steps: &[DeploymentStep]) -> Result<(), ArmError> {
+/// The namespace and the type of an id's resource: the last of them, as extension resources are below others.
+pub fn namespace_and_type(id: &str) -> (&str, String) {
+    let below = id.rsplit("/providers/").next().unwrap_or_default();
+    let mut segments = below.split('/');
+    let namespace = segments.next().unwrap_or_default();
+    (namespace, segments.step_by(2).collect::<Vec<_>>().join("/"))
+}
+
+fn refuse_duplicates(steps: &[DeploymentStep]) -> Result<(), DeploymentError> {
+    for (at, one) in steps.iter().enumerate() {
+        if steps[..at].iter().any(|other| other.id.eq_ignore_ascii_case(&one.id)) {
+            return Err(DeploymentError::validation_failed(&format!(
+                "The resource '{}' is defined multiple times in a template. Please see https://aka.ms/arm-syntax-resources for usage details.",
+                one.id
+            )));
+        }
+    }
+    Ok(())
+}
+
+fn refuse_circles(steps: &[DeploymentStep]) -> Result<(), DeploymentError> {
     let mut done: Vec<String> = Vec::new();
     while done.len() < steps.len() {
         let before = done.len();
@@ -199,7 +208,7 @@ fn refuse_circles(steps: &[DeploymentStep]) -> Result<(), ArmError> {
         }
         if done.len() == before {
             let stuck = steps.iter().find(|one| !done.contains(&one.id.to_ascii_lowercase()));
-            return Err(failed(&format!(
+            return Err(DeploymentError::validation_failed(&format!(
                 "Circular dependency detected on resource: '{}'. Please see https://aka.ms/arm-syntax-resources for usage details.",
                 stuck.map_or("", |one| one.id.as_str())
             )));
@@ -229,7 +238,7 @@ pub fn body(environment: &Environment<'_>, step: &DeploymentStep) -> Result<Valu
 }
 
 /// Everything but what only the run can tell must have a value beforehand.
-fn check_body(environment: &Environment<'_>, step: &DeploymentStep) -> Result<(), ArmError> {
+fn check_body(environment: &Environment<'_>, step: &DeploymentStep) -> Result<(), DeploymentError> {
     match body(environment, step) {
         Ok(_) | Err(EvaluationError::RuntimeOnly) => Ok(()),
         Err(EvaluationError::Invalid(reason)) => Err(unresolved(step, &reason)),
@@ -237,35 +246,9 @@ fn check_body(environment: &Environment<'_>, step: &DeploymentStep) -> Result<()
 }
 
 /// The error of a resource whose expressions have no value.
-pub fn unresolved(step: &DeploymentStep, reason: &str) -> ArmError {
-    invalid_template(format!(
+pub fn unresolved(step: &DeploymentStep, reason: &str) -> DeploymentError {
+    DeploymentError::invalid_template(format!(
         "Unable to process template language expressions for resource '{}'. '{reason}.'",
         step.id
     ))
-}
-
-fn check_outputs(environment: &Environment<'_>) -> Result<(), ArmError> {
-    let outputs = get(environment.template, "outputs").and_then(Value::as_object);
-    for (name, output) in outputs.into_iter().flatten() {
-        let kind = get_str(output, "type").unwrap_or_default();
-        if parameters::ParameterType::named(kind).is_none() {
-            return Err(failed(&format!(
-                "The type '{kind}' of the template output '{name}' is not valid."
-            )));
-        }
-        if get(output, "copy").is_some() {
-            return unsupported("copy loops");
-        }
-        let Some(value) = get(output, "value") else {
-            return Err(failed(&format!("The template output '{name}' has no value.")));
-        };
-        if let Err(EvaluationError::Invalid(reason)) = environment.resolve(value) {
-            return Err(failed(&format!("The template output '{name}' is not valid: {reason}.")));
-        }
-    }
-    Ok(())
-}
-
-fn failed(reason: &str) -> ArmError {
-    invalid_template(format!("Deployment template validation failed: '{reason}'."))
 }

@@ -5,8 +5,9 @@
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
-use super::evaluation::{Depth, Environment, EvaluationError, Reference};
-use super::expression::Expression;
+use crate::evaluation::{Depth, Environment, EvaluationError, Reference};
+use crate::expression::Expression;
+use crate::json::get;
 
 /// Namespace of `guid(…)`: its value is the version 5 UUID of the arguments, joined by hyphens (Bicep's documentation of
 /// string functions).
@@ -57,22 +58,22 @@ struct Call<'a> {
 
 impl Call<'_> {
     fn apply(&self, lower: &str, values: &[Value]) -> Result<Value, EvaluationError> {
-        let surroundings = self.environment.surroundings;
+        let scope = self.environment.scope;
         match (lower, values) {
             ("parameters", [name]) => self.environment.parameter_at(self.text(name)?, self.depth),
             ("variables", [name]) => self.environment.variable(self.text(name)?, self.depth),
-            ("resourcegroup", []) => Ok(surroundings.group.clone()),
-            ("subscription", []) => Ok(surroundings.subscription.clone()),
-            ("tenant", []) => Ok(surroundings.tenant.clone()),
-            ("deployment", []) => Ok(surroundings.deployment.clone()),
+            ("resourcegroup", []) => Ok(scope.group()),
+            ("subscription", []) => Ok(scope.subscription()),
+            ("tenant", []) => Ok(scope.tenant()),
+            ("deployment", []) => Ok(json!({ "name": self.environment.name })),
             ("reference", [resource, more @ ..]) if more.len() <= 2 => self.reference(resource, more),
             ("resourceid", _) => self.resource_id(values),
             ("subscriptionresourceid", _) => self.subscription_resource_id(values),
-            ("extensionresourceid", [scope, rest @ ..]) => {
+            ("extensionresourceid", [extended, rest @ ..]) => {
                 let (kind, names) = self.type_and_names(rest)?;
                 Ok(json!(format!(
                     "{}/providers/{}",
-                    self.text(scope)?,
+                    self.text(extended)?,
                     interleave(&kind, &names)
                 )))
             }
@@ -109,9 +110,7 @@ impl Call<'_> {
             })),
             ("contains", [Value::String(text), part]) => Ok(json!(text.contains(&printed(part)))),
             ("contains", [Value::Array(items), item]) => Ok(json!(items.contains(item))),
-            ("contains", [object @ Value::Object(_), Value::String(name)]) => {
-                Ok(json!(crate::json::get(object, name).is_some()))
-            }
+            ("contains", [object @ Value::Object(_), Value::String(name)]) => Ok(json!(get(object, name).is_some())),
             ("equals", [one, other]) => Ok(json!(one == other)),
             ("not", [Value::Bool(value)]) => Ok(json!(!value)),
             ("and", [_, _, ..]) => Ok(json!(self.all_bool(values)?.into_iter().all(|one| one))),
@@ -185,20 +184,15 @@ impl Call<'_> {
 
     /// `resourceId([subscription], [group], type, name, …)`.
     fn resource_id(&self, values: &[Value]) -> Result<Value, EvaluationError> {
-        let own = |of: &Value, member: &str| of[member].as_str().unwrap_or_default().to_owned();
-        let surroundings = self.environment.surroundings;
-        let mut subscription = own(&surroundings.subscription, "subscriptionId");
-        let mut group = own(&surroundings.group, "name");
+        let scope = self.environment.scope;
+        let (own_subscription, own_group) = (scope.subscription_id.as_str(), scope.group_name.as_str());
         let before = self.before_type(values)?;
-        match before {
-            [] => {}
-            [one] => self.text(one)?.clone_into(&mut group),
-            [one, two] => {
-                self.text(one)?.clone_into(&mut subscription);
-                self.text(two)?.clone_into(&mut group);
-            }
+        let (subscription, group) = match before {
+            [] => (own_subscription, own_group),
+            [group] => (own_subscription, self.text(group)?),
+            [subscription, group] => (self.text(subscription)?, self.text(group)?),
             _ => return Err(self.arguments()),
-        }
+        };
         let (kind, names) = self.type_and_names(&values[before.len()..])?;
         Ok(json!(format!(
             "/subscriptions/{subscription}/resourceGroups/{group}/providers/{}",
@@ -210,9 +204,7 @@ impl Call<'_> {
     fn subscription_resource_id(&self, values: &[Value]) -> Result<Value, EvaluationError> {
         let before = self.before_type(values)?;
         let subscription = match before {
-            [] => self.environment.surroundings.subscription["subscriptionId"]
-                .as_str()
-                .unwrap_or_default(),
+            [] => self.environment.scope.subscription_id.as_str(),
             [one] => self.text(one)?,
             _ => return Err(self.arguments()),
         };

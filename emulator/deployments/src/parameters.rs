@@ -2,94 +2,78 @@
 
 use serde_json::{Map, Value, json};
 
-use super::evaluation::Environment;
-use super::invalid_template;
-use crate::arm::ArmError;
+use crate::DeploymentError;
+use crate::evaluation::Environment;
 use crate::json::{get, get_str};
 
-/// The type of a parameter or an output.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ParameterType {
-    /// A string.
-    String,
-    /// A string that no answer shows.
-    SecureString,
-    /// An integer.
-    Int,
-    /// True or false.
-    Bool,
-    /// An object.
-    Object,
-    /// An object that no answer shows.
-    SecureObject,
-    /// An array.
-    Array,
+/// A type of parameters and outputs.
+#[derive(Debug)]
+pub struct ParameterType {
+    /// Its name in answers.
+    pub name: &'static str,
+    /// Whether a value is of this type.
+    pub takes: fn(&Value) -> bool,
+    is_secure: bool,
 }
 
+const fn plain(name: &'static str, takes: fn(&Value) -> bool) -> ParameterType {
+    ParameterType {
+        name,
+        takes,
+        is_secure: false,
+    }
+}
+
+const fn secure(name: &'static str, takes: fn(&Value) -> bool) -> ParameterType {
+    ParameterType {
+        is_secure: true,
+        ..plain(name, takes)
+    }
+}
+
+static TYPES: [ParameterType; 7] = [
+    plain("String", Value::is_string),
+    secure("SecureString", Value::is_string),
+    plain("Int", |value| value.is_i64() || value.is_u64()),
+    plain("Bool", Value::is_boolean),
+    plain("Object", Value::is_object),
+    secure("SecureObject", Value::is_object),
+    plain("Array", Value::is_array),
+];
+
 impl ParameterType {
-    const ALL: [Self; 7] = [
-        Self::String,
-        Self::SecureString,
-        Self::Int,
-        Self::Bool,
-        Self::Object,
-        Self::SecureObject,
-        Self::Array,
-    ];
-
-    /// The type of this name, whatever its case.
-    pub fn named(name: &str) -> Option<Self> {
-        Self::ALL
-            .into_iter()
-            .find(|one| one.as_str().eq_ignore_ascii_case(name))
+    /// The type of a declaration, whatever the case of its name.
+    pub fn of(declaration: &Value) -> Option<&'static Self> {
+        let name = get_str(declaration, "type")?;
+        TYPES.iter().find(|one| one.name.eq_ignore_ascii_case(name))
     }
 
-    /// Its name in answers.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::String => "String",
-            Self::SecureString => "SecureString",
-            Self::Int => "Int",
-            Self::Bool => "Bool",
-            Self::Object => "Object",
-            Self::SecureObject => "SecureObject",
-            Self::Array => "Array",
+    /// A value as answers show it: a secure one by its type only.
+    pub fn shown(&self, value: Option<Value>) -> Value {
+        let mut shown = json!({ "type": self.name });
+        if let Some(value) = value.filter(|_| !self.is_secure) {
+            shown["value"] = value;
         }
-    }
-
-    /// Whether no answer shows its values.
-    pub fn is_secure(self) -> bool {
-        matches!(self, Self::SecureString | Self::SecureObject)
-    }
-
-    /// Whether a value is of this type.
-    pub fn takes(self, value: &Value) -> bool {
-        match self {
-            Self::String | Self::SecureString => value.is_string(),
-            Self::Int => value.is_i64() || value.is_u64(),
-            Self::Bool => value.is_boolean(),
-            Self::Object | Self::SecureObject => value.is_object(),
-            Self::Array => value.is_array(),
-        }
+        shown
     }
 }
 
 /// The values of a request's `parameters`, each `{"value": …}`.
-pub fn given(parameters: Option<&Value>) -> Result<Map<String, Value>, ArmError> {
+pub fn given(parameters: Option<&Value>) -> Result<Map<String, Value>, DeploymentError> {
     let members = match parameters {
         None | Some(Value::Null) => return Ok(Map::new()),
         Some(Value::Object(members)) => members,
         Some(_) => {
-            return Err(ArmError::invalid_content(
-                "The request content was invalid and could not be deserialized: 'properties.parameters must be an object'.",
+            return Err(DeploymentError::invalid_content(
+                "properties.parameters must be an object",
             ));
         }
     };
     let mut values = Map::new();
     for (name, parameter) in members {
         if get(parameter, "reference").is_some() {
-            return Err(invalid_template(format!(
-                "Deployment template validation failed: 'The parameter '{name}' refers to a secret of a key vault, which is not supported by this emulator.'."
+            return Err(DeploymentError::validation_failed(&format!(
+                "The parameter '{name}' refers to a secret of a key vault, which is not supported by this emulator."
             )));
         }
         // Null is as good as absent: the default is taken.
@@ -99,8 +83,8 @@ pub fn given(parameters: Option<&Value>) -> Result<Map<String, Value>, ArmError>
                 values.insert(name.clone(), value.clone());
             }
             None => {
-                return Err(ArmError::invalid_content(format!(
-                    "The request content was invalid and could not be deserialized: 'The parameter '{name}' has neither 'value' nor 'reference'.'."
+                return Err(DeploymentError::invalid_content(&format!(
+                    "The parameter '{name}' has neither 'value' nor 'reference'."
                 )));
             }
         }
@@ -109,7 +93,7 @@ pub fn given(parameters: Option<&Value>) -> Result<Map<String, Value>, ArmError>
 }
 
 /// Refuses values of parameters that the template does not declare, that are missing, or that it does not allow.
-pub fn check(environment: &Environment<'_>) -> Result<(), ArmError> {
+pub fn check(environment: &Environment<'_>) -> Result<(), DeploymentError> {
     let nothing = Map::new();
     let declared = get(environment.template, "parameters")
         .and_then(Value::as_object)
@@ -123,7 +107,7 @@ pub fn check(environment: &Environment<'_>) -> Result<(), ArmError> {
         .collect();
     if !unknown.is_empty() {
         let known: Vec<&str> = declared.keys().map(String::as_str).collect();
-        return Err(failed(&format!(
+        return Err(DeploymentError::validation_failed(&format!(
             "The following parameters were supplied, but do not correspond to any parameters defined in the template: '{}'. The parameters defined in the template are: '{}'. Please see https://aka.ms/arm-pass-parameter-values for usage details.",
             unknown.join(", "),
             known.join(", ")
@@ -138,51 +122,42 @@ pub fn check(environment: &Environment<'_>) -> Result<(), ArmError> {
 /// The parameters as answers show them: secure ones by their type only.
 pub fn rendered(environment: &Environment<'_>) -> Value {
     let declared = get(environment.template, "parameters").and_then(Value::as_object);
-    let mut shown = Map::new();
-    for (name, declaration) in declared.into_iter().flatten() {
-        let Some(kind) = get_str(declaration, "type").and_then(ParameterType::named) else {
-            continue;
-        };
-        let mut one = json!({ "type": kind.as_str() });
-        if !kind.is_secure()
-            && let Ok(value) = environment.parameter(name)
-        {
-            one["value"] = value;
-        }
-        shown.insert(name.clone(), one);
-    }
-    Value::Object(shown)
+    let shown = declared.into_iter().flatten().filter_map(|(name, declaration)| {
+        let kind = ParameterType::of(declaration)?;
+        Some((name.clone(), kind.shown(environment.parameter(name).ok())))
+    });
+    Value::Object(shown.collect())
 }
 
-fn check_one(environment: &Environment<'_>, name: &str, declaration: &Value) -> Result<(), ArmError> {
-    let type_name = get_str(declaration, "type").unwrap_or_default();
-    let Some(kind) = ParameterType::named(type_name) else {
-        return Err(failed(&format!(
+fn check_one(environment: &Environment<'_>, name: &str, declaration: &Value) -> Result<(), DeploymentError> {
+    let Some(kind) = ParameterType::of(declaration) else {
+        let type_name = get_str(declaration, "type").unwrap_or_default();
+        return Err(DeploymentError::validation_failed(&format!(
             "The type '{type_name}' of the template parameter '{name}' is not valid. Please see https://aka.ms/arm-syntax-parameters for usage details."
         )));
     };
     let is_given = environment.given.keys().any(|one| one.eq_ignore_ascii_case(name));
     if !is_given && get(declaration, "defaultValue").is_none() {
-        return Err(failed(&format!(
+        return Err(DeploymentError::validation_failed(&format!(
             "The value for the template parameter '{name}' is not provided. Please see https://aka.ms/arm-create-parameter-file for usage details."
         )));
     }
-    let value = environment
-        .parameter(name)
-        .map_err(|error| failed(&format!("The template parameter '{name}' is not valid: {error}.")))?;
-    if !kind.takes(&value) {
-        return Err(failed(&format!(
+    let value = environment.parameter(name).map_err(|error| {
+        DeploymentError::validation_failed(&format!("The template parameter '{name}' is not valid: {error}."))
+    })?;
+    if !(kind.takes)(&value) {
+        return Err(DeploymentError::validation_failed(&format!(
             "Template parameter JToken type is not valid. Expected '{}'. Actual '{}'. Please see https://aka.ms/resource-manager-parameter-files for usage details.",
-            kind.as_str(),
+            kind.name,
             json_type(&value)
         )));
     }
     check_limits(name, declaration, &value)
 }
 
-fn check_limits(name: &str, declaration: &Value, value: &Value) -> Result<(), ArmError> {
+fn check_limits(name: &str, declaration: &Value, value: &Value) -> Result<(), DeploymentError> {
     let refused = |reason: String| {
-        Err(failed(&format!(
+        Err(DeploymentError::validation_failed(&format!(
             "The provided value for the template parameter '{name}' is not valid. {reason}"
         )))
     };
@@ -217,10 +192,6 @@ fn check_limits(name: &str, declaration: &Value, value: &Value) -> Result<(), Ar
         }
     }
     Ok(())
-}
-
-fn failed(reason: &str) -> ArmError {
-    invalid_template(format!("Deployment template validation failed: '{reason}'."))
 }
 
 /// The type of a value as Newtonsoft's JSON reader, which ARM uses, names it.

@@ -2,12 +2,11 @@
 
 use std::cell::Cell;
 
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
-use super::expression::{self, Expression, Text};
-use super::functions;
+use crate::expression::{self, Expression, Text};
 use crate::json::get;
-use crate::store::{ResourceGroup, Subscription};
+use crate::{Deployment, Scope, functions};
 
 /// Parameters and variables may use each other no deeper than this, so that a circle ends.
 const MAX_USES: u32 = 24;
@@ -23,7 +22,7 @@ const LONGEST_VALUE: usize = 131_072;
 
 /// How deep an evaluation is.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Depth {
+pub(crate) struct Depth {
     uses: u32,
     nesting: u32,
 }
@@ -81,63 +80,46 @@ pub struct Reference {
     pub full: bool,
 }
 
-/// What is known of the place that a template is deployed to.
-#[derive(Debug, Clone)]
-pub struct Surroundings {
-    /// `resourceGroup()`.
-    pub group: Value,
-    /// `subscription()`.
-    pub subscription: Value,
-    /// `tenant()`.
-    pub tenant: Value,
-    /// `deployment()`, save for the template itself.
-    pub deployment: Value,
-    /// How many calls were evaluated here.
-    calls: Cell<u32>,
-}
-
-impl Surroundings {
-    /// A deployment of this name to a group.
-    pub fn new(deployment: &str, group: &ResourceGroup, subscription: &Subscription, tenant_id: &str) -> Self {
-        Self {
-            group: json!({
-                "id": group.id,
-                "name": group.name,
-                "type": "Microsoft.Resources/resourceGroups",
-                "location": group.location,
-                "tags": group.tags.clone().unwrap_or_default(),
-                "properties": { "provisioningState": "Succeeded" },
-            }),
-            subscription: json!({
-                "id": format!("/subscriptions/{}", subscription.id),
-                "subscriptionId": subscription.id,
-                "tenantId": tenant_id,
-                "displayName": subscription.display_name,
-            }),
-            tenant: json!({ "tenantId": tenant_id }),
-            deployment: json!({ "name": deployment }),
-            calls: Cell::new(0),
-        }
-    }
-}
-
 /// Reads the state of a resource for `reference(…)`.
 pub type Reader<'a> = &'a dyn Fn(&Reference) -> Result<Value, EvaluationError>;
 
 /// Everything that the value of an expression depends on.
-#[derive(Clone, Copy)]
 pub struct Environment<'a> {
+    /// Name of the deployment.
+    pub name: &'a str,
     /// The template.
     pub template: &'a Value,
     /// Values of parameters that were given.
     pub given: &'a Map<String, Value>,
     /// Where it is deployed to.
-    pub surroundings: &'a Surroundings,
+    pub scope: &'a Scope,
     /// How resources are read; `None` before the deployment runs.
     pub reader: Option<Reader<'a>>,
+    /// How many calls were evaluated in it.
+    calls: Cell<u32>,
 }
 
-impl Environment<'_> {
+impl<'a> Environment<'a> {
+    /// The expressions of a deployment's template, while it does not run.
+    pub fn new(deployment: &'a Deployment) -> Self {
+        Self {
+            name: &deployment.name,
+            template: &deployment.template,
+            given: &deployment.parameters,
+            scope: &deployment.scope,
+            reader: None,
+            calls: Cell::new(0),
+        }
+    }
+
+    /// The same while it runs.
+    pub fn reading(deployment: &'a Deployment, reader: Reader<'a>) -> Self {
+        Self {
+            reader: Some(reader),
+            ..Self::new(deployment)
+        }
+    }
+
     /// A value of the template with all expressions in it evaluated.
     pub fn resolve(&self, value: &Value) -> Result<Value, EvaluationError> {
         self.at_depth(value, Depth::default())
@@ -165,7 +147,7 @@ impl Environment<'_> {
         found
     }
 
-    pub(super) fn at_depth(&self, value: &Value, depth: Depth) -> Result<Value, EvaluationError> {
+    pub(crate) fn at_depth(&self, value: &Value, depth: Depth) -> Result<Value, EvaluationError> {
         match value {
             Value::String(text) => match expression::read(text).map_err(EvaluationError::Invalid)? {
                 Text::Plain(text) => Ok(Value::String(text)),
@@ -197,7 +179,7 @@ impl Environment<'_> {
         }
     }
 
-    pub(super) fn evaluate(&self, parsed: &Expression, depth: Depth) -> Result<Value, EvaluationError> {
+    pub(crate) fn evaluate(&self, parsed: &Expression, depth: Depth) -> Result<Value, EvaluationError> {
         let depth = depth.nested()?;
         match parsed {
             Expression::Literal(value) => Ok(value.clone()),
@@ -217,9 +199,8 @@ impl Environment<'_> {
 
     /// Counts a call, since parameters and variables that use each other twice double the work at each level.
     fn count(&self) -> Result<(), EvaluationError> {
-        let calls = &self.surroundings.calls;
-        calls.set(calls.get() + 1);
-        if calls.get() > MAX_CALLS {
+        self.calls.set(self.calls.get() + 1);
+        if self.calls.get() > MAX_CALLS {
             return Err(EvaluationError::invalid(
                 "The template language expressions are too many to be evaluated",
             ));
@@ -227,7 +208,7 @@ impl Environment<'_> {
         Ok(())
     }
 
-    pub(super) fn parameter_at(&self, name: &str, depth: Depth) -> Result<Value, EvaluationError> {
+    pub(crate) fn parameter_at(&self, name: &str, depth: Depth) -> Result<Value, EvaluationError> {
         let unknown = || {
             EvaluationError::invalid(format!(
                 "The template parameter '{name}' is not found. Please see https://aka.ms/arm-syntax-parameters for usage details"
@@ -244,7 +225,7 @@ impl Environment<'_> {
         }
     }
 
-    pub(super) fn variable(&self, name: &str, depth: Depth) -> Result<Value, EvaluationError> {
+    pub(crate) fn variable(&self, name: &str, depth: Depth) -> Result<Value, EvaluationError> {
         let declared = get(self.template, "variables")
             .and_then(|all| get(all, name))
             .ok_or_else(|| {
