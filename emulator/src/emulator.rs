@@ -14,7 +14,7 @@ use crate::behaviour::Behaviour;
 use crate::clock::Clock;
 use crate::dataplane::{DataPlane, DataPlaneError};
 use crate::hosts::{self, HostEndpoints, HostError};
-use crate::identity::{KeyError, SigningKey, Tokens};
+use crate::identity::{KEY_FILE, KeyError, SigningKey, Tokens};
 use crate::state::AppState;
 use crate::store::{Store, StoreError};
 use crate::tls::{self, TlsError};
@@ -36,6 +36,9 @@ pub enum Isolation {
 pub struct Options {
     /// Directory of certificates, keys and state; made if it is not there.
     pub data_dir: PathBuf,
+    /// File of the authority's key, made if it is not there; `None` for one in the data directory. Making a key takes
+    /// longer than everything else, so emulators that come and go may share one.
+    pub authority_key: Option<PathBuf>,
     /// Address to listen on, which must be of the loopback interface; port 0 chooses a free one.
     pub listen: SocketAddr,
     /// How sessions are kept apart from the host.
@@ -49,6 +52,7 @@ impl Options {
     pub fn new(data_dir: impl Into<PathBuf>) -> Self {
         Self {
             data_dir: data_dir.into(),
+            authority_key: None,
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
             isolation: Isolation::Namespaces,
             behaviour: Value::Null,
@@ -154,7 +158,8 @@ impl Emulator {
                 .map_err(StartError::Behaviour)?
         };
         let tls = tls::server_config(&data_dir)?;
-        let key = SigningKey::load(&data_dir)?;
+        let own_key = data_dir.join(KEY_FILE);
+        let key = SigningKey::load(options.authority_key.as_deref().unwrap_or(&own_key))?;
         let mut store = Store::load(&data_dir)?;
         store.ensure_operator_host();
         let listener = TcpListener::bind(options.listen)

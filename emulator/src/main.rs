@@ -25,6 +25,9 @@ enum Command {
         /// Directory of certificates, keys and state; made if it is not there.
         #[arg(long, value_name = "DIR")]
         data_dir: PathBuf,
+        /// File of the authority's key, made if it is not there. Default: in the data directory.
+        #[arg(long, value_name = "FILE")]
+        authority_key: Option<PathBuf>,
         /// Loopback address to listen on; port 0 chooses a free one.
         #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:0")]
         listen: SocketAddr,
@@ -47,11 +50,19 @@ async fn main() -> ExitCode {
         .init();
     let Command::Serve {
         data_dir,
+        authority_key,
         listen,
         isolation,
         behaviour,
     } = Arguments::parse().command;
-    match serve(data_dir, listen, isolation, behaviour).await {
+    let options = Options {
+        data_dir,
+        authority_key,
+        listen,
+        isolation,
+        behaviour: Value::Null,
+    };
+    match serve(options, behaviour.as_deref()).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             let mut source = error.source();
@@ -67,22 +78,11 @@ async fn main() -> ExitCode {
     }
 }
 
-async fn serve(
-    data_dir: PathBuf,
-    listen: SocketAddr,
-    isolation: Isolation,
-    behaviour: Option<String>,
-) -> Result<(), Box<dyn std::error::Error>> {
-    let behaviour = behaviour.as_deref().map_or(Ok(Value::Null), read_behaviour)?;
+async fn serve(options: Options, behaviour: Option<&str>) -> Result<(), Box<dyn std::error::Error>> {
+    let behaviour = behaviour.map_or(Ok(Value::Null), read_behaviour)?;
     // Before the ready line, so that a signal right after it is not missed.
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    let emulator = Emulator::start(Options {
-        data_dir,
-        listen,
-        isolation,
-        behaviour,
-    })
-    .await?;
+    let emulator = Emulator::start(Options { behaviour, ..options }).await?;
     {
         let mut stdout = std::io::stdout().lock();
         writeln!(stdout, "{}", serde_json::to_string(emulator.ready())?)?;

@@ -1,5 +1,6 @@
 //! An emulated Azure with the clients of its first principal.
 
+use std::path::Path;
 use std::time::Duration;
 
 use azure_emulator::{Emulator, Options, Ready};
@@ -28,7 +29,13 @@ impl Emulated {
         // Every test asks for it; the first one wins.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let data = tempfile::tempdir().unwrap();
-        let emulator = Emulator::start(Options::new(data.path())).await.unwrap();
+        let emulator = Emulator::start(Options {
+            // Making one takes longer than most of these tests.
+            authority_key: Some(Path::new(env!("CARGO_TARGET_TMPDIR")).join("authority.key")),
+            ..Options::new(data.path())
+        })
+        .await
+        .unwrap();
         let cloud = Cloud::from_file(&emulator.ready().cloud).unwrap();
         let http = Http::new(&cloud).unwrap();
         Self {

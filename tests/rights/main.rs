@@ -50,6 +50,7 @@ fn used_and_granted(values: &[&str], arguments: &[&str]) -> (BTreeSet<String>, B
         "roles": {"propagationSeconds": 0},
     });
     options.arguments = vec!["--behaviour".to_owned(), quick.to_string()];
+    options.authority_key = Some(Path::new(env!("CARGO_TARGET_TMPDIR")).join("authority.key"));
     let emulator = Emulator::spawn(options).expect("the emulator starts (`make test-build` builds it)");
     emulator
         .register_issuer(ControlPlane::ISSUER, &cluster.jwks().expect("keys"))

@@ -1,5 +1,6 @@
-//! The authority's RSA key: made once, kept in the data directory, published as a JWKS.
+//! The authority's RSA key: made once, kept in a file, published as a JWKS.
 
+use std::io::ErrorKind;
 use std::path::Path;
 
 use base64::Engine as _;
@@ -11,24 +12,26 @@ use rsa::pkcs8::{DecodePrivateKey as _, EncodePrivateKey as _};
 use rsa::traits::PublicKeyParts as _;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
+use uuid::Uuid;
 
-const KEY_FILE: &str = "authority.key";
+/// File name of the key in the data directory.
+pub(crate) const KEY_FILE: &str = "authority.key";
 const KEY_BITS: usize = 2048;
 
 /// Why the authority has no key.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyError {
-    /// The data directory could not be read or written.
-    #[error("cannot keep the authority's key in the data directory")]
+    /// The file could not be read or written.
+    #[error("cannot keep the authority's key in its file")]
     Io(#[from] std::io::Error),
     /// The key could not be made.
     #[error("cannot make the authority's key")]
     Generate(#[from] rsa::Error),
     /// The key could not be read or written as PKCS #8.
-    #[error("the authority's key in the data directory is damaged")]
+    #[error("the authority's key in its file is damaged")]
     Encoding(#[from] rsa::pkcs8::Error),
     /// ring refused the key.
-    #[error("the authority's key in the data directory cannot be used")]
+    #[error("the authority's key in its file cannot be used")]
     Rejected,
 }
 
@@ -50,19 +53,26 @@ impl std::fmt::Debug for SigningKey {
     }
 }
 
+/// Makes a key, which appears in its file as a whole and in the place of no other.
+fn generate(path: &Path) -> Result<(), KeyError> {
+    let private = RsaPrivateKey::new(&mut rsa::rand_core::OsRng, KEY_BITS)?;
+    let draft = path.with_extension(Uuid::new_v4().to_string());
+    crate::tls::write_private(&draft, private.to_pkcs8_pem(rsa::pkcs8::LineEnding::LF)?.as_bytes())?;
+    let linked = std::fs::hard_link(&draft, path);
+    std::fs::remove_file(&draft)?;
+    match linked {
+        Err(error) if error.kind() != ErrorKind::AlreadyExists => Err(error.into()),
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
+
 impl SigningKey {
-    /// The key of a data directory, made on the first start.
-    pub fn load(data_dir: &Path) -> Result<Self, KeyError> {
-        let path = data_dir.join(KEY_FILE);
-        let private = match std::fs::read_to_string(&path) {
-            Ok(pem) => RsaPrivateKey::from_pkcs8_pem(&pem)?,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                let private = RsaPrivateKey::new(&mut rsa::rand_core::OsRng, KEY_BITS)?;
-                crate::tls::write_private(&path, private.to_pkcs8_pem(rsa::pkcs8::LineEnding::LF)?.as_bytes())?;
-                private
-            }
-            Err(error) => return Err(error.into()),
-        };
+    /// The key in a file, made if it is not there. Of several emulators that make it at once, all use the first one's.
+    pub fn load(path: &Path) -> Result<Self, KeyError> {
+        if !path.exists() {
+            generate(path)?;
+        }
+        let private = RsaPrivateKey::from_pkcs8_pem(&std::fs::read_to_string(path)?)?;
         let pair = RsaKeyPair::from_pkcs8(private.to_pkcs8_der()?.as_bytes()).map_err(|_| KeyError::Rejected)?;
         let modulus = private.n().to_bytes_be();
         let id = URL_SAFE_NO_PAD.encode(&Sha256::digest(&modulus)[..20]);

@@ -13,6 +13,7 @@ pub use assertion::AssertionError;
 pub use authority::handle;
 pub use certificate::{CertificateAssertionError, is_certificate};
 pub use directory::{Application, Directory, FederatedCredential};
+pub(crate) use keys::KEY_FILE;
 pub use keys::{KeyError, SigningKey};
 pub use managed::{ManagedCredential, ManagedIdentity, ManagedIdentityKind};
 pub use tokens::{Audience, Principal, TokenError, Tokens};

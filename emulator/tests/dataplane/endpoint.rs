@@ -1,5 +1,6 @@
 //! An emulator with a pool, and a client of its data plane.
 
+use std::path::Path;
 use std::time::Duration;
 
 use azure_emulator::{Emulator, Options};
@@ -39,6 +40,8 @@ impl Azure {
     pub async fn start(sessions: Value) -> Self {
         let data_dir = tempfile::tempdir().unwrap();
         let mut options = Options::new(data_dir.path());
+        // Making one takes longer than most of these tests.
+        options.authority_key = Some(Path::new(env!("CARGO_TARGET_TMPDIR")).join("authority.key"));
         options.behaviour = json!({
             "arm": { "providersRegistered": true, "throttling": false },
             "roles": { "propagationSeconds": 0 },

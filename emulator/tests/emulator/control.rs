@@ -83,7 +83,7 @@ async fn an_application_that_is_registered_again_keeps_its_object_id() {
 
 #[tokio::test]
 async fn state_survives_a_restart_on_the_same_data_directory() {
-    let wire = Wire::start().await.with_group("rg").await;
+    let wire = Wire::with_own_key().await.with_group("rg").await;
     wire.put(&wire.pool("rg", "pool"), POOLS, shell_pool())
         .await
         .expect(200);

@@ -1,5 +1,6 @@
 //! A running emulator and a client that trusts it.
 
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use azure_emulator::{Emulator, Isolation, Options};
@@ -57,8 +58,13 @@ impl Answer {
     }
 }
 
+/// A key for every authority of these tests, because making one takes longer than most of them.
+pub fn shared_key() -> PathBuf {
+    Path::new(env!("CARGO_TARGET_TMPDIR")).join("authority.key")
+}
+
 /// A client that trusts the CA of an emulator and follows nothing by itself.
-pub fn client(ca: &std::path::Path) -> Client {
+pub fn client(ca: &Path) -> Client {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let certificate = reqwest::Certificate::from_pem(&std::fs::read(ca).unwrap()).unwrap();
     Client::builder()
@@ -75,11 +81,21 @@ impl Wire {
         Self::with(json!({ "arm": { "providersRegistered": true } })).await
     }
 
+    /// As [`start`](Self::start), with the authority's key in the data directory, where it is kept unless told otherwise.
+    pub async fn with_own_key() -> Self {
+        Self::keyed(json!({ "arm": { "providersRegistered": true } }), None).await
+    }
+
     pub async fn with(behaviour: Value) -> Self {
+        Self::keyed(behaviour, Some(shared_key())).await
+    }
+
+    async fn keyed(behaviour: Value, authority_key: Option<PathBuf>) -> Self {
         let data_dir = TempDir::new().unwrap();
         let options = Options {
             behaviour,
             isolation: Isolation::None,
+            authority_key,
             ..Options::new(data_dir.path())
         };
         let emulator = Emulator::start(options).await.unwrap();

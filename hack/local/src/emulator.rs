@@ -22,6 +22,9 @@ pub struct EmulatorOptions {
     pub data_dir: PathBuf,
     /// The folder of `emulator.log` and of the ready line, `emulator.json`.
     pub folder: PathBuf,
+    /// File of the authority's key, made if it is not there, so that emulators that come and go may share one; `None` for
+    /// one in `data_dir`.
+    pub authority_key: Option<PathBuf>,
     /// Further arguments of `azure-emulator serve`.
     pub arguments: Vec<String>,
     /// Further environment variables, such as `RUST_LOG`.
@@ -37,6 +40,7 @@ impl EmulatorOptions {
             binary: binary.to_owned(),
             data_dir: folder.join("emulator"),
             folder: folder.to_owned(),
+            authority_key: None,
             arguments: Vec::new(),
             environment: Vec::new(),
             lifetime: Lifetime::WithParent,
@@ -200,6 +204,9 @@ fn launch(options: &EmulatorOptions, listen: Option<SocketAddr>) -> Launch {
     ];
     if let Some(listen) = listen {
         arguments.extend(["--listen".to_owned(), listen.to_string()]);
+    }
+    if let Some(key) = &options.authority_key {
+        arguments.extend(["--authority-key".to_owned(), key.display().to_string()]);
     }
     arguments.extend(options.arguments.iter().cloned());
     Launch {

@@ -98,18 +98,23 @@ proptest! {
     fn what_may_be_enforced_is_as_specified_in_the_end(mut world in worlds()) {
         let start = world.presence();
         let spec = world.object.spec.azure.management.clone();
+        let is_going = world.actual.as_ref().is_some_and(|it| it["properties"]["provisioningState"] == "Deleting");
         world.is_stubborn = false;
         world.settle();
         let may = !spec.suspend
             && spec.management_policy == ManagementPolicy::Enforce
             && world.object.metadata.deletion_timestamp.is_none()
             && match start {
+                // What must exist is not made again once it is gone.
+                Presence::Owned(_) | Presence::Unowned if is_going && spec.adoption_policy == AdoptionPolicy::MustExist => false,
                 Presence::Owned(_) => true,
                 Presence::Absent => spec.adoption_policy != AdoptionPolicy::MustExist,
                 Presence::Unowned => spec.adoption_policy != AdoptionPolicy::Never,
                 Presence::OwnedByAnother => false,
             };
-        if may && let Some(actual) = &world.actual {
+        if may {
+            prop_assert!(world.actual.is_some(), "nothing is there: {:?}", world.log);
+            let actual = world.actual.as_ref().unwrap();
             prop_assert_eq!(&actual["tags"]["a"], "1");
             prop_assert!(matches!(world.presence(), Presence::Owned(_)));
             if start != Presence::Absent && !world.log.is_empty() && world.memory.write.as_ref().is_some_and(|it| it.purpose != Purpose::Create) {
