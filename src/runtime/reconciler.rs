@@ -48,6 +48,8 @@ pub trait Reconciler: Send + Sync + Sized + 'static {
     type Observed: Debug + Send + Sync;
     /// One effect with every choice made, so that carrying it out decides nothing.
     type Step: Debug + Send;
+    /// What a plan says of the object: all that its status is to tell of the pass.
+    type Verdict: Debug + Send + Sync;
     /// Why a pass failed.
     type Error: Classify;
 
@@ -58,7 +60,7 @@ pub trait Reconciler: Send + Sync + Sized + 'static {
     ) -> impl Future<Output = Result<Self::Observed, Self::Error>> + Send;
 
     /// Decides. Pure and total: the same three arguments give the same plan. Deletion is part of it.
-    fn plan(object: &Self::Object, observed: &Self::Observed, now: Timestamp) -> Plan<Self::Step>;
+    fn plan(object: &Self::Object, observed: &Self::Observed, now: Timestamp) -> Plan<Self::Step, Self::Verdict>;
 
     /// Carries out one step. It may change what was observed and write the object through `pass`; what it answers says
     /// whether the object is planned again in this pass.
@@ -74,7 +76,7 @@ pub trait Reconciler: Send + Sync + Sized + 'static {
     /// `object` is the latest version that this pass knows, with its previous status.
     fn summarize(
         object: &Self::Object,
-        seen: Seen<'_, Self::Observed>,
+        seen: Seen<'_, Self::Observed, Self::Verdict>,
         now: Timestamp,
     ) -> Option<<Self::Object as HasStatus>::Status>;
 
@@ -89,9 +91,9 @@ pub trait Reconciler: Send + Sync + Sized + 'static {
         false
     }
 
-    /// The object left the watch: it was deleted, or it no longer matches the field selector (only a live read can tell).
-    /// Called with the last version seen, from the watch task: it must not block. Called again if a pass over the object was
-    /// under way.
+    /// The object left the watch: it was deleted, or it no longer matches the field selector (where the object does not
+    /// say so itself, only a live read can tell). Called once, when no pass over the object is under way, with its newest
+    /// version that is known, which may be the answer to a write. It must not block.
     ///
     /// Nobody is told of objects that go while the operator is not running.
     fn gone(&self, _object: &Snapshot<Self::Object>) {}
@@ -100,22 +102,32 @@ pub trait Reconciler: Send + Sync + Sized + 'static {
 /// What a pass shall do and when the object is looked at again.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[must_use]
-pub struct Plan<S> {
+pub struct Plan<S, V = ()> {
     /// The one effect, or nothing.
     pub step: Option<S>,
     /// When to look again once the pass is over (and nothing failed).
     pub next: Next,
+    /// What there is to say of the object once the step was carried out.
+    pub verdict: V,
 }
 
 impl<S> Plan<S> {
     /// Carry out `step`, then look again as `next` says, unless the step's [`Effect`] leads to another plan first.
     pub fn step(step: S, next: Next) -> Self {
-        Self { step: Some(step), next }
+        Self {
+            step: Some(step),
+            next,
+            verdict: (),
+        }
     }
 
     /// Change nothing.
     pub fn rest(next: Next) -> Self {
-        Self { step: None, next }
+        Self {
+            step: None,
+            next,
+            verdict: (),
+        }
     }
 }
 
@@ -151,9 +163,11 @@ pub enum Effect {
 
 /// What a status is computed from, besides the object itself.
 #[derive(Debug)]
-pub struct Seen<'a, O> {
+pub struct Seen<'a, O, V = ()> {
     /// What was observed; `None` if that failed.
     pub observed: Option<&'a O>,
+    /// What the last plan said; `None` if none was made.
+    pub verdict: Option<&'a V>,
     /// How the pass ended.
     pub outcome: Outcome<'a>,
 }

@@ -87,6 +87,7 @@ impl Reconciler for AzureAccountReconciler {
     type Object = AzureAccount;
     type Observed = Observed;
     type Step = Step;
+    type Verdict = ();
     type Error = Error;
 
     async fn observe(&self, object: &Snapshot<AzureAccount>) -> Result<Observed, Error> {

@@ -100,6 +100,7 @@ mod tests {
     fn reason(account: &AzureAccount, observed: &Observed) -> Option<String> {
         let outcome = Outcome::Done(Next::AwaitChange);
         let seen = Seen {
+            verdict: None,
             observed: Some(observed),
             outcome,
         };

@@ -126,6 +126,7 @@ impl Reconciler for CommandJobs {
     type Object = CommandJob;
     type Observed = Observed;
     type Step = Step;
+    type Verdict = ();
     type Error = JobError;
 
     async fn observe(&self, job: &Snapshot<CommandJob>) -> Result<Observed, JobError> {

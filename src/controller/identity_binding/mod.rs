@@ -128,6 +128,7 @@ impl Reconciler for IdentityBindingReconciler {
     type Object = IdentityBinding;
     type Observed = Look;
     type Step = Step;
+    type Verdict = ();
     type Error = Error;
 
     async fn observe(&self, object: &Snapshot<IdentityBinding>) -> Result<Look, Error> {
@@ -139,6 +140,7 @@ impl Reconciler for IdentityBindingReconciler {
         Plan {
             step: course.step,
             next: course.next,
+            verdict: (),
         }
     }
 

@@ -118,6 +118,7 @@ impl Reconciler for ManagedIdentityReconciler {
     type Object = ManagedIdentity;
     type Observed = Observed;
     type Step = Step;
+    type Verdict = ();
     type Error = Error;
 
     async fn observe(&self, object: &Snapshot<ManagedIdentity>) -> Result<Observed, Error> {
@@ -131,6 +132,7 @@ impl Reconciler for ManagedIdentityReconciler {
         Plan {
             step: way.step,
             next: way.next,
+            verdict: (),
         }
     }
 

@@ -87,6 +87,7 @@ impl Reconciler for ResourceGroupReconciler {
     type Object = ResourceGroup;
     type Observed = Look;
     type Step = Step;
+    type Verdict = ();
     type Error = Error;
 
     async fn observe(&self, object: &Snapshot<ResourceGroup>) -> Result<Look, Error> {
@@ -98,6 +99,7 @@ impl Reconciler for ResourceGroupReconciler {
         Plan {
             step: course.step,
             next: course.next,
+            verdict: (),
         }
     }
 

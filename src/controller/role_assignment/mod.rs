@@ -88,6 +88,7 @@ impl Reconciler for RoleAssignmentReconciler {
     type Object = RoleAssignment;
     type Observed = Observed;
     type Step = Step;
+    type Verdict = ();
     type Error = Error;
 
     async fn observe(&self, object: &Snapshot<RoleAssignment>) -> Result<Observed, Error> {
@@ -99,6 +100,7 @@ impl Reconciler for RoleAssignmentReconciler {
         Plan {
             step: decided.step,
             next: decided.next,
+            verdict: (),
         }
     }
 

@@ -94,6 +94,7 @@ impl Reconciler for SessionPoolReconciler {
     type Object = SessionPool;
     type Observed = Observed;
     type Step = Step;
+    type Verdict = ();
     type Error = Error;
 
     async fn observe(&self, object: &Snapshot<SessionPool>) -> Result<Observed, Error> {
@@ -115,6 +116,7 @@ impl Reconciler for SessionPoolReconciler {
         Plan {
             step: course.step,
             next,
+            verdict: (),
         }
     }
 

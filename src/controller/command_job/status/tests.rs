@@ -158,6 +158,7 @@ fn observed(ready: Result<(), NotReady>) -> Observed {
 
 fn seen(observed: &Observed) -> Seen<'_, Observed> {
     Seen {
+        verdict: None,
         observed: Some(observed),
         outcome: PassOutcome::Done(Next::AwaitChange),
     }

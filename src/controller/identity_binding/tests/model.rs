@@ -286,6 +286,7 @@ impl Binding {
 
     fn write_status(&mut self, look: &Look, next: Next, now: Timestamp) {
         let seen = Seen {
+            verdict: None,
             observed: Some(look),
             outcome: Outcome::Done(next),
         };

@@ -262,6 +262,7 @@ impl World {
 
     pub fn write_status(&mut self, observed: &Observed, next: Next) {
         let seen = || Seen {
+            verdict: None,
             observed: Some(observed),
             outcome: Outcome::Done(next),
         };

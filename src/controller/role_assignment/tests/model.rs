@@ -216,6 +216,7 @@ impl World {
 
     pub(super) fn write_status(&mut self, observed: &Observed, next: Next) -> bool {
         let seen = |observed| Seen {
+            verdict: None,
             observed: Some(observed),
             outcome: Outcome::Done(next),
         };
