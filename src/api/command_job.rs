@@ -14,13 +14,14 @@ mod status;
 
 pub use status::{
     Attempt, AttemptReason, CapturedStream, CommandJobStatus, CommandResult, Outcome, Phase, QueueReason, QueueStatus,
+    StoredKey, StoredPart,
 };
 
 /// Labels of an object.
 pub type Labels = BTreeMap<String, String>;
 
-/// A command that runs in a session of an Azure Container Apps session pool. What it printed and returned is in
-/// `status.result`. It is started at most once; see the documentation for what is promised when machines fail.
+/// A command that runs once in a session of an Azure Container Apps session pool. What it printed and its exit code are
+/// in `status.result`. Whatever fails meanwhile, the command is never started twice.
 #[derive(CustomResource, Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 #[kube(
@@ -33,34 +34,36 @@ pub type Labels = BTreeMap<String, String>;
     namespaced,
     status = "CommandJobStatus",
     selectable = ".status.phase",
+    selectable = ".spec.target.sessionPoolRef.name",
     derive = "PartialEq",
     printcolumn(name = "STATUS", type_ = "string", json_path = ".status.phase"),
+    printcolumn(name = "REASON", type_ = "string", json_path = ".status.conditions[?(@.type=='Ready')].reason"),
     printcolumn(name = "EXIT", type_ = "integer", json_path = ".status.result.exitCode"),
     printcolumn(name = "DURATION", type_ = "string", json_path = ".status.duration"),
     printcolumn(name = "TARGET", type_ = "string", json_path = ".status.target"),
     printcolumn(name = "AGE", type_ = "date", json_path = ".metadata.creationTimestamp"),
-    validation = Rule::new("!has(self.status) || !has(self.status.attempts) || size(self.status.attempts) == 0 || (self.spec.target == oldSelf.spec.target && has(self.spec.accountRef) == has(oldSelf.spec.accountRef) && (!has(self.spec.accountRef) || self.spec.accountRef == oldSelf.spec.accountRef) && has(self.spec.shell) == has(oldSelf.spec.shell) && (!has(self.spec.shell) || self.spec.shell == oldSelf.spec.shell) && has(self.spec.command) == has(oldSelf.spec.command) && (!has(self.spec.command) || self.spec.command == oldSelf.spec.command) && has(self.spec.args) == has(oldSelf.spec.args) && (!has(self.spec.args) || self.spec.args == oldSelf.spec.args) && has(self.spec.stdin) == has(oldSelf.spec.stdin) && (!has(self.spec.stdin) || self.spec.stdin == oldSelf.spec.stdin) && has(self.spec.env) == has(oldSelf.spec.env) && (!has(self.spec.env) || self.spec.env == oldSelf.spec.env) && self.spec.session == oldSelf.spec.session && self.spec.timeoutSeconds == oldSelf.spec.timeoutSeconds && self.spec.output == oldSelf.spec.output)").message("the command has been started: only ttlSecondsAfterFinished can still be changed; create another CommandJob").field_path(".spec")
+    validation = Rule::new("!has(self.status) || !has(self.status.attempts) || size(self.status.attempts) == 0 || (self.spec.target == oldSelf.spec.target && has(self.spec.accountRef) == has(oldSelf.spec.accountRef) && (!has(self.spec.accountRef) || self.spec.accountRef == oldSelf.spec.accountRef) && has(self.spec.script) == has(oldSelf.spec.script) && (!has(self.spec.script) || self.spec.script == oldSelf.spec.script) && has(self.spec.command) == has(oldSelf.spec.command) && (!has(self.spec.command) || self.spec.command == oldSelf.spec.command) && has(self.spec.args) == has(oldSelf.spec.args) && (!has(self.spec.args) || self.spec.args == oldSelf.spec.args) && has(self.spec.stdin) == has(oldSelf.spec.stdin) && (!has(self.spec.stdin) || self.spec.stdin == oldSelf.spec.stdin) && has(self.spec.env) == has(oldSelf.spec.env) && (!has(self.spec.env) || self.spec.env == oldSelf.spec.env) && self.spec.session == oldSelf.spec.session && self.spec.timeoutSeconds == oldSelf.spec.timeoutSeconds && self.spec.output == oldSelf.spec.output)").message("the command has been started: only ttlSecondsAfterFinished can still be changed; create another CommandJob").field_path(".spec")
 )]
-#[x_kube(validation = ("has(self.shell) != has(self.command)", "exactly one of shell and command must be set"))]
-#[x_kube(validation = ("has(self.command) || !has(self.args)", "args goes with command"))]
+#[x_kube(validation = ("has(self.script) != has(self.command)", "exactly one of script and command must be set"))]
+#[x_kube(validation = ("has(self.command) || !has(self.args)", "args may be set only together with command"))]
 pub struct CommandJobSpec {
-    /// Where the command runs. Exactly one member must be set.
+    /// Where the command runs. Exactly one of its fields must be set.
     pub target: Target,
-    /// The AzureAccount of this namespace that executes the command. Default: the pool's own account if the pool is
-    /// of this namespace, else the AzureAccount named `default`.
+    /// The AzureAccount of this namespace with whose credential the command is run. Default: the account of the
+    /// SessionPool if that is in this namespace, else the AzureAccount named `default`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub account_ref: Option<LocalReference>,
-    /// A script. It runs under `/bin/bash` where the session has it, else `/bin/sh`; a `#!` line wins. Exactly one of
-    /// `shell` and `command` must be set.
+    /// A script to run. A `#!` line chooses its interpreter; without one it is `/bin/bash` where the session has it, else
+    /// `/bin/sh`. Nothing in it is replaced. Exactly one of `script` and `command` must be set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 1_048_576))]
-    pub shell: Option<String>,
-    /// A program and its arguments, run without a shell. `$(NAME)` is replaced by the environment variable's value,
-    /// as in Pods; `$$` is a literal `$`.
+    pub script: Option<String>,
+    /// A program and its arguments, run without a shell. As in Pods, `$(NAME)` is replaced by the value of that variable of
+    /// `env`, and `$$` by a single `$`. Exactly one of `script` and `command` must be set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 1000), inner(length(max = 131_072)))]
     pub command: Option<Vec<String>>,
-    /// Further arguments of `command`. `$(NAME)` is replaced as there.
+    /// More arguments for `command`. `$(NAME)` and `$$` are replaced as there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 1000), inner(length(max = 131_072)))]
     pub args: Option<Vec<String>>,
@@ -68,23 +71,26 @@ pub struct CommandJobSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 1_048_576))]
     pub stdin: Option<String>,
-    /// Environment variables of the command, added to those of the session.
+    /// Environment variables of the command, in addition to those that the session has.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
     #[schemars(length(max = 200))]
     pub env: Option<Vec<EnvironmentVariable>>,
-    /// Which session the command runs in. Default: a fresh one that no other job sees.
+    /// Which session the command runs in. Default: a new one that no other job uses.
     #[serde(default)]
     pub session: SessionSettings,
-    /// Seconds that the command may run; then it is sent TERM and, after a grace of 10 seconds, KILL. Default 600.
+    /// How many seconds the command may run. Then it is sent the signal TERM and, 10 seconds later, KILL. Default 600, at
+    /// most a day.
     #[serde(default = "default_timeout_seconds")]
     #[schemars(range(min = 1, max = 86_400))]
     pub timeout_seconds: i32,
-    /// Seconds after its end after which the object is deleted; 0 means at once. Absent: the operator's
-    /// `--default-ttl`, if set; objects that Argo CD or Flux track are then spared, since they would be run again.
+    /// How many seconds after the command has ended this object is deleted; 0 deletes it at once. Default: the operator's
+    /// flag `--default-ttl`, if it is set; it does not apply to objects that Argo CD or Flux manage, because they would
+    /// create them again, and so run the command again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 315_360_000))]
     pub ttl_seconds_after_finished: Option<i32>,
-    /// How much of what the command prints is kept.
+    /// How much of what the command prints is kept, and where.
     #[serde(default)]
     pub output: OutputSettings,
 }
@@ -101,25 +107,25 @@ fn default_timeout_seconds() -> i32 {
     "exactly one of sessionPoolRef and sessionPool must be set"
 ))]
 pub struct Target {
-    /// A SessionPool object with `containerType: Shell`; the job waits until it is ready.
+    /// A SessionPool object of `containerType: Shell`. The job waits until it is ready.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub session_pool_ref: Option<PoolReference>,
-    /// A session pool in Azure that no object here manages.
+    /// A session pool in Azure that no SessionPool object manages.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub session_pool: Option<SessionPoolTarget>,
 }
 
 /// A session pool in Azure that no object here manages.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct SessionPoolTarget {
-    /// Resource id: `/subscriptions/…/resourceGroups/…/providers/Microsoft.App/sessionPools/…`.
-    #[schemars(
-        length(min = 1, max = 1024),
-        regex(
-            pattern = "^/[sS]ubscriptions/[0-9a-fA-F-]{36}/[rR]esource[gG]roups/[^/]+/providers/[mM]icrosoft\\.[aA]pp/[sS]ession[pP]ools/[^/]+$"
-        )
-    )]
+    /// Resource id of the pool, as `az` and the portal show it:
+    /// `/subscriptions/…/resourceGroups/…/providers/Microsoft.App/sessionPools/…`.
+    #[schemars(length(min = 1, max = 1024))]
+    #[x_kube(validation = (
+        "self.matches('^/[sS]ubscriptions/[0-9a-fA-F-]{36}/[rR]esource[gG]roups/[^/]+/providers/[mM]icrosoft[.][aA]pp/[sS]ession[pP]ools/[^/]+$')",
+        "must be the resource id of a session pool: /subscriptions/…/resourceGroups/…/providers/Microsoft.App/sessionPools/…"
+    ))]
     pub resource_id: String,
 }
 
@@ -127,7 +133,8 @@ pub struct SessionPoolTarget {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct SessionSettings {
-    /// `Fresh`: a session of its own, released when the job ends.
+    /// How the session is chosen. `Fresh` is a new session that no other job uses, and that is released when the command
+    /// has ended.
     #[serde(default)]
     pub mode: SessionMode,
 }
@@ -135,7 +142,7 @@ pub struct SessionSettings {
 /// How a job's session is chosen.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum SessionMode {
-    /// A session of its own, released when the job ends.
+    /// A new session that no other job uses, and that is released when the command has ended.
     #[default]
     Fresh,
 }
@@ -144,12 +151,14 @@ pub enum SessionMode {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct OutputSettings {
-    /// Bytes of each stream that are kept in `status`: of a longer one, the first and the last half. At most 262144.
+    /// How many bytes of standard output, and how many of standard error, are kept in `status.result`. Of a longer stream
+    /// the first half of that many bytes and the last are kept. Default 32768, at most 262144.
     #[serde(default = "default_max_bytes")]
     #[schemars(range(min = 1, max = 262_144))]
     pub max_bytes: i32,
-    /// Where the whole of a longer stream goes. `None`: nowhere. `ConfigMap`: into ConfigMaps of this namespace that
-    /// this job owns, named in `status.result.stdout.configMaps` and `.stderr.configMaps`; at most 8 MiB a stream.
+    /// Where a stream of more than `maxBytes` is kept whole. `None`: nowhere, so its middle is lost. `ConfigMap`: in
+    /// ConfigMaps of this namespace that are deleted with this object; `status.result.stdout.stored` and
+    /// `status.result.stderr.stored` name them. Of a stream of more than 8 MiB only the two ends are kept. Default `None`.
     #[serde(default)]
     pub overflow: OverflowPolicy,
 }
@@ -167,10 +176,10 @@ impl Default for OutputSettings {
     }
 }
 
-/// Where a stream goes that is longer than `maxBytes`.
+/// Where a stream of more than `maxBytes` is kept whole.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum OverflowPolicy {
-    /// Nowhere: what lies between the kept halves is lost.
+    /// Nowhere: what lies between the two halves that are kept is lost.
     #[default]
     None,
     /// Into ConfigMaps that the job owns.

@@ -14,15 +14,20 @@ use super::reference::{ConfigMapKeySelector, SecretKeySelector};
     "the shell reserves this name; choose another"
 ))]
 pub struct EnvironmentVariable {
-    /// Name of the variable: letters, digits and `_`, not starting with a digit.
-    #[schemars(length(min = 1, max = 256), regex(pattern = "^[A-Za-z_][A-Za-z0-9_]*$"))]
+    /// Name of the variable: letters, digits and `_`, not starting with a digit. Names that a shell reserves for itself,
+    /// such as `UID`, are refused.
+    #[schemars(length(min = 1, max = 256))]
+    #[x_kube(validation = (
+        "self.matches('^[A-Za-z_][A-Za-z0-9_]*$')",
+        "must consist of letters, digits and _, and must not start with a digit"
+    ))]
     pub name: String,
-    /// The value. `$(NAME)` is replaced by the value of a variable defined earlier in the list; `$$` is a literal
-    /// `$`, as in Pods.
+    /// Value of the variable. As in Pods, `$(NAME)` is replaced by the value of a variable that comes earlier in the list,
+    /// and `$$` by a single `$`. Exactly one of `value` and `valueFrom` must be set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 131_072))]
     pub value: Option<String>,
-    /// Where the value comes from.
+    /// Where the value is read when the command starts. Exactly one of `value` and `valueFrom` must be set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub value_from: Option<EnvironmentSource>,
 }
@@ -35,8 +40,8 @@ pub struct EnvironmentVariable {
     "exactly one of secretKeyRef and configMapKeyRef must be set"
 ))]
 pub struct EnvironmentSource {
-    /// A key of a Secret of this namespace. The value travels as a file and is masked in the captured output; it appears
-    /// in no status, event or log. `$(NAME)` in `command` and `args` puts it onto the command's own command line.
+    /// A key of a Secret of this namespace. The value is replaced by `***` in what is kept of the command's output, and is
+    /// in no status, event or log. (`$(NAME)` in `command` or `args` puts it into the arguments of the program.)
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret_key_ref: Option<SecretKeySelector>,
     /// A key of a ConfigMap of this namespace.

@@ -30,6 +30,7 @@ pub struct PoolReference {
 /// Selects one key of a Secret of the same namespace.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(extend("x-kubernetes-map-type" = "atomic"))]
 pub struct SecretKeySelector {
     /// Name of the Secret.
     #[schemars(length(min = 1, max = 253))]
@@ -37,7 +38,7 @@ pub struct SecretKeySelector {
     /// Key within the Secret's `data`.
     #[schemars(length(min = 1, max = 253))]
     pub key: String,
-    /// When true, a Secret or key that does not exist is left out instead of making the object wait. Default false.
+    /// If true, a Secret or key that does not exist is taken for absent; otherwise it is waited for. Default false.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub optional: Option<bool>,
 }
@@ -45,6 +46,7 @@ pub struct SecretKeySelector {
 /// Selects one key of a ConfigMap of the same namespace.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(extend("x-kubernetes-map-type" = "atomic"))]
 pub struct ConfigMapKeySelector {
     /// Name of the ConfigMap.
     #[schemars(length(min = 1, max = 253))]
@@ -52,7 +54,7 @@ pub struct ConfigMapKeySelector {
     /// Key within the ConfigMap's `data` or `binaryData`.
     #[schemars(length(min = 1, max = 253))]
     pub key: String,
-    /// When true, a ConfigMap or key that does not exist is left out instead of making the object wait. Default false.
+    /// If true, a ConfigMap or key that does not exist is taken for absent; otherwise it is waited for. Default false.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub optional: Option<bool>,
 }

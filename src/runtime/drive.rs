@@ -3,10 +3,8 @@
 mod report;
 
 use std::{
-    any::Any,
     collections::HashSet,
     convert::Infallible,
-    fmt::Debug,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
@@ -20,6 +18,8 @@ use tokio::{sync::Semaphore, time::Instant};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
+use report::{name_of, text_of};
+
 use super::{
     backoff::Backoff,
     counters::{Counters, Ended},
@@ -32,6 +32,7 @@ use super::{
     requeue::{self, Delay},
     snapshot::{Cache, Key, Snapshot},
     status::StatusWriter,
+    underway::Underway,
     written::{Written, is_newer},
 };
 
@@ -68,6 +69,7 @@ pub struct Drive<R: Reconciler> {
     cache: Cache<R::Object>,
     writer: Arc<StatusWriter<R::Object>>,
     written: Arc<Written<R::Object>>,
+    underway: Underway,
     events: Events,
     settings: Settings,
     backoff: Backoff,
@@ -81,8 +83,8 @@ pub struct Drive<R: Reconciler> {
 }
 
 /// How the work of a pass ended.
-enum Work<V> {
-    Done(Next, V),
+enum Work {
+    Done(Next),
     Failed(Failure, Ended),
     Cancelled,
 }
@@ -102,6 +104,7 @@ impl<R: Reconciler> Drive<R> {
             cache,
             writer: Arc::new(writer),
             written: Arc::default(),
+            underway: Underway::default(),
             events,
             permits: Semaphore::new(usize::from(settings.concurrency.max(1))),
             settings,
@@ -151,15 +154,30 @@ impl<R: Reconciler> Drive<R> {
         }
         let generation = object.meta().generation;
         let span = tracing::info_span!("pass", kind = %R::Object::kind(&()), object = %key, generation);
-        let delay = self.run(object.clone(), &uid).instrument(span).await;
-        // The watch may have been ahead of the pass: with its writes, or with the end of the object. What the pass began
-        // after it was told of the end is let go once more.
-        match self.cache.guarded(&key) {
-            Some(now) if now.meta().uid.as_deref() == Some(&uid) => self.saw(&now),
-            Some(_) | None => {
-                self.forget(&uid);
-                self.let_go(&object);
-            }
+        self.entered(object, &key, &uid).instrument(span).await
+    }
+
+    async fn entered(&self, object: Snapshot<R::Object>, key: &Key, uid: &str) -> Delay {
+        let entry = self.underway.enter(uid);
+        // Of what came before, nobody was told.
+        match self.cache.guarded(key) {
+            Some(now) if now.meta().uid.as_deref() == Some(uid) => self.underway.saw(&*now),
+            None if !self.cache.lacks(key) => {}
+            Some(_) | None => _ = self.underway.lost(&*object),
+        }
+        let mut pass = Pass::new(
+            object,
+            self.writer.clone(),
+            self.written.clone(),
+            entry.delivered(),
+            self.stop.clone(),
+        );
+        let delay = self.run(&mut pass, uid).await;
+        // The watch may have been ahead of the pass: with its writes, or with the end of the object.
+        if entry.leave() {
+            self.let_go(pass.object());
+        } else if let Some(now) = self.cache.guarded(key) {
+            self.saw(&now);
         }
         delay
     }
@@ -205,16 +223,9 @@ impl<R: Reconciler> Drive<R> {
         wait
     }
 
-    async fn run(&self, object: Snapshot<R::Object>, uid: &str) -> Delay {
+    async fn run(&self, pass: &mut Pass<R>, uid: &str) -> Delay {
         let deadline = Instant::now() + self.settings.deadline;
-        let mut pass = Pass::new(
-            object,
-            self.writer.clone(),
-            self.written.clone(),
-            self.stop.clone(),
-            deadline,
-        );
-        let work = self.work(&mut pass, deadline).await;
+        let work = self.work(pass, deadline).await;
         let now = Timestamp::now();
         for (before, status) in std::mem::take(&mut pass.transitions) {
             self.counters.count_status_write();
@@ -225,7 +236,7 @@ impl<R: Reconciler> Drive<R> {
                 self.counters.count_end(Ended::Cancelled);
                 None
             }
-            Work::Done(next, verdict) => match self.report(&pass, Outcome::Done(&verdict), now).await {
+            Work::Done(next) => match self.report(pass, Outcome::Done(next), now).await {
                 Ok(()) => {
                     self.counters.count_end(Ended::Done);
                     self.after_success(uid, next, now)
@@ -243,7 +254,7 @@ impl<R: Reconciler> Drive<R> {
                 failure.log("pass failed");
                 // After a conflict the version that this pass knows is stale, so its status would be refused as well.
                 if failure.class != Class::Conflict
-                    && let Err(error) = self.report(&pass, Outcome::Failed(&failure), now).await
+                    && let Err(error) = self.report(pass, Outcome::Failed(&failure), now).await
                 {
                     Failure::of(&error, now).log("status of a failed pass not written");
                 }
@@ -252,7 +263,7 @@ impl<R: Reconciler> Drive<R> {
         }
     }
 
-    async fn work(&self, pass: &mut Pass<R>, deadline: Instant) -> Work<R::Verdict> {
+    async fn work(&self, pass: &mut Pass<R>, deadline: Instant) -> Work {
         let stop = self.stop.clone();
         let shutdown = async {
             stop.cancelled().await;
@@ -260,7 +271,7 @@ impl<R: Reconciler> Drive<R> {
         };
         tokio::select! {
             steps = AssertUnwindSafe(self.steps(pass)).catch_unwind() => match steps {
-                Ok(Ok((next, verdict))) => Work::Done(next, verdict),
+                Ok(Ok(next)) => Work::Done(next),
                 Ok(Err(failure)) => {
                     let ended = Ended::from(&failure.class);
                     Work::Failed(failure, ended)
@@ -281,9 +292,8 @@ impl<R: Reconciler> Drive<R> {
         }
     }
 
-    async fn steps(&self, pass: &mut Pass<R>) -> Result<(Next, R::Verdict), Failure> {
-        let mut plans_left = self.settings.plans_per_pass.max(1);
-        loop {
+    async fn steps(&self, pass: &mut Pass<R>) -> Result<Next, Failure> {
+        for _ in 0..self.settings.plans_per_pass.max(1) {
             let observed = match pass.observed.take() {
                 Some(observed) => observed,
                 None => self
@@ -294,8 +304,9 @@ impl<R: Reconciler> Drive<R> {
             };
             let plan = R::plan(pass.object(), &observed, Timestamp::now());
             pass.observed = Some(observed);
+            pass.verdict = Some(plan.verdict);
             let Some(step) = plan.step else {
-                return Ok((plan.next, plan.verdict));
+                return Ok(plan.next);
             };
             tracing::debug!(step = name_of(&step), "step");
             self.counters.count_step();
@@ -305,16 +316,13 @@ impl<R: Reconciler> Drive<R> {
                 .await
                 .map_err(|error| Failure::of(&error, Timestamp::now()))?
             {
-                Effect::Done => return Ok((plan.next, plan.verdict)),
+                Effect::Done => return Ok(plan.next),
                 Effect::Replan => {}
                 Effect::Reobserve => pass.observed = None,
             }
-            plans_left -= 1;
-            if plans_left == 0 {
-                tracing::warn!(plans = self.settings.plans_per_pass, "a pass used up its plans");
-                return Ok((Next::Poll { after: None }, plan.verdict));
-            }
         }
+        tracing::warn!(plans = self.settings.plans_per_pass, "a pass used up its plans");
+        Ok(Next::Poll { after: None })
     }
 
     fn after_success(&self, uid: &str, next: Next, now: Timestamp) -> Delay {
@@ -351,6 +359,7 @@ impl<R: Reconciler> Drive<R> {
 
     /// The watch delivered a version of an object.
     pub(super) fn saw(&self, object: &DeserializeGuard<R::Object>) {
+        self.underway.saw(object);
         if let Ok(object) = &object.0 {
             self.written.caught_up(object);
         }
@@ -358,31 +367,23 @@ impl<R: Reconciler> Drive<R> {
 
     /// An object left the watch.
     pub(super) fn lost(&self, object: DeserializeGuard<R::Object>) {
-        self.forget(object.meta().uid.as_deref().unwrap_or_default());
-        if let Some(object) = Snapshot::watched(Arc::new(object)) {
-            self.let_go(&object);
+        if self.underway.lost(&object) {
+            return;
+        }
+        let uid = object.meta().uid.clone().unwrap_or_default();
+        let written = self.written.get(&uid);
+        match Snapshot::watched(Arc::new(object)) {
+            // What left the selector arrives as it was before the write that made it leave.
+            Some(object) => self.let_go(&written.filter(|it| !is_newer(&*object, &**it)).unwrap_or(object)),
+            None => self.forget(&uid),
         }
     }
 
     fn let_go(&self, object: &Snapshot<R::Object>) {
+        self.forget(object.meta().uid.as_deref().unwrap_or_default());
         let told = catch_unwind(AssertUnwindSafe(|| self.reconciler.gone(object)));
         if told.is_err() {
             tracing::error!(object = %Key::of(&**object), "a panic while an object was let go");
         }
     }
-}
-
-/// The name of a step without what it carries, which may be long or not for logs.
-fn name_of(step: &impl Debug) -> String {
-    let text = format!("{step:?}");
-    let end = text.find(|c: char| !c.is_alphanumeric()).unwrap_or(text.len());
-    text[..end].to_owned()
-}
-
-fn text_of(panic: &(dyn Any + Send)) -> &str {
-    panic
-        .downcast_ref::<&str>()
-        .copied()
-        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
-        .unwrap_or("no message")
 }

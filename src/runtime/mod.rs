@@ -30,6 +30,7 @@ pub mod source;
 pub mod status;
 pub mod supervisor;
 pub mod trigger;
+pub mod underway;
 pub mod written;
 
 pub use client::Clients;

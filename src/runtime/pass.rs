@@ -1,9 +1,9 @@
 //! One pass over one object, as a step sees it.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use kube::core::object::HasStatus;
-use tokio::time::Instant;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -11,6 +11,7 @@ use super::{
     reconciler::Reconciler,
     snapshot::Snapshot,
     status::{StatusWriter, WriteError},
+    underway::{Delivered, version},
     written::Written,
 };
 
@@ -21,10 +22,12 @@ use super::{
 pub struct Pass<R: Reconciler> {
     object: Snapshot<R::Object>,
     pub(super) observed: Option<R::Observed>,
+    /// What the last plan said of the object.
+    pub(super) verdict: Option<R::Verdict>,
     writer: Arc<StatusWriter<R::Object>>,
     written: Arc<Written<R::Object>>,
+    delivered: watch::Receiver<Delivered>,
     stop: CancellationToken,
-    deadline: Instant,
     /// The statuses that steps wrote, each with the object as it was before.
     pub(super) transitions: Vec<(Snapshot<R::Object>, StatusOf<R>)>,
 }
@@ -36,16 +39,17 @@ impl<R: Reconciler> Pass<R> {
         object: Snapshot<R::Object>,
         writer: Arc<StatusWriter<R::Object>>,
         written: Arc<Written<R::Object>>,
+        delivered: watch::Receiver<Delivered>,
         stop: CancellationToken,
-        deadline: Instant,
     ) -> Self {
         Self {
             object,
             observed: None,
+            verdict: None,
             writer,
             written,
+            delivered,
             stop,
-            deadline,
             transitions: Vec::new(),
         }
     }
@@ -107,14 +111,22 @@ impl<R: Reconciler> Pass<R> {
         self.written.remember(&self.object);
     }
 
-    /// Cancelled when the process shuts down. A step that waits for long watches it and returns early; what does not is
-    /// dropped some seconds later.
-    pub fn stopping(&self) -> &CancellationToken {
-        &self.stop
-    }
-
-    /// How much time the pass has left before it is dropped.
-    pub fn time_left(&self) -> Duration {
-        self.deadline.saturating_duration_since(Instant::now())
+    /// Returns when a step that waits should end: the watch delivered a version of the object that is newer than the one
+    /// that this pass knows, or the object left the watch, or the process shuts down. What ignores a shutdown is dropped
+    /// some seconds later.
+    pub async fn interrupted(&self) {
+        let mut delivered = self.delivered.clone();
+        // Versions that are not numbers cannot be compared; then only a departure interrupts.
+        let known = version(&*self.object).map_or(Delivered::Version(u64::MAX), Delivered::Version);
+        let superseded = async {
+            // Once the pass is over nobody tells any more.
+            if delivered.wait_for(|it| *it > known).await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        };
+        tokio::select! {
+            () = self.stop.cancelled() => {}
+            () = superseded => {}
+        }
     }
 }

@@ -48,7 +48,7 @@ pub trait Reconciler: Send + Sync + Sized + 'static {
     type Observed: Debug + Send + Sync;
     /// One effect with every choice made, so that carrying it out decides nothing.
     type Step: Debug + Send;
-    /// What a plan says of the object besides its step: where it stands and why. The summary only formats it.
+    /// What a plan says of the object: all that its status is to tell of the pass.
     type Verdict: Debug + Send + Sync;
     /// Why a pass failed.
     type Error: Classify;
@@ -91,15 +91,15 @@ pub trait Reconciler: Send + Sync + Sized + 'static {
         false
     }
 
-    /// The object left the watch: it was deleted, or it no longer matches the field selector (only a live read can tell).
-    /// Called with the last version seen, from the watch task: it must not block. Called again if a pass over the object was
-    /// under way.
+    /// The object left the watch: it was deleted, or it no longer matches the field selector (where the object does not
+    /// say so itself, only a live read can tell). Called once, when no pass over the object is under way, with its newest
+    /// version that is known, which may be the answer to a write. It must not block.
     ///
     /// Nobody is told of objects that go while the operator is not running.
     fn gone(&self, _object: &Snapshot<Self::Object>) {}
 }
 
-/// Every decision of a pass: what it does, when the object is looked at again, and what its status says meanwhile.
+/// What a pass shall do and when the object is looked at again.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[must_use]
 pub struct Plan<S, V = ()> {
@@ -107,7 +107,7 @@ pub struct Plan<S, V = ()> {
     pub step: Option<S>,
     /// When to look again once the pass is over (and nothing failed).
     pub next: Next,
-    /// Where the object stands. Of the plans of one pass the last one's counts.
+    /// What there is to say of the object once the step was carried out.
     pub verdict: V,
 }
 
@@ -164,26 +164,19 @@ pub enum Effect {
 /// What a status is computed from, besides the object itself.
 #[derive(Debug)]
 pub struct Seen<'a, O, V = ()> {
-    /// What was observed, as the last step left it; `None` if that failed.
+    /// What was observed; `None` if that failed.
     pub observed: Option<&'a O>,
+    /// What the last plan said; `None` if none was made.
+    pub verdict: Option<&'a V>,
     /// How the pass ended.
-    pub outcome: Outcome<'a, V>,
+    pub outcome: Outcome<'a>,
 }
 
 /// How a pass ended, as far as a status is concerned.
-#[derive(Debug)]
-pub enum Outcome<'a, V = ()> {
-    /// Everything that was planned was carried out; the verdict is that of the last plan.
-    Done(&'a V),
+#[derive(Debug, Clone, Copy)]
+pub enum Outcome<'a> {
+    /// Everything that was planned was carried out.
+    Done(Next),
     /// Something failed.
     Failed(&'a Failure),
 }
-
-// Not derived: that would ask the same of `V`.
-impl<V> Clone for Outcome<'_, V> {
-    fn clone(&self) -> Self {
-        *self
-    }
-}
-
-impl<V> Copy for Outcome<'_, V> {}

@@ -7,7 +7,7 @@ use std::{
 
 use kube::ResourceExt;
 
-use super::{reconciler::Object, snapshot::Snapshot};
+use super::{reconciler::Object, snapshot::Snapshot, underway::version};
 
 /// The answers to writes that the watch has not delivered yet, by uid.
 ///
@@ -70,8 +70,4 @@ impl<K: Object> Written<K> {
 /// Whether the written version is newer than the watched one.
 pub fn is_newer<K: Object>(written: &K, watched: &K) -> bool {
     matches!((version(written), version(watched)), (Some(written), Some(watched)) if written > watched)
-}
-
-fn version<K: Object>(object: &K) -> Option<u64> {
-    object.meta().resource_version.as_deref()?.parse().ok()
 }

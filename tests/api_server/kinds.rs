@@ -10,11 +10,11 @@ use crate::server::{client, namespace, object, objects, server, typed};
 /// What etcd takes in one request is 1.5 MiB; the longest script is a MiB.
 const MEBIBYTE: usize = 1_048_576;
 
-fn job(name: &str, shell: &str) -> Value {
+fn job(name: &str, script: &str) -> Value {
     object(
         "CommandJob",
         name,
-        &json!({"target": {"sessionPoolRef": {"name": "shell"}}, "shell": shell}),
+        &json!({"target": {"sessionPoolRef": {"name": "shell"}}, "script": script}),
     )
 }
 
@@ -35,7 +35,7 @@ async fn a_fresh_object_never_reads_as_done() {
 }
 
 #[tokio::test]
-async fn jobs_are_selected_by_phase_on_the_server() {
+async fn jobs_are_selected_by_phase_and_by_pool_on_the_server() {
     let client = client().await;
     let namespace = namespace("phases");
     let api = objects(&client, "CommandJob", &namespace);
@@ -59,6 +59,11 @@ async fn jobs_are_selected_by_phase_on_the_server() {
         names("status.phase!=Succeeded,status.phase!=Failed").await,
         ["one", "three"]
     );
+    assert_eq!(
+        names("spec.target.sessionPoolRef.name=shell").await,
+        ["one", "three", "two"]
+    );
+    assert!(names("spec.target.sessionPoolRef.name=other").await.is_empty());
 }
 
 #[tokio::test]
@@ -76,7 +81,7 @@ async fn a_script_of_a_mebibyte_can_be_created_and_applied_by_the_server() {
         .expect("applied");
     for name in ["created", "applied"] {
         let stored = api.get(name).await.expect("stored");
-        assert_eq!(stored.data["spec"]["shell"].as_str().map(str::len), Some(MEBIBYTE));
+        assert_eq!(stored.data["spec"]["script"].as_str().map(str::len), Some(MEBIBYTE));
         api.delete(name, &DeleteParams::default()).await.expect("deleted");
     }
     // Client-side apply copies the object into an annotation, of which 256 KiB are allowed.
@@ -151,7 +156,7 @@ fn short_names_categories_and_columns_are_those_of_the_documentation() {
         ("azacct", "NAME READY REASON SUBSCRIPTION AGE"),
         ("azrg", "NAME READY REASON STATE LOCATION AGE"),
         ("azsp", "NAME READY REASON TYPE MAX STATE AGE"),
-        ("azcmd", "NAME STATUS EXIT DURATION TARGET AGE"),
+        ("azcmd", "NAME STATUS REASON EXIT DURATION TARGET AGE"),
     ] {
         let printed = get(short);
         let header: Vec<_> = printed.lines().next().unwrap_or_default().split_whitespace().collect();

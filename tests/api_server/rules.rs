@@ -62,7 +62,7 @@ fn base(kind: &str) -> Value {
             "target": {"containerApp": {"name": "one"}},
             "identity": {"type": "SystemAssigned"},
         }),
-        "CommandJob" => json!({"target": {"sessionPoolRef": {"name": "shell"}}, "shell": "true"}),
+        "CommandJob" => json!({"target": {"sessionPoolRef": {"name": "shell"}}, "script": "true"}),
         other => panic!("no base for {other}"),
     }
 }
@@ -195,26 +195,26 @@ async fn of_a_started_job_everything_but_its_ttl_is_immutable_and_of_a_waiting_o
     let client = client().await;
     let namespace = namespace("started");
     // Each property of the spec, with a base that it can be added to or changed in.
-    let shell = json!({});
-    let command = json!({"shell": null, "command": ["true"]});
+    let script = json!({});
+    let command = json!({"script": null, "command": ["true"]});
     let changes = [
         (
             "target",
-            &shell,
+            &script,
             json!({"target": {"sessionPoolRef": {"name": "other"}}}),
         ),
-        ("accountRef", &shell, json!({"accountRef": {"name": "other"}})),
-        ("shell", &shell, json!({"shell": "false"})),
-        ("command", &command, json!({"shell": null, "command": ["false"]})),
+        ("accountRef", &script, json!({"accountRef": {"name": "other"}})),
+        ("script", &script, json!({"script": "false"})),
+        ("command", &command, json!({"script": null, "command": ["false"]})),
         (
             "args",
             &command,
-            json!({"shell": null, "command": ["true"], "args": ["a"]}),
+            json!({"script": null, "command": ["true"], "args": ["a"]}),
         ),
-        ("stdin", &shell, json!({"stdin": "a"})),
-        ("env", &shell, json!({"env": [{"name": "A", "value": "a"}]})),
-        ("timeoutSeconds", &shell, json!({"timeoutSeconds": 5})),
-        ("output", &shell, json!({"output": {"maxBytes": 5}})),
+        ("stdin", &script, json!({"stdin": "a"})),
+        ("env", &script, json!({"env": [{"name": "A", "value": "a"}]})),
+        ("timeoutSeconds", &script, json!({"timeoutSeconds": 5})),
+        ("output", &script, json!({"output": {"maxBytes": 5}})),
     ];
     for (property, before, after) in &changes {
         let name = property.to_lowercase();

@@ -69,7 +69,7 @@ async fn values_arrive_as_they_were_written_and_references_are_expanded_as_in_po
         .collect();
     let shell = also(script(PRINT_ENVIRONMENT), &json!({"env": env}));
     let mut program = also(shell.clone(), &json!({"command": ["/usr/bin/env", "-0"]}));
-    program.as_object_mut().expect("an object").remove("shell");
+    program.as_object_mut().expect("an object").remove("script");
     world.job("shell", &shell).await;
     world.job("program", &program).await;
 

@@ -59,8 +59,8 @@ async fn once_started_only_the_time_to_live_can_be_changed_and_that_is_observed_
         })
         .await;
     for change in [
-        json!({"shell": "echo other"}),
-        json!({"shell": null, "command": ["true"]}),
+        json!({"script": "echo other"}),
+        json!({"script": null, "command": ["true"]}),
         json!({"timeoutSeconds": 5}),
         json!({"env": [{"name": "A", "value": "1"}]}),
         json!({"stdin": "x"}),

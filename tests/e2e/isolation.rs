@@ -107,7 +107,7 @@ fn attempts(world: &World, azure: &Azure, client_id: &str) -> Vec<Attempt> {
     };
     let job = |more: Value| {
         also(
-            json!({"target": {"sessionPoolRef": {"name": "own"}}, "shell": "env"}),
+            json!({"target": {"sessionPoolRef": {"name": "own"}}, "script": "env"}),
             &more,
         )
     };

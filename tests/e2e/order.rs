@@ -88,7 +88,7 @@ impl Drop for Seed {
 pub fn tutorial(witness: &Witness, name: &str) -> Vec<Value> {
     let mut objects = objects("tutorial");
     for job in objects.iter_mut().filter(|it| it["kind"] == "CommandJob") {
-        job["spec"]["shell"] = json!(format!("{}; echo Hello world!", witness.told(name)));
+        job["spec"]["script"] = json!(format!("{}; echo Hello world!", witness.told(name)));
     }
     objects
 }

@@ -144,7 +144,7 @@ async fn a_long_output_keeps_its_ends_length_and_digest(world: &World, round: &s
         stdout.tail_text.expect("a tail").as_bytes(),
         &whole[whole.len() - 32768..]
     );
-    assert_eq!(stdout.config_maps, Vec::<String>::new());
+    assert_eq!(stdout.stored, []);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -162,21 +162,26 @@ async fn a_stream_that_is_too_long_for_the_status_goes_whole_into_config_maps_th
     let api: Api<ConfigMap> = Api::namespaced(world.client.clone(), &world.namespace);
     for (stream, expected) in [(&result.stdout, &stdout), (&result.stderr, &stderr)] {
         assert!(stream.truncated);
-        assert!(stream.config_maps.len() > 1, "{:?}", stream.config_maps);
+        assert!(stream.stored.len() > 1, "{:?}", stream.stored);
         assert_eq!(stream.sha256.as_deref(), Some(&*sha256(expected)));
         let mut whole = Vec::new();
-        for name in &stream.config_maps {
-            let config_map = api.get(name).await.expect("a named config map");
+        for part in &stream.stored {
+            let reference = &part.config_map_key_ref;
+            let config_map = api.get(&reference.name).await.expect("a named config map");
             let owners = config_map.metadata.owner_references.unwrap_or_default();
             assert_eq!(owners.len(), 1);
             assert_eq!(Some(&owners[0].uid), job.metadata.uid.as_ref());
             let text = config_map
                 .data
                 .unwrap_or_default()
-                .remove("data")
+                .remove(&reference.key)
                 .map(String::into_bytes);
-            let binary = config_map.binary_data.unwrap_or_default().remove("data").map(|it| it.0);
-            whole.extend(text.or(binary).expect("the key data"));
+            let binary = config_map
+                .binary_data
+                .unwrap_or_default()
+                .remove(&reference.key)
+                .map(|it| it.0);
+            whole.extend(text.or(binary).expect("the key"));
         }
         assert!(whole == *expected, "other bytes than were printed");
     }
@@ -188,7 +193,7 @@ async fn a_stream_that_is_too_long_for_the_status_goes_whole_into_config_maps_th
         )
         .await;
     let stdout = fits.status.and_then(|it| it.result).expect("a result").stdout;
-    assert_eq!((stdout.text.as_deref(), stdout.config_maps.len()), (Some("x"), 0));
+    assert_eq!((stdout.text.as_deref(), stdout.stored.len()), (Some("x"), 0));
 
     let jobs: Api<CommandJob> = world.ours();
     jobs.delete("long", &DeleteParams::default()).await.expect("deleted");

@@ -27,27 +27,27 @@ async fn a_job_that_makes_no_sense_is_refused_when_it_is_submitted() {
     for (name, spec, complaint) in [
         (
             "two-targets",
-            json!({"target": {"sessionPoolRef": {"name": "p"}, "sessionPool": {"resourceId": id}}, "shell": "true"}),
+            json!({"target": {"sessionPoolRef": {"name": "p"}, "sessionPool": {"resourceId": id}}, "script": "true"}),
             "exactly one of sessionPoolRef and sessionPool",
         ),
         (
             "no-target",
-            json!({"target": {}, "shell": "true"}),
+            json!({"target": {}, "script": "true"}),
             "exactly one of sessionPoolRef",
         ),
         (
             "two-programs",
-            json!({"target": pool, "shell": "true", "command": ["true"]}),
-            "exactly one of shell and command",
+            json!({"target": pool, "script": "true", "command": ["true"]}),
+            "exactly one of script and command",
         ),
         (
             "no-program",
             json!({"target": pool}),
-            "exactly one of shell and command",
+            "exactly one of script and command",
         ),
         (
             "wrong-id",
-            json!({"target": {"sessionPool": {"resourceId": "shell"}}, "shell": "true"}),
+            json!({"target": {"sessionPool": {"resourceId": "shell"}}, "script": "true"}),
             "resourceId",
         ),
         (

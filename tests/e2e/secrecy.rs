@@ -100,7 +100,7 @@ async fn a_secret_is_nowhere_but_where_it_belongs() {
         )
         .await;
     let mut argument = job("unused", json!({"command": ["printf", "[%s]", "$(PLAIN)"]}));
-    argument.as_object_mut().expect("an object").remove("shell");
+    argument.as_object_mut().expect("an object").remove("script");
     world.job("argument", &argument).await;
     world
         .job(
@@ -118,7 +118,7 @@ async fn a_secret_is_nowhere_but_where_it_belongs() {
     let (_, stdout, stderr) = result(&world.ended("printed").await);
     assert_eq!(String::from_utf8_lossy(&stdout), "<***>\nabc\n");
     assert_eq!(String::from_utf8_lossy(&stderr), "******\n");
-    assert_eq!(kept(&world.ended("printed").await).masked, Some(3));
+    assert_eq!(kept(&world.ended("printed").await).masked_count, Some(3));
     let (_, stdout, _) = result(&world.ended("lines").await);
     assert_eq!(String::from_utf8_lossy(&stdout), "***> ***\n> ***\n");
     let (_, stdout, _) = result(&world.ended("borders").await);
@@ -138,8 +138,8 @@ async fn a_secret_is_nowhere_but_where_it_belongs() {
     let (_, stdout, _) = result(&world.ended("argument").await);
     assert_eq!(stdout, b"[***]");
     let overflow = kept(&world.ended("overflow").await);
-    assert_eq!(overflow.masked, Some(101));
-    assert!(!overflow.stdout.config_maps.is_empty());
+    assert_eq!(overflow.masked_count, Some(101));
+    assert!(!overflow.stdout.stored.is_empty());
     for name in ["fails", "killed"] {
         world.ended(name).await;
     }

@@ -14,7 +14,7 @@ use crate::world::{World, WorldOptions, script, shell_pool};
 
 /// A script in a pool.
 fn in_pool(pool: &str, text: &str) -> Value {
-    json!({"target": {"sessionPoolRef": {"name": pool}}, "shell": text})
+    json!({"target": {"sessionPoolRef": {"name": pool}}, "script": text})
 }
 
 fn assert_lost(job: &CommandJob, why: AttemptReason) {

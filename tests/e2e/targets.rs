@@ -12,7 +12,7 @@ use crate::jobs::{also, reason, result};
 use crate::world::{World, WorldOptions, object, script, shell_pool, typed};
 
 fn in_pool(target: &Value) -> Value {
-    json!({"target": target, "shell": "echo ran"})
+    json!({"target": target, "script": "echo ran"})
 }
 
 async fn get(world: &World, namespace: &str, name: &str) -> CommandJob {

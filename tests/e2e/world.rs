@@ -429,7 +429,7 @@ pub fn shell_pool(name: &str, max_concurrent_sessions: u32) -> Value {
 
 /// A job's spec: a script in the pool `shell`.
 pub fn script(text: &str) -> Value {
-    json!({"target": {"sessionPoolRef": {"name": "shell"}}, "shell": text})
+    json!({"target": {"sessionPoolRef": {"name": "shell"}}, "script": text})
 }
 
 /// The value as the type that the API has.

@@ -134,7 +134,7 @@ fn live_a_whole_life(kubectl: &Kubectl, emulator: &Emulator) {
     };
     let job = |more: Value| {
         let mut spec =
-            json!({"target": {"sessionPoolRef": {"name": "shell", "namespace": HOST}}, "shell": "echo $A$B"});
+            json!({"target": {"sessionPoolRef": {"name": "shell", "namespace": HOST}}, "script": "echo $A$B"});
         spec.as_object_mut()
             .expect("an object")
             .extend(more.as_object().cloned().unwrap_or_default());

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use kube::{
     ResourceExt,
-    api::{Patch, PatchParams},
+    api::{DeleteParams, Patch, PatchParams},
 };
 use lifeguard::runtime::{Key, counters::Ended, drive::Settings, requeue};
 use serde_json::json;
@@ -182,6 +182,50 @@ async fn shutting_down_ends_a_long_poll() {
         .unwrap()
         .unwrap();
     assert_eq!(running.counters.ended(Ended::Done), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_step_that_waits_ends_when_a_newer_version_of_its_object_arrives() {
+    let world = World::shared().await;
+    let running = world.run(&Widgets::new(), Settings::default());
+    world.create(&Widget::of("waiting", Act::LongPoll)).await;
+    eventually("under way", async || (running.counters.steps() == 1).then_some(())).await;
+    let changed = Patch::Merge(json!({"spec": {"act": "Rest"}}));
+    let api = world.widgets();
+    api.patch("waiting", &PatchParams::default(), &changed).await.unwrap();
+    world.until("waiting", |widget| widget.ready_reason() == "Fine").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_step_that_waits_is_not_ended_by_what_its_own_pass_wrote() {
+    let world = World::shared().await;
+    let running = world.run(&Widgets::new(), Settings::default());
+    world.create(&Widget::of("waiting", Act::ClaimThenPoll)).await;
+    let key = Key::new(&world.namespace, "waiting");
+    eventually("the watch has the claim", async || {
+        running.cache.get(&key).filter(|widget| widget.phase() == "Claimed")
+    })
+    .await;
+    // Whatever the watch delivers afterwards came later than what it told of the claim.
+    world.create(&Widget::of("other", Act::Rest)).await;
+    world.until("other", |widget| widget.ready_reason() == "Fine").await;
+    assert_eq!(running.counters.steps(), 2, "claimed once, and waiting still");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_object_that_goes_ends_the_step_that_waits_and_is_let_go_once_after_its_pass() {
+    let world = World::shared().await;
+    let widgets = Widgets::new();
+    let running = world.run(&widgets, Settings::default());
+    world.create(&Widget::of("waiting", Act::ClaimThenPoll)).await;
+    eventually("under way", async || (running.counters.steps() == 2).then_some(())).await;
+    let deleted = world.widgets().delete("waiting", &DeleteParams::default()).await;
+    deleted.unwrap();
+    eventually("let go", async || (!widgets.gone().is_empty()).then_some(())).await;
+    assert_eq!(running.counters.passes(), 1, "its pass is over");
+    world.create(&Widget::of("other", Act::Rest)).await;
+    world.until("other", |widget| widget.ready_reason() == "Fine").await;
+    assert_eq!(widgets.gone(), ["waiting"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -48,8 +48,10 @@ pub enum Act {
     PanicInSummary,
     /// Never answers.
     Hang,
-    /// Carries out a step that waits until the process stops.
+    /// Carries out a step that waits until the pass is interrupted.
     LongPoll,
+    /// Writes a claim, then waits like that in the same pass.
+    ClaimThenPoll,
     /// Carries out a step that waits until the test lets it go on.
     Gate,
     /// Writes a claim in the middle of a pass and goes on.
@@ -186,9 +188,9 @@ impl Reconciler for Widgets {
 
     fn plan(object: &Widget, (): &(), _now: Timestamp) -> Plan<Step> {
         match (object.spec.act, object.phase()) {
-            (Act::Claim | Act::ClaimThenAgain, "") => Plan::step(Step::Claim, Next::Again),
+            (Act::Claim | Act::ClaimThenAgain | Act::ClaimThenPoll, "") => Plan::step(Step::Claim, Next::Again),
             (Act::Claim | Act::ClaimThenAgain, "Claimed") => Plan::step(Step::Finish, Next::AwaitChange),
-            (Act::LongPoll, _) => Plan::step(Step::LongPoll, Next::Again),
+            (Act::LongPoll | Act::ClaimThenPoll, _) => Plan::step(Step::LongPoll, Next::Again),
             (Act::Gate, "") => Plan::step(Step::Gate, Next::AwaitChange),
             (Act::Spin, _) => Plan::step(Step::Nothing, Next::AwaitChange),
             _ => Plan::rest(Next::AwaitChange),
@@ -204,7 +206,7 @@ impl Reconciler for Widgets {
                 "Passed"
             }
             Step::LongPoll => {
-                pass.stopping().cancelled().await;
+                pass.interrupted().await;
                 return Ok(Effect::Done);
             }
             Step::Nothing => return Ok(Effect::Replan),

@@ -9,36 +9,39 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct CommandJobStatus {
-    /// The generation of the spec that this status describes; -1 before the first look.
+    /// The `metadata.generation` of the spec that this status is about; -1 until the operator has seen the object.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// `Queued`, `Running`, `Succeeded` or `Failed`. Usable as a field selector.
+    /// Where the job stands. `Queued`: it waits, and nothing of it has been started. `Running`: the command was started, or
+    /// is about to be. `Succeeded`: the command ended with exit code 0. `Failed`: the job ended in any other way. It can be
+    /// used in field selectors.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub phase: Option<Phase>,
-    /// Where the command runs, for people: `pool/NAME`.
+    /// Where the command runs, for people to read: `pool/NAME`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub target: Option<String>,
-    /// How long the command ran, for people: `2.1s`.
+    /// How long the command ran, for people to read: `2.1s`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub duration: Option<String>,
-    /// Why the job waits; absent when it does not.
+    /// Why the job waits; absent unless it does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub queue: Option<QueueStatus>,
-    /// When the first attempt was claimed.
+    /// When the job stopped waiting and its first attempt began.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub start_time: Option<Time>,
     /// When the job ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub completion_time: Option<Time>,
-    /// The attempts, newest last. An attempt is listed here before anything of it can run.
+    /// The attempts to run the command, newest last. An attempt is listed before anything of it can run.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["number".into()]))]
     #[schemars(length(max = 100))]
     pub attempts: Vec<Attempt>,
-    /// What the command printed and returned; present once the job ended, unless the command could not be prepared.
+    /// What the command printed and its exit code. Present once the job has ended, unless the command could not be started.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub result: Option<CommandResult>,
-    /// `Ready`, `Complete` or `Failed`, and while true `Reconciling` or `Stalled`.
+    /// `Complete=True` once the command ended with exit code 0, `Failed=True` once the job ended in any other way, as for a
+    /// Job; and `Ready`, `Reconciling` and `Stalled` as for every kind.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
     pub conditions: Vec<Condition>,
@@ -71,7 +74,8 @@ impl Phase {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct QueueStatus {
-    /// What the job waits for.
+    /// What the job waits for. `Target`: its pool, its account, or a Secret or ConfigMap of `env`. `Capacity`: a free
+    /// session of the pool. `Service`: Azure, which does not answer or asked to slow down.
     pub reason: QueueReason,
 }
 
@@ -90,25 +94,31 @@ pub enum QueueReason {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Attempt {
-    /// Counts from 1. A number is skipped when its preparation could not be confirmed.
+    /// Number of the attempt, from 1. A number is left out if it is not certain what became of its uploads.
     pub number: i32,
-    /// When the attempt was claimed.
+    /// When the attempt began.
     pub start_time: Time,
-    /// When its end was seen.
+    /// When the operator saw that the attempt had ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub completion_time: Option<Time>,
-    /// How it ended; absent while it may run, and for an attempt that is void or could not be prepared.
+    /// How the attempt ended. `Exited`: the command ended by itself or by a signal. `TimedOut`: it ran longer than
+    /// `timeoutSeconds` and was killed. `Cancelled`: it was ended from outside. `Lost`: it cannot be known whether it ran, in
+    /// part or to its end. Absent while the command may run, and if it was never started.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outcome: Option<Outcome>,
-    /// Exit code of the command; 128 + n after death by signal n.
+    /// Exit code of the command; 128 + n if signal n killed it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exit_code: Option<i32>,
-    /// More about the end.
+    /// Why the attempt is lost or did not start. `Void`: the start came too late, so that nothing ran and nothing will;
+    /// another attempt takes its place. `SessionReplaced`: Azure replaced the session by an empty one, or its identifier can
+    /// no longer be derived. `RunnerDied`: what watched over the command in the session died without leaving an exit code.
+    /// `Unreachable`: the session could not be reached until long after the command's deadline, or the pool is gone.
+    /// `PreparationFailed`: the session could not prepare the command, which was not started.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<AttemptReason>,
     /// A digest of the session's identifier. The identifier itself is a credential and is never shown.
     pub session: String,
-    /// A keyed digest of the secret values that the attempt was given; absent when there were none.
+    /// A digest, under the operator's key, of the secret values that the command was given; absent if there were none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secrets_digest: Option<String>,
 }
@@ -146,38 +156,40 @@ pub enum Outcome {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct CommandResult {
-    /// How the command ended.
+    /// How the command ended. `Exited`: by itself or by a signal. `TimedOut`: it ran longer than `timeoutSeconds` and was
+    /// killed. `Cancelled`: it was ended from outside. `Lost`: it cannot be known whether it ran, in part or to its end; it is
+    /// not run again.
     pub outcome: Outcome,
-    /// Exit code; 128 + n after death by signal n. Absent when it is not known.
+    /// Exit code of the command; 128 + n if signal n killed it. Absent if it is not known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exit_code: Option<i32>,
-    /// How long the command ran, in milliseconds, by the session's own clock.
+    /// How many milliseconds the command ran, by the clock of its session.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub execution_milliseconds: Option<i64>,
-    /// How many occurrences of secret values were masked; absent when none. `bytes` and `sha256` are then those of the
-    /// masked streams.
+    pub execution_time_in_milliseconds: Option<i64>,
+    /// How many times a value of a Secret was replaced by `***` in the two streams; absent if never. `bytes` and `sha256` are
+    /// those of the streams after that.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub masked: Option<i64>,
-    /// True when the streams were not kept: they could no longer be read from the session, or a Secret that the job uses
-    /// changed or vanished while the operator was not running, so that its old values could no longer be masked. The exit
-    /// code is right all the same.
+    pub masked_count: Option<i64>,
+    /// True if the streams were not kept, because they could no longer be read from the session, or because a Secret that the
+    /// job uses was changed or deleted while the operator was not running, so that its former values could not be masked. The
+    /// exit code is right all the same.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub withheld: bool,
-    /// Standard output.
+    /// What the command wrote to standard output.
     pub stdout: CapturedStream,
-    /// Standard error.
+    /// What the command wrote to standard error.
     pub stderr: CapturedStream,
 }
 
 /// One stream of a command, byte for byte: `text` if it is valid UTF-8 (and not longer in JSON than base64), else
 /// `base64`. Of a stream longer than `maxBytes`, that is the first half, and `tailText` or `tailBase64` the last.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct CapturedStream {
-    /// The stream, or its first half, as text.
+    /// The stream, or the first half of a truncated one, if it is valid UTF-8.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub text: Option<String>,
-    /// The stream, or its first half, in base64.
+    /// The stream, or the first half of a truncated one, in base64; instead of `text` if that cannot hold it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub base64: Option<String>,
     /// The last half of a truncated stream, as text.
@@ -186,15 +198,35 @@ pub struct CapturedStream {
     /// The last half of a truncated stream, in base64.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tail_base64: Option<String>,
-    /// Length of the whole stream in bytes.
+    /// How many bytes the whole stream has.
     pub bytes: i64,
-    /// SHA-256 of the whole stream, in hexadecimal; absent when the whole could not be read.
+    /// SHA-256 of the whole stream, in hexadecimal; absent if not all of it could be read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sha256: Option<String>,
-    /// Whether bytes are missing between the two halves.
+    /// True if bytes are missing between the two halves.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub truncated: bool,
-    /// The ConfigMaps that hold the whole stream, in order, each under the key `data`; with `overflow: ConfigMap`.
+    /// Where the whole of a truncated stream is, part by part, with `output.overflow: ConfigMap`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub config_maps: Vec<String>,
+    #[x_kube(merge_strategy = ListMerge::Atomic)]
+    pub stored: Vec<StoredPart>,
+}
+
+/// Where one part of a stream is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct StoredPart {
+    /// A key of a ConfigMap of this namespace, in its `data` or `binaryData`.
+    pub config_map_key_ref: StoredKey,
+}
+
+/// One key of a ConfigMap of the same namespace.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(extend("x-kubernetes-map-type" = "atomic"))]
+pub struct StoredKey {
+    /// Name of the ConfigMap.
+    pub name: String,
+    /// Key within the ConfigMap.
+    pub key: String,
 }

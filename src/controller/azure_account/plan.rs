@@ -95,8 +95,9 @@ mod tests {
     }
 
     fn reason(account: &AzureAccount, observed: &Observed) -> Option<String> {
-        let outcome = Outcome::Done(&());
+        let outcome = Outcome::Done(crate::runtime::Next::AwaitChange);
         let seen = Seen {
+            verdict: None,
             observed: Some(observed),
             outcome,
         };

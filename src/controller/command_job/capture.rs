@@ -110,8 +110,8 @@ pub fn ending(look: &Look) -> CommandResult {
     CommandResult {
         outcome,
         exit_code,
-        execution_milliseconds: elapsed.map(|it| i64::try_from(it.as_millis()).unwrap_or(i64::MAX)),
-        masked: None,
+        execution_time_in_milliseconds: elapsed.map(|it| i64::try_from(it.as_millis()).unwrap_or(i64::MAX)),
+        masked_count: None,
         withheld: false,
         stdout: CapturedStream::default(),
         stderr: CapturedStream::default(),

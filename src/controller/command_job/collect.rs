@@ -10,7 +10,7 @@ use super::capture::{self, Raw};
 use super::overflow;
 use super::runner::{Action, Attempt, Call, Look, Payload, Secrets, Stream, Streams};
 use super::session::{Talk, nonce};
-use crate::api::command_job::{CommandJob, CommandResult, OverflowPolicy};
+use crate::api::command_job::{CommandJob, CommandResult, OverflowPolicy, StoredPart};
 use crate::controller::operator_key::hex;
 use crate::runtime::{Class, Classify, Events, Note, Severity};
 
@@ -88,7 +88,7 @@ impl Collector {
             if let (OverflowPolicy::ConfigMap, true, Some(whole)) =
                 (job.spec.output.overflow, captured.truncated, &prepared.whole)
             {
-                captured.config_maps = self.overflow(kube, job, name, whole).await?;
+                captured.stored = self.overflow(kube, job, name, whole).await?;
             }
             *(if name == "stdout" {
                 &mut result.stdout
@@ -96,7 +96,7 @@ impl Collector {
                 &mut result.stderr
             }) = captured;
         }
-        result.masked = (masked > 0).then(|| i64::try_from(masked).unwrap_or(i64::MAX));
+        result.masked_count = (masked > 0).then(|| i64::try_from(masked).unwrap_or(i64::MAX));
         Ok(result)
     }
 
@@ -108,7 +108,7 @@ impl Collector {
         job: &CommandJob,
         stream: &str,
         whole: &[u8],
-    ) -> Result<Vec<String>, JobError> {
+    ) -> Result<Vec<StoredPart>, JobError> {
         match overflow::store(kube, job, stream, whole).await {
             Err(error) if matches!(error.class(), Class::Denied | Class::Terminal) => {
                 let note = Note {

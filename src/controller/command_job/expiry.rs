@@ -191,7 +191,7 @@ mod tests {
         serde_json::from_value(json!({
             "apiVersion": "lifeguard.dev/v1alpha1", "kind": "CommandJob",
             "metadata": {"name": "j", "annotations": annotations},
-            "spec": {"target": {"sessionPoolRef": {"name": "p"}}, "shell": "true", "ttlSecondsAfterFinished": ttl},
+            "spec": {"target": {"sessionPoolRef": {"name": "p"}}, "script": "true", "ttlSecondsAfterFinished": ttl},
             "status": {"phase": phase, "completionTime": "2026-01-01T00:00:00Z"},
         }))
         .expect("a valid job")

@@ -195,7 +195,7 @@ fn compose(job: &CommandJob, values: &Values) -> Result<Inputs, WorkError> {
             .rfind(|it| it.name == name)
             .and_then(|it| std::str::from_utf8(&it.value).ok())
     };
-    let program = match (&spec.shell, &spec.command) {
+    let program = match (&spec.script, &spec.command) {
         (Some(script), _) => Program::Shell(script.clone()),
         (None, command) => {
             let words = command.iter().flatten().chain(spec.args.iter().flatten());
@@ -291,7 +291,7 @@ mod tests {
     #[test]
     fn a_script_is_not_expanded() {
         let job = job(serde_json::json!({
-            "target": {"sessionPoolRef": {"name": "p"}}, "shell": "echo $(A)", "env": [{"name": "A", "value": "1"}],
+            "target": {"sessionPoolRef": {"name": "p"}}, "script": "echo $(A)", "env": [{"name": "A", "value": "1"}],
             "stdin": "in",
         }));
         let inputs = compose(&job, &Values::new()).unwrap();

@@ -10,7 +10,7 @@ use kube::{Api, Client, Resource, ResourceExt};
 
 use super::JobError;
 use super::runner::json_length;
-use crate::api::command_job::CommandJob;
+use crate::api::command_job::{CommandJob, StoredKey, StoredPart};
 
 /// Bytes of the stream in one ConfigMap: the API server takes 1 MiB, of which base64 would use four thirds.
 const CHUNK_BYTES: usize = 512 * 1024;
@@ -18,12 +18,12 @@ const CHUNK_BYTES: usize = 512 * 1024;
 /// The key within each ConfigMap.
 const KEY: &str = "data";
 
-/// Stores a stream and returns the names of its ConfigMaps, in order. Repeating it stores nothing twice: the names
-/// follow from the job, and a ConfigMap of that name that the job owns is taken for the one of an earlier try.
-pub async fn store(client: &Client, job: &CommandJob, stream: &str, bytes: &[u8]) -> Result<Vec<String>, JobError> {
+/// Stores a stream and returns where its parts are, in order. Repeating it stores nothing twice: the names follow from the
+/// job, and a ConfigMap of that name that the job owns is taken for the one of an earlier try.
+pub async fn store(client: &Client, job: &CommandJob, stream: &str, bytes: &[u8]) -> Result<Vec<StoredPart>, JobError> {
     let namespace = job.namespace().unwrap_or_default();
     let api: Api<ConfigMap> = Api::namespaced(client.clone(), &namespace);
-    let mut names = Vec::new();
+    let mut parts = Vec::new();
     for (number, chunk) in chunks(bytes).into_iter().enumerate() {
         let config_map = config_map(job, stream, number + 1, chunk);
         let name = config_map.name_any();
@@ -37,9 +37,12 @@ pub async fn store(client: &Client, job: &CommandJob, stream: &str, bytes: &[u8]
             }
             Err(error) => return Err(error.into()),
         }
-        names.push(name);
+        let key = KEY.to_owned();
+        parts.push(StoredPart {
+            config_map_key_ref: StoredKey { name, key },
+        });
     }
-    Ok(names)
+    Ok(parts)
 }
 
 fn config_map(job: &CommandJob, stream: &str, number: usize, chunk: &[u8]) -> ConfigMap {

@@ -156,7 +156,7 @@ mod tests {
         let job = |reason: &str| -> CommandJob {
             serde_json::from_value(json!({
                 "apiVersion": "lifeguard.dev/v1alpha1", "kind": "CommandJob", "metadata": {"name": "j"},
-                "spec": {"target": {"sessionPoolRef": {"name": "p"}}, "shell": "true"},
+                "spec": {"target": {"sessionPoolRef": {"name": "p"}}, "script": "true"},
                 "status": {"conditions": [{
                     "type": "Ready", "status": "False", "reason": reason, "message": "", "lastTransitionTime": at(0),
                 }]},

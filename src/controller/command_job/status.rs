@@ -199,8 +199,8 @@ pub fn finished(job: &CommandJob, verdict: &Verdict, now: Timestamp) -> CommandJ
         Verdict::Lost(_) => Some(CommandResult {
             outcome: Outcome::Lost,
             exit_code: None,
-            execution_milliseconds: None,
-            masked: None,
+            execution_time_in_milliseconds: None,
+            masked_count: None,
             withheld: false,
             stdout: CapturedStream::default(),
             stderr: CapturedStream::default(),
@@ -210,7 +210,7 @@ pub fn finished(job: &CommandJob, verdict: &Verdict, now: Timestamp) -> CommandJ
     status.duration = status
         .result
         .as_ref()
-        .and_then(|it| it.execution_milliseconds)
+        .and_then(|it| it.execution_time_in_milliseconds)
         .map(display_duration);
     status.completion_time = Some(now_in_seconds);
     end(job, status, reason, &message, now)

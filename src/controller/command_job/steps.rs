@@ -112,7 +112,7 @@ impl CommandJobs {
         let began = tokio::time::Instant::now();
         let answer = tokio::select! {
             answer = talk.execute(&call, window) => answer,
-            () = pass.stopping().cancelled() => return Ok(Effect::Done),
+            () = pass.interrupted() => return Ok(Effect::Done),
         };
         let heard = match answer {
             Ok(answer) => Heard::from_answer(answer),

@@ -1,6 +1,8 @@
 //! What a pass tells: the status that follows from it, and the events of what changed.
 
 use std::{
+    any::Any,
+    fmt::Debug,
     panic::{AssertUnwindSafe, catch_unwind},
     time::Duration,
 };
@@ -25,12 +27,7 @@ const STATUS_WRITE_DEADLINE: Duration = Duration::from_secs(20);
 
 impl<R: Reconciler> Drive<R> {
     /// Writes the status that follows from the pass, if it is another than the object has.
-    pub(super) async fn report(
-        &self,
-        pass: &Pass<R>,
-        outcome: Outcome<'_, R::Verdict>,
-        now: Timestamp,
-    ) -> Result<(), WriteError> {
+    pub(super) async fn report(&self, pass: &Pass<R>, outcome: Outcome<'_>, now: Timestamp) -> Result<(), WriteError> {
         match self.summarized(pass, outcome, now).await {
             Err(error @ WriteError::TooLarge) => {
                 // The kind gets one chance to say the same in fewer words.
@@ -44,15 +41,11 @@ impl<R: Reconciler> Drive<R> {
         }
     }
 
-    async fn summarized(
-        &self,
-        pass: &Pass<R>,
-        outcome: Outcome<'_, R::Verdict>,
-        now: Timestamp,
-    ) -> Result<(), WriteError> {
+    async fn summarized(&self, pass: &Pass<R>, outcome: Outcome<'_>, now: Timestamp) -> Result<(), WriteError> {
         let object = pass.object();
         let seen = Seen {
             observed: pass.observed.as_ref(),
+            verdict: pass.verdict.as_ref(),
             outcome,
         };
         let Ok(status) = catch_unwind(AssertUnwindSafe(|| R::summarize(object, seen, now))) else {
@@ -82,4 +75,19 @@ impl<R: Reconciler> Drive<R> {
             self.events.publish(before, &note);
         }
     }
+}
+
+/// The name of a step without what it carries, which may be long or not for logs.
+pub(super) fn name_of(step: &impl Debug) -> String {
+    let text = format!("{step:?}");
+    let end = text.find(|c: char| !c.is_alphanumeric()).unwrap_or(text.len());
+    text[..end].to_owned()
+}
+
+pub(super) fn text_of(panic: &(dyn Any + Send)) -> &str {
+    panic
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("no message")
 }

@@ -14,24 +14,26 @@ pub fn cases() -> Vec<Case> {
         refused,
     };
     let env = |variable: Value| Create(json!({"env": [variable]}));
+    let by_id = |id: &str| json!({"target": {"sessionPoolRef": null, "sessionPool": {"resourceId": id}}});
+    let group = "/subscriptions/00000000-0000-0000-0000-000000000002/resourcegroups/g";
     let key = json!({"name": "object", "key": "key"});
     vec![
         job(
             "",
             "the command has been started: only ttlSecondsAfterFinished can still be changed; create another CommandJob",
             UpdateStarted(json!({}), json!({"ttlSecondsAfterFinished": 1})),
-            UpdateStarted(json!({}), json!({"shell": "false"})),
+            UpdateStarted(json!({}), json!({"script": "false"})),
         ),
         job(
             "spec",
-            "exactly one of shell and command must be set",
-            Create(json!({"shell": null, "command": ["true"]})),
+            "exactly one of script and command must be set",
+            Create(json!({"script": null, "command": ["true"]})),
             Create(json!({"command": ["true"]})),
         ),
         job(
             "spec",
-            "args goes with command",
-            Create(json!({"shell": null, "command": ["echo"], "args": ["a"]})),
+            "args may be set only together with command",
+            Create(json!({"script": null, "command": ["echo"], "args": ["a"]})),
             Create(json!({"args": ["a"]})),
         ),
         job(
@@ -47,6 +49,12 @@ pub fn cases() -> Vec<Case> {
             env(json!({"name": "UID", "value": "1"})),
         ),
         job(
+            "spec.env[].name",
+            "must consist of letters, digits and _, and must not start with a digit",
+            env(json!({"name": "_a1", "value": "a"})),
+            env(json!({"name": "1a", "value": "a"})),
+        ),
+        job(
             "spec.env[].valueFrom",
             "exactly one of secretKeyRef and configMapKeyRef must be set",
             env(json!({"name": "A", "valueFrom": {"secretKeyRef": key}})),
@@ -57,6 +65,12 @@ pub fn cases() -> Vec<Case> {
             "exactly one of sessionPoolRef and sessionPool must be set",
             Create(json!({})),
             Create(json!({"target": {"sessionPoolRef": null}})),
+        ),
+        job(
+            "spec.target.sessionPool.resourceId",
+            "must be the resource id of a session pool: /subscriptions/…/resourceGroups/…/providers/Microsoft.App/sessionPools/…",
+            Create(by_id(&format!("{group}/providers/microsoft.app/sessionpools/p"))),
+            Create(by_id(group)),
         ),
     ]
 }

@@ -292,7 +292,13 @@ impl World {
 }
 
 pub(super) fn summary(object: &ResourceGroup, look: &Look, now: Timestamp) -> Option<ResourceGroupStatus> {
-    let summary = summarize(object, Some(look), Outcome::Done(&()), now, |verdict, _| verdict)?;
+    let summary = summarize(
+        object,
+        Some(look),
+        Outcome::Done(crate::runtime::Next::AwaitChange),
+        now,
+        |verdict, _| verdict,
+    )?;
     let Summary {
         observed_generation,
         conditions,

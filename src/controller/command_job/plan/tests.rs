@@ -39,7 +39,7 @@ fn new_job() -> CommandJob {
     serde_json::from_value(json!({
         "apiVersion": "lifeguard.dev/v1alpha1", "kind": "CommandJob",
         "metadata": {"name": "j", "namespace": "n", "uid": "u", "generation": 1},
-        "spec": {"target": {"sessionPoolRef": {"name": "p"}}, "shell": "true", "timeoutSeconds": 60},
+        "spec": {"target": {"sessionPoolRef": {"name": "p"}}, "script": "true", "timeoutSeconds": 60},
     }))
     .expect("a valid job")
 }
@@ -54,8 +54,8 @@ fn result() -> CommandResult {
     CommandResult {
         outcome: Outcome::Exited,
         exit_code: Some(0),
-        execution_milliseconds: Some(10),
-        masked: None,
+        execution_time_in_milliseconds: Some(10),
+        masked_count: None,
         withheld: false,
         stdout: CapturedStream::default(),
         stderr: CapturedStream::default(),

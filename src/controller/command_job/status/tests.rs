@@ -14,7 +14,7 @@ fn job() -> CommandJob {
     serde_json::from_value(json!({
         "apiVersion": "lifeguard.dev/v1alpha1", "kind": "CommandJob",
         "metadata": {"name": "j", "namespace": "n", "uid": "u", "generation": 3},
-        "spec": {"target": {"sessionPoolRef": {"name": "p"}}, "shell": "true"},
+        "spec": {"target": {"sessionPoolRef": {"name": "p"}}, "script": "true"},
         "status": {"observedGeneration": -1},
     }))
     .expect("a valid job")
@@ -24,8 +24,8 @@ fn known(outcome: Outcome, exit_code: Option<i32>) -> Verdict {
     Verdict::Known(Box::new(CommandResult {
         outcome,
         exit_code,
-        execution_milliseconds: Some(2130),
-        masked: None,
+        execution_time_in_milliseconds: Some(2130),
+        masked_count: None,
         withheld: false,
         stdout: CapturedStream {
             text: Some("x".repeat(100_000)),
@@ -157,8 +157,9 @@ fn observed(ready: Result<(), NotReady>) -> Observed {
 
 fn seen(observed: &Observed) -> Seen<'_, Observed> {
     Seen {
+        verdict: None,
         observed: Some(observed),
-        outcome: PassOutcome::Done(&()),
+        outcome: PassOutcome::Done(crate::runtime::Next::AwaitChange),
     }
 }
 

@@ -286,8 +286,9 @@ impl Assignment {
 
     fn write_status(&mut self, look: &Look, now: Timestamp) {
         let seen = Seen {
+            verdict: None,
             observed: Some(look),
-            outcome: Outcome::Done(&()),
+            outcome: Outcome::Done(crate::runtime::Next::AwaitChange),
         };
         if let Some(once) = summarize(&self.object, &seen, now) {
             self.object.status = Some(once);

@@ -262,8 +262,9 @@ impl World {
 
     pub fn write_status(&mut self, observed: &Observed) {
         let seen = || Seen {
+            verdict: None,
             observed: Some(observed),
-            outcome: Outcome::Done(&()),
+            outcome: Outcome::Done(crate::runtime::Next::AwaitChange),
         };
         if let Some(once) = summarize(&self.object, &seen(), self.now) {
             self.object.status = Some(once);

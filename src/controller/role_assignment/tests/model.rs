@@ -216,8 +216,9 @@ impl World {
 
     pub(super) fn write_status(&mut self, observed: &Observed) -> bool {
         let seen = |observed| Seen {
+            verdict: None,
             observed: Some(observed),
-            outcome: Outcome::Done(&()),
+            outcome: Outcome::Done(crate::runtime::Next::AwaitChange),
         };
         let Some(status) = status::summarize(&self.object, &seen(observed), self.now) else {
             return false;
