@@ -3,6 +3,7 @@
 use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 
+use super::form;
 use super::reference::{ConfigMapKeySelector, SecretKeySelector};
 
 /// One environment variable of the command.
@@ -15,7 +16,7 @@ use super::reference::{ConfigMapKeySelector, SecretKeySelector};
 ))]
 pub struct EnvironmentVariable {
     /// Name of the variable: letters, digits and `_`, not starting with a digit.
-    #[schemars(length(min = 1, max = 256), regex(pattern = "^[A-Za-z_][A-Za-z0-9_]*$"))]
+    #[schemars(length(min = 1, max = 256), regex(pattern = form::VARIABLE_NAME))]
     pub name: String,
     /// The value. `$(NAME)` is replaced by the value of a variable defined earlier in the list; `$$` is a literal
     /// `$`, as in Pods.
