@@ -1,6 +1,7 @@
 //! What the operator is told at its start.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -33,6 +34,10 @@ pub struct Config {
     /// The Azure cloud: public, usgovernment, china, or a file with the endpoints of another.
     #[arg(long, env = "LIFEGUARD_CLOUD", default_value = "public")]
     pub cloud: String,
+    /// A PEM file with certificates of authorities that are trusted besides the system's and the cloud's own, such as that
+    /// of a proxy that inspects TLS.
+    #[arg(long, env = "LIFEGUARD_CA_BUNDLE", value_name = "FILE")]
+    pub ca_bundle: Option<PathBuf>,
     /// The operator's own namespace, where its key is kept.
     #[arg(
         long,

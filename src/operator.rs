@@ -57,7 +57,11 @@ pub async fn run(config: Config) -> Result<(), OperatorError> {
         health.clone().serve(listener, stop.clone().cancelled_owned()),
     );
 
-    let cloud = Arc::new(Cloud::load(&config.cloud)?);
+    let cloud = Cloud::load(&config.cloud)?;
+    let cloud = Arc::new(match &config.ca_bundle {
+        Some(path) => cloud.trusting(path)?,
+        None => cloud,
+    });
     let http = Http::new(&cloud)?;
     let host = HostAccess::new(HostIdentity::of_process()?, config.allow_host_identity.clone());
     let clients = Clients::infer().await.map_err(ApiError::from)?;

@@ -5,6 +5,7 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::form;
 use super::reference::LocalReference;
 
 /// The credential, tenant and subscription that the objects of a namespace use in Azure. Objects that name no account
@@ -36,29 +37,29 @@ use super::reference::LocalReference;
 )]
 pub struct AzureAccountSpec {
     /// The Microsoft Entra tenant: a GUID or a verified domain. It cannot be changed.
-    #[schemars(length(min = 1, max = 253), regex(pattern = "^[A-Za-z0-9.-]+$"))]
+    #[schemars(length(min = 1, max = 253), regex(pattern = form::TENANT))]
     #[x_kube(validation = ("self == oldSelf", "tenantId cannot be changed; create another AzureAccount"))]
     pub tenant_id: String,
-    /// The subscription, as a GUID. It cannot be changed, since the objects that use the account live in it.
+    /// The Azure subscription, as a GUID. It cannot be changed, because the objects that use the account are in it.
     #[schemars(
         length(min = 36, max = 36),
-        regex(pattern = "^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$")
+        regex(pattern = form::GUID)
     )]
     #[x_kube(validation = ("self == oldSelf", "subscriptionId cannot be changed; create another AzureAccount"))]
     pub subscription_id: String,
-    /// How the operator proves to be this account. Exactly one way must be set.
+    /// How the operator signs in to Azure. Exactly one member must be set.
     pub credential: Credential,
-    /// Resource group of objects that name none.
+    /// The resource group of objects that name none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 90))]
     pub resource_group: Option<String>,
-    /// Azure region of objects that name none, such as `northcentralus`.
+    /// The Azure region of objects that name none, such as `northcentralus`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 90))]
     pub location: Option<String>,
 }
 
-/// How the operator proves to be an account: exactly one member is set.
+/// How the operator signs in: exactly one member is set.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = (
@@ -66,8 +67,8 @@ pub struct AzureAccountSpec {
     "exactly one of workloadIdentity, clientSecret, clientCertificate and hostIdentity must be set"
 ))]
 pub struct Credential {
-    /// Workload identity federation: a token of a ServiceAccount of this namespace is exchanged for one of Azure. No
-    /// secret is stored anywhere.
+    /// Workload identity federation: the operator exchanges a token of a ServiceAccount of this namespace for a token
+    /// of Azure. No secret is stored.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub workload_identity: Option<WorkloadIdentity>,
     /// A client secret of an app registration, kept in a Secret of this namespace.
@@ -76,8 +77,8 @@ pub struct Credential {
     /// A certificate of an app registration, kept with its private key in a Secret of this namespace.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub client_certificate: Option<ClientCertificate>,
-    /// The identity of the operator itself: that of the machine, container app or ServiceAccount that it runs as.
-    /// Refused unless the installation allows it for this namespace.
+    /// The operator's own identity: that of the machine, container app or ServiceAccount that it runs as. Refused
+    /// unless the installation allows it for this namespace.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub host_identity: Option<HostIdentity>,
 }
@@ -91,22 +92,24 @@ pub struct WorkloadIdentity {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(
         length(min = 36, max = 36),
-        regex(pattern = "^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$")
+        regex(pattern = form::GUID)
     )]
     pub client_id: Option<String>,
-    /// A ManagedIdentity of this namespace that trusts the ServiceAccount; it is waited for. It must use another
-    /// AzureAccount than this one.
+    /// A ManagedIdentity of this namespace that trusts the ServiceAccount. The account waits until it is ready. It must
+    /// use another AzureAccount than this one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub managed_identity_ref: Option<LocalReference>,
-    /// The ServiceAccount of this namespace whose token is exchanged. The operator may ask for tokens of the names
-    /// that its installation lists; by default `lifeguard` and `lifeguard-runner`.
+    /// The ServiceAccount of this namespace whose token is exchanged. Default: the one named `lifeguard`. The operator
+    /// may request tokens only for the names that its installation lists, by default `lifeguard` and
+    /// `lifeguard-runner`.
     #[serde(default = "default_service_account")]
-    #[schemars(length(min = 1, max = 253))]
-    pub service_account_name: String,
+    pub service_account_ref: LocalReference,
 }
 
-fn default_service_account() -> String {
-    "lifeguard".into()
+fn default_service_account() -> LocalReference {
+    LocalReference {
+        name: "lifeguard".into(),
+    }
 }
 
 /// A client secret in a Secret of the same namespace.
@@ -116,21 +119,22 @@ pub struct ClientSecret {
     /// Client id of the app registration.
     #[schemars(
         length(min = 36, max = 36),
-        regex(pattern = "^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$")
+        regex(pattern = form::GUID)
     )]
     pub client_id: String,
-    /// The Secret that holds the client secret.
-    pub secret_ref: ClientSecretReference,
+    /// The key of a Secret of this namespace that holds the client secret.
+    pub secret_key_ref: ClientSecretReference,
 }
 
 /// Names a Secret and the key that holds a client secret.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(extend("x-kubernetes-map-type" = "atomic"))]
 pub struct ClientSecretReference {
     /// Name of the Secret.
     #[schemars(length(min = 1, max = 253))]
     pub name: String,
-    /// Key within the Secret's `data`. Default `clientSecret`.
+    /// Key in the Secret's `data`. Default `clientSecret`.
     #[serde(default = "default_secret_key")]
     #[schemars(length(min = 1, max = 253))]
     pub key: String,
@@ -147,11 +151,11 @@ pub struct ClientCertificate {
     /// Client id of the app registration.
     #[schemars(
         length(min = 36, max = 36),
-        regex(pattern = "^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$")
+        regex(pattern = form::GUID)
     )]
     pub client_id: String,
-    /// A Secret of type `kubernetes.io/tls`: the certificate is in its key `tls.crt`, the private RSA key in `tls.key`,
-    /// both as PEM.
+    /// A Secret of this namespace, of type `kubernetes.io/tls`: its key `tls.crt` holds the certificate, `tls.key` the
+    /// private RSA key, both as PEM.
     pub secret_ref: LocalReference,
 }
 
@@ -159,12 +163,12 @@ pub struct ClientCertificate {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct HostIdentity {
-    /// Client id of one of the user-assigned identities that the operator's host has. Default: its system-assigned
-    /// identity, or the one that its ServiceAccount is annotated with.
+    /// Client id of one of the user-assigned identities of the operator's host. Default: its system-assigned identity,
+    /// or the one that its ServiceAccount is annotated with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(
         length(min = 36, max = 36),
-        regex(pattern = "^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$")
+        regex(pattern = form::GUID)
     )]
     pub client_id: Option<String>,
 }
@@ -173,14 +177,14 @@ pub struct HostIdentity {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct AzureAccountStatus {
-    /// The generation of the spec that this status describes; -1 before the first look.
+    /// The `metadata.generation` that this status describes; -1 until the operator has looked at the object.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// `Ready`, and while true `Reconciling` or `Stalled`.
+    /// `Ready`; and `Reconciling` or `Stalled`, which are present only while they are true.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
     pub conditions: Vec<Condition>,
-    /// Display name of the subscription, as Azure gives it.
+    /// Display name of the subscription in Azure.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub subscription_name: Option<String>,
 }

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::interval::Interval;
 use super::reference::LocalReference;
 
-/// How an object rules what it has in Azure: flattened into the `spec` of every kind that has something there.
+/// What an object may do in Azure: flattened into the `spec` of every kind that has something there.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ManagementSpec {
@@ -17,17 +17,17 @@ pub struct ManagementSpec {
     /// named `default`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub account_ref: Option<LocalReference>,
-    /// What happens in Azure when this object is deleted. Default: `Delete` for what was created by this object,
-    /// `Retain` for what was adopted.
+    /// What happens in Azure when this object is deleted. Default: `Delete` for what this object created, `Retain` for
+    /// what it adopted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deletion_policy: Option<DeletionPolicy>,
-    /// Whether what exists already may be taken over.
+    /// Whether to take over what already exists in Azure. Default `Never`.
     #[serde(default)]
     pub adoption_policy: AdoptionPolicy,
-    /// How much in Azure this object rules.
+    /// What Lifeguard may change in Azure. Default `Enforce`.
     #[serde(default)]
     pub management_policy: ManagementPolicy,
-    /// When true, Azure is observed and reported, and nothing in it is changed or deleted.
+    /// While true, nothing in Azure is created, changed or deleted; differences are still reported. Default false.
     #[serde(default)]
     pub suspend: bool,
     /// How often Azure is compared with this object, such as `10m`. Default 10m, at least 1s.
@@ -46,12 +46,12 @@ pub struct AzureResourceSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 90))]
     pub azure_name: Option<String>,
-    /// Azure region, as a name (`northcentralus`) or as Azure displays it (`North Central US`). Default: that of the
-    /// AzureAccount. Azure moves no resource, so it cannot be changed.
+    /// Azure region, as a name (`northcentralus`) or as Azure displays it (`North Central US`). Default: the
+    /// AzureAccount's. It cannot be changed, because Azure moves no resource.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 90))]
     pub location: Option<String>,
-    /// Tags on the Azure resource. Tags that others put there are kept. `lifeguard-owner` is reserved.
+    /// Tags of the Azure resource. Tags that others put there are kept. The tag `lifeguard-owner` is reserved.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("maxProperties" = 49))]
     pub tags: BTreeMap<String, String>,
@@ -65,36 +65,36 @@ impl AzureResourceSpec {
     }
 }
 
-/// What happens to the Azure resource when the Kubernetes object is deleted.
+/// What happens in Azure when an object is deleted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum DeletionPolicy {
-    /// The Azure resource is deleted, and the object goes when it is gone.
+    /// What this object made in Azure is deleted, and the object is removed once that is gone.
     Delete,
-    /// The Azure resource stays; the owner tag is removed from it.
+    /// Everything stays in Azure; only the mark that says whose it is is removed.
     Retain,
 }
 
-/// Whether a resource that exists already may be taken over.
+/// Whether an object takes over what already exists.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum AdoptionPolicy {
-    /// A resource that this object did not create is left alone, and the object is `Stalled` (`AlreadyExists`).
+    /// What this object did not create is left alone, and the object is `Stalled` with the reason `AlreadyExists`.
     #[default]
     Never,
-    /// An existing resource is taken over; an absent one is created.
+    /// What exists is taken over; what is missing is created.
     IfExists,
-    /// An existing resource is taken over; an absent one is waited for, never created.
+    /// What exists is taken over; what is missing is waited for and never created.
     MustExist,
 }
 
-/// How much of the Azure resource the object rules.
+/// What an object may change in Azure.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum ManagementPolicy {
-    /// The resource is created, and what differs from the spec is put right.
+    /// Lifeguard creates what is missing and corrects what differs from the spec.
     #[default]
     Enforce,
-    /// The resource is created and later only observed: differences are reported in `status.drift`.
+    /// Lifeguard creates what is missing and then only observes it. Differences are reported in `status.drift`.
     CreateOnly,
-    /// The resource is only observed: it is never created, changed or deleted.
+    /// Lifeguard only observes. It never creates, changes or deletes anything.
     ObserveOnly,
 }
 
@@ -104,8 +104,8 @@ pub enum ManagementPolicy {
 pub struct Drift {
     /// Path of the property in Azure's own names, such as `properties.scaleConfiguration.maxConcurrentSessions`.
     pub path: String,
-    /// What the spec says, as JSON; a keyed digest where the value is secret.
+    /// What the spec says, as JSON; a keyed digest if the value is secret.
     pub desired: String,
-    /// What Azure has, as JSON; a keyed digest where the value is secret.
+    /// What Azure has, as JSON; a keyed digest if the value is secret.
     pub actual: String,
 }

@@ -1,10 +1,15 @@
 //! The CustomResourceDefinitions, made from the types.
 
-use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{CustomResourceDefinition, JSON};
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
+    CustomResourceDefinition, CustomResourceValidation, JSON,
+};
 use kube::CustomResourceExt;
+use schemars::JsonSchema;
+use serde_json::json;
 
 use super::{
-    AzureAccount, CommandJob, IdentityAssignment, ManagedIdentity, ResourceGroup, RoleAssignment, SessionPool,
+    AzureAccount, CommandJob, IdentityAssignment, ManagedIdentity, ResourceGroup, RoleAssignment, SessionPool, schema,
+    spelling,
 };
 
 /// The definition of every kind, ready to be applied.
@@ -12,35 +17,35 @@ use super::{
 /// `status` has the default `{observedGeneration: -1}`, so that a fresh object never reads as done: kstatus compares
 /// `observedGeneration` with `metadata.generation`, and an absent one would pass. The derive macro cannot say that.
 pub fn custom_resource_definitions() -> Vec<CustomResourceDefinition> {
-    [
-        AzureAccount::crd(),
-        ResourceGroup::crd(),
-        SessionPool::crd(),
-        ManagedIdentity::crd(),
-        RoleAssignment::crd(),
-        IdentityAssignment::crd(),
-        CommandJob::crd(),
+    vec![
+        definition::<AzureAccount>(),
+        definition::<ResourceGroup>(),
+        definition::<SessionPool>(),
+        definition::<ManagedIdentity>(),
+        definition::<RoleAssignment>(),
+        definition::<IdentityAssignment>(),
+        definition::<CommandJob>(),
     ]
-    .into_iter()
-    .map(complete)
-    .collect()
 }
 
-fn complete(mut crd: CustomResourceDefinition) -> CustomResourceDefinition {
-    for version in &mut crd.spec.versions {
-        let root = version
-            .schema
-            .as_mut()
-            .and_then(|it| it.open_api_v3_schema.as_mut())
-            .expect("invariant: every version has a schema");
-        let properties = root.properties.as_mut().expect("invariant: a schema has properties");
-        // What the derive macro writes there is about Rust; `kubectl explain` shows this line first.
-        root.description = properties.get("spec").and_then(|it| it.description.clone());
-        let status = properties
-            .get_mut("status")
-            .expect("invariant: every kind has a status");
-        status.default = Some(JSON(serde_json::json!({"observedGeneration": -1})));
-    }
+fn definition<K: CustomResourceExt + JsonSchema>() -> CustomResourceDefinition {
+    let mut crd = K::crd();
+    let mut root = schema::structural::<K>();
+    let properties = root.properties.as_mut().expect("invariant: a kind has properties");
+    let spec = properties.get_mut("spec").expect("invariant: every kind has a spec");
+    spelling::refuse_others(&crd.spec.names.kind, spec);
+    // What the derive macro writes there is about Rust; `kubectl explain` shows this line first.
+    root.description = spec.description.clone();
+    let status = properties
+        .get_mut("status")
+        .expect("invariant: every kind has a status");
+    status.default = Some(JSON(json!({"observedGeneration": -1})));
+    let [version] = crd.spec.versions.as_mut_slice() else {
+        unreachable!("invariant: the derive macro makes one version");
+    };
+    version.schema = Some(CustomResourceValidation {
+        open_api_v3_schema: Some(root),
+    });
     crd
 }
 
@@ -51,7 +56,10 @@ pub fn to_yaml(crd: &CustomResourceDefinition) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
     use std::path::Path;
+
+    use serde_json::Value;
 
     use super::*;
 
@@ -74,48 +82,161 @@ mod tests {
         }
     }
 
-    #[test]
-    fn every_field_is_described_and_spelled_as_azure_spells_it() {
-        fn walk(path: &str, schema: &serde_json::Value, found: &mut Vec<String>) {
-            if let Some(properties) = schema.get("properties").and_then(|it| it.as_object()) {
-                for (name, property) in properties {
-                    let path = format!("{path}.{name}");
-                    if name.contains("ID") || name.contains("URI") {
-                        found.push(format!("{path}: write Id and Uri"));
-                    }
-                    if property
-                        .get("description")
-                        .and_then(|it| it.as_str())
-                        .is_none_or(|it| it.len() < 4)
-                    {
-                        found.push(format!("{path}: no description"));
-                    }
-                    walk(&path, property, found);
-                }
+    /// Calls `visit` with every node below `spec` and `status` of every kind, and with its path.
+    fn every_node(mut visit: impl FnMut(&str, &Value)) {
+        fn walk(path: &str, node: &Value, visit: &mut impl FnMut(&str, &Value)) {
+            visit(path, node);
+            for (name, property) in node["properties"].as_object().into_iter().flatten() {
+                walk(&format!("{path}.{name}"), property, visit);
             }
-            for inner in ["items", "additionalProperties"] {
-                if let Some(inner) = schema.get(inner) {
-                    walk(path, inner, found);
+            for (inner, suffix) in [("items", "[]"), ("additionalProperties", "{}")] {
+                if node[inner].is_object() {
+                    walk(&format!("{path}{suffix}"), &node[inner], visit);
                 }
             }
         }
-        let mut found = Vec::new();
         for crd in custom_resource_definitions() {
+            let kind = &crd.spec.names.kind;
             let schema = serde_json::to_value(&crd.spec.versions[0].schema).expect("plain data");
-            let schema = &schema["openAPIV3Schema"];
-            assert!(
-                schema["description"].as_str().is_some_and(|it| it.len() > 40),
-                "{}",
-                crd.spec.names.kind
-            );
             for part in ["spec", "status"] {
-                walk(
-                    &format!("{}.{part}", crd.spec.names.kind),
-                    &schema["properties"][part],
-                    &mut found,
-                );
+                let node = &schema["openAPIV3Schema"]["properties"][part];
+                walk(&format!("{kind}.{part}"), node, &mut visit);
+            }
+        }
+    }
+
+    fn text(node: &Value) -> &str {
+        node["description"].as_str().unwrap_or_default()
+    }
+
+    /// The texts of the types in the sources of this module.
+    fn texts_of_types() -> BTreeSet<String> {
+        fn of_folder(folder: &Path, texts: &mut BTreeSet<String>) {
+            for entry in std::fs::read_dir(folder).expect("a folder").flatten() {
+                let path = entry.path();
+                if path.is_dir() {
+                    of_folder(&path, texts);
+                    continue;
+                }
+                let mut text = Vec::new();
+                for line in std::fs::read_to_string(&path).expect("a source").lines() {
+                    if let Some(comment) = line.strip_prefix("/// ") {
+                        text.push(comment.to_owned());
+                    } else if line.starts_with("pub struct") || line.starts_with("pub enum") {
+                        texts.insert(std::mem::take(&mut text).join(" "));
+                    } else if line.is_empty() {
+                        text.clear();
+                    }
+                }
+            }
+        }
+        let mut texts = BTreeSet::new();
+        of_folder(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src/api"), &mut texts);
+        assert!(texts.len() > 50, "the sources are read: {texts:?}");
+        texts
+    }
+
+    #[test]
+    fn every_field_is_described_and_spelled_as_azure_spells_it() {
+        let mut found = Vec::new();
+        every_node(|path, node| {
+            for (name, property) in node["properties"].as_object().into_iter().flatten() {
+                let is_refused = property["x-kubernetes-validations"][0]["rule"] == "false";
+                if (name.contains("ID") || name.contains("URI")) && !is_refused {
+                    found.push(format!("{path}.{name}: write Id and Uri"));
+                }
+                if text(property).len() < 4 {
+                    found.push(format!("{path}.{name}: no description"));
+                }
+            }
+        });
+        for crd in custom_resource_definitions() {
+            let schema = crd.spec.versions[0].schema.clone().and_then(|it| it.open_api_v3_schema);
+            let description = schema.and_then(|it| it.description).unwrap_or_default();
+            if description.len() < 40 {
+                found.push(crd.spec.names.kind);
             }
         }
         assert!(found.is_empty(), "{found:#?}");
+    }
+
+    #[test]
+    fn the_text_of_a_field_is_its_own_and_never_that_of_its_type() {
+        let types = texts_of_types();
+        every_node(|path, node| {
+            for (name, property) in node["properties"].as_object().into_iter().flatten() {
+                let own = text(property).split("\n\n").next().unwrap_or_default();
+                assert!(
+                    !types.contains(own),
+                    "{path}.{name} has only the text of its type: {own}"
+                );
+            }
+        });
+    }
+
+    #[test]
+    fn every_value_of_an_enum_is_explained_where_it_may_be_written() {
+        let mut seen = 0;
+        every_node(|path, node| {
+            for value in node["enum"].as_array().into_iter().flatten() {
+                let value = value.as_str().unwrap_or_default();
+                let mut lines = text(node).lines();
+                let explained = lines.find_map(|it| it.strip_prefix(&format!(" - `{value}`: ")));
+                assert!(
+                    explained.is_some_and(|it| it.len() > 4),
+                    "{path}: {value} is not explained"
+                );
+                seen += 1;
+            }
+        });
+        assert!(
+            seen > 60,
+            "only {seen} values were found, so the walk through the schemas is wrong"
+        );
+    }
+
+    #[test]
+    fn nothing_may_be_null() {
+        every_node(|path, node| {
+            assert!(node.get("nullable").is_none(), "{path} is nullable");
+            let is_listed = node["enum"].as_array().is_some_and(|it| it.contains(&Value::Null));
+            assert!(!is_listed, "{path} has null among its values");
+        });
+    }
+
+    #[test]
+    fn whoever_breaks_a_rule_reads_what_is_allowed_and_no_regular_expression() {
+        every_node(|path, node| {
+            assert!(
+                node.get("pattern").is_none(),
+                "{path}: a pattern is answered with itself"
+            );
+            for rule in node["x-kubernetes-validations"].as_array().into_iter().flatten() {
+                let message = rule["message"].as_str().unwrap_or_default();
+                assert!(
+                    message.len() > 8 && !message.contains(['^', '[', '\\']),
+                    "{path}: {message}"
+                );
+            }
+        });
+    }
+
+    #[test]
+    fn named_items_are_merged_by_name_and_references_are_replaced_as_a_whole() {
+        // A header may be sent more than once; drift is written as a whole, by one writer.
+        let exempt = ["httpHeaders", "drift"];
+        every_node(|path, node| {
+            let name = path.rsplit('.').next().unwrap_or_default();
+            let required = node["items"]["required"].as_array().into_iter().flatten();
+            let keys: BTreeSet<_> = required.filter_map(Value::as_str).collect();
+            let is_keyed = ["name", "type", "number", "path"].iter().any(|it| keys.contains(it));
+            if is_keyed && !exempt.contains(&name) {
+                assert_eq!(node["x-kubernetes-list-type"], "map", "{path}");
+            }
+            let is_reference = name.ends_with("Ref") || name == "configMap" || name == "selector";
+            if is_reference && node["type"] == "object" {
+                assert_eq!(node["x-kubernetes-map-type"], "atomic", "{path}");
+            }
+        });
     }
 }

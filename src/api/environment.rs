@@ -3,6 +3,7 @@
 use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 
+use super::form;
 use super::reference::{ConfigMapKeySelector, SecretKeySelector};
 
 /// One environment variable of the command.
@@ -16,11 +17,7 @@ use super::reference::{ConfigMapKeySelector, SecretKeySelector};
 pub struct EnvironmentVariable {
     /// Name of the variable: letters, digits and `_`, not starting with a digit. Names that a shell reserves for itself,
     /// such as `UID`, are refused.
-    #[schemars(length(min = 1, max = 256))]
-    #[x_kube(validation = (
-        "self.matches('^[A-Za-z_][A-Za-z0-9_]*$')",
-        "must consist of letters, digits and _, and must not start with a digit"
-    ))]
+    #[schemars(length(min = 1, max = 256), regex(pattern = form::VARIABLE_NAME))]
     pub name: String,
     /// Value of the variable. As in Pods, `$(NAME)` is replaced by the value of a variable that comes earlier in the list,
     /// and `$$` by a single `$`. Exactly one of `value` and `valueFrom` must be set.

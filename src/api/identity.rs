@@ -4,6 +4,7 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::form;
 use super::reference::LocalReference;
 
 /// The managed identities of an Azure resource.
@@ -11,10 +12,10 @@ use super::reference::LocalReference;
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = ("self.type.contains('UserAssigned') == (has(self.userAssignedIdentities) && size(self.userAssignedIdentities) > 0)", "userAssignedIdentities must be set when type is UserAssigned or SystemAssigned,UserAssigned, and only then"))]
 pub struct ManagedServiceIdentity {
-    /// Which kinds of identity the resource has.
+    /// Which kinds of managed identity are attached.
     #[serde(rename = "type")]
     pub kind: IdentityType,
-    /// The user-assigned identities.
+    /// The user-assigned identities. Required for the types that have them, and not allowed for others.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 50))]
     pub user_assigned_identities: Vec<UserAssignedIdentityReference>,
@@ -23,13 +24,13 @@ pub struct ManagedServiceIdentity {
 /// Which kinds of identity a resource has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum IdentityType {
-    /// None.
+    /// No identity.
     None,
-    /// One that Azure creates with the resource and deletes with it.
+    /// An identity that Azure creates with the resource and deletes with it.
     SystemAssigned,
-    /// Identities that live by themselves.
+    /// The identities of `userAssignedIdentities`, which exist by themselves.
     UserAssigned,
-    /// Both.
+    /// Both kinds.
     #[serde(rename = "SystemAssigned,UserAssigned")]
     SystemAssignedUserAssigned,
 }
@@ -49,16 +50,14 @@ impl IdentityType {
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = ("has(self.managedIdentityRef) != has(self.resourceId)", "exactly one of managedIdentityRef and resourceId must be set"))]
 pub struct UserAssignedIdentityReference {
-    /// A ManagedIdentity object of this namespace; it is waited for.
+    /// A ManagedIdentity of this namespace. It is waited for until it is ready.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub managed_identity_ref: Option<LocalReference>,
-    /// Azure resource id of an identity that nobody here manages.
+    /// Azure resource id of an identity that no object of this namespace manages.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(
         length(min = 1, max = 1024),
-        regex(
-            pattern = "^/[sS]ubscriptions/[^/]+/[rR]esource[gG]roups/[^/]+/providers/[mM]icrosoft\\.[mM]anaged[iI]dentity/[uU]ser[aA]ssigned[iI]dentities/[^/]+$"
-        )
+        regex(pattern = form::IDENTITY_ID)
     )]
     pub resource_id: Option<String>,
 }

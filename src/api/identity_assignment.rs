@@ -4,13 +4,15 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::{CustomResource, KubeSchema};
 use schemars::{JsonSchema, Schema};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::azure_resource::{Drift, ManagementSpec};
+use super::form;
 use super::identity::ManagedServiceIdentity;
 use super::reference::LocalReference;
 
-/// Attaches managed identities to a container app or container group that somebody else manages. Identities that others
-/// attached stay, and on deletion exactly what was attached here is detached.
+/// Attaches managed identities to a container app, container group or session pool that is managed elsewhere.
+/// Identities that others attached stay, and on deletion exactly what was attached here is detached.
 #[derive(CustomResource, Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 #[kube(
@@ -44,25 +46,27 @@ use super::reference::LocalReference;
     ),
     printcolumn(name = "AGE", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
-#[schemars(transform = without_adoption_policy)]
+#[schemars(transform = narrowed)]
 #[x_kube(validation = ("self.target == oldSelf.target", "target cannot be changed; create another object"))]
-#[x_kube(validation = ("self.identity.type != 'None'", "identity.type must be SystemAssigned, UserAssigned or SystemAssigned,UserAssigned"))]
-#[x_kube(validation = ("!has(self.interval) || duration(self.interval) >= duration('1s')", "interval must be at least 1s"))]
 pub struct IdentityAssignmentSpec {
     /// How the object rules what it attaches. There is no `adoptionPolicy`: identities that others attached are always
     /// used and never taken over.
     #[serde(flatten)]
     pub management: ManagementSpec,
-    /// What the identities are attached to. It cannot be changed.
+    /// What the identities are attached to. Exactly one member must be set. It cannot be changed.
     pub target: AssignmentTarget,
-    /// The identities.
+    /// The identities to attach.
     pub identity: ManagedServiceIdentity,
 }
 
-/// What others attached is used as it is and stays, so there is nothing that an adoption policy could say.
-fn without_adoption_policy(schema: &mut Schema) {
+/// What others attached is used as it is and stays, so there is nothing that an adoption policy could say; and an
+/// assignment of no identity is none.
+fn narrowed(schema: &mut Schema) {
     if let Some(properties) = schema.get_mut("properties").and_then(|it| it.as_object_mut()) {
         properties.remove("adoptionPolicy");
+    }
+    if let Some(Value::Array(types)) = schema.pointer_mut("/properties/identity/properties/type/oneOf") {
+        types.retain(|it| it["const"] != "None");
     }
 }
 
@@ -76,10 +80,11 @@ pub struct AssignmentTarget {
     /// A container app.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub container_app: Option<TargetResource>,
-    /// A container group. Azure restarts its containers when its identities change.
+    /// A container group. Azure restarts its containers whenever its identities change.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub container_group: Option<TargetResource>,
-    /// A session pool that no SessionPool object manages; one that does has its identities in its own `spec.identity`.
+    /// A session pool that no SessionPool object manages. The identities of one that has an object are set in that
+    /// object's `spec.identity`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub session_pool: Option<TargetPool>,
 }
@@ -91,22 +96,22 @@ pub struct AssignmentTarget {
 #[x_kube(validation = ("!has(self.resourceId) || (!has(self.resourceGroup) && !has(self.resourceGroupRef))", "resourceGroup and resourceGroupRef go with name"))]
 #[x_kube(validation = ("!(has(self.resourceGroup) && has(self.resourceGroupRef))", "only one of resourceGroup and resourceGroupRef may be set"))]
 pub struct TargetResource {
-    /// Name of the resource.
+    /// Name of the resource in Azure.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 63), regex(pattern = "^[A-Za-z0-9-]+$"))]
+    #[schemars(length(min = 1, max = 63), regex(pattern = form::RESOURCE_NAME))]
     pub name: Option<String>,
-    /// Its resource group. Default: that of the AzureAccount.
+    /// Name of its resource group. Default: the AzureAccount's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 90))]
     pub resource_group: Option<String>,
-    /// A ResourceGroup object of this namespace that is its resource group.
+    /// Its resource group, as a ResourceGroup of this namespace. It is waited for until it is ready.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resource_group_ref: Option<LocalReference>,
-    /// Azure resource id.
+    /// Azure resource id, instead of the name and the resource group.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(
         length(min = 1, max = 1024),
-        regex(pattern = "^/[sS]ubscriptions/[^/]+/[rR]esource[gG]roups/[^/]+/providers/[^/]+/[^/]+/[^/]+$")
+        regex(pattern = form::RESOURCE_ID)
     )]
     pub resource_id: Option<String>,
 }
@@ -115,12 +120,10 @@ pub struct TargetResource {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct TargetPool {
-    /// Azure resource id.
+    /// Azure resource id of the session pool.
     #[schemars(
         length(min = 1, max = 1024),
-        regex(
-            pattern = "^/[sS]ubscriptions/[^/]+/[rR]esource[gG]roups/[^/]+/providers/[mM]icrosoft\\.[aA]pp/[sS]ession[pP]ools/[^/]+$"
-        )
+        regex(pattern = form::POOL_ID)
     )]
     pub resource_id: String,
 }
@@ -129,33 +132,34 @@ pub struct TargetPool {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct IdentityAssignmentStatus {
-    /// The generation of the spec that this status describes; -1 before the first look.
+    /// The `metadata.generation` that this status describes; -1 until the operator has looked at the object.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// `Ready`, and while true `Reconciling` or `Stalled`.
+    /// `Ready`; and `Reconciling` or `Stalled`, which are present only while they are true.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
     pub conditions: Vec<Condition>,
-    /// Azure resource id of what the identities are attached to; absent while nothing may be attached there.
+    /// Azure resource id of the target; absent while nothing may be attached to it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id: Option<String>,
-    /// What the identities are attached to, in short: `app/NAME`, `group/NAME` or `pool/NAME`.
+    /// The target in short: `app/NAME`, `group/NAME` or `pool/NAME`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub target: Option<String>,
-    /// Azure's own state of that resource, such as `Succeeded`.
+    /// Azure's own state of the target, such as `Succeeded`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub provisioning_state: Option<String>,
-    /// Object id of the system-assigned identity, which roles are assigned to.
+    /// Object id of the target's system-assigned identity, which roles can be assigned to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub principal_id: Option<String>,
-    /// Microsoft Entra tenant of the system-assigned identity.
+    /// Microsoft Entra tenant of the target's system-assigned identity.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tenant_id: Option<String>,
-    /// Resource ids of the user-assigned identities of the spec that are attached.
+    /// Azure resource ids of those user-assigned identities of the spec that are attached.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 50))]
     pub user_assigned_identities: Vec<String>,
-    /// Differences from the spec that are not put right because of the policy.
+    /// Properties that differ from the spec and are not corrected, because of `managementPolicy` or because Azure
+    /// cannot change them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub drift: Vec<Drift>,
 }

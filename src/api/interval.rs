@@ -1,19 +1,36 @@
 //! Durations as Kubernetes users write them: `10m`, `1h30m`, `1s`.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
-use schemars::JsonSchema;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
 /// A duration in Go's notation (`h`, `m`, `s`, `ms`), as in other Kubernetes APIs. Stored as the user wrote it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct Interval(
-    #[schemars(length(min = 2, max = 32), regex(pattern = r"^([0-9]+(\.[0-9]+)?(ms|s|m|h))+$"))] pub String,
-);
+pub struct Interval(pub String);
+
+impl JsonSchema for Interval {
+    fn schema_name() -> Cow<'static, str> {
+        "Interval".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": "string",
+            "minLength": 2,
+            "maxLength": 32,
+            "x-kubernetes-validations": [{
+                "rule": r"self.matches(r'^([0-9]+(\.[0-9]+)?(ms|s|m|h))+$') && duration(self) >= duration('1s')",
+                "message": "must be a duration of at least 1s, such as 10m or 1h30m",
+            }],
+        })
+    }
+}
 
 impl Interval {
-    /// The length; `None` if the text is not in Go's notation (the CRD's pattern refuses such text).
+    /// The length; `None` if the text is not in Go's notation (a rule of the definitions refuses such text).
     pub fn duration(&self) -> Option<Duration> {
         let mut rest = self.0.as_str();
         if rest.is_empty() {

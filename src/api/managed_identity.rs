@@ -6,10 +6,11 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::azure_resource::{AzureResourceSpec, Drift};
+use super::form;
 use super::reference::LocalReference;
 
-/// A user-assigned managed identity: somebody whom Azure roles can be assigned to, and whom ServiceAccounts of the
-/// cluster can be, without a secret.
+/// A user-assigned managed identity: Azure roles can be assigned to it, and ServiceAccounts of the cluster can act as
+/// it without a secret.
 #[derive(CustomResource, Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 #[kube(
@@ -38,38 +39,38 @@ use super::reference::LocalReference;
 #[x_kube(validation = ("has(self.resourceGroupRef) == has(oldSelf.resourceGroupRef) && (!has(self.resourceGroupRef) || self.resourceGroupRef == oldSelf.resourceGroupRef)", "resourceGroupRef cannot be changed; create another object"))]
 #[x_kube(validation = ("!has(self.federatedCredentials) || self.federatedCredentials.all(a, self.federatedCredentials.exists_one(b, b.name.lowerAscii() == a.name.lowerAscii()))", "the names of federatedCredentials must differ in more than letter case"))]
 #[x_kube(validation = ("!has(self.tags) || !('lifeguard-owner' in self.tags)", "the tag lifeguard-owner is reserved"))]
-#[x_kube(validation = ("!has(self.interval) || duration(self.interval) >= duration('1s')", "interval must be at least 1s"))]
 pub struct ManagedIdentitySpec {
     /// What every kind that owns an Azure resource has.
     #[serde(flatten)]
     pub azure: AzureResourceSpec,
-    /// Name of the resource group. Default: that of the AzureAccount.
+    /// Name of the resource group. Default: the AzureAccount's. It cannot be changed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 90))]
     pub resource_group: Option<String>,
-    /// A ResourceGroup object of this namespace; the identity waits until it is ready.
+    /// The resource group, as a ResourceGroup of this namespace. The identity waits until it is ready. It cannot be
+    /// changed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resource_group_ref: Option<LocalReference>,
-    /// Whether the identity may be used by resources of its own region only. Azure's default is `None`.
+    /// Which resources may use the identity. Azure's default is `None`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub isolation_scope: Option<IsolationScope>,
-    /// Who may be this identity without a secret: tokens of which issuer and subject Azure exchanges for its own.
-    /// Credentials that others added in Azure are kept.
+    /// Who may act as this identity without a secret: Azure exchanges tokens of these issuers and subjects for tokens
+    /// of the identity. Credentials that others added in Azure are kept.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 20))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
     pub federated_credentials: Vec<FederatedCredential>,
-    /// Where the identity's ids are written to, for workloads that need them.
+    /// Where to write the identity's ids, for workloads that need them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub export: Option<IdentityExport>,
 }
 
-/// Where an identity may be used.
+/// Which resources may use an identity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum IsolationScope {
-    /// Everywhere.
+    /// Resources of every region.
     None,
-    /// In its own region.
+    /// Only resources of the identity's own region.
     Regional,
 }
 
@@ -81,31 +82,32 @@ pub enum IsolationScope {
 pub struct FederatedCredential {
     /// Name of the credential in Azure: 3 to 120 letters, digits, hyphens and underscores, starting with a letter or
     /// digit.
-    #[schemars(length(min = 3, max = 120), regex(pattern = "^[a-zA-Z0-9][a-zA-Z0-9_-]{2,119}$"))]
+    #[schemars(length(min = 3, max = 120), regex(pattern = form::CREDENTIAL_NAME))]
     pub name: String,
-    /// A ServiceAccount of this namespace that may be the identity. It need not exist yet.
+    /// A ServiceAccount of this namespace that may act as the identity. It need not exist yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub service_account_ref: Option<LocalReference>,
-    /// Issuer of the tokens, exactly as their `iss` says it. Default with `serviceAccountRef`: this cluster's.
+    /// Issuer of the tokens, exactly as in their claim `iss`. Default with `serviceAccountRef`: this cluster's issuer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 600), regex(pattern = "^https://"))]
+    #[schemars(length(min = 1, max = 600), regex(pattern = form::ISSUER))]
     pub issuer: Option<String>,
-    /// Subject of the tokens, exactly as their `sub` says it, for issuers other than Kubernetes.
+    /// Subject of the tokens, exactly as in their claim `sub`, for issuers other than Kubernetes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 600))]
     pub subject: Option<String>,
-    /// Audiences of the tokens. Default: the one that the Azure cloud asks for, such as `api://AzureADTokenExchange`.
+    /// Audience of the tokens. Default: the one that the Azure cloud asks for, such as `api://AzureADTokenExchange`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 1), inner(length(min = 1, max = 600)))]
     pub audiences: Vec<String>,
 }
 
-/// Where an identity's ids are written to.
+/// Where an identity's ids are written.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct IdentityExport {
-    /// A ConfigMap of this namespace that is created, kept true, and deleted with the object. Its keys are `clientId`,
-    /// `principalId`, `tenantId` and `id`. One of that name that exists already is left alone.
+    /// A ConfigMap of this namespace that the operator creates, keeps up to date, and deletes with this object. Its
+    /// keys are `clientId`, `principalId`, `tenantId` and `id`. A ConfigMap of that name that exists already is left
+    /// alone.
     pub config_map: LocalReference,
 }
 
@@ -113,33 +115,35 @@ pub struct IdentityExport {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ManagedIdentityStatus {
-    /// The generation of the spec that this status describes; -1 before the first look.
+    /// The `metadata.generation` that this status describes; -1 until the operator has looked at the object.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// `Ready`, and while true `Reconciling` or `Stalled`.
+    /// `Ready`; and `Reconciling` or `Stalled`, which are present only while they are true.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
     pub conditions: Vec<Condition>,
-    /// Azure resource id.
+    /// Azure resource id of the identity.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id: Option<String>,
-    /// Id of the identity's service principal, which roles are assigned to.
+    /// Object id of the identity's service principal, which roles can be assigned to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub principal_id: Option<String>,
-    /// Client id, by which applications name the identity.
+    /// Client id of the identity, by which applications name it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub client_id: Option<String>,
     /// Microsoft Entra tenant of the identity.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tenant_id: Option<String>,
-    /// Names of the federated credentials that this object wrote, or is about to: those that it removes again.
+    /// Names of the federated credentials that this object wrote or is about to write. They are removed when the spec
+    /// no longer has them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64))]
     pub federated_credentials: Vec<String>,
-    /// Name of the ConfigMap that this object wrote, or is about to.
+    /// Name of the ConfigMap that this object wrote or is about to write.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exported_config_map: Option<String>,
-    /// Properties that differ from the spec and are not put right, because of the policy or because Azure cannot.
+    /// Properties that differ from the spec and are not corrected, because of `managementPolicy` or because Azure
+    /// cannot change them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub drift: Vec<Drift>,
 }

@@ -10,6 +10,7 @@ pub mod command_job;
 pub mod condition;
 mod definition;
 pub mod environment;
+mod form;
 pub mod identity;
 pub mod identity_assignment;
 pub mod interval;
@@ -17,7 +18,9 @@ pub mod managed_identity;
 pub mod reference;
 pub mod resource_group;
 pub mod role_assignment;
+mod schema;
 pub mod session_pool;
+mod spelling;
 
 pub use azure_account::{AzureAccount, AzureAccountSpec, AzureAccountStatus};
 pub use command_job::{CommandJob, CommandJobSpec, CommandJobStatus};

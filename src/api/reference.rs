@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 /// Names an object of the same namespace.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(extend("x-kubernetes-map-type" = "atomic"))]
 pub struct LocalReference {
     /// Name of the object.
     #[schemars(length(min = 1, max = 253))]
@@ -16,6 +17,7 @@ pub struct LocalReference {
 /// Names a SessionPool, by default of the same namespace.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(extend("x-kubernetes-map-type" = "atomic"))]
 pub struct PoolReference {
     /// Name of the SessionPool.
     #[schemars(length(min = 1, max = 253))]
@@ -35,7 +37,7 @@ pub struct SecretKeySelector {
     /// Name of the Secret.
     #[schemars(length(min = 1, max = 253))]
     pub name: String,
-    /// Key within the Secret's `data`.
+    /// Key in the Secret's `data`.
     #[schemars(length(min = 1, max = 253))]
     pub key: String,
     /// If true, a Secret or key that does not exist is taken for absent; otherwise it is waited for. Default false.
@@ -51,7 +53,7 @@ pub struct ConfigMapKeySelector {
     /// Name of the ConfigMap.
     #[schemars(length(min = 1, max = 253))]
     pub name: String,
-    /// Key within the ConfigMap's `data` or `binaryData`.
+    /// Key in the ConfigMap's `data` or `binaryData`.
     #[schemars(length(min = 1, max = 253))]
     pub key: String,
     /// If true, a ConfigMap or key that does not exist is taken for absent; otherwise it is waited for. Default false.

@@ -38,7 +38,6 @@ use super::azure_resource::{AzureResourceSpec, Drift};
 #[x_kube(validation = ("has(self.location) == has(oldSelf.location) && (!has(self.location) || self.location == oldSelf.location)", "location cannot be changed: Azure moves no resource group"))]
 #[x_kube(validation = ("!has(self.azureName) || (self.azureName.matches('^[-A-Za-z0-9_().]+$') && !self.azureName.endsWith('.'))", "azureName may hold letters, digits and -_().  and may not end with a dot"))]
 #[x_kube(validation = ("!has(self.tags) || !('lifeguard-owner' in self.tags)", "the tag lifeguard-owner is reserved"))]
-#[x_kube(validation = ("!has(self.interval) || duration(self.interval) >= duration('1s')", "interval must be at least 1s"))]
 pub struct ResourceGroupSpec {
     /// What every kind that owns an Azure resource has.
     #[serde(flatten)]
@@ -49,20 +48,21 @@ pub struct ResourceGroupSpec {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ResourceGroupStatus {
-    /// The generation of the spec that this status describes; -1 before the first look.
+    /// The `metadata.generation` that this status describes; -1 until the operator has looked at the object.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// `Ready`, and while true `Reconciling` or `Stalled`.
+    /// `Ready`; and `Reconciling` or `Stalled`, which are present only while they are true.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
     pub conditions: Vec<Condition>,
-    /// Azure resource id.
+    /// Azure resource id of the group.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id: Option<String>,
-    /// Azure's own state of the resource, such as `Succeeded`.
+    /// Azure's own state of the group, such as `Succeeded`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub provisioning_state: Option<String>,
-    /// Properties that differ from the spec and are not put right, because of the policy or because Azure cannot.
+    /// Properties that differ from the spec and are not corrected, because of `managementPolicy` or because Azure
+    /// cannot change them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub drift: Vec<Drift>,
 }

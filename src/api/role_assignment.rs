@@ -6,9 +6,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::azure_resource::{Drift, ManagementSpec};
+use super::form;
 use super::reference::LocalReference;
 
-/// The assignment of an Azure role to a principal at a scope. The installation says which roles may be assigned at all.
+/// Assigns an Azure role to a principal at a scope. The installation decides which roles may be assigned at all.
 #[derive(CustomResource, Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 #[kube(
@@ -45,18 +46,18 @@ use super::reference::LocalReference;
 #[x_kube(validation = ("self.principal == oldSelf.principal", "principal cannot be changed: Azure changes no assignment; create another object"))]
 #[x_kube(validation = ("self.role == oldSelf.role", "role cannot be changed: Azure changes no assignment; create another object"))]
 #[x_kube(validation = ("self.scope == oldSelf.scope", "scope cannot be changed: Azure changes no assignment; create another object"))]
-#[x_kube(validation = ("!has(self.interval) || duration(self.interval) >= duration('1s')", "interval must be at least 1s"))]
 pub struct RoleAssignmentSpec {
     /// How the object rules the assignment.
     #[serde(flatten)]
     pub management: ManagementSpec,
-    /// Who gets the role. It cannot be changed.
+    /// Who gets the role. Exactly one of `managedIdentityRef`, `identityAssignmentRef` and `principalId` must be set.
+    /// It cannot be changed.
     pub principal: Principal,
-    /// The role: its name, such as `Azure ContainerApps Session Executor`, in any case, or its GUID. It cannot be
+    /// The role: its name in any letter case, such as `Azure ContainerApps Session Executor`, or its GUID. It cannot be
     /// changed.
-    #[schemars(length(min = 1, max = 128), regex(pattern = "^[\\p{L}\\p{N}][^'/]*$"))]
+    #[schemars(length(min = 1, max = 128), regex(pattern = form::ROLE))]
     pub role: String,
-    /// Where the role holds. It cannot be changed.
+    /// Where the role applies. Exactly one member must be set. It cannot be changed.
     pub scope: AssignmentScope,
 }
 
@@ -66,32 +67,33 @@ pub struct RoleAssignmentSpec {
 #[x_kube(validation = ("(has(self.managedIdentityRef) ? 1 : 0) + (has(self.identityAssignmentRef) ? 1 : 0) + (has(self.principalId) ? 1 : 0) == 1", "exactly one of managedIdentityRef, identityAssignmentRef and principalId must be set"))]
 #[x_kube(validation = ("!has(self.principalType) || has(self.principalId)", "principalType goes with principalId"))]
 pub struct Principal {
-    /// A ManagedIdentity of this namespace; it is waited for.
+    /// A ManagedIdentity of this namespace. It is waited for until it is ready.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub managed_identity_ref: Option<LocalReference>,
-    /// An IdentityAssignment of this namespace: the system-assigned identity of its target. It is waited for.
+    /// An IdentityAssignment of this namespace, for the system-assigned identity of its target. It is waited for until
+    /// it is ready.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub identity_assignment_ref: Option<LocalReference>,
-    /// Object id, in Microsoft Entra ID, of a principal that nobody here manages.
+    /// Object id, in Microsoft Entra ID, of a principal that no object of this namespace manages.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(
         length(min = 36, max = 36),
-        regex(pattern = "^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$")
+        regex(pattern = form::GUID)
     )]
     pub principal_id: Option<String>,
-    /// What the principal of `principalId` is. Default `ServicePrincipal`.
+    /// What kind of principal `principalId` is. Default `ServicePrincipal`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub principal_type: Option<PrincipalType>,
 }
 
-/// What a principal is.
+/// Kinds of principals.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum PrincipalType {
     /// A person.
     User,
     /// A group of Microsoft Entra ID.
     Group,
-    /// An application or managed identity.
+    /// An application or a managed identity.
     #[default]
     ServicePrincipal,
     /// A group of another tenant.
@@ -100,20 +102,20 @@ pub enum PrincipalType {
     Device,
 }
 
-/// Where a role holds: exactly one member is set.
+/// Where a role applies: exactly one member is set.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = ("(has(self.sessionPoolRef) ? 1 : 0) + (has(self.resourceGroupRef) ? 1 : 0) + (has(self.resourceId) ? 1 : 0) == 1", "exactly one of sessionPoolRef, resourceGroupRef and resourceId must be set"))]
 pub struct AssignmentScope {
-    /// A SessionPool of this namespace; it is waited for.
+    /// A SessionPool of this namespace. It is waited for until it is ready.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub session_pool_ref: Option<LocalReference>,
-    /// A ResourceGroup of this namespace; it is waited for.
+    /// A ResourceGroup of this namespace. It is waited for until it is ready.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resource_group_ref: Option<LocalReference>,
     /// Azure resource id of a resource, resource group or subscription.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 1024), regex(pattern = "^/[sS]ubscriptions/[^/]+(/[^/]+)*$"))]
+    #[schemars(length(min = 1, max = 1024), regex(pattern = form::SCOPE_ID))]
     pub resource_id: Option<String>,
 }
 
@@ -121,10 +123,10 @@ pub struct AssignmentScope {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RoleAssignmentStatus {
-    /// The generation of the spec that this status describes; -1 before the first look.
+    /// The `metadata.generation` that this status describes; -1 until the operator has looked at the object.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// `Ready`, and while true `Reconciling` or `Stalled`.
+    /// `Ready`; and `Reconciling` or `Stalled`, which are present only while they are true.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
     pub conditions: Vec<Condition>,
@@ -140,7 +142,8 @@ pub struct RoleAssignmentStatus {
     /// Azure resource id of the scope.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scope: Option<String>,
-    /// Properties that differ from the spec and are not put right, because of the policy or because Azure cannot.
+    /// Properties that differ from the spec and are not corrected, because of `managementPolicy` or because Azure
+    /// cannot change them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub drift: Vec<Drift>,
 }

@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::azure_resource::{AzureResourceSpec, Drift};
+use super::form;
 use super::identity::ManagedServiceIdentity;
 use super::reference::{LocalReference, SecretKeySelector};
 
@@ -17,8 +18,8 @@ pub use container::{
     HttpScheme, Ingress, Probe, ProbeKind, RegistryCredentials, TcpSocketProbe,
 };
 
-/// An Azure Container Apps session pool: Azure keeps sessions, which are isolated sandboxes, ready on demand in it, and
-/// CommandJobs run in them.
+/// An Azure Container Apps session pool. Azure keeps isolated sandboxes, called sessions, ready in it, and CommandJobs
+/// run in them.
 #[derive(CustomResource, Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 #[kube(
@@ -47,7 +48,6 @@ pub use container::{
 #[x_kube(validation = ("has(self.resourceGroup) == has(oldSelf.resourceGroup) && (!has(self.resourceGroup) || self.resourceGroup == oldSelf.resourceGroup)", "resourceGroup cannot be changed; create another object"))]
 #[x_kube(validation = ("has(self.resourceGroupRef) == has(oldSelf.resourceGroupRef) && (!has(self.resourceGroupRef) || self.resourceGroupRef == oldSelf.resourceGroupRef)", "resourceGroupRef cannot be changed; create another object"))]
 #[x_kube(validation = ("!has(self.tags) || !('lifeguard-owner' in self.tags)", "the tag lifeguard-owner is reserved"))]
-#[x_kube(validation = ("!has(self.interval) || duration(self.interval) >= duration('1s')", "interval must be at least 1s"))]
 #[x_kube(validation = ("self.containerType == oldSelf.containerType", "containerType cannot be changed; create another pool"))]
 #[x_kube(validation = ("has(self.environmentId) == has(oldSelf.environmentId) && (!has(self.environmentId) || self.environmentId == oldSelf.environmentId)", "environmentId cannot be changed; create another pool"))]
 #[x_kube(validation = ("self.containerType == 'CustomContainer' ? has(self.environmentId) : !has(self.environmentId)", "environmentId is required for containerType CustomContainer and not allowed for the built-in types"))]
@@ -60,19 +60,21 @@ pub struct SessionPoolSpec {
     /// What every kind that owns an Azure resource has.
     #[serde(flatten)]
     pub azure: AzureResourceSpec,
-    /// Name of the resource group. Default: that of the AzureAccount.
+    /// Name of the resource group. Default: the AzureAccount's. It cannot be changed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 90))]
     pub resource_group: Option<String>,
-    /// A ResourceGroup object of this namespace; the pool waits until it is ready.
+    /// The resource group, as a ResourceGroup of this namespace. The pool waits until it is ready. It cannot be
+    /// changed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resource_group_ref: Option<LocalReference>,
-    /// What a session of the pool is. It cannot be changed.
+    /// What runs in a session of the pool. It cannot be changed.
     pub container_type: ContainerType,
-    /// How the pool is managed. Default `Dynamic`.
+    /// How sessions are allocated. Default `Dynamic`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pool_management_type: Option<PoolManagementType>,
-    /// Resource id of the Container Apps environment; for `CustomContainer` only. It cannot be changed.
+    /// Azure resource id of the Container Apps environment. Required for `CustomContainer`, and not allowed for other
+    /// types. It cannot be changed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 1024))]
     pub environment_id: Option<String>,
@@ -82,23 +84,23 @@ pub struct SessionPoolSpec {
     /// How long a session lives.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dynamic_pool_configuration: Option<DynamicPoolConfiguration>,
-    /// Secrets of the pool, to which `env[].secretRef` and `passwordSecretRef` refer by name.
+    /// Secrets of the pool, which `env[].secretRef` and `passwordSecretRef` name.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 50))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
     pub secrets: Vec<PoolSecret>,
-    /// The containers of a session; for `CustomContainer` only.
+    /// The containers of a session. Required for `CustomContainer`, and not allowed for other types.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub custom_container_template: Option<CustomContainerTemplate>,
-    /// Whether sessions may reach the network.
+    /// The network of the sessions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub session_network_configuration: Option<SessionNetworkConfiguration>,
-    /// The managed identities of the pool: exactly these, so that others are detached. Where this is absent, what others
-    /// attached is kept.
+    /// The managed identities of the pool: exactly these, and others are detached. When absent, what others attached is
+    /// kept.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub identity: Option<ManagedServiceIdentity>,
-    /// Which of the pool's identities its sessions may use, and when. Where this is absent what others set is kept, but for
-    /// identities that `identity` takes away.
+    /// Which of the pool's identities may be used in its sessions, and by whom. When absent, what others set is kept,
+    /// except for identities that `identity` removes.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 50))]
     pub managed_identity_settings: Vec<ManagedIdentitySetting>,
@@ -110,15 +112,15 @@ pub struct SessionPoolSpec {
     pub allowed_namespaces: Option<AllowedNamespaces>,
 }
 
-/// What a session of a pool is.
+/// What runs in a session of a pool.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum ContainerType {
-    /// Containers of your own, in an environment of your own.
+    /// Containers of your own, in a Container Apps environment of your own.
     CustomContainer,
     /// Microsoft's Python code interpreter.
     #[serde(rename = "PythonLTS")]
     PythonLts,
-    /// A shell with common tools; what CommandJobs run in.
+    /// A shell with common tools. CommandJobs run in pools of this type.
     Shell,
     /// Microsoft's Node.js code interpreter.
     #[serde(rename = "NodeLTS")]
@@ -127,12 +129,12 @@ pub enum ContainerType {
     GpuBase,
 }
 
-/// How a pool is managed.
+/// How a pool's sessions are allocated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum PoolManagementType {
-    /// Sessions are allocated on demand.
+    /// Azure allocates a session when one is asked for.
     Dynamic,
-    /// Sessions are managed by hand.
+    /// Sessions are allocated by hand.
     Manual,
 }
 
@@ -141,11 +143,11 @@ pub enum PoolManagementType {
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = ("!has(self.readySessionInstances) || !has(self.maxConcurrentSessions) || self.readySessionInstances <= self.maxConcurrentSessions", "readySessionInstances may not exceed maxConcurrentSessions"))]
 pub struct ScaleConfiguration {
-    /// Sessions that may exist at the same time.
+    /// How many sessions may exist at the same time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 10_000))]
     pub max_concurrent_sessions: Option<i32>,
-    /// Warm sessions that are kept ready; for `CustomContainer` only.
+    /// How many unused sessions are kept ready; for `CustomContainer` only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 10_000))]
     pub ready_session_instances: Option<i32>,
@@ -160,29 +162,29 @@ pub struct DynamicPoolConfiguration {
     pub lifecycle_configuration: Option<LifecycleConfiguration>,
 }
 
-/// When a session ends.
+/// The end of a session.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = ("self.lifecycleType == 'Timed' || !has(self.cooldownPeriodInSeconds)", "cooldownPeriodInSeconds goes with lifecycleType Timed"))]
 #[x_kube(validation = ("self.lifecycleType == 'OnContainerExit' || !has(self.maxAlivePeriodInSeconds)", "maxAlivePeriodInSeconds goes with lifecycleType OnContainerExit"))]
 pub struct LifecycleConfiguration {
-    /// `Timed`: after a time without requests. `OnContainerExit`: when its container exits.
+    /// What ends a session. Default `Timed`.
     #[serde(default)]
     pub lifecycle_type: LifecycleType,
-    /// Seconds without a request after which a `Timed` session is destroyed: 300 to 3600.
+    /// Seconds without a request after which a `Timed` session is destroyed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 300, max = 3600))]
     pub cooldown_period_in_seconds: Option<i32>,
-    /// Seconds after which an `OnContainerExit` session is destroyed at the latest.
+    /// Seconds after which an `OnContainerExit` session is destroyed even if its container still runs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 864_000))]
     pub max_alive_period_in_seconds: Option<i32>,
 }
 
-/// What ends a session.
+/// What may end a session.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum LifecycleType {
-    /// A time without requests.
+    /// A time without requests: `cooldownPeriodInSeconds`.
     #[default]
     Timed,
     /// The exit of its container.
@@ -193,8 +195,8 @@ pub enum LifecycleType {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PoolSecret {
-    /// Name of the secret in Azure: lower-case letters, digits and `-`.
-    #[schemars(length(min = 1, max = 253), regex(pattern = "^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"))]
+    /// Name of the secret in Azure: lower-case letters, digits, hyphens and dots.
+    #[schemars(length(min = 1, max = 253), regex(pattern = form::POOL_SECRET_NAME))]
     pub name: String,
     /// Where the value comes from.
     pub value_from: PoolSecretSource,
@@ -208,11 +210,11 @@ pub struct PoolSecretSource {
     pub secret_key_ref: SecretKeySelector,
 }
 
-/// Whether sessions may reach the network.
+/// The network of a pool's sessions.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct SessionNetworkConfiguration {
-    /// `EgressEnabled` or `EgressDisabled` (Azure's default).
+    /// Whether sessions may open connections to the outside. Azure's default is `EgressDisabled`.
     pub status: SessionNetworkStatus,
 }
 
@@ -221,51 +223,48 @@ pub struct SessionNetworkConfiguration {
 pub enum SessionNetworkStatus {
     /// Sessions may open connections.
     EgressEnabled,
-    /// Sessions have no network.
+    /// Sessions may not open connections.
     EgressDisabled,
 }
 
-/// The pool's MCP (Model Context Protocol) server.
+/// The MCP server of a pool.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct McpServerSettings {
-    /// Whether the server is on. Azure's default is false.
+    /// Whether the MCP server is on. Azure's default is false.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub is_mcp_server_enabled: Option<bool>,
-    /// Whether its API key is disabled. Azure's default is false.
+    /// Whether access by API key is disabled. Azure's default is false.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub is_mcp_server_api_key_disabled: Option<bool>,
 }
 
-/// Which of a pool's identities its sessions may use, and when.
+/// Who may use an identity of a pool.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = ("has(self.identity) != has(self.managedIdentityRef)", "exactly one of identity and managedIdentityRef must be set"))]
 pub struct ManagedIdentitySetting {
-    /// `system`, or the Azure resource id of a user-assigned identity.
+    /// `system` for the system-assigned identity, or the Azure resource id of a user-assigned one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(
         length(min = 1, max = 1024),
-        regex(
-            pattern = "^([sS]ystem|/[sS]ubscriptions/[^/]+/[rR]esource[gG]roups/[^/]+/providers/[mM]icrosoft\\.[mM]anaged[iI]dentity/[uU]ser[aA]ssigned[iI]dentities/[^/]+)$"
-        )
+        regex(pattern = form::IDENTITY_ID_OR_SYSTEM)
     )]
     pub identity: Option<String>,
-    /// A ManagedIdentity object of this namespace.
+    /// A user-assigned identity, as a ManagedIdentity of this namespace.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub managed_identity_ref: Option<LocalReference>,
-    /// `Main`: the main container of a session may get tokens of it. `None`: only the platform may, such as to pull
-    /// images. Azure's default is `None`.
+    /// Who may use the identity in a session. Azure's default is `None`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lifecycle: Option<IdentityLifecycle>,
 }
 
-/// When an identity may be used in a session.
+/// Who may use an identity in a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum IdentityLifecycle {
-    /// Never.
+    /// Only the platform, such as to pull images.
     None,
-    /// While its main container runs.
+    /// The main container of the session: it can get tokens of the identity.
     Main,
 }
 
@@ -278,6 +277,7 @@ pub struct AllowedNamespaces {
     pub from: NamespacesFrom,
     /// Labels of the namespaces that are let in.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[x_kube(merge_strategy = MapMerge::Atomic)]
     pub selector: Option<LabelSelector>,
 }
 
@@ -296,30 +296,31 @@ pub enum NamespacesFrom {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct SessionPoolStatus {
-    /// The generation of the spec that this status describes; -1 before the first look.
+    /// The `metadata.generation` that this status describes; -1 until the operator has looked at the object.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// `Ready`, and while true `Reconciling` or `Stalled`.
+    /// `Ready`; and `Reconciling` or `Stalled`, which are present only while they are true.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
     pub conditions: Vec<Condition>,
-    /// Azure resource id.
+    /// Azure resource id of the pool.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id: Option<String>,
-    /// Azure's own state of the resource, such as `Succeeded`.
+    /// Azure's own state of the pool, such as `Succeeded`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub provisioning_state: Option<String>,
-    /// The endpoint of the pool's sessions, as Azure gives it.
+    /// Where the pool's sessions are reached, as Azure says it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pool_management_endpoint: Option<String>,
-    /// Object id of the pool's system-assigned identity, which roles are assigned to.
+    /// Object id of the pool's system-assigned identity, which roles can be assigned to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub principal_id: Option<String>,
-    /// Properties that differ from the spec and are not put right, because of the policy or because Azure cannot.
+    /// Properties that differ from the spec and are not corrected, because of `managementPolicy` or because Azure
+    /// cannot change them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub drift: Vec<Drift>,
-    /// A keyed digest of the secret values that Azure was last given. Azure never returns them, so a changed Secret is
-    /// recognised by it.
+    /// A keyed digest of the secret values that Azure was given last. Azure never returns them, so this is how a
+    /// changed Secret is noticed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secrets_digest: Option<String>,
 }

@@ -129,6 +129,15 @@ impl Cloud {
         }
     }
 
+    /// The cloud with the authorities of a PEM file trusted as well. Whether it is one is found out when the HTTP client is
+    /// made.
+    pub fn trusting(mut self, path: &Path) -> Result<Self, CloudError> {
+        let bundle = self.ca_bundle.get_or_insert_default();
+        bundle.push(b'\n');
+        bundle.extend(read(path)?);
+        Ok(self)
+    }
+
     /// Reads a cloud file (YAML); its `caBundle` is relative to the file.
     pub fn from_file(path: &Path) -> Result<Self, CloudError> {
         let text = read(path)?;

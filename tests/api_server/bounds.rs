@@ -4,7 +4,7 @@
 use serde_json::{Value, json};
 
 use crate::examples;
-use crate::schema::{KINDS, Path, Step, schema, spec, walk};
+use crate::schema::{KINDS, Path, Step, is_of_form, schema, spec, walk};
 use crate::server::{admission, client, namespace};
 
 /// A bound on the value at a path, or on a member of it.
@@ -13,7 +13,8 @@ enum Bound {
     Required(String),
     MinLength(usize),
     MaxLength(usize),
-    Pattern,
+    /// What the server says of a text of another form.
+    Form(String),
     Minimum(i64),
     Maximum(i64),
     MinItems(usize),
@@ -29,13 +30,17 @@ impl Bound {
         // Written as 300.0: the type of bounds in a schema is a floating-point number.
         #[expect(clippy::cast_possible_truncation, reason = "the bounds are small integers")]
         let number = |name: &str| node[name].as_f64().map(|it| it as i64);
+        let rules = node["x-kubernetes-validations"].as_array().into_iter().flatten();
+        let forms = rules
+            .filter(|it| is_of_form(it))
+            .filter_map(|it| it["message"].as_str());
         let required = node["required"].as_array().into_iter().flatten();
         required
             .filter_map(Value::as_str)
             .map(|it| Self::Required(it.to_owned()))
             .chain(length("minLength").map(Self::MinLength))
             .chain(length("maxLength").map(Self::MaxLength))
-            .chain(node["pattern"].as_str().map(|_| Self::Pattern))
+            .chain(forms.map(|it| Self::Form(it.to_owned())))
             .chain(number("minimum").map(Self::Minimum))
             .chain(number("maximum").map(Self::Maximum))
             .chain(length("minItems").map(Self::MinItems))
@@ -57,7 +62,7 @@ impl Bound {
             Self::MinLength(n) => (vec![text(*n)], text(n - 1)),
             Self::MaxLength(n) => (vec![text(*n)], text(n + 1)),
             // As long as the valid one: of several bounds the server may name just the first that is broken.
-            Self::Pattern => {
+            Self::Form(_) => {
                 let length = valid.as_str().map_or(1, str::len);
                 (vec![valid.clone()], json!("!".repeat(length)))
             }
@@ -71,7 +76,7 @@ impl Bound {
     }
 
     /// What the server says of a value beyond the bound, and of which path.
-    fn complaint(&self, path: &str) -> (String, &'static str) {
+    fn complaint(&self, path: &str) -> (String, &str) {
         let path = match self {
             Self::Required(member) => format!("{path}.{member}"),
             _ => path.to_owned(),
@@ -80,7 +85,7 @@ impl Bound {
             Self::Required(_) => "Required value",
             Self::MinLength(_) => "should be at least",
             Self::MaxLength(_) => "Too long",
-            Self::Pattern => "should match",
+            Self::Form(words) => words,
             Self::Minimum(_) => "should be greater than or equal to",
             Self::Maximum(_) => "should be less than or equal to",
             Self::MinItems(_) => "should have at least",

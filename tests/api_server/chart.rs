@@ -11,10 +11,15 @@ use serde_json::{Value, json};
 use crate::schema::KINDS;
 use crate::server::{OPERATOR_NAMESPACE, chart, namespace, server};
 
-/// Renders the chart as the release `lifeguard`; `Err` is Helm's message.
+/// Renders the chart as the release `lifeguard`, with an image; `Err` is Helm's message.
 pub fn render(values: &[&str]) -> Result<Vec<Value>, String> {
+    render_as("lifeguard", &[&["image.repository=\"lifeguard\""], values].concat())
+}
+
+/// Renders the chart with these values only.
+fn render_as(release: &str, values: &[&str]) -> Result<Vec<Value>, String> {
     let chart = chart();
-    let mut arguments = vec!["template", "lifeguard"];
+    let mut arguments = vec!["template", release];
     let folder = chart.to_string_lossy();
     arguments.extend([&*folder, "--namespace", OPERATOR_NAMESPACE]);
     for value in values {
@@ -200,7 +205,14 @@ fn bad_values_are_refused_before_anything_is_rendered() {
         ("watchNamespaces=[\"one\",\"one\"]", "/watchNamespaces"),
         // Without the right to read kube-system there is no id to fall back to.
         ("watchNamespaces=[\"one\"]", "/clusterId"),
-        ("image={\"repository\":\"\"}", "/image/repository"),
+        ("image.digest=\"latest\"", "/image/digest"),
+        ("fullnameOverride=\"Upper\"", "/fullnameOverride"),
+        ("nameOverride=\"a_b\"", "/nameOverride"),
+        ("caBundle.key=\"a/b\"", "/caBundle/key"),
+        ("extraEnv=[{\"value\":\"a\"}]", "/extraEnv/0"),
+        ("extraVolumes={}", "/extraVolumes"),
+        ("podSecurityContext=\"none\"", "/podSecurityContext"),
+        ("rbac.submitter=\"yes\"", "/rbac/submitter"),
         ("image={\"pullPolicy\":\"Sometimes\"}", "/image/pullPolicy"),
         (
             "workloadIdentity={\"serviceAccountNames\":[\"*\"]}",
@@ -226,6 +238,98 @@ fn bad_values_are_refused_before_anything_is_rendered() {
         assert!(
             refusal.contains("don't meet the specifications of the schema") && refusal.contains(words),
             "{value}: {refusal}"
+        );
+    }
+}
+
+#[test]
+fn without_an_image_the_installation_is_refused_with_what_to_do() {
+    for values in [&[][..], &["image.repository=\"\""], &["image.digest=\"\""]] {
+        let refusal = render_as("lifeguard", values).expect_err("no image");
+        let sentence = "image.repository is required, because no image is published yet: build one from the Dockerfile";
+        assert!(
+            refusal.contains(sentence) && refusal.contains("--set image.repository="),
+            "{refusal}"
+        );
+    }
+}
+
+#[test]
+fn an_image_with_a_digest_is_that_one_and_no_tag() {
+    let digest = format!("sha256:{}", "0a".repeat(32));
+    let objects = render(&[&format!("image.digest=\"{digest}\""), "image.tag=\"1\""]).expect("valid");
+    assert_eq!(container(&objects)["image"], format!("lifeguard@{digest}"));
+}
+
+#[test]
+fn what_an_installation_needs_besides_reaches_the_pod() {
+    let objects = render(&[
+        "cloudConfigMap=\"emulator\"",
+        "caBundle={\"configMap\":\"proxy\",\"key\":\"root.pem\"}",
+        "extraEnv=[{\"name\":\"HTTPS_PROXY\",\"value\":\"http://proxy.example:3128\"}]",
+        "extraVolumes=[{\"name\":\"more\",\"emptyDir\":{}}]",
+        "extraVolumeMounts=[{\"name\":\"more\",\"mountPath\":\"/more\"}]",
+        "podSecurityContext={\"runAsUser\":1000}",
+        "securityContext={\"readOnlyRootFilesystem\":null}",
+    ])
+    .expect("the values are valid");
+    let spec = of_kind(&objects, "Deployment")[0]["spec"]["template"]["spec"].clone();
+    let container = container(&objects);
+    assert_eq!(container["env"][0]["name"], "RUST_LOG");
+    assert_eq!(
+        container["env"][1],
+        json!({"name": "HTTPS_PROXY", "value": "http://proxy.example:3128"})
+    );
+    let mounts = |it: &Value| it["mountPath"].as_str().unwrap_or_default().to_owned();
+    let mounted: Vec<_> = container["volumeMounts"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .map(mounts)
+        .collect();
+    assert_eq!(mounted, ["/etc/lifeguard/cloud", "/etc/lifeguard/ca", "/more"]);
+    assert_eq!(
+        spec["volumes"][1],
+        json!({"name": "ca-bundle", "configMap": {"name": "proxy"}})
+    );
+    assert_eq!(spec["volumes"][2], json!({"name": "more", "emptyDir": {}}));
+    assert_eq!(
+        (
+            &spec["securityContext"]["runAsUser"],
+            &spec["securityContext"]["runAsNonRoot"]
+        ),
+        (&json!(1000), &json!(true))
+    );
+    assert_eq!(container["securityContext"]["readOnlyRootFilesystem"], Value::Null);
+    assert_eq!(container["securityContext"]["allowPrivilegeEscalation"], false);
+    let command_line = std::iter::once("lifeguard".to_owned()).chain(arguments(&objects));
+    let config = Arguments::try_parse_from(command_line)
+        .expect("the operator starts")
+        .config;
+    assert_eq!(
+        config.ca_bundle.as_deref(),
+        Some(std::path::Path::new("/etc/lifeguard/ca/root.pem"))
+    );
+}
+
+#[test]
+fn the_names_of_a_release_can_be_chosen() {
+    let image = "image.repository=\"lifeguard\"";
+    for (release, values, name, application) in [
+        ("lifeguard", &[image][..], "lifeguard", "lifeguard"),
+        ("batch", &[image], "batch-lifeguard", "lifeguard"),
+        ("batch", &[image, "nameOverride=\"pools\""], "batch-pools", "pools"),
+        ("batch", &[image, "fullnameOverride=\"azure\""], "azure", "lifeguard"),
+    ] {
+        let objects = render_as(release, values).expect("valid");
+        let deployment = of_kind(&objects, "Deployment")[0];
+        assert_eq!(deployment["metadata"]["name"], name);
+        assert_eq!(of_kind(&objects, "ServiceAccount")[0]["metadata"]["name"], name);
+        let selected = &deployment["spec"]["selector"]["matchLabels"];
+        assert_eq!(selected["app.kubernetes.io/name"], application);
+        assert_eq!(
+            deployment["spec"]["template"]["metadata"]["labels"]["app.kubernetes.io/name"],
+            application
         );
     }
 }

@@ -11,3 +11,4 @@ mod rights;
 mod rules;
 mod schema;
 mod server;
+mod spelling;

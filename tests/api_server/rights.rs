@@ -9,6 +9,7 @@ use kube::api::{Api, PostParams};
 use serde_json::Value;
 
 use crate::chart::{of_kind, render};
+use crate::schema::KINDS;
 use crate::server::{OPERATOR_NAMESPACE, SECOND_NAMESPACE, WATCHED, client, namespace, server};
 
 /// Everything that the operator may do where it works. Each line is used by it; one that is not must go.
@@ -290,10 +291,10 @@ async fn an_operator_of_two_namespaces_can_do_nothing_in_a_third() {
 }
 
 #[tokio::test]
-async fn view_and_edit_of_a_namespace_reach_jobs_and_pools_and_accounts_are_for_its_administrators() {
+async fn view_reads_every_kind_edit_writes_pools_and_jobs_and_admin_what_gives_an_identity_or_a_role() {
     let client = client().await;
     let namespace = namespace("aggregation");
-    for role in ["view", "edit", "admin"] {
+    for role in ["view", "edit", "admin", "lifeguard-submitter"] {
         let arguments = [
             "create",
             "rolebinding",
@@ -307,21 +308,45 @@ async fn view_and_edit_of_a_namespace_reach_jobs_and_pools_and_accounts_are_for_
         ];
         server().kubectl().run(&arguments).expect("bound");
     }
-    let granted = [
-        ("view", "list lifeguard.dev/commandjobs"),
-        ("view", "get lifeguard.dev/sessionpools any"),
-        ("edit", "watch lifeguard.dev/resourcegroups"),
-        ("edit", "create lifeguard.dev/commandjobs"),
-        ("edit", "delete lifeguard.dev/sessionpools any"),
-        ("admin", "create lifeguard.dev/commandjobs"),
-        ("admin", "create lifeguard.dev/azureaccounts"),
-        ("admin", "get lifeguard.dev/azureaccounts any"),
+    let editors = ["resourcegroups", "sessionpools", "commandjobs"];
+    let administrators = [
+        "azureaccounts",
+        "managedidentities",
+        "roleassignments",
+        "identityassignments",
     ];
+    let mut granted = Vec::new();
+    let mut refused = Vec::new();
+    for (_, plural) in KINDS {
+        let is_editors = editors.contains(&plural);
+        assert!(is_editors != administrators.contains(&plural), "who writes {plural}?");
+        for verb in ["get", "list", "watch"] {
+            granted.extend(["view", "edit", "admin"].map(|it| (it, format!("{verb} lifeguard.dev/{plural} any"))));
+        }
+        for verb in ["create", "update", "patch", "delete", "deletecollection"] {
+            let request = format!("{verb} lifeguard.dev/{plural} any");
+            granted.push(("admin", request.clone()));
+            if is_editors { &mut granted } else { &mut refused }.push(("edit", request.clone()));
+            refused.push(("view", request));
+        }
+        for user in ["edit", "admin"] {
+            refused.push((user, format!("patch lifeguard.dev/{plural}/status any")));
+        }
+        for verb in ["get", "list", "watch", "create", "update", "patch", "delete"] {
+            let request = format!("{verb} lifeguard.dev/{plural} any");
+            let is_jobs = plural == "commandjobs";
+            if is_jobs { &mut granted } else { &mut refused }.push(("lifeguard-submitter", request));
+        }
+    }
+    refused.push((
+        "lifeguard-submitter",
+        "patch lifeguard.dev/commandjobs/status any".to_owned(),
+    ));
     for (user, request) in granted {
         // A controller copies the rules after the chart was installed.
         let mut allowed = false;
         for _ in 0..300 {
-            allowed = may(&client, user, &namespace, request).await;
+            allowed = may(&client, user, &namespace, &request).await;
             if allowed {
                 break;
             }
@@ -329,15 +354,22 @@ async fn view_and_edit_of_a_namespace_reach_jobs_and_pools_and_accounts_are_for_
         }
         assert!(allowed, "{user} may not {request}");
     }
-    for (user, request) in [
-        ("view", "create lifeguard.dev/commandjobs"),
-        ("view", "get lifeguard.dev/azureaccounts any"),
-        ("edit", "get lifeguard.dev/azureaccounts any"),
-        ("edit", "create lifeguard.dev/azureaccounts"),
-        ("edit", "patch lifeguard.dev/azureaccounts any"),
-        ("edit", "patch lifeguard.dev/commandjobs/status any"),
-        ("admin", "patch lifeguard.dev/commandjobs/status any"),
-    ] {
-        assert!(!may(&client, user, &namespace, request).await, "{user} may {request}");
+    for (user, request) in refused {
+        assert!(!may(&client, user, &namespace, &request).await, "{user} may {request}");
     }
+}
+
+#[test]
+fn the_role_of_submitters_is_part_of_no_other_role_and_can_be_left_out() {
+    let objects = render(&[]).expect("valid");
+    let role = named(&of_kind(&objects, "ClusterRole"), "lifeguard-submitter")[0];
+    assert_eq!(
+        rules(role),
+        lines(&["get,list,watch,create,update,patch,delete lifeguard.dev/commandjobs"])
+    );
+    let labels = role["metadata"]["labels"].as_object().expect("labels");
+    assert!(labels.keys().all(|it| !it.contains("aggregate")), "{labels:?}");
+    let none = render(&["rbac={\"aggregate\":false,\"submitter\":false}"]).expect("valid");
+    let roles = of_kind(&none, "ClusterRole");
+    assert_eq!(roles.len(), named(&roles, "lifeguard").len());
 }

@@ -14,7 +14,7 @@ use std::collections::BTreeSet;
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
 
-use crate::schema::{KINDS, Path, schema, walk};
+use crate::schema::{KINDS, Path, is_of_form, schema, walk};
 use crate::server::{admission, client, message, namespace, object, objects, typed};
 
 /// A rule of a kind, by the place and the message that it has in the definition.
@@ -105,8 +105,8 @@ fn cases() -> Vec<Case> {
     ] {
         cases.push(Case {
             kind,
-            path: "spec",
-            rule: "interval must be at least 1s",
+            path: "spec.interval",
+            rule: "must be a duration of at least 1s, such as 10m or 1h30m",
             accepted: Create(json!({"interval": "1s"})),
             refused: Create(json!({"interval": "999ms"})),
         });
@@ -119,7 +119,9 @@ fn every_rule_of_the_definitions_has_a_case() {
     let mut stated = BTreeSet::new();
     for (kind, plural) in KINDS {
         walk(&Path::default(), &schema(plural), &mut |path, node| {
-            for rule in node["x-kubernetes-validations"].as_array().into_iter().flatten() {
+            let rules = node["x-kubernetes-validations"].as_array().into_iter().flatten();
+            // The forms of texts are tried with the other bounds of values.
+            for rule in rules.filter(|it| !is_of_form(it)) {
                 let message = rule["message"].as_str().expect("every rule has a message of its own");
                 let new = stated.insert((kind.to_owned(), path.to_string(), message.to_owned()));
                 assert!(new, "{kind}.{path}: two rules with the message `{message}`");

@@ -99,11 +99,13 @@ impl fmt::Display for Path {
     }
 }
 
-/// Calls `visit` with each node below `schema`, and where it is.
+/// Calls `visit` with each node below `schema` that an object may have, and where it is.
 pub fn walk(path: &Path, schema: &Value, visit: &mut impl FnMut(&Path, &Value)) {
     visit(path, schema);
     for (name, property) in schema["properties"].as_object().into_iter().flatten() {
-        walk(&path.then(Step::Property(name.clone())), property, visit);
+        if !is_refused(property) {
+            walk(&path.then(Step::Property(name.clone())), property, visit);
+        }
     }
     if schema["items"].is_object() {
         walk(&path.then(Step::Items), &schema["items"], visit);
@@ -111,6 +113,17 @@ pub fn walk(path: &Path, schema: &Value, visit: &mut impl FnMut(&Path, &Value)) 
     if schema["additionalProperties"].is_object() {
         walk(&path.then(Step::Values), &schema["additionalProperties"], visit);
     }
+}
+
+/// Whether a property is declared only to be refused: the known other spelling of another one.
+pub fn is_refused(property: &Value) -> bool {
+    property["x-kubernetes-validations"][0]["rule"] == "false"
+}
+
+/// Whether a rule says which form a text must have, and nothing else.
+pub fn is_of_form(rule: &Value) -> bool {
+    let text = rule["rule"].as_str().unwrap_or_default();
+    text.starts_with("self.matches(r") && !text.contains(" && ")
 }
 
 /// The path `spec`.

@@ -40,6 +40,7 @@ pub fn server() -> &'static ControlPlane {
             "crds.install=false",
             "clusterId=second",
             "rbac.aggregate=false",
+            "rbac.submitter=false",
             &watched,
         ];
         install("second", SECOND_NAMESPACE, &values);

@@ -74,7 +74,9 @@ fn rows(prefix: &str, node: &Value, table: &mut String) {
         .flatten()
         .filter_map(Value::as_str)
         .collect();
-    for (name, property) in node["properties"].as_object().into_iter().flatten() {
+    let properties = node["properties"].as_object().into_iter().flatten();
+    // Other spellings of a property are declared only to be refused.
+    for (name, property) in properties.filter(|(_, it)| it["x-kubernetes-validations"][0]["rule"] != "false") {
         let path = format!("{prefix}{name}");
         let default = match &property["default"] {
             Value::Null if required.contains(name.as_str()) => "required".to_owned(),
@@ -151,12 +153,14 @@ fn plural(name: &str) -> String {
     }
 }
 
-/// A text as a cell of a table: in one line.
+/// A text as a cell of a table: in one line of the file.
 fn cell(text: &str) -> String {
-    text.split_whitespace()
-        .collect::<Vec<_>>()
-        .join(" ")
-        .replace('|', "\\|")
+    let one = |line: &str| line.split_whitespace().collect::<Vec<_>>().join(" ");
+    let lines = text.lines().map(one);
+    // The heading of the values of an enum says no more than that they follow.
+    let lines = lines.filter(|it| !it.is_empty() && *it != "Possible enum values:");
+    let lines = lines.map(|it| it.trim_start_matches("- ").to_owned());
+    lines.collect::<Vec<_>>().join("<br>").replace('|', "\\|")
 }
 
 /// Every Markdown file that users read.

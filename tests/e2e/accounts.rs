@@ -18,7 +18,7 @@ fn account(world: &World, name: &str, credential: &serde_json::Value) -> serde_j
 }
 
 fn client_secret(world: &World, secret: &str) -> serde_json::Value {
-    json!({"clientSecret": {"clientId": world.azure().client_id, "secretRef": {"name": secret}}})
+    json!({"clientSecret": {"clientId": world.azure().client_id, "secretKeyRef": {"name": secret}}})
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -76,8 +76,7 @@ async fn a_principal_without_rights_is_somebody_and_one_that_does_not_exist_is_n
         "stringData": {"clientSecret": application["clientSecret"]},
     });
     world.apply(&credentials).await;
-    let credential =
-        |client_id: &serde_json::Value| json!({"clientSecret": {"clientId": client_id, "secretRef": {"name": "poor"}}});
+    let credential = |client_id: &serde_json::Value| json!({"clientSecret": {"clientId": client_id, "secretKeyRef": {"name": "poor"}}});
     world
         .apply(&account(&world, "poor", &credential(&application["clientId"])))
         .await;
@@ -147,7 +146,8 @@ async fn workload_identity_uses_the_service_account_of_the_accounts_own_namespac
     world.apply(&service_account).await;
     world.until_available("AzureAccount", "federated").await;
 
-    let other = json!({"workloadIdentity": {"clientId": application["clientId"], "serviceAccountName": "default"}});
+    let other =
+        json!({"workloadIdentity": {"clientId": application["clientId"], "serviceAccountRef": {"name": "default"}}});
     world.apply(&account(&world, "other", &other)).await;
     let refused = world.until_reason("AzureAccount", "other", "InvalidSpec").await;
     assert!(

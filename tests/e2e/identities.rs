@@ -391,7 +391,7 @@ async fn an_identity_outlives_the_role_that_it_has_and_the_account_that_is_it() 
     let account = json!({
         "tenantId": ready.tenant_id, "subscriptionId": ready.subscription_id,
         "credential": {"workloadIdentity": {
-            "managedIdentityRef": {"name": "runner"}, "serviceAccountName": "lifeguard-runner",
+            "managedIdentityRef": {"name": "runner"}, "serviceAccountRef": {"name": "lifeguard-runner"},
         }},
     });
     world.apply(&object("AzureAccount", "runner", &account)).await;

@@ -63,7 +63,8 @@ async fn first_tenant(world: &World) -> String {
         "scope": {"sessionPoolRef": {"name": "shell"}},
     });
     world.apply(&object("RoleAssignment", "runner", &assignment)).await;
-    let federation = json!({"managedIdentityRef": {"name": "runner"}, "serviceAccountName": "lifeguard-runner"});
+    let federation =
+        json!({"managedIdentityRef": {"name": "runner"}, "serviceAccountRef": {"name": "lifeguard-runner"}});
     world
         .apply(&account(world, "runner", &json!({"workloadIdentity": federation})))
         .await;
@@ -115,7 +116,8 @@ fn attempts(world: &World, azure: &Azure, client_id: &str) -> Vec<Attempt> {
     let user_assigned = |one: Value| json!({"identity": {"type": "UserAssigned", "userAssignedIdentities": [one]}});
     let assignment = |principal: Value, scope: Value| json!({"principal": principal, "role": EXECUTOR, "scope": scope});
     let itself = json!({"principalId": "12345678-0000-0000-0000-000000000000", "principalType": "ServicePrincipal"});
-    let federated = |name: &str| json!({"workloadIdentity": {"clientId": client_id, "serviceAccountName": name}});
+    let federated =
+        |name: &str| json!({"workloadIdentity": {"clientId": client_id, "serviceAccountRef": {"name": name}}});
     vec![
         // Its identity: the token of a ServiceAccount says the namespace, whatever the account says.
         attempt(

@@ -12,7 +12,7 @@ fn account(world: &World, name: &str, changes: &Value) -> Value {
     let spec = json!({
         "tenantId": azure.tenant_id, "subscriptionId": azure.subscription_id,
         "credential": {"clientSecret": {
-            "clientId": azure.client_id, "secretRef": {"name": "default-credentials"},
+            "clientId": azure.client_id, "secretKeyRef": {"name": "default-credentials"},
         }},
     });
     object("AzureAccount", name, &also(spec, changes))
@@ -90,7 +90,7 @@ async fn what_a_job_lacks_is_in_its_conditions_and_asking_for_it_never_becomes_a
         "apiVersion": "v1", "kind": "Secret", "metadata": {"name": "wrong"}, "stringData": {"clientSecret": "not-the-secret"},
     });
     world.apply(&wrong).await;
-    let credential = |client: &str, secret: &str| json!({"credential": {"clientSecret": {"clientId": client, "secretRef": {"name": secret}}}});
+    let credential = |client: &str, secret: &str| json!({"credential": {"clientSecret": {"clientId": client, "secretKeyRef": {"name": secret}}}});
     let nobody = "00000000-0000-0000-0000-00000000dead";
     for (name, changes) in [
         ("wrong-secret", credential(&world.azure().client_id, "wrong")),

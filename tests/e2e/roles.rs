@@ -347,7 +347,7 @@ async fn a_job_waits_for_its_role_to_be_effective_and_runs_once() {
             "stringData": {"clientSecret": somebody["clientSecret"]},
         }))
         .await;
-    let credential = json!({"clientSecret": {"clientId": somebody["clientId"], "secretRef": {"name": "runner"}}});
+    let credential = json!({"clientSecret": {"clientId": somebody["clientId"], "secretKeyRef": {"name": "runner"}}});
     let azure = world.azure();
     let account = json!({
         "tenantId": azure.tenant_id, "subscriptionId": azure.subscription_id, "credential": credential,

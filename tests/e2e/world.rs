@@ -105,6 +105,7 @@ impl World {
             let install = [
                 "crds.install=false".to_owned(),
                 "rbac.aggregate=false".to_owned(),
+                "rbac.submitter=false".to_owned(),
                 format!("clusterId={namespace}"),
                 format!("watchNamespaces={{{namespace}}}"),
             ];
@@ -250,7 +251,7 @@ impl World {
                     "tenantId": azure.tenant_id, "subscriptionId": azure.subscription_id,
                     "resourceGroup": "jobs", "location": "northcentralus",
                     "credential": {"clientSecret": {
-                        "clientId": azure.client_id, "secretRef": {"name": format!("{name}-credentials")},
+                        "clientId": azure.client_id, "secretKeyRef": {"name": format!("{name}-credentials")},
                     }},
                 }),
             ),

@@ -196,7 +196,7 @@ fn live_a_whole_life(kubectl: &Kubectl, emulator: &Emulator) {
     kubectl
         .run(&["create", "secret", "generic", "azure", "--namespace", GUEST, &secret])
         .expect("created");
-    let client_secret = json!({"clientSecret": {"clientId": ready.client_id, "secretRef": {"name": "azure"}}});
+    let client_secret = json!({"clientSecret": {"clientId": ready.client_id, "secretKeyRef": {"name": "azure"}}});
     apply(kubectl, GUEST, "AzureAccount", "default", &account(client_secret));
     apply(kubectl, GUEST, "CommandJob", "guest", &job(json!({})));
 

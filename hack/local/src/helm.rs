@@ -26,11 +26,13 @@ impl Helm {
     }
 
     /// Installs or upgrades a release of the chart in the folder `chart`, creating the namespace. `values` are `--set`
-    /// expressions. Does not wait for workloads: the local control plane has no nodes.
+    /// expressions. Does not wait for workloads: the local control plane has no nodes. So the image that the chart asks
+    /// for is named and need not exist.
     pub fn install(&self, release: &str, chart: &Path, namespace: &str, values: &[&str]) -> Result<String, Error> {
         let chart = chart.to_string_lossy();
         let mut arguments = vec!["upgrade", "--install", release, &*chart];
         arguments.extend(["--namespace", namespace, "--create-namespace"]);
+        arguments.extend(["--set", "image.repository=lifeguard"]);
         for value in values {
             arguments.extend(["--set", value]);
         }

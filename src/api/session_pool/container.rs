@@ -4,19 +4,21 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::api::form;
 use crate::api::reference::LocalReference;
 
 /// The containers of a session of a `CustomContainer` pool.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct CustomContainerTemplate {
-    /// The container registry that the images come from, if it is private.
+    /// The private container registry that the images come from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub registry_credentials: Option<RegistryCredentials>,
-    /// The containers.
+    /// The containers of a session.
     #[schemars(length(min = 1, max = 20))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
     pub containers: Vec<Container>,
-    /// Where requests to a session go.
+    /// The port of a session that takes requests.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ingress: Option<Ingress>,
 }
@@ -29,25 +31,24 @@ pub struct RegistryCredentials {
     /// Host name of the registry.
     #[schemars(length(min = 1, max = 253))]
     pub server: String,
-    /// User name.
+    /// User name for the registry.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 253))]
     pub username: Option<String>,
-    /// Name of the entry of `secrets` that holds the password.
+    /// Name of the entry of the pool's `secrets` that holds the password.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 253))]
     pub password_secret_ref: Option<String>,
-    /// The identity that pulls the images, instead of a user: `system`, or the Azure resource id of a user-assigned one.
-    /// The pool must have it.
+    /// The identity that pulls the images, instead of a user: `system`, or the Azure resource id of a user-assigned
+    /// identity. The pool must have it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(
         length(min = 1, max = 1024),
-        regex(
-            pattern = "^([sS]ystem|/[sS]ubscriptions/[^/]+/[rR]esource[gG]roups/[^/]+/providers/[mM]icrosoft\\.[mM]anaged[iI]dentity/[uU]ser[aA]ssigned[iI]dentities/[^/]+)$"
-        )
+        regex(pattern = form::IDENTITY_ID_OR_SYSTEM)
     )]
     pub identity: Option<String>,
-    /// The identity that pulls the images, as a ManagedIdentity object of this namespace. The pool must have it.
+    /// The identity that pulls the images, instead of a user, as a ManagedIdentity of this namespace. The pool must
+    /// have it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub managed_identity_ref: Option<LocalReference>,
 }
@@ -59,7 +60,7 @@ pub struct Container {
     /// Name of the container.
     #[schemars(length(min = 1, max = 63))]
     pub name: String,
-    /// Image, with a tag.
+    /// The container image, with a tag.
     #[schemars(length(min = 1, max = 1024))]
     pub image: String,
     /// Replaces the image's entry point.
@@ -70,11 +71,12 @@ pub struct Container {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 100))]
     pub args: Vec<String>,
-    /// Environment variables.
+    /// Environment variables of the container.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 200))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
     pub env: Vec<ContainerEnvironmentVariable>,
-    /// CPU and memory.
+    /// CPU and memory of the container.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resources: Option<ContainerResources>,
     /// Liveness and startup probes, at most one of each.
@@ -92,7 +94,7 @@ pub struct ContainerEnvironmentVariable {
     /// Name of the variable.
     #[schemars(length(min = 1, max = 256))]
     pub name: String,
-    /// The value.
+    /// The value of the variable.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 32_768))]
     pub value: Option<String>,
@@ -102,20 +104,20 @@ pub struct ContainerEnvironmentVariable {
     pub secret_ref: Option<String>,
 }
 
-/// CPU and memory of a container.
+/// How much CPU and memory a container has.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ContainerResources {
-    /// Cores, such as 0.5.
+    /// Number of CPU cores, such as 0.5.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cpu: Option<f64>,
-    /// Memory, such as `1Gi`.
+    /// Amount of memory, such as `1Gi`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 32))]
     pub memory: Option<String>,
 }
 
-/// Where requests to a session go.
+/// How requests reach a session.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Ingress {
@@ -124,12 +126,12 @@ pub struct Ingress {
     pub target_port: i32,
 }
 
-/// What a probe is for.
+/// What a probe finds out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum ProbeKind {
-    /// A container that fails it is restarted.
+    /// Whether the container still works. One that fails is restarted.
     Liveness,
-    /// Other probes wait until it succeeds.
+    /// Whether the container has started. Other probes wait until it succeeds.
     Startup,
 }
 
@@ -138,7 +140,7 @@ pub enum ProbeKind {
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = ("has(self.httpGet) != has(self.tcpSocket)", "exactly one of httpGet and tcpSocket must be set"))]
 pub struct Probe {
-    /// What the probe is for.
+    /// What the probe checks.
     #[serde(rename = "type")]
     pub kind: ProbeKind,
     /// An HTTP request that must succeed.
@@ -147,27 +149,27 @@ pub struct Probe {
     /// A TCP connection that must succeed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tcp_socket: Option<TcpSocketProbe>,
-    /// Consecutive failures after which the probe has failed. Azure's default is 3.
+    /// How many failures in a row make the probe fail. Azure's default is 3.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 10))]
     pub failure_threshold: Option<i32>,
-    /// Seconds after the container's start before the first probe.
+    /// Seconds between the start of the container and the first probe.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 60))]
     pub initial_delay_seconds: Option<i32>,
-    /// Seconds between probes. Azure's default is 10.
+    /// Seconds between two probes. Azure's default is 10.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 240))]
     pub period_seconds: Option<i32>,
-    /// Consecutive successes after a failure; Azure allows only 1.
+    /// How many successes in a row make the probe succeed after a failure. Azure allows only 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 1))]
     pub success_threshold: Option<i32>,
-    /// Seconds after which a probe has failed. Azure's default is 1.
+    /// Seconds after which a probe without an answer fails. Azure's default is 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 240))]
     pub timeout_seconds: Option<i32>,
-    /// Seconds that the container has to end after a failed probe.
+    /// Seconds that the container has to end after the probe failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 3600))]
     pub termination_grace_period_seconds: Option<i64>,
@@ -177,7 +179,7 @@ pub struct Probe {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct HttpGetProbe {
-    /// Host name; default is the container itself.
+    /// Host name to connect to. Default: the container itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 253))]
     pub host: Option<String>,
@@ -185,10 +187,10 @@ pub struct HttpGetProbe {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 2048))]
     pub path: Option<String>,
-    /// Port.
+    /// Port to connect to.
     #[schemars(range(min = 1, max = 65_535))]
     pub port: i32,
-    /// HTTP (default) or HTTPS.
+    /// Protocol of the request. Default `HTTP`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scheme: Option<HttpScheme>,
     /// Headers of the request.
@@ -197,7 +199,7 @@ pub struct HttpGetProbe {
     pub http_headers: Vec<HttpHeader>,
 }
 
-/// The scheme of a probe's request.
+/// The protocol of a probe's request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum HttpScheme {
@@ -223,11 +225,11 @@ pub struct HttpHeader {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct TcpSocketProbe {
-    /// Host name; default is the container itself.
+    /// Host name to connect to. Default: the container itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 253))]
     pub host: Option<String>,
-    /// Port.
+    /// Port to connect to.
     #[schemars(range(min = 1, max = 65_535))]
     pub port: i32,
 }

@@ -100,7 +100,7 @@ impl<'a> Way<'a> {
             Self::WorkloadIdentity(WorkloadIdentity {
                 client_id,
                 managed_identity_ref,
-                service_account_name: _,
+                service_account_ref: _,
             }) => match (client_id, managed_identity_ref) {
                 (Some(client_id), None) => Ok(Principal::Application(client_id.clone())),
                 (None, Some(reference)) => {
@@ -137,14 +137,14 @@ impl<'a> Way<'a> {
     /// Reads what proves the principal. Nothing of another namespace is read.
     pub(super) async fn read(self, client: &Client, namespace: &str) -> Result<Proof, AccountError> {
         match self {
-            Self::WorkloadIdentity(it) => Ok(Proof::ServiceAccount(it.service_account_name.clone())),
+            Self::WorkloadIdentity(it) => Ok(Proof::ServiceAccount(it.service_account_ref.name.clone())),
             Self::HostIdentity(_) => Ok(Proof::Host),
-            Self::ClientSecret(ClientSecret { secret_ref, .. }) => {
-                let way = "clientSecret";
-                let secret = read(client, namespace, &secret_ref.name, way).await?;
-                let value = secret.value(&secret_ref.key)?;
-                let name = secret_ref.name.clone();
-                let key = secret_ref.key.clone();
+            Self::ClientSecret(ClientSecret { secret_key_ref, .. }) => {
+                let field = "clientSecret.secretKeyRef";
+                let secret = read(client, namespace, &secret_key_ref.name, field).await?;
+                let value = secret.value(&secret_key_ref.key)?;
+                let name = secret_key_ref.name.clone();
+                let key = secret_key_ref.key.clone();
                 let text = String::from_utf8(value).map_err(|_| AccountError::SecretNotText { name, key })?;
                 Ok(Proof::Secret {
                     version: secret.version,
@@ -153,7 +153,7 @@ impl<'a> Way<'a> {
                 })
             }
             Self::ClientCertificate(ClientCertificateSpec { secret_ref, .. }) => {
-                let secret = read(client, namespace, &secret_ref.name, "clientCertificate").await?;
+                let secret = read(client, namespace, &secret_ref.name, "clientCertificate.secretRef").await?;
                 let (certificate, key) = (secret.value(CERTIFICATE_KEY)?, secret.value(PRIVATE_KEY)?);
                 let name = secret_ref.name.clone();
                 let certificate = match ClientCertificate::from_pem(&certificate, &key) {
@@ -257,7 +257,7 @@ struct Found {
     version: String,
     secret: Secret,
     name: String,
-    way: &'static str,
+    field: &'static str,
 }
 
 impl Found {
@@ -269,21 +269,21 @@ impl Found {
             .ok_or_else(|| AccountError::SecretKeyNotFound {
                 name: self.name.clone(),
                 key: key.to_owned(),
-                way: self.way,
+                field: self.field,
             })
     }
 }
 
-async fn read(client: &Client, namespace: &str, name: &str, way: &'static str) -> Result<Found, AccountError> {
+async fn read(client: &Client, namespace: &str, name: &str, field: &'static str) -> Result<Found, AccountError> {
     let name = name.to_owned();
     match secret::read(client, namespace, &name).await {
         Ok(Some(secret)) => Ok(Found {
             version: secret.resource_version().unwrap_or_default(),
             secret,
             name,
-            way,
+            field,
         }),
-        Ok(None) => Err(AccountError::SecretNotFound { name, way }),
+        Ok(None) => Err(AccountError::SecretNotFound { name, field }),
         Err(source) => Err(AccountError::Unreadable { name, source }),
     }
 }
@@ -320,7 +320,7 @@ mod tests {
             let credential: CredentialSpec = serde_json::from_value(credential).unwrap();
             Way::of(&credential).map(|way| way.is_federated()).ok()
         };
-        let secret = json!({"clientId": "c", "secretRef": {"name": "s"}});
+        let secret = json!({"clientId": "c", "secretKeyRef": {"name": "s"}});
         for (credential, is_federated) in [
             (json!({"workloadIdentity": {"clientId": "c"}}), Some(true)),
             (json!({"clientSecret": secret}), Some(false)),

@@ -9,22 +9,22 @@ use crate::runtime::{ApiError, Class, Classify};
 #[derive(Debug, thiserror::Error)]
 pub enum AccountError {
     /// There is no such Secret.
-    #[error("Secret {name} does not exist (spec.credential.{way}.secretRef.name)")]
+    #[error("Secret {name} does not exist (spec.credential.{field}.name)")]
     SecretNotFound {
         /// Its name.
         name: String,
-        /// The member of `spec.credential` that names it.
-        way: &'static str,
+        /// The field of `spec.credential` that names it.
+        field: &'static str,
     },
     /// The Secret has no such key, or it is empty.
-    #[error("Secret {name} has no value under the key `{key}` (spec.credential.{way}.secretRef)")]
+    #[error("Secret {name} has no value under the key `{key}` (spec.credential.{field})")]
     SecretKeyNotFound {
         /// Its name.
         name: String,
         /// The key.
         key: String,
-        /// The member of `spec.credential` that names it.
-        way: &'static str,
+        /// The field of `spec.credential` that names it.
+        field: &'static str,
     },
     /// The value is no text.
     #[error("the value under `{key}` of Secret {name} is no UTF-8 text, so it is no client secret")]

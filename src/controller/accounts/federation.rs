@@ -113,7 +113,7 @@ impl Federation {
             return CredentialError::Assertion {
                 class: ErrorClass::Waiting,
                 message: format!(
-                    "ServiceAccount {name} does not exist in namespace {namespace} (spec.credential.workloadIdentity.serviceAccountName)"
+                    "ServiceAccount {name} does not exist in namespace {namespace} (spec.credential.workloadIdentity.serviceAccountRef)"
                 ),
             };
         }

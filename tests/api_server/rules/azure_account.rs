@@ -13,7 +13,7 @@ pub fn cases() -> Vec<Case> {
         accepted,
         refused,
     };
-    let secret = json!({"clientId": A_GUID, "secretRef": {"name": "secret"}});
+    let secret = json!({"clientId": A_GUID, "secretKeyRef": {"name": "secret"}});
     vec![
         account(
             "spec.tenantId",

@@ -24,12 +24,6 @@ pub fn cases() -> Vec<Case> {
             Update(json!({}), json!({"target": {"containerApp": {"name": "other"}}})),
         ),
         assignment(
-            "spec",
-            "identity.type must be SystemAssigned, UserAssigned or SystemAssigned,UserAssigned",
-            Create(json!({})),
-            Create(json!({"identity": {"type": "None"}})),
-        ),
-        assignment(
             "spec.target",
             "exactly one of containerApp, containerGroup and sessionPool must be set",
             Create(json!({"target": {"containerApp": null, "containerGroup": {"name": "one"}}})),
