@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use schemars::JsonSchema;
+use kube::KubeSchema;
+use schemars::{JsonSchema, Schema};
 use serde::{Deserialize, Serialize};
 
 use super::interval::Interval;
@@ -96,6 +98,74 @@ pub enum ManagementPolicy {
     CreateOnly,
     /// Lifeguard only observes. It never creates, changes or deletes anything.
     ObserveOnly,
+}
+
+/// What every kind that has something in Azure reports: flattened into its `status`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct AzureResourceStatus {
+    /// The generation of the spec that this status describes; -1 while the object was not looked at.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+    /// `Ready` and `InSync`, and while they are true `Reconciling` or `Stalled`. `InSync` says whether Azure has what the
+    /// spec says.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
+    pub conditions: Vec<Condition>,
+    /// Azure resource id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
+    /// Azure's own state of the resource, such as `Succeeded`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub provisioning_state: Option<String>,
+    /// Azure region of the resource.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub location: Option<String>,
+    /// Properties that differ from the spec and are not put right, because of the policy or because Azure cannot.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub drift: Vec<Drift>,
+    /// Name of the ConfigMap that this object wrote, or is about to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exported_config_map: Option<String>,
+    /// The value of the annotation `lifeguard.dev/reconcile-requested-at` that was acted on last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_handled_reconcile_at: Option<String>,
+}
+
+impl AzureResourceStatus {
+    /// What an object reports that has no status yet.
+    pub const NOTHING: Self = Self {
+        observed_generation: None,
+        conditions: Vec::new(),
+        id: None,
+        provisioning_state: None,
+        location: None,
+        drift: Vec::new(),
+        exported_config_map: None,
+        last_handled_reconcile_at: None,
+    };
+}
+
+/// Takes members out of the schema of a status whose kind has nothing to say there.
+fn without(schema: &mut Schema, members: &[&str]) {
+    if let Some(properties) = schema.get_mut("properties").and_then(|it| it.as_object_mut()) {
+        properties.retain(|name, _| !members.contains(&name.as_str()));
+    }
+}
+
+/// For a resource of which Azure tells no state of its own and which exports nothing.
+pub(super) fn without_state_and_export(schema: &mut Schema) {
+    without(schema, &["provisioningState", "exportedConfigMap", "location"]);
+}
+
+/// For a resource of which Azure tells no state of its own.
+pub(super) fn without_state(schema: &mut Schema) {
+    without(schema, &["provisioningState"]);
+}
+
+/// For a resource that exports nothing.
+pub(super) fn without_export(schema: &mut Schema) {
+    without(schema, &["exportedConfigMap"]);
 }
 
 /// One property of the Azure resource that differs from the spec.

@@ -1,12 +1,11 @@
 //! IdentityAssignment: the `identity` block of a container app, a container group or a session pool.
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::{CustomResource, KubeSchema};
 use schemars::{JsonSchema, Schema};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::azure_resource::{Drift, ManagementSpec};
+use super::azure_resource::{AzureResourceStatus, ManagementSpec, without_export};
 use super::form;
 use super::identity::ManagedServiceIdentity;
 use super::reference::LocalReference;
@@ -130,24 +129,15 @@ pub struct TargetPool {
 
 /// The observed state of an IdentityAssignment.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[schemars(transform = without_export)]
 #[serde(rename_all = "camelCase")]
 pub struct IdentityAssignmentStatus {
-    /// The `metadata.generation` that this status describes; -1 until the operator has looked at the object.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub observed_generation: Option<i64>,
-    /// `Ready`; and `Reconciling` or `Stalled`, which are present only while they are true.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
-    pub conditions: Vec<Condition>,
-    /// Azure resource id of the target; absent while nothing may be attached to it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub id: Option<String>,
+    /// What every kind that has something in Azure reports.
+    #[serde(flatten)]
+    pub azure: AzureResourceStatus,
     /// The target in short: `app/NAME`, `group/NAME` or `pool/NAME`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub target: Option<String>,
-    /// Azure's own state of the target, such as `Succeeded`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub provisioning_state: Option<String>,
     /// Object id of the target's system-assigned identity, which roles can be assigned to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub principal_id: Option<String>,
@@ -158,8 +148,4 @@ pub struct IdentityAssignmentStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 50))]
     pub user_assigned_identities: Vec<String>,
-    /// Properties that differ from the spec and are not corrected, because of `managementPolicy` or because Azure
-    /// cannot change them.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub drift: Vec<Drift>,
 }

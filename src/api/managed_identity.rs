@@ -1,11 +1,10 @@
 //! ManagedIdentity: a Microsoft.ManagedIdentity/userAssignedIdentities resource with its federated credentials.
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::azure_resource::{AzureResourceSpec, Drift};
+use super::azure_resource::{AzureResourceSpec, AzureResourceStatus, without_state};
 use super::form;
 use super::reference::LocalReference;
 
@@ -113,18 +112,12 @@ pub struct IdentityExport {
 
 /// The observed state of a ManagedIdentity.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[schemars(transform = without_state)]
 #[serde(rename_all = "camelCase")]
 pub struct ManagedIdentityStatus {
-    /// The `metadata.generation` that this status describes; -1 until the operator has looked at the object.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub observed_generation: Option<i64>,
-    /// `Ready`; and `Reconciling` or `Stalled`, which are present only while they are true.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
-    pub conditions: Vec<Condition>,
-    /// Azure resource id of the identity.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub id: Option<String>,
+    /// What every kind that has something in Azure reports.
+    #[serde(flatten)]
+    pub azure: AzureResourceStatus,
     /// Object id of the identity's service principal, which roles can be assigned to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub principal_id: Option<String>,
@@ -139,11 +132,4 @@ pub struct ManagedIdentityStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64))]
     pub federated_credentials: Vec<String>,
-    /// Name of the ConfigMap that this object wrote or is about to write.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub exported_config_map: Option<String>,
-    /// Properties that differ from the spec and are not corrected, because of `managementPolicy` or because Azure
-    /// cannot change them.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub drift: Vec<Drift>,
 }

@@ -1,10 +1,9 @@
 //! ResourceGroup: a Microsoft.Resources/resourceGroups resource.
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
 
-use super::azure_resource::{AzureResourceSpec, Drift};
+use super::azure_resource::{AzureResourceSpec, AzureResourceStatus, without_export};
 
 /// An Azure resource group. Other operators have a kind of the same name: write `resourcegroups.lifeguard.dev`.
 #[derive(CustomResource, Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
@@ -46,23 +45,10 @@ pub struct ResourceGroupSpec {
 
 /// The observed state of a ResourceGroup.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[schemars(transform = without_export)]
 #[serde(rename_all = "camelCase")]
 pub struct ResourceGroupStatus {
-    /// The `metadata.generation` that this status describes; -1 until the operator has looked at the object.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub observed_generation: Option<i64>,
-    /// `Ready`; and `Reconciling` or `Stalled`, which are present only while they are true.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
-    pub conditions: Vec<Condition>,
-    /// Azure resource id of the group.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub id: Option<String>,
-    /// Azure's own state of the group, such as `Succeeded`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub provisioning_state: Option<String>,
-    /// Properties that differ from the spec and are not corrected, because of `managementPolicy` or because Azure
-    /// cannot change them.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub drift: Vec<Drift>,
+    /// What every kind that has something in Azure reports.
+    #[serde(flatten)]
+    pub azure: AzureResourceStatus,
 }

@@ -1,11 +1,10 @@
 //! RoleAssignment: a Microsoft.Authorization/roleAssignments resource.
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::azure_resource::{Drift, ManagementSpec};
+use super::azure_resource::{AzureResourceStatus, ManagementSpec, without_state_and_export};
 use super::form;
 use super::reference::LocalReference;
 
@@ -121,18 +120,12 @@ pub struct AssignmentScope {
 
 /// The observed state of a RoleAssignment.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[schemars(transform = without_state_and_export)]
 #[serde(rename_all = "camelCase")]
 pub struct RoleAssignmentStatus {
-    /// The `metadata.generation` that this status describes; -1 until the operator has looked at the object.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub observed_generation: Option<i64>,
-    /// `Ready`; and `Reconciling` or `Stalled`, which are present only while they are true.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
-    pub conditions: Vec<Condition>,
-    /// Azure resource id of the assignment.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub id: Option<String>,
+    /// What every kind that has something in Azure reports.
+    #[serde(flatten)]
+    pub azure: AzureResourceStatus,
     /// Object id of the principal that has the role.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub principal_id: Option<String>,
@@ -142,8 +135,4 @@ pub struct RoleAssignmentStatus {
     /// Azure resource id of the scope.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scope: Option<String>,
-    /// Properties that differ from the spec and are not corrected, because of `managementPolicy` or because Azure
-    /// cannot change them.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub drift: Vec<Drift>,
 }

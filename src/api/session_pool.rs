@@ -1,12 +1,12 @@
 //! SessionPool: a Microsoft.App/sessionPools resource. Property names and nesting of `spec` are those of API version
 //! 2025-10-02-preview.
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, LabelSelector};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::azure_resource::{AzureResourceSpec, Drift};
+use super::azure_resource::{AzureResourceSpec, AzureResourceStatus};
 use super::form;
 use super::identity::ManagedServiceIdentity;
 use super::reference::{LocalReference, SecretKeySelector};
@@ -296,29 +296,15 @@ pub enum NamespacesFrom {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct SessionPoolStatus {
-    /// The `metadata.generation` that this status describes; -1 until the operator has looked at the object.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub observed_generation: Option<i64>,
-    /// `Ready`; and `Reconciling` or `Stalled`, which are present only while they are true.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
-    pub conditions: Vec<Condition>,
-    /// Azure resource id of the pool.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub id: Option<String>,
-    /// Azure's own state of the pool, such as `Succeeded`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub provisioning_state: Option<String>,
+    /// What every kind that has something in Azure reports.
+    #[serde(flatten)]
+    pub azure: AzureResourceStatus,
     /// Where the pool's sessions are reached, as Azure says it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pool_management_endpoint: Option<String>,
     /// Object id of the pool's system-assigned identity, which roles can be assigned to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub principal_id: Option<String>,
-    /// Properties that differ from the spec and are not corrected, because of `managementPolicy` or because Azure
-    /// cannot change them.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub drift: Vec<Drift>,
     /// A keyed digest of the secret values that Azure was given last. Azure never returns them, so this is how a
     /// changed Secret is noticed.
     #[serde(default, skip_serializing_if = "Option::is_none")]

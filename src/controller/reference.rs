@@ -82,20 +82,28 @@ macro_rules! referable {
     ($($kind:ty),+) => {
         $(impl Referable for $kind {
             fn conditions(&self) -> &[Condition] {
-                self.status.as_ref().map(|it| it.conditions.as_slice()).unwrap_or_default()
+                self.status.as_ref().map(|it| it.azure.conditions.as_slice()).unwrap_or_default()
             }
         })+
     };
 }
 
 referable!(
-    AzureAccount,
     IdentityAssignment,
     ManagedIdentity,
     ResourceGroup,
     RoleAssignment,
     SessionPool
 );
+
+impl Referable for AzureAccount {
+    fn conditions(&self) -> &[Condition] {
+        self.status
+            .as_ref()
+            .map(|it| it.conditions.as_slice())
+            .unwrap_or_default()
+    }
+}
 
 /// Why an object that is referred to cannot be used yet, or no longer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -238,7 +246,7 @@ pub fn usable_identity_in(
 
 fn usable(object: &ManagedIdentity, name: &str) -> Result<UsableIdentity, Unresolved> {
     let status = object.status.clone().unwrap_or_default();
-    let id: Option<ResourceId> = status.id.and_then(|id| id.parse().ok());
+    let id: Option<ResourceId> = status.azure.id.and_then(|id| id.parse().ok());
     match (id, status.principal_id, status.client_id) {
         (Some(id), Some(principal_id), Some(client_id)) => Ok(UsableIdentity {
             id,
@@ -258,6 +266,7 @@ mod tests {
     use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
     use super::*;
+    use crate::api::azure_resource::AzureResourceStatus;
     use crate::api::{ManagedIdentitySpec, ManagedIdentityStatus};
     use crate::controller::readiness::Verdict;
 
@@ -268,8 +277,11 @@ mod tests {
         let mut object = ManagedIdentity::new("runner", ManagedIdentitySpec::default());
         object.metadata.generation = Some(1);
         object.status = Some(ManagedIdentityStatus {
-            conditions: verdict.conditions(&[], Some(1), Timestamp::UNIX_EPOCH),
-            id: Some(ID.to_owned()),
+            azure: AzureResourceStatus {
+                conditions: verdict.conditions(&[], Some(1), Timestamp::UNIX_EPOCH),
+                id: Some(ID.to_owned()),
+                ..AzureResourceStatus::default()
+            },
             principal_id: Some("p".to_owned()),
             client_id: Some("c".to_owned()),
             ..ManagedIdentityStatus::default()

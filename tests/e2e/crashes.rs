@@ -170,7 +170,7 @@ async fn a_job_whose_session_was_replaced_while_the_operator_was_dead_is_lost_an
     running(&world, &witness, name).await;
     world.kill_operator();
     let pool: SessionPool = world.ours().get("shell").await.expect("the pool");
-    let pool_id = pool.status.and_then(|it| it.id).expect("its id");
+    let pool_id = pool.status.and_then(|it| it.azure.id).expect("its id");
     world
         .control(reqwest::Method::DELETE, &format!("sessions?pool={pool_id}"), None)
         .await;

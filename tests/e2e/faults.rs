@@ -331,7 +331,7 @@ async fn random_faults_and_lost_sessions_start_nothing_twice_and_falsify_nothing
     endpoints.push(("POST", r"/oauth2/v2\.0/token".to_owned()));
     let pool_id = {
         let pool: SessionPool = world.ours().get("shell").await.expect("a pool");
-        pool.status.and_then(|it| it.id).expect("its id")
+        pool.status.and_then(|it| it.azure.id).expect("its id")
     };
     let mut waiting = samples.iter();
     let mut created = 0;

@@ -72,7 +72,14 @@ async fn at_rest_and_while_a_command_runs_nothing_is_written() {
     for name in ["second", "third"] {
         world
             .until(&format!("pool {name} is ready"), || async {
-                let conditions = world.ours::<SessionPool>().get(name).await.ok()?.status?.conditions;
+                let conditions = world
+                    .ours::<SessionPool>()
+                    .get(name)
+                    .await
+                    .ok()?
+                    .status?
+                    .azure
+                    .conditions;
                 conditions
                     .iter()
                     .any(|it| it.type_ == "Ready" && it.status == "True")

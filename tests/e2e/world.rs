@@ -309,7 +309,7 @@ impl World {
         self.apply(&shell_pool(name, max_concurrent_sessions)).await;
         self.until(&format!("pool {name} is ready"), || async {
             let pool: SessionPool = self.ours().get(name).await.ok()?;
-            let conditions = pool.status?.conditions;
+            let conditions = pool.status?.azure.conditions;
             conditions
                 .iter()
                 .any(|it| it.type_ == "Ready" && it.status == "True")

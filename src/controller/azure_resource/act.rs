@@ -152,7 +152,7 @@ fn left_behind<K: AzureObject>(object: &K, look: &Look) -> Option<String> {
     }
     match look {
         Look::Seen(view) => view.actual.is_some().then(|| view.id.to_string()),
-        Look::Held(_) => object.reported().id.map(str::to_owned),
+        Look::Held(_) => object.reported().id.clone(),
     }
 }
 

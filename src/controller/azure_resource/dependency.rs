@@ -121,7 +121,7 @@ async fn last_resort<K: AzureObject>(
 
 /// Nothing can be deleted, because no token can be had.
 pub fn credential_gone<K: AzureObject>(object: &K, cause: &str) -> Held {
-    let id = object.reported().id.unwrap_or("the resource");
+    let id = object.reported().id.as_deref().unwrap_or("the resource");
     let uid = object.uid().unwrap_or_default();
     let message = format!(
         "{id} cannot be deleted, no token is to be had: {cause}. Make AzureAccount {} usable again, or let the object go \

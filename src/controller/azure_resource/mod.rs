@@ -26,8 +26,8 @@ pub use look::{Body, Held, Look, Occupants, Registration, Tagging, View};
 pub use memory::{Answer, Memories, Memory, OperationUrl, Purpose, Written};
 pub use placement::Placement;
 pub use read::{cause_of_failure, find, look_at};
-pub use status::{Summary, notes, summarize};
-pub use subject::{AzureObject, Reported, Subject, age, entry};
+pub use status::{notes, summarize};
+pub use subject::{AzureObject, Reports, Subject, age, entry};
 
 #[cfg(test)]
 mod tests;

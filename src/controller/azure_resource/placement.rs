@@ -15,7 +15,7 @@ use crate::runtime::{Key, Next, Snapshot};
 
 use super::dependency::unresolved;
 use super::look::Held;
-use super::subject::AzureObject;
+use super::subject::Reports;
 
 /// Where a spec says that a resource is. What it leaves open is taken from the AzureAccount.
 #[derive(Debug, Clone, Copy)]
@@ -73,7 +73,7 @@ impl Placement<'_> {
     async fn referenced(&self, context: &Context, account: &Account, name: &str) -> Result<String, Held> {
         let group = resolve::<ResourceGroup>(context, self.namespace, name).await;
         let group = group.map_err(|why| unresolved(&why))?;
-        let group_id: Option<ResourceId> = group.reported().id.and_then(|id| id.parse().ok());
+        let group_id: Option<ResourceId> = group.reported().id.as_deref().and_then(|id| id.parse().ok());
         match group_id {
             Some(id) if id.subscription().eq_ignore_ascii_case(account.subscription()) => Ok(id.name().to_owned()),
             Some(id) => {

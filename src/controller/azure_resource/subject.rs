@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
-use crate::api::azure_resource::{Drift, ManagementSpec};
+use crate::api::azure_resource::{AzureResourceStatus, ManagementSpec};
 use crate::api::condition::kind;
-use crate::api::{ABANDON_ANNOTATION, FINALIZER};
+use crate::api::{
+    ABANDON_ANNOTATION, FINALIZER, IdentityAssignment, ManagedIdentity, ResourceGroup, RoleAssignment, SessionPool,
+};
 use crate::controller::context::WatchedKind;
 use crate::controller::policy::Lifecycle;
 use crate::controller::reference::{self, Reference};
@@ -20,12 +21,16 @@ use super::dependency::account_id;
 /// How often a resource is compared with its object where `spec.interval` does not say.
 pub const DEFAULT_INTERVAL: Duration = Duration::from_mins(10);
 
+/// What all kinds that have something in Azure have in their status.
+pub trait Reports {
+    /// That part of the status.
+    fn reported(&self) -> &AzureResourceStatus;
+}
+
 /// A kind that has something in Azure.
-pub trait AzureObject: WatchedKind {
+pub trait AzureObject: WatchedKind + Reports {
     /// What all such kinds have in their spec.
     fn management(&self) -> &ManagementSpec;
-    /// What all such kinds have in their status.
-    fn reported(&self) -> Reported<'_>;
     /// What the object refers to besides its account.
     fn references(&self) -> Vec<Reference>;
 }
@@ -38,23 +43,29 @@ pub fn entry<K: AzureObject>(object: &K) -> Entry {
         is_needed: finalizer::has(object, FINALIZER),
     };
     let references = object.references().into_iter().chain([account]);
-    reference::entry(references, object.reported().id)
+    reference::entry(references, object.reported().id.as_deref())
 }
 
-/// The common part of a status.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Reported<'a> {
-    /// `observedGeneration`.
-    pub observed_generation: Option<i64>,
-    /// `conditions`.
-    pub conditions: &'a [Condition],
-    /// `id`.
-    pub id: Option<&'a str>,
-    /// `provisioningState`.
-    pub provisioning_state: Option<&'a str>,
-    /// `drift`.
-    pub drift: &'a [Drift],
+/// What an object reports that has no status yet.
+static NOTHING: AzureResourceStatus = AzureResourceStatus::NOTHING;
+
+macro_rules! reported {
+    ($($kind:ty),+) => {
+        $(impl Reports for $kind {
+            fn reported(&self) -> &AzureResourceStatus {
+                self.status.as_ref().map_or(&NOTHING, |it| &it.azure)
+            }
+        })+
+    };
 }
+
+reported!(
+    IdentityAssignment,
+    ManagedIdentity,
+    ResourceGroup,
+    RoleAssignment,
+    SessionPool
+);
 
 /// The object as decisions see it.
 #[derive(Debug, Clone)]
@@ -89,8 +100,8 @@ impl<'a> Subject<'a> {
             has_finalizer: finalizer::has(object, FINALIZER),
             // The UID has to be named, so that the annotation of one object cannot be carried over to another.
             is_abandoned: abandoned.is_some() && abandoned == meta.uid.as_ref(),
-            stalled_since: find(reported.conditions, kind::STALLED).map(|it| it.last_transition_time.0),
-            id: reported.id,
+            stalled_since: find(&reported.conditions, kind::STALLED).map(|it| it.last_transition_time.0),
+            id: reported.id.as_deref(),
         }
     }
 

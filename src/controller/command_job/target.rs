@@ -120,9 +120,9 @@ impl Targets {
         let status = pool.status.as_ref();
         let refused = status
             .iter()
-            .flat_map(|it| &it.conditions)
+            .flat_map(|it| &it.azure.conditions)
             .any(|it| it.type_ == kind::READY && it.status == "False");
-        let facts = status.and_then(|it| Some((it.pool_management_endpoint.as_deref()?, it.id.as_deref()?)));
+        let facts = status.and_then(|it| Some((it.pool_management_endpoint.as_deref()?, it.azure.id.as_deref()?)));
         let not_ready = || NotReady::waiting(Reason::ReferenceNotReady, format!("the SessionPool {key} is not ready"));
         let Some((endpoint, id)) = facts else {
             return Ok(Err(not_ready()));

@@ -10,7 +10,7 @@ use crate::api::FINALIZER;
 use crate::azure::arm::ArmResponse;
 use crate::azure::{ArmClient, AzureError, ErrorClass};
 use crate::controller::azure_resource::{
-    Answer, Memories, OperationUrl, Purpose, Release, Written, account_key, find, is_about_the_resource,
+    Answer, Memories, OperationUrl, Purpose, Release, Reports, Written, account_key, find, is_about_the_resource,
 };
 use crate::controller::context::Context;
 use crate::controller::error::{Error, is_credential_refused, reason_of};
@@ -70,7 +70,7 @@ pub async fn carry_out(
             if release == Release::Left {
                 let target = match pass.observed() {
                     Look::Seen(view) => Some(view.id.to_string()),
-                    Look::Held(_) => object.status.as_ref().and_then(|it| it.id.clone()),
+                    Look::Held(_) => object.reported().id.clone(),
                 };
                 if let Some(id) = target {
                     say("Left", format!("what was attached to {id} is left there"));

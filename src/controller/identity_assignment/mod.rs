@@ -31,7 +31,7 @@ use crate::runtime::{Controller, Effect, Note, Pass, Plan, Reconciler, Seen, Sna
 
 use self::act::Turns;
 use self::course::course;
-use super::azure_resource::{self, AzureObject, Memories, Reported, Subject};
+use super::azure_resource::{self, AzureObject, Memories, Reports, Subject};
 use super::context::Context;
 use super::error::Error;
 use super::readiness;
@@ -77,7 +77,7 @@ impl AzureObject for IdentityAssignment {
     /// An identity outlives what attached it.
     fn references(&self) -> Vec<Reference> {
         let namespace = self.meta().namespace.as_deref().unwrap_or_default();
-        let holds = self.status.as_ref().is_some_and(|it| it.id.is_some()) && finalizer::has(self, FINALIZER);
+        let holds = self.reported().id.is_some() && finalizer::has(self, FINALIZER);
         let target = &self.spec.target;
         let groups = target.container_app.iter().chain(&target.container_group);
         let groups = groups.filter_map(|it| it.resource_group_ref.as_ref());
@@ -85,16 +85,6 @@ impl AzureObject for IdentityAssignment {
         let identities = identity_references(self);
         let identities = identities.map(|it| Reference::to::<ManagedIdentity>(namespace, it).needed(holds));
         groups.chain(identities).collect()
-    }
-
-    fn reported(&self) -> Reported<'_> {
-        self.status.as_ref().map_or_else(Reported::default, |status| Reported {
-            observed_generation: status.observed_generation,
-            conditions: &status.conditions,
-            id: status.id.as_deref(),
-            provisioning_state: status.provisioning_state.as_deref(),
-            drift: &status.drift,
-        })
     }
 }
 
@@ -131,12 +121,12 @@ impl Reconciler for IdentityAssignmentReconciler {
     }
 
     fn notes(object: &IdentityAssignment, status: &IdentityAssignmentStatus) -> Vec<Note> {
-        azure_resource::notes(object, &status.conditions)
+        azure_resource::notes(object, &status.azure.conditions)
     }
 
     fn settled(object: &IdentityAssignment) -> bool {
         object.meta().deletion_timestamp.is_none()
-            && readiness::is_ready(object.reported().conditions, object.meta().generation)
+            && readiness::is_ready(&object.reported().conditions, object.meta().generation)
     }
 
     fn gone(&self, object: &Snapshot<IdentityAssignment>) {

@@ -8,8 +8,8 @@ use crate::azure::operation::{self, Progress};
 use crate::azure::resource_group::tag;
 use crate::azure::{AzureError, ErrorClass};
 use crate::controller::azure_resource::{
-    Answer, AzureObject, Dependency, Memories, Subject, account_key, cause_of_failure, credential_gone, find,
-    open_account, unresolved,
+    Answer, Dependency, Memories, Reports, Subject, account_key, cause_of_failure, credential_gone, find, open_account,
+    unresolved,
 };
 use crate::controller::context::Context;
 use crate::controller::error::{Error, is_credential_refused};
@@ -151,7 +151,7 @@ async fn wanted(context: &Context, object: &IdentityAssignment) -> Wanted {
 /// The id of an identity that cannot be used now.
 fn known_id(context: &Context, namespace: &str, name: &str) -> Option<String> {
     let found = context.managed_identities.get(&Key::new(namespace, name))?;
-    found.reported().id.map(str::to_owned)
+    found.reported().id.clone()
 }
 
 /// RoleAssignments that still hold a role of the target's system-assigned identity.

@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 
+use crate::api::azure_resource::AzureResourceStatus;
 use crate::api::{IdentityAssignment, IdentityAssignmentStatus};
 use crate::azure::operation;
 use crate::controller::azure_resource::{Subject, drift};
@@ -26,7 +27,10 @@ pub fn summarize(
     }
     let before = object.status.clone().unwrap_or_default();
     let known = IdentityAssignmentStatus {
-        observed_generation: object.metadata.generation,
+        azure: AzureResourceStatus {
+            observed_generation: object.metadata.generation,
+            ..before.azure.clone()
+        },
         target: Some(short_name(&object.spec.target)),
         ..before.clone()
     };
@@ -42,8 +46,14 @@ pub fn summarize(
             (course.verdict, status)
         }
     };
-    let conditions = verdict.conditions(&before.conditions, object.metadata.generation, now);
-    Some(IdentityAssignmentStatus { conditions, ..status })
+    let conditions = verdict.conditions(&before.azure.conditions, object.metadata.generation, now);
+    Some(IdentityAssignmentStatus {
+        azure: AzureResourceStatus {
+            conditions,
+            ..status.azure
+        },
+        ..status
+    })
 }
 
 fn found(
@@ -76,16 +86,19 @@ fn found(
     let system = system.unwrap_or_default();
     let is_there = view.actual.is_some();
     IdentityAssignmentStatus {
-        id: (is_there && !course.has_let_go).then(|| view.id.to_string()),
-        provisioning_state: view
-            .actual
-            .as_ref()
-            .and_then(operation::provisioning_state)
-            .map(str::to_owned),
+        azure: AzureResourceStatus {
+            id: (is_there && !course.has_let_go).then(|| view.id.to_string()),
+            provisioning_state: view
+                .actual
+                .as_ref()
+                .and_then(operation::provisioning_state)
+                .map(str::to_owned),
+            drift: drift::shown(&course.drift, &view.key),
+            ..known.azure
+        },
         principal_id: system.principal_id,
         tenant_id: system.tenant_id,
         user_assigned_identities: ids,
-        drift: drift::shown(&course.drift, &view.key),
         ..known
     }
 }

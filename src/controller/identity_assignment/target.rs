@@ -13,7 +13,7 @@ use crate::azure::identity_block::Spelling;
 use crate::azure::session_pool::{PoolApiVersion, SESSION_POOL_TYPE};
 use crate::azure::{ResourceId, resource_id::ResourceIdError};
 use crate::controller::accounts::Account;
-use crate::controller::azure_resource::{AzureObject, Held, Placement};
+use crate::controller::azure_resource::{Held, Placement, Reports};
 use crate::controller::context::Context;
 use crate::controller::policy::Lifecycle;
 use crate::controller::readiness::Verdict;
@@ -120,7 +120,7 @@ pub async fn locate(
         resource_group_ref: named.and_then(|it| it.resource_group_ref.as_ref()),
     };
     placement
-        .locate(context, account, lifecycle, object.reported().id)
+        .locate(context, account, lifecycle, object.reported().id.as_deref())
         .await
 }
 

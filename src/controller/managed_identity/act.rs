@@ -22,9 +22,9 @@ impl ManagedIdentityReconciler {
         config_map: Option<String>,
     ) -> Result<Effect, Error> {
         let mut status = pass.object().status.clone().unwrap_or_default();
-        status.observed_generation.get_or_insert(-1);
+        status.azure.observed_generation.get_or_insert(-1);
         status.federated_credentials = credentials;
-        status.exported_config_map = config_map;
+        status.azure.exported_config_map = config_map;
         pass.write_status(&status).await?;
         Ok(Effect::Replan)
     }

@@ -13,6 +13,7 @@ use serde_json::Value;
 
 use crate::api::ManagedIdentity;
 use crate::api::condition::Reason;
+use crate::controller::azure_resource::Reports;
 use crate::controller::readiness::Verdict;
 use crate::runtime::ApiError;
 
@@ -133,7 +134,7 @@ pub fn still_exported(recorded: Option<&str>, view: &ExportView) -> Option<Strin
 /// Looks at the ConfigMaps.
 pub async fn look(client: &Client, object: &ManagedIdentity) -> Result<ExportView, ApiError> {
     let wanted = object.spec.export.as_ref().map(|it| it.config_map.name.clone());
-    let recorded = object.status.as_ref().and_then(|it| it.exported_config_map.clone());
+    let recorded = object.reported().exported_config_map.clone();
     let former = recorded.filter(|it| wanted.as_ref() != Some(it));
     Ok(ExportView {
         wanted: find(client, object, wanted).await?,

@@ -27,7 +27,7 @@ use crate::api::{ManagedIdentity, ManagedIdentityStatus, ResourceGroup};
 use crate::runtime::drive::Settings;
 use crate::runtime::{Controller, Effect, Note, Pass, Plan, Reconciler, Seen, Snapshot, Source};
 
-use super::azure_resource::{self, AzureObject, Look, Memories, Reported};
+use super::azure_resource::{self, AzureObject, Look, Memories, Reports};
 use super::context::Context;
 use super::error::Error;
 use super::readiness;
@@ -101,16 +101,6 @@ impl AzureObject for ManagedIdentity {
         let group = self.spec.resource_group_ref.iter();
         group.map(|it| Reference::to::<ResourceGroup>(namespace, it)).collect()
     }
-
-    fn reported(&self) -> Reported<'_> {
-        self.status.as_ref().map_or_else(Reported::default, |status| Reported {
-            observed_generation: status.observed_generation,
-            conditions: &status.conditions,
-            id: status.id.as_deref(),
-            provisioning_state: None,
-            drift: &status.drift,
-        })
-    }
 }
 
 impl Reconciler for ManagedIdentityReconciler {
@@ -160,12 +150,12 @@ impl Reconciler for ManagedIdentityReconciler {
     }
 
     fn notes(object: &ManagedIdentity, status: &ManagedIdentityStatus) -> Vec<Note> {
-        azure_resource::notes(object, &status.conditions)
+        azure_resource::notes(object, &status.azure.conditions)
     }
 
     fn settled(object: &ManagedIdentity) -> bool {
         object.meta().deletion_timestamp.is_none()
-            && readiness::is_ready(object.reported().conditions, object.meta().generation)
+            && readiness::is_ready(&object.reported().conditions, object.meta().generation)
     }
 
     fn gone(&self, object: &Snapshot<ManagedIdentity>) {

@@ -9,8 +9,8 @@ use crate::azure::managed_identity::{
 };
 use crate::azure::{ArmClient, Location};
 use crate::controller::azure_resource::{
-    AzureObject, Body, Dependency, Look, Memories, Occupants, Placement, Registration, Subject, Tagging, View,
-    account_key, look_at, may_use, open_account,
+    Body, Dependency, Look, Memories, Occupants, Placement, Registration, Reports, Subject, Tagging, View, account_key,
+    look_at, may_use, open_account,
 };
 use crate::controller::context::Context;
 use crate::controller::error::{Error, is_credential_refused};
@@ -51,7 +51,7 @@ pub async fn identity(context: &Context, memories: &Memories, object: &ManagedId
         resource_group: object.spec.resource_group.as_deref(),
         resource_group_ref: object.spec.resource_group_ref.as_ref(),
     };
-    let known = object.reported().id;
+    let known = object.reported().id.as_deref();
     let id = match placement
         .locate(context, &account.account, subject.lifecycle, known)
         .await

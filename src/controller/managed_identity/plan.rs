@@ -102,7 +102,7 @@ pub fn way(object: &ManagedIdentity, observed: &Observed, now: Timestamp) -> Way
     let Details { credentials, export } = details;
     let status = object.status.as_ref();
     let recorded = status.map(|it| it.federated_credentials.as_slice()).unwrap_or_default();
-    let recorded_export = status.and_then(|it| it.exported_config_map.clone());
+    let recorded_export = status.and_then(|it| it.azure.exported_config_map.clone());
     let (step, export_problem) = match export_course(recorded_export.as_deref(), export, &ids) {
         Ok(step) => (step, None),
         Err(problem) => (None, Some(problem)),

@@ -3,9 +3,10 @@
 use jiff::Timestamp;
 use serde_json::Value;
 
+use crate::api::azure_resource::AzureResourceStatus;
 use crate::api::{ManagedIdentity, ManagedIdentityStatus};
 use crate::controller::azure_resource::drift::shown;
-use crate::controller::azure_resource::{self, Look, Subject, Summary, may_use};
+use crate::controller::azure_resource::{self, Look, Subject, may_use};
 use crate::runtime::{Outcome, Seen};
 
 use super::Observed;
@@ -18,19 +19,12 @@ pub fn summarize(object: &ManagedIdentity, seen: &Seen<'_, Observed>, now: Times
     let look = seen.observed.map(|it| &it.look);
     let way = seen.observed.map(|observed| way(object, observed, now));
     let refine = |verdict, _: &_| way.as_ref().map_or(verdict, |it| it.verdict.clone());
-    let summary = azure_resource::summarize(object, look, seen.outcome, now, refine)?;
-    let Summary {
-        observed_generation,
-        conditions,
-        id,
-        provisioning_state: _,
-        drift,
-    } = summary;
-    let drift = match (&way, look, seen.outcome) {
-        (Some(way), Some(Look::Seen(view)), Outcome::Done(_)) => shown(&way.drift, &view.key),
-        _ => drift,
-    };
+    let mut azure = azure_resource::summarize(object, look, seen.outcome, now, refine)?;
+    if let (Some(way), Some(Look::Seen(view)), Outcome::Done(_)) = (&way, look, seen.outcome) {
+        azure.drift = shown(&way.drift, &view.key);
+    }
     let before = object.status.clone().unwrap_or_default();
+    let exported = before.azure.exported_config_map;
     let (principal_id, client_id, tenant_id) = match look {
         None | Some(Look::Held(_)) => (before.principal_id, before.client_id, before.tenant_id),
         Some(Look::Seen(view)) => {
@@ -42,8 +36,8 @@ pub fn summarize(object: &ManagedIdentity, seen: &Seen<'_, Observed>, now: Times
             (text("principalId"), text("clientId"), text("tenantId"))
         }
     };
-    let (federated_credentials, exported_config_map) = match seen.observed.and_then(|it| it.details.as_ref()) {
-        None => (before.federated_credentials, before.exported_config_map),
+    let (federated_credentials, exported) = match seen.observed.and_then(|it| it.details.as_ref()) {
+        None => (before.federated_credentials, exported),
         Some(details) => (
             still_recorded(
                 &object.spec.azure.management,
@@ -51,18 +45,17 @@ pub fn summarize(object: &ManagedIdentity, seen: &Seen<'_, Observed>, now: Times
                 &details.credentials,
                 now,
             ),
-            still_exported(before.exported_config_map.as_deref(), &details.export),
+            still_exported(exported.as_deref(), &details.export),
         ),
     };
     Some(ManagedIdentityStatus {
-        observed_generation,
-        conditions,
-        id,
+        azure: AzureResourceStatus {
+            exported_config_map: exported,
+            ..azure
+        },
         principal_id,
         client_id,
         tenant_id,
         federated_credentials,
-        exported_config_map,
-        drift,
     })
 }

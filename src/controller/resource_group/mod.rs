@@ -13,7 +13,7 @@ use crate::api::{ResourceGroup, ResourceGroupStatus};
 use crate::runtime::drive::Settings;
 use crate::runtime::{Controller, Effect, Note, Pass, Plan, Reconciler, Seen, Snapshot, Source};
 
-use super::azure_resource::{self, AzureObject, Look, Memories, Reported, Step, Subject, course};
+use super::azure_resource::{self, AzureObject, Look, Memories, Reports, Step, Subject, course};
 use super::context::Context;
 use super::error::Error;
 use super::readiness;
@@ -51,16 +51,6 @@ impl AzureObject for ResourceGroup {
     fn references(&self) -> Vec<Reference> {
         Vec::new()
     }
-
-    fn reported(&self) -> Reported<'_> {
-        self.status.as_ref().map_or_else(Reported::default, |status| Reported {
-            observed_generation: status.observed_generation,
-            conditions: &status.conditions,
-            id: status.id.as_deref(),
-            provisioning_state: status.provisioning_state.as_deref(),
-            drift: &status.drift,
-        })
-    }
 }
 
 impl Reconciler for ResourceGroupReconciler {
@@ -92,12 +82,12 @@ impl Reconciler for ResourceGroupReconciler {
     }
 
     fn notes(object: &ResourceGroup, status: &ResourceGroupStatus) -> Vec<Note> {
-        azure_resource::notes(object, &status.conditions)
+        azure_resource::notes(object, &status.azure.conditions)
     }
 
     fn settled(object: &ResourceGroup) -> bool {
         object.meta().deletion_timestamp.is_none()
-            && readiness::is_ready(object.reported().conditions, object.meta().generation)
+            && readiness::is_ready(&object.reported().conditions, object.meta().generation)
     }
 
     fn gone(&self, object: &Snapshot<ResourceGroup>) {

@@ -3,24 +3,11 @@
 use jiff::Timestamp;
 
 use crate::api::{ResourceGroup, ResourceGroupStatus};
-use crate::controller::azure_resource::{self, Look, Summary};
+use crate::controller::azure_resource::{self, Look};
 use crate::runtime::Seen;
 
 /// Computes the status; `None` leaves it as it is.
 pub fn summarize(object: &ResourceGroup, seen: &Seen<'_, Look>, now: Timestamp) -> Option<ResourceGroupStatus> {
-    let summary = azure_resource::summarize(object, seen.observed, seen.outcome, now, |verdict, _| verdict)?;
-    let Summary {
-        observed_generation,
-        conditions,
-        id,
-        provisioning_state,
-        drift,
-    } = summary;
-    Some(ResourceGroupStatus {
-        observed_generation,
-        conditions,
-        id,
-        provisioning_state,
-        drift,
-    })
+    let azure = azure_resource::summarize(object, seen.observed, seen.outcome, now, |verdict, _| verdict)?;
+    Some(ResourceGroupStatus { azure })
 }

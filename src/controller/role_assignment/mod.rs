@@ -25,7 +25,7 @@ use crate::api::{
 use crate::runtime::drive::Settings;
 use crate::runtime::{Controller, Effect, Note, Pass, Plan, Reconciler, Seen, Snapshot, Source, finalizer};
 
-use super::azure_resource::{self, AzureObject, Memories, Reported};
+use super::azure_resource::{self, AzureObject, Memories, Reports};
 use super::context::Context;
 use super::error::Error;
 use super::readiness;
@@ -74,7 +74,7 @@ impl AzureObject for RoleAssignment {
     /// may depend on it.
     fn references(&self) -> Vec<Reference> {
         let namespace = self.meta().namespace.as_deref().unwrap_or_default();
-        let holds = self.status.as_ref().is_some_and(|it| it.id.is_some()) && finalizer::has(self, FINALIZER);
+        let holds = self.reported().id.is_some() && finalizer::has(self, FINALIZER);
         let (principal, scope) = (&self.spec.principal, &self.spec.scope);
         let identity = principal.managed_identity_ref.as_ref();
         let assignment = principal.identity_assignment_ref.as_ref();
@@ -90,16 +90,6 @@ impl AzureObject for RoleAssignment {
         .into_iter()
         .flatten()
         .collect()
-    }
-
-    fn reported(&self) -> Reported<'_> {
-        self.status.as_ref().map_or_else(Reported::default, |status| Reported {
-            observed_generation: status.observed_generation,
-            conditions: &status.conditions,
-            id: status.id.as_deref(),
-            provisioning_state: None,
-            drift: &status.drift,
-        })
     }
 }
 
@@ -146,12 +136,12 @@ impl Reconciler for RoleAssignmentReconciler {
     }
 
     fn notes(object: &RoleAssignment, status: &RoleAssignmentStatus) -> Vec<Note> {
-        azure_resource::notes(object, &status.conditions)
+        azure_resource::notes(object, &status.azure.conditions)
     }
 
     fn settled(object: &RoleAssignment) -> bool {
         object.meta().deletion_timestamp.is_none()
-            && readiness::is_ready(object.reported().conditions, object.meta().generation)
+            && readiness::is_ready(&object.reported().conditions, object.meta().generation)
     }
 
     fn gone(&self, object: &Snapshot<RoleAssignment>) {

@@ -10,8 +10,8 @@ use crate::azure::ResourceId;
 use crate::azure::role_assignment::{IMMUTABLE, SHAPE, Tuple, at_scope, scope_of};
 use crate::azure::role_definition::{AUTHORIZATION_API_VERSION, RoleId};
 use crate::controller::azure_resource::{
-    Body, Dependency, Held, Look, Memories, Occupants, OpenAccount, Registration, Subject, Tagging, View, look_at,
-    open_account,
+    Body, Dependency, Held, Look, Memories, Occupants, OpenAccount, Registration, Reports, Subject, Tagging, View,
+    look_at, open_account,
 };
 use crate::controller::context::Context;
 use crate::controller::error::Error;
@@ -64,7 +64,12 @@ impl Claim {
     /// Whether the status says it already.
     pub fn is_recorded(&self, status: Option<&RoleAssignmentStatus>) -> bool {
         status.is_some_and(|it| {
-            it.id.as_deref().and_then(|id| id.parse::<ResourceId>().ok()).as_ref() == Some(&self.id)
+            it.azure
+                .id
+                .as_deref()
+                .and_then(|id| id.parse::<ResourceId>().ok())
+                .as_ref()
+                == Some(&self.id)
                 && recorded_tuple(it).as_ref() == Some(&self.tuple)
         })
     }
@@ -293,7 +298,7 @@ fn id_of(assignment: &Value) -> Option<ResourceId> {
 
 /// The assignment that the status names.
 pub(super) fn held_id(object: &RoleAssignment) -> Option<ResourceId> {
-    let id: ResourceId = object.status.as_ref()?.id.as_deref()?.parse().ok()?;
+    let id: ResourceId = object.reported().id.as_deref()?.parse().ok()?;
     scope_of(&id).is_some().then_some(id)
 }
 

@@ -10,7 +10,7 @@ use crate::api::{IdentityAssignment, ManagedIdentity, ResourceGroup, RoleAssignm
 use crate::azure::role_assignment::Tuple;
 use crate::azure::role_definition::{built_in, find_by_name};
 use crate::azure::{ArmClient, PrincipalId, ResourceId, RoleId};
-use crate::controller::azure_resource::{Held, unresolved};
+use crate::controller::azure_resource::{Held, Reports, unresolved};
 use crate::controller::context::Context;
 use crate::controller::error::Error;
 use crate::controller::readiness::Verdict;
@@ -90,10 +90,10 @@ async fn principal(context: &Context, object: &RoleAssignment) -> Result<(Princi
 async fn scope(context: &Context, object: &RoleAssignment) -> Result<ResourceId, Unresolved> {
     let spec = &object.spec.scope;
     let text = if let Some(reference) = &spec.session_pool_ref {
-        let read = |pool: &SessionPool| pool.status.as_ref().and_then(|it| it.id.clone());
+        let read = |pool: &SessionPool| pool.reported().id.clone();
         referenced(context, object, &reference.name, "id", read).await
     } else if let Some(reference) = &spec.resource_group_ref {
-        let read = |group: &ResourceGroup| group.status.as_ref().and_then(|it| it.id.clone());
+        let read = |group: &ResourceGroup| group.reported().id.clone();
         referenced(context, object, &reference.name, "id", read).await
     } else {
         let text = spec.resource_id.as_deref().unwrap_or_default();

@@ -2,9 +2,10 @@
 
 use jiff::Timestamp;
 
+use crate::api::azure_resource::AzureResourceStatus;
 use crate::api::{RoleAssignment, RoleAssignmentStatus};
 use crate::azure::ResourceId;
-use crate::controller::azure_resource::{self, Look, Summary};
+use crate::controller::azure_resource::{self, Look};
 use crate::controller::readiness::Verdict;
 use crate::runtime::{Outcome, Seen};
 
@@ -18,19 +19,14 @@ pub fn summarize(object: &RoleAssignment, seen: &Seen<'_, Observed>, now: Timest
         Some(observed) => decide(object, observed, now).verdict,
         None => verdict,
     };
-    let summary = azure_resource::summarize(object, look, seen.outcome, now, refine)?;
-    let Summary {
-        observed_generation,
-        conditions,
-        id,
-        provisioning_state: _,
-        drift,
-    } = summary;
+    let azure = azure_resource::summarize(object, look, seen.outcome, now, refine)?;
     let before = object.status.clone().unwrap_or_default();
+    let id = azure.id.clone();
     let status = RoleAssignmentStatus {
-        observed_generation,
-        conditions,
-        drift,
+        azure: AzureResourceStatus {
+            id: before.azure.id.clone(),
+            ..azure
+        },
         ..before
     };
     Some(match claimed(seen, id.as_deref()) {
@@ -57,20 +53,23 @@ pub fn recorded(object: &RoleAssignment, claim: &Claim, verdict: &Verdict, now: 
 /// The status without the assignment that it named.
 pub fn forgotten(object: &RoleAssignment, verdict: &Verdict, now: Timestamp) -> RoleAssignmentStatus {
     RoleAssignmentStatus {
-        id: None,
-        principal_id: None,
-        role_definition_id: None,
-        scope: None,
-        drift: Vec::new(),
-        ..told(object, verdict, now)
+        azure: AzureResourceStatus {
+            id: None,
+            drift: Vec::new(),
+            ..told(object, verdict, now).azure
+        },
+        ..RoleAssignmentStatus::default()
     }
 }
 
 fn told(object: &RoleAssignment, verdict: &Verdict, now: Timestamp) -> RoleAssignmentStatus {
     let before = object.status.clone().unwrap_or_default();
     RoleAssignmentStatus {
-        observed_generation: object.metadata.generation,
-        conditions: verdict.conditions(&before.conditions, object.metadata.generation, now),
+        azure: AzureResourceStatus {
+            observed_generation: object.metadata.generation,
+            conditions: verdict.conditions(&before.azure.conditions, object.metadata.generation, now),
+            ..before.azure
+        },
         ..before
     }
 }
@@ -78,7 +77,10 @@ fn told(object: &RoleAssignment, verdict: &Verdict, now: Timestamp) -> RoleAssig
 fn with_claim(status: RoleAssignmentStatus, claim: &Claim) -> RoleAssignmentStatus {
     let Claim { id, tuple } = claim;
     RoleAssignmentStatus {
-        id: Some(id.to_string()),
+        azure: AzureResourceStatus {
+            id: Some(id.to_string()),
+            ..status.azure
+        },
         principal_id: Some(tuple.principal.to_string()),
         role_definition_id: Some(tuple.role.definition_id(tuple.scope.subscription())),
         scope: Some(tuple.scope.to_string()),

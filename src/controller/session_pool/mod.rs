@@ -20,7 +20,7 @@ use crate::azure::Cloud;
 use crate::runtime::drive::Settings;
 use crate::runtime::{Controller, Effect, Next, Note, Pass, Plan, Reconciler, Seen, Snapshot, Source, finalizer};
 
-use super::azure_resource::{self, AzureObject, Look, Memories, Reported, Step, Subject, course};
+use super::azure_resource::{self, AzureObject, Look, Memories, Reports, Step, Subject, course};
 use super::context::Context;
 use super::error::Error;
 use super::readiness;
@@ -83,16 +83,6 @@ impl AzureObject for SessionPool {
         let identities = identities.map(|it| Reference::to::<ManagedIdentity>(namespace, it).needed(is_going));
         group.chain(identities).collect()
     }
-
-    fn reported(&self) -> Reported<'_> {
-        self.status.as_ref().map_or_else(Reported::default, |status| Reported {
-            observed_generation: status.observed_generation,
-            conditions: &status.conditions,
-            id: status.id.as_deref(),
-            provisioning_state: status.provisioning_state.as_deref(),
-            drift: &status.drift,
-        })
-    }
 }
 
 impl Reconciler for SessionPoolReconciler {
@@ -134,12 +124,12 @@ impl Reconciler for SessionPoolReconciler {
     }
 
     fn notes(object: &SessionPool, status: &SessionPoolStatus) -> Vec<Note> {
-        azure_resource::notes(object, &status.conditions)
+        azure_resource::notes(object, &status.azure.conditions)
     }
 
     fn settled(object: &SessionPool) -> bool {
         object.meta().deletion_timestamp.is_none()
-            && readiness::is_ready(object.reported().conditions, object.meta().generation)
+            && readiness::is_ready(&object.reported().conditions, object.meta().generation)
     }
 
     fn gone(&self, object: &Snapshot<SessionPool>) {

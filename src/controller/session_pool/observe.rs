@@ -6,7 +6,7 @@ use crate::api::SessionPool;
 use crate::api::condition::Reason;
 use crate::azure::session_pool::{PoolApiVersion, SESSION_POOL_TYPE, SHAPE, foreign_secrets};
 use crate::controller::azure_resource::{
-    AzureObject, Dependency, Held, Look, Memories, Occupants, Placement, Registration, Subject, Tagging, View, look_at,
+    Dependency, Held, Look, Memories, Occupants, Placement, Registration, Reports, Subject, Tagging, View, look_at,
     open_account,
 };
 use crate::controller::context::Context;
@@ -42,7 +42,7 @@ pub async fn observe(context: &Context, memories: &Memories, object: &SessionPoo
         resource_group_ref: object.spec.resource_group_ref.as_ref(),
     };
     let lifecycle = Subject::of(object).lifecycle;
-    let known = object.reported().id;
+    let known = object.reported().id.as_deref();
     let id = match placement.locate(context, &account.account, lifecycle, known).await {
         Ok(id) => id,
         Err(held) => return Ok(Look::Held(held)),

@@ -6,7 +6,7 @@ use crate::api::condition::Reason;
 use crate::api::{SessionPool, SessionPoolStatus};
 use crate::azure::Cloud;
 use crate::azure::session_pool::management_endpoint;
-use crate::controller::azure_resource::{self, Look, Subject, Summary, View, may_use};
+use crate::controller::azure_resource::{self, Look, Subject, View, may_use};
 use crate::controller::readiness::{Standing, Verdict};
 use crate::runtime::{Outcome, Seen};
 
@@ -19,14 +19,7 @@ pub fn summarize(object: &SessionPool, seen: &Seen<'_, Observed>, now: Timestamp
         Some(observed) => judge_endpoint(verdict, view, &observed.cloud),
         None => verdict,
     };
-    let summary = azure_resource::summarize(object, look, seen.outcome, now, refine)?;
-    let Summary {
-        observed_generation,
-        conditions,
-        id,
-        provisioning_state,
-        drift,
-    } = summary;
+    let azure = azure_resource::summarize(object, look, seen.outcome, now, refine)?;
     let before = object.status.as_ref();
     let known_endpoint = before.and_then(|it| it.pool_management_endpoint.clone());
     let known_digest = before.and_then(|it| it.secrets_digest.clone());
@@ -56,13 +49,9 @@ pub fn summarize(object: &SessionPool, seen: &Seen<'_, Observed>, now: Timestamp
         Some(Look::Held(_)) | None => known_digest,
     };
     Some(SessionPoolStatus {
-        observed_generation,
-        conditions,
-        id,
-        provisioning_state,
+        azure,
         pool_management_endpoint,
         principal_id,
-        drift,
         secrets_digest,
     })
 }

@@ -13,7 +13,7 @@ use crate::azure::resource_group::SHAPE;
 use crate::controller::azure_resource::course::{Release, Step, course};
 use crate::controller::azure_resource::look::{Body, Held, Look, Occupants, Registration, Tagging, View};
 use crate::controller::azure_resource::memory::{Answer, Memory, Purpose, Written};
-use crate::controller::azure_resource::status::{Summary, summarize};
+use crate::controller::azure_resource::status::summarize;
 use crate::controller::azure_resource::subject::Subject;
 use crate::controller::operator_key::OperatorKey;
 use crate::controller::ownership::{ClusterId, Origin, Owner, OwnerMark, Presence};
@@ -276,7 +276,7 @@ impl World {
     }
 
     pub(super) fn reason(&self) -> Option<String> {
-        let conditions = &self.object.status.as_ref()?.conditions;
+        let conditions = &self.object.status.as_ref()?.azure.conditions;
         conditions
             .iter()
             .find(|it| it.type_ == "Ready")
@@ -292,25 +292,7 @@ impl World {
 }
 
 pub(super) fn summary(object: &ResourceGroup, look: &Look, now: Timestamp) -> Option<ResourceGroupStatus> {
-    let summary = summarize(
-        object,
-        Some(look),
-        Outcome::Done(crate::runtime::Next::AwaitChange),
-        now,
-        |verdict, _| verdict,
-    )?;
-    let Summary {
-        observed_generation,
-        conditions,
-        id,
-        provisioning_state,
-        drift,
-    } = summary;
-    Some(ResourceGroupStatus {
-        observed_generation,
-        conditions,
-        id,
-        provisioning_state,
-        drift,
-    })
+    let outcome = Outcome::Done(Next::AwaitChange);
+    let azure = summarize(object, Some(look), outcome, now, |verdict, _| verdict)?;
+    Some(ResourceGroupStatus { azure })
 }

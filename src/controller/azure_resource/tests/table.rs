@@ -89,7 +89,7 @@ fn what_azure_keeps_its_own_way_is_written_once_and_shown_as_drift() {
     }
     assert_eq!(world.reason().as_deref(), Some("Drifted"));
     assert!(after_first <= 2 && world.writes() == after_first, "{:?}", world.log);
-    assert_eq!(world.object.status.as_ref().unwrap().drift[0].path, "tags.a");
+    assert_eq!(world.object.status.as_ref().unwrap().azure.drift[0].path, "tags.a");
 }
 
 #[test]

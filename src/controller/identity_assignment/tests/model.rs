@@ -141,7 +141,7 @@ impl Assignment {
     }
 
     pub(super) fn reason(&self) -> Option<String> {
-        let conditions = &self.object.status.as_ref()?.conditions;
+        let conditions = &self.object.status.as_ref()?.azure.conditions;
         let ready = conditions.iter().find(|it| it.type_ == "Ready")?;
         Some(ready.reason.clone())
     }
@@ -149,14 +149,15 @@ impl Assignment {
     pub(super) fn is_ready(&self) -> bool {
         let status = self.object.status.as_ref();
         status.is_some_and(|it| {
-            it.conditions
+            it.azure
+                .conditions
                 .iter()
                 .any(|it| it.type_ == "Ready" && it.status == "True")
         })
     }
 
     pub(super) fn status_id(&self) -> Option<&str> {
-        self.object.status.as_ref()?.id.as_deref()
+        self.object.status.as_ref()?.azure.id.as_deref()
     }
 
     fn wanted(&self) -> Wanted {

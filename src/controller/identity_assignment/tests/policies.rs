@@ -28,7 +28,7 @@ fn a_policy_that_forbids_a_change_tells_what_differs() {
         assignment.settle(&mut world);
         let found = (assignment.reason().unwrap(), assignment.is_ready());
         assert_eq!(found, (reason.to_owned(), ready), "{policy:?} {suspend} {foreign:?}");
-        assert_eq!(assignment.object.status.as_ref().unwrap().drift.len(), drifts);
+        assert_eq!(assignment.object.status.as_ref().unwrap().azure.drift.len(), drifts);
     }
 }
 

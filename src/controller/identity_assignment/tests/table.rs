@@ -131,7 +131,7 @@ fn a_target_that_was_deleted_clears_the_status_and_lets_a_deletion_through() {
     world.target = None;
     assignment.settle(&mut world);
     let status = assignment.object.status.clone().unwrap();
-    assert_eq!((status.id, status.principal_id), (None, None));
+    assert_eq!((status.azure.id, status.principal_id), (None, None));
     assert!(status.user_assigned_identities.is_empty());
     assert_eq!(reason(&assignment), "NotFound");
     assignment.delete(world.now);
@@ -175,7 +175,7 @@ fn a_group_whose_values_azure_does_not_return_is_never_written() {
         (reason(&assignment).as_str(), assignment.writes()),
         ("UnsupportedTarget", 0)
     );
-    let message = &assignment.object.status.as_ref().unwrap().conditions[0].message;
+    let message = &assignment.object.status.as_ref().unwrap().azure.conditions[0].message;
     assert!(message.contains("TOKEN"), "{message}");
     assignment.delete(world.now);
     assignment.settle(&mut world);
@@ -238,7 +238,7 @@ fn what_azure_accepts_and_does_not_do_is_not_sent_for_ever() {
     let mut assignment = Assignment::new(TargetKind::App, "one", false, &["a"]);
     assignment.settle(&mut world);
     assert_eq!((reason(&assignment).as_str(), assignment.writes()), ("Drifted", 1));
-    let drift = &assignment.object.status.as_ref().unwrap().drift;
+    let drift = &assignment.object.status.as_ref().unwrap().azure.drift;
     assert_eq!(drift[0].path, format!("identity.userAssignedIdentities[{}]", id("a")));
 }
 

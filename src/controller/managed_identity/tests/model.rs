@@ -129,13 +129,13 @@ impl World {
     }
 
     pub fn ready(&self) -> (String, String) {
-        let conditions = self.status().conditions;
+        let conditions = self.status().azure.conditions;
         let ready = conditions.iter().find(|it| it.type_ == "Ready").expect("a condition");
         (ready.status.clone(), ready.reason.clone())
     }
 
     pub fn message(&self) -> String {
-        let conditions = self.status().conditions;
+        let conditions = self.status().azure.conditions;
         conditions
             .iter()
             .find(|it| it.type_ == "Ready")
@@ -192,6 +192,7 @@ impl World {
         let wanted_export = spec.export.as_ref().map(|it| it.config_map.name.clone());
         let former = self
             .status()
+            .azure
             .exported_config_map
             .filter(|it| wanted_export.as_ref() != Some(it));
         let find = |name: Option<String>| {
@@ -295,7 +296,7 @@ impl World {
                 self.log.push("record".to_owned());
                 let mut status = self.status();
                 status.federated_credentials = credentials;
-                status.exported_config_map = config_map;
+                status.azure.exported_config_map = config_map;
                 self.object.status = Some(status);
             }
             Step::Credential(write) => self.do_credential(write),
@@ -390,7 +391,7 @@ impl World {
             ExportStep::Record(_) => unreachable!("it is recorded in the status"),
             ExportStep::Create { name, data } => {
                 assert_eq!(
-                    self.status().exported_config_map.as_ref(),
+                    self.status().azure.exported_config_map.as_ref(),
                     Some(&name),
                     "it is not recorded"
                 );

@@ -77,7 +77,7 @@ fn worlds() -> impl Strategy<Value = World> {
                 let names = NAMES.into_iter().zip(recorded).filter(|(_, is)| *is);
                 let mut status = world.status();
                 status.federated_credentials = names.map(|(name, _)| name.to_owned()).collect();
-                status.exported_config_map = is_exported.then(|| NAMES[0].to_owned());
+                status.azure.exported_config_map = is_exported.then(|| NAMES[0].to_owned());
                 world.object.status = Some(status);
                 if is_exported {
                     world.config_maps.insert(NAMES[0].to_owned(), (true, BTreeMap::new()));

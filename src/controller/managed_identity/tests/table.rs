@@ -46,10 +46,10 @@ fn an_identity_is_made_exported_and_trusted_one_write_at_a_time() {
     assert_eq!(status.client_id.as_deref(), Some("client-1"));
     assert_eq!(status.tenant_id.as_deref(), Some("tenant"));
     assert_eq!(status.federated_credentials, ["one", "two"]);
-    assert_eq!(status.exported_config_map.as_deref(), Some("ids"));
+    assert_eq!(status.azure.exported_config_map.as_deref(), Some("ids"));
     let (_, data) = &world.config_maps["ids"];
     assert_eq!(data["principalId"], "principal-1");
-    assert_eq!(data["id"], status.id.unwrap());
+    assert_eq!(data["id"], status.azure.id.unwrap());
 }
 
 #[test]
@@ -147,7 +147,7 @@ fn policies_that_forbid_writes_report_drift_of_credentials() {
         });
         world.credentials = vec![trusted("one", "other")];
         world.settle();
-        let paths: Vec<_> = world.status().drift.iter().map(|it| it.path.clone()).collect();
+        let paths: Vec<_> = world.status().azure.drift.iter().map(|it| it.path.clone()).collect();
         let mut expected = vec!["federatedCredentials[one].subject".to_owned()];
         if !is_created {
             expected.push("federatedCredentials[two]".to_owned());
@@ -166,6 +166,7 @@ fn policies_that_forbid_writes_report_drift_of_credentials() {
         assert!(
             world
                 .status()
+                .azure
                 .drift
                 .iter()
                 .any(|it| it.path == "federatedCredentials[one]")
@@ -176,7 +177,7 @@ fn policies_that_forbid_writes_report_drift_of_credentials() {
         });
         world.settle();
         assert!(world.credentials.is_empty(), "{:?}", world.credentials);
-        assert_eq!(world.status().drift, []);
+        assert_eq!(world.status().azure.drift, []);
     }
 }
 
@@ -274,7 +275,7 @@ fn a_config_map_of_another_is_left_alone() {
     assert_eq!(world.ready(), not_ready("AlreadyExists"));
     assert!(world.message().contains("ConfigMap ids"), "{}", world.message());
     assert!(world.config_maps["ids"].1.is_empty());
-    assert_eq!(world.status().exported_config_map, None);
+    assert_eq!(world.status().azure.exported_config_map, None);
     world.config_maps.clear();
     world.settle();
     assert_eq!(world.ready(), ready("Available"));
@@ -298,7 +299,7 @@ fn an_export_that_is_changed_renamed_or_dropped_follows() {
     world.change(|spec| spec.export = None);
     world.settle();
     assert!(world.config_maps.is_empty());
-    assert_eq!(world.status().exported_config_map, None);
+    assert_eq!(world.status().azure.exported_config_map, None);
 }
 
 #[test]

@@ -314,7 +314,7 @@ impl World {
     }
 
     pub(super) fn reason(&self) -> String {
-        let conditions = &self.object.status.as_ref().unwrap().conditions;
+        let conditions = &self.object.status.as_ref().unwrap().azure.conditions;
         find(conditions, kind::READY).unwrap().reason.clone()
     }
 }

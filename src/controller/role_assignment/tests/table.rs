@@ -72,7 +72,7 @@ fn a_reference_that_goes_takes_the_assignment_with_it_and_nothing_is_held_afterw
     world.settle();
     assert_eq!(world.azure, Vec::<Value>::new());
     let status = world.object.status.clone().unwrap();
-    assert_eq!((status.id, status.principal_id, status.scope), (None, None, None));
+    assert_eq!((status.azure.id, status.principal_id, status.scope), (None, None, None));
     assert_eq!(world.reason(), "ReferenceNotReady");
     world.wanted = Some(tuple(2));
     world.settle();
@@ -116,7 +116,7 @@ fn the_same_tuple_under_another_name_is_the_resource_and_the_adoption_policy_dec
     adopted.settle();
     assert_eq!(adopted.log, [format!("PUT {}", uuid::Uuid::nil())]);
     assert_eq!(
-        adopted.object.status.clone().unwrap().id.as_deref(),
+        adopted.object.status.clone().unwrap().azure.id.as_deref(),
         Some(by_hand.as_str())
     );
     adopted.delete();
