@@ -109,12 +109,12 @@ pub struct Config {
         value_name = "ADDRESS"
     )]
     pub health_address: SocketAddr,
-    /// How log lines look. What is logged is chosen by RUST_LOG, such as `info` or `lifeguard=debug`.
+    /// How log lines observation. What is logged is chosen by RUST_LOG, such as `info` or `lifeguard=debug`.
     #[arg(long, env = "LIFEGUARD_LOG_FORMAT", default_value = "text", value_enum)]
     pub log_format: LogFormat,
 }
 
-/// How log lines look.
+/// How log lines observation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum LogFormat {
     /// One JSON object a line.

@@ -18,9 +18,9 @@ use crate::runtime::references::Kind;
 use crate::runtime::{Cache, Clients, Events, Key, References, Scope, Snapshot, Source, StatusWriter, Triggers};
 
 use super::accounts::{Accounts, HostAccess};
+use super::azure_resource::ownership::ClusterId;
 use super::command_job;
 use super::operator_key::OperatorKey;
-use super::ownership::ClusterId;
 
 /// What a process has before its controllers are made.
 #[derive(Clone)]

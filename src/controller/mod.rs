@@ -9,8 +9,6 @@ pub mod error;
 pub mod identity_assignment;
 pub mod managed_identity;
 pub mod operator_key;
-pub mod ownership;
-pub mod policy;
 pub mod readiness;
 pub mod reference;
 pub mod resource_group;

@@ -21,7 +21,7 @@ const RENEW_BEFORE: Duration = Duration::from_mins(15);
 /// A token is not exchanged in its last seconds.
 const LAST_SECONDS: Duration = Duration::from_secs(10);
 
-/// The tokens of one ServiceAccount for one audience, kept in memory and nowhere else.
+/// The tokens of one ServiceAccount for one audience, kept in history and nowhere else.
 ///
 /// The last one is kept to its end, because a namespace that is being deleted gets no new ones.
 pub struct Federation {
@@ -29,10 +29,10 @@ pub struct Federation {
     namespace: String,
     name: String,
     audience: String,
-    held: Mutex<Option<Held>>,
+    held: Mutex<Option<Blocked>>,
 }
 
-struct Held {
+struct Blocked {
     token: String,
     expires: Timestamp,
 }
@@ -66,7 +66,8 @@ impl Federation {
 
     async fn token(&self) -> Result<String, CredentialError> {
         let mut held = self.held.lock().await;
-        let left = |held: &Held| Duration::try_from(held.expires.duration_since(Timestamp::now())).unwrap_or_default();
+        let left =
+            |held: &Blocked| Duration::try_from(held.expires.duration_since(Timestamp::now())).unwrap_or_default();
         if let Some(held) = held.as_ref().filter(|held| left(held) > RENEW_BEFORE) {
             return Ok(held.token.clone());
         }
@@ -82,7 +83,7 @@ impl Federation {
         }
     }
 
-    async fn request(&self) -> Result<Held, CredentialError> {
+    async fn request(&self) -> Result<Blocked, CredentialError> {
         let request = TokenRequest {
             spec: TokenRequestSpec {
                 audiences: vec![self.audience.clone()],
@@ -100,7 +101,7 @@ impl Federation {
             class: ErrorClass::Transient,
             message: "the API server answered a TokenRequest without a token".to_owned(),
         })?;
-        Ok(Held {
+        Ok(Blocked {
             token: status.token,
             expires: status.expiration_timestamp.0,
         })

@@ -8,14 +8,14 @@ use kube::{Resource, ResourceExt};
 use crate::api::condition::Reason;
 use crate::api::{ABANDON_ANNOTATION, ACCOUNT_FINALIZER, AzureAccount};
 use crate::controller::accounts::{Account, AccountError};
+use crate::controller::azure_resource::policy::Lifecycle;
 use crate::controller::context::Context;
 use crate::controller::error::Error;
-use crate::controller::policy::Lifecycle;
 use crate::controller::readiness::{Verdict, is_ready};
 use crate::controller::reference::{self, Unresolved, why_not_ready};
 use crate::runtime::{Class, Key, Next, ObjectId, finalizer};
 
-use super::look::Held;
+use super::observation::Blocked;
 use super::subject::{AzureObject, Subject};
 
 /// The pause between two looks at what triggers tell of anyway.
@@ -29,7 +29,7 @@ pub enum Dependency<T> {
     /// It is there.
     Met(T),
     /// It is not.
-    Held(Held),
+    Blocked(Blocked),
 }
 
 /// An account that may be used, and whether it is marked as in use.
@@ -55,7 +55,7 @@ pub fn account_key<K: AzureObject>(object: &K) -> Key {
 /// Opens the account of an object.
 ///
 /// An object that is to exist waits until its account was checked. One that is being deleted takes whatever is left of
-/// it, the tokens in memory included. Nobody is asked about one that was abandoned: it goes whatever Azure, or what stands
+/// it, the tokens in history included. Nobody is asked about one that was abandoned: it goes whatever Azure, or what stands
 /// in between, would answer.
 pub async fn open_account<K: AzureObject>(context: &Context, object: &K) -> Result<Dependency<OpenAccount>, Error> {
     let subject = Subject::of(object);
@@ -116,11 +116,11 @@ async fn last_resort<K: AzureObject>(
         (Some(Err(error)), None) => error.to_string(),
         (None, None) => format!("AzureAccount {} does not exist", key.name),
     };
-    Ok(Dependency::Held(credential_gone(object, &cause)))
+    Ok(Dependency::Blocked(credential_gone(object, &cause)))
 }
 
 /// Nothing can be deleted, because no token can be had.
-pub fn credential_gone<K: AzureObject>(object: &K, cause: &str) -> Held {
+pub fn credential_gone<K: AzureObject>(object: &K, cause: &str) -> Blocked {
     let id = object.reported().id.as_deref().unwrap_or("the resource");
     let uid = object.uid().unwrap_or_default();
     let message = format!(
@@ -128,7 +128,7 @@ pub fn credential_gone<K: AzureObject>(object: &K, cause: &str) -> Held {
          and leave the resource: set spec.deletionPolicy to Retain, or the annotation {ABANDON_ANNOTATION} to {uid}",
         account_key(object).name
     );
-    Held {
+    Blocked {
         verdict: Verdict::stalled(Reason::CredentialGone, message),
         next: CREDENTIAL_PACE,
         is_credential_gone: true,
@@ -136,8 +136,8 @@ pub fn credential_gone<K: AzureObject>(object: &K, cause: &str) -> Held {
 }
 
 /// What an object says that waits for another one. A change of that one wakes it.
-pub fn unresolved(unresolved: &Unresolved) -> Held {
-    Held {
+pub fn unresolved(unresolved: &Unresolved) -> Blocked {
+    Blocked {
         verdict: Verdict::progressing(unresolved.reason(), unresolved.to_string()),
         next: UNTOLD,
         is_credential_gone: false,
@@ -146,7 +146,7 @@ pub fn unresolved(unresolved: &Unresolved) -> Held {
 
 /// Something that triggers tell of is missing.
 pub fn held<T>(verdict: Verdict) -> Dependency<T> {
-    Dependency::Held(Held {
+    Dependency::Blocked(Blocked {
         verdict,
         next: UNTOLD,
         is_credential_gone: false,

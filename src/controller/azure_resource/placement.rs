@@ -7,14 +7,14 @@ use crate::api::condition::Reason;
 use crate::api::reference::LocalReference;
 use crate::azure::ResourceId;
 use crate::controller::accounts::Account;
+use crate::controller::azure_resource::policy::Lifecycle;
 use crate::controller::context::Context;
-use crate::controller::policy::Lifecycle;
 use crate::controller::readiness::Verdict;
 use crate::controller::reference::{Unresolved, resolve};
 use crate::runtime::{Key, Next, Snapshot};
 
 use super::dependency::unresolved;
-use super::look::Held;
+use super::observation::Blocked;
 use super::subject::Reports;
 
 /// Where a spec says that a resource is. What it leaves open is taken from the AzureAccount.
@@ -47,7 +47,7 @@ impl Placement<'_> {
         account: &Account,
         lifecycle: Lifecycle,
         known: Option<&str>,
-    ) -> Result<ResourceId, Held> {
+    ) -> Result<ResourceId, Blocked> {
         let known: Option<ResourceId> = known.and_then(|id| id.parse().ok());
         match (lifecycle, known) {
             (Lifecycle::Deleted, Some(known)) => Ok(known),
@@ -62,7 +62,7 @@ impl Placement<'_> {
         }
     }
 
-    async fn group(&self, context: &Context, account: &Account) -> Result<String, Held> {
+    async fn group(&self, context: &Context, account: &Account) -> Result<String, Blocked> {
         match (self.resource_group_ref, self.resource_group) {
             (Some(reference), _) => self.referenced(context, account, &reference.name).await,
             (None, Some(name)) => Ok(name.to_owned()),
@@ -70,7 +70,7 @@ impl Placement<'_> {
         }
     }
 
-    async fn referenced(&self, context: &Context, account: &Account, name: &str) -> Result<String, Held> {
+    async fn referenced(&self, context: &Context, account: &Account, name: &str) -> Result<String, Blocked> {
         let group = resolve::<ResourceGroup>(context, self.namespace, name).await;
         let group = group.map_err(|why| unresolved(&why))?;
         let group_id: Option<ResourceId> = group.reported().id.as_deref().and_then(|id| id.parse().ok());
@@ -93,7 +93,7 @@ impl Placement<'_> {
     }
 
     /// The group of what is to be deleted and whose id was lost with the object's status.
-    fn group_to_delete_from(&self, context: &Context, account: &Account) -> Result<String, Held> {
+    fn group_to_delete_from(&self, context: &Context, account: &Account) -> Result<String, Blocked> {
         match (self.resource_group_ref, self.resource_group) {
             (Some(reference), _) => Ok(self.group_object(context, &reference.name).map_or_else(
                 || reference.name.clone(),
@@ -108,7 +108,7 @@ impl Placement<'_> {
         context.resource_groups.get(&Key::new(self.namespace, name))
     }
 
-    fn default_group(&self, account: &Account) -> Result<String, Held> {
+    fn default_group(&self, account: &Account) -> Result<String, Blocked> {
         account.spec().resource_group.clone().ok_or_else(|| {
             let Self { noun, path, .. } = self;
             let message = format!(
@@ -118,14 +118,14 @@ impl Placement<'_> {
         })
     }
 
-    fn id(&self, account: &Account, group: &str) -> Result<ResourceId, Held> {
+    fn id(&self, account: &Account, group: &str) -> Result<ResourceId, Blocked> {
         ResourceId::resource(account.subscription(), group, self.resource_type, self.name).map_err(|error| {
             let message = format!("the resource group `{group}` has no valid name: {error}");
             stalled(Reason::InvalidSpec, message)
         })
     }
 
-    fn moved(&self, known: &ResourceId, wanted: &ResourceId) -> Held {
+    fn moved(&self, known: &ResourceId, wanted: &ResourceId) -> Blocked {
         let Self { noun, path, .. } = self;
         let message = format!(
             "the {noun} is {known}, and with the account's or group's present settings it would be {wanted}: Lifeguard \
@@ -135,8 +135,8 @@ impl Placement<'_> {
     }
 }
 
-fn stalled(reason: Reason, message: String) -> Held {
-    Held {
+fn stalled(reason: Reason, message: String) -> Blocked {
+    Blocked {
         verdict: Verdict::stalled(reason, message),
         next: Next::Resync(Duration::from_mins(1)),
         is_credential_gone: false,

@@ -7,69 +7,69 @@ use crate::azure::arm::ArmResponse;
 use crate::azure::operation::{self, Progress};
 use crate::azure::provider::{self, RegistrationState};
 use crate::azure::{ArmClient, AzureError, ErrorClass, ResourceId};
+use crate::controller::azure_resource::policy::Lifecycle;
 use crate::controller::context::Context;
 use crate::controller::error::{Error, is_credential_refused};
-use crate::controller::policy::Lifecycle;
 
 use super::dependency::{Dependency, account_key, credential_gone};
-use super::look::{Registration, View};
-use super::memory::{Memories, OperationUrl};
+use super::history::{Histories, OperationUrl};
+use super::observation::{Registration, ResourceState};
 use super::subject::{AzureObject, Subject};
 
-/// Completes a view by what Azure answers, and remembers it.
-pub async fn look_at<K: AzureObject>(
+/// Completes a resource by what Azure answers, and remembers it.
+pub async fn read_state<K: AzureObject>(
     context: &Context,
-    memories: &Memories,
+    histories: &Histories,
     object: &K,
-    mut view: View,
-) -> Result<Dependency<View>, Error> {
-    let Some(arm) = view.arm.clone() else {
-        return Ok(Dependency::Met(view));
+    mut resource: ResourceState,
+) -> Result<Dependency<ResourceState>, Error> {
+    let Some(arm) = resource.arm.clone() else {
+        return Ok(Dependency::Met(resource));
     };
-    let result = read(&arm, &mut view).await;
-    memories.keep(&object.uid().unwrap_or_default(), view.memory.clone());
+    let result = read(&arm, &mut resource).await;
+    histories.keep(&object.uid().unwrap_or_default(), resource.history.clone());
     match result {
-        Ok(()) => Ok(Dependency::Met(view)),
+        Ok(()) => Ok(Dependency::Met(resource)),
         Err(error) if is_credential_refused(&error) => {
             context.doubt_account(&account_key(object));
             match Subject::of(object).lifecycle {
                 Lifecycle::Wanted => Err(error.into()),
-                Lifecycle::Deleted => Ok(Dependency::Held(credential_gone(object, &error.to_string()))),
+                Lifecycle::Deleted => Ok(Dependency::Blocked(credential_gone(object, &error.to_string()))),
             }
         }
         Err(error) => Err(error.into()),
     }
 }
 
-async fn read(arm: &ArmClient, view: &mut View) -> Result<(), AzureError> {
-    if let Some(namespace) = view.memory.registering.clone() {
-        match provider::registration_state(arm, view.id.subscription(), &namespace).await? {
-            RegistrationState::Registered => view.memory.registering = None,
-            RegistrationState::Registering => view.registration = Registration::UnderWay(namespace),
+async fn read(arm: &ArmClient, resource: &mut ResourceState) -> Result<(), AzureError> {
+    if let Some(namespace) = resource.history.registering.clone() {
+        match provider::registration_state(arm, resource.id.subscription(), &namespace).await? {
+            RegistrationState::Registered => resource.history.registering = None,
+            RegistrationState::Registering => resource.registration = Registration::UnderWay(namespace),
             RegistrationState::NotRegistered | RegistrationState::Unregistering => {
-                view.registration = Registration::Missing(namespace);
+                resource.registration = Registration::Missing(namespace);
             }
         }
     }
-    match find(arm, &view.id, view.api_version).await {
+    match find(arm, &resource.id, resource.api_version).await {
         Ok(Some(response)) => {
-            view.pause = response.retry_after;
-            view.take_note(Some(response.body));
+            resource.pause = response.retry_after;
+            resource.take_note(Some(response.body));
         }
-        Ok(None) => view.take_note(None),
+        Ok(None) => resource.take_note(None),
         // Nothing of a provider can exist in a subscription that has not registered it.
         Err(error) if error.class() == ErrorClass::Unregistered => {
             let Some(namespace) = provider::missing_namespace(&error) else {
                 return Err(error);
             };
-            if view.registration == Registration::NotNeeded {
-                view.registration = Registration::Missing(namespace.to_owned());
+            if resource.registration == Registration::NotNeeded {
+                resource.registration = Registration::Missing(namespace.to_owned());
             }
-            view.take_note(None);
+            resource.take_note(None);
         }
         Err(error) => return Err(error),
     }
-    explain_failure(arm, view).await;
+    explain_failure(arm, resource).await;
     Ok(())
 }
 
@@ -97,15 +97,18 @@ pub async fn find(arm: &ArmClient, id: &ResourceId, api_version: &str) -> Result
 }
 
 /// Asks once why an operation of ours failed: the resource itself does not say.
-async fn explain_failure(arm: &ArmClient, view: &mut View) {
-    let progress = view.actual.as_ref().map(|actual| operation::of_resource(actual, None));
+async fn explain_failure(arm: &ArmClient, resource: &mut ResourceState) {
+    let progress = resource
+        .actual
+        .as_ref()
+        .map(|actual| operation::of_resource(actual, None));
     if !matches!(progress, Some(Progress::Failed(_))) {
         return;
     }
-    if let Some(operation) = view.memory.operation.take() {
-        view.memory.operation_error = cause_of_failure(arm, &operation)
+    if let Some(operation) = resource.history.operation.take() {
+        resource.history.operation_error = cause_of_failure(arm, &operation)
             .await
-            .or(view.memory.operation_error.take());
+            .or(resource.history.operation_error.take());
     }
 }
 

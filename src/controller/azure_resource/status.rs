@@ -5,42 +5,40 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
 use crate::api::azure_resource::AzureResourceStatus;
 use crate::azure::operation;
-use crate::controller::policy::Lifecycle;
+use crate::controller::azure_resource::policy::Lifecycle;
 use crate::controller::readiness::{self, Verdict};
-use crate::runtime::{Note, Outcome};
+use crate::runtime::{Note, Outcome, Seen};
 
-use super::course::{course, may_use};
+use super::decision::{Assessment, may_use};
 use super::drift::shown;
-use super::look::{Look, View};
+use super::observation::Observation;
 use super::subject::{AzureObject, Subject};
 
-/// Summarizes a pass; `None` leaves the status as it is. `refine` may change a verdict by what only the kind knows.
+/// The common part of a new status; `None` leaves the status as it is.
 ///
 /// A fixpoint: an object that has the answer as its status gets the same answer again.
 pub fn summarize<K: AzureObject>(
     object: &K,
-    look: Option<&Look>,
-    outcome: Outcome<'_>,
+    seen: &Seen<'_, impl AsRef<Observation>, Assessment>,
     now: Timestamp,
-    refine: impl FnOnce(Verdict, &View) -> Verdict,
 ) -> Option<AzureResourceStatus> {
     let subject = Subject::of(object);
     if subject.lifecycle == Lifecycle::Deleted && !subject.has_finalizer {
         return None;
     }
     let before = object.reported();
-    let (verdict, drift) = match (outcome, look) {
-        (Outcome::Failed(failure), _) => (Verdict::of_failure(failure, now)?, before.drift.clone()),
-        (Outcome::Done(_), None) => return None,
-        (Outcome::Done(_), Some(look)) => {
-            let course = course(&subject, look, now);
-            match look {
-                Look::Held(_) => (course.verdict, before.drift.clone()),
-                Look::Seen(view) => (refine(course.verdict, view), shown(&course.drift, &view.key)),
-            }
+    let observation = seen.observed.map(AsRef::as_ref);
+    let (verdict, drift) = match (seen.outcome, seen.verdict, observation) {
+        (Outcome::Failed(failure), _, _) => (Verdict::of_failure(failure, now)?, before.drift.clone()),
+        (Outcome::Done(_), None, _) | (Outcome::Done(_), _, None) => return None,
+        (Outcome::Done(_), Some(Assessment { verdict, .. }), Some(Observation::Blocked(_))) => {
+            (verdict.clone(), before.drift.clone())
+        }
+        (Outcome::Done(_), Some(Assessment { verdict, drift }), Some(Observation::Seen(resource))) => {
+            (verdict.clone(), shown(drift, &resource.key))
         }
     };
-    let (id, provisioning_state) = identity(&subject, look, before);
+    let (id, provisioning_state) = identity(&subject, observation, before);
     Some(AzureResourceStatus {
         observed_generation: object.meta().generation,
         conditions: verdict.conditions(&before.conditions, object.meta().generation, now),
@@ -58,15 +56,15 @@ pub fn notes<K: AzureObject>(object: &K, conditions: &[Condition]) -> Vec<Note> 
 
 fn identity(
     subject: &Subject<'_>,
-    look: Option<&Look>,
+    observation: Option<&Observation>,
     before: &AzureResourceStatus,
 ) -> (Option<String>, Option<String>) {
     let known = (before.id.clone(), before.provisioning_state.clone());
-    match look {
-        None | Some(Look::Held(_)) => known,
-        Some(Look::Seen(view)) => match &view.actual {
-            Some(actual) if may_use(subject, view) => (
-                Some(view.id.to_string()),
+    match observation {
+        None | Some(Observation::Blocked(_)) => known,
+        Some(Observation::Seen(resource)) => match &resource.actual {
+            Some(actual) if may_use(subject, resource) => (
+                Some(resource.id.to_string()),
                 operation::provisioning_state(actual).map(str::to_owned),
             ),
             // Another's resource is none of ours, but what we had we may still have to find again.

@@ -9,8 +9,8 @@ use crate::api::condition::kind;
 use crate::api::{
     ABANDON_ANNOTATION, FINALIZER, IdentityAssignment, ManagedIdentity, ResourceGroup, RoleAssignment, SessionPool,
 };
+use crate::controller::azure_resource::policy::Lifecycle;
 use crate::controller::context::WatchedKind;
-use crate::controller::policy::Lifecycle;
 use crate::controller::reference::{self, Reference};
 use crate::runtime::conditions::find;
 use crate::runtime::references::Entry;

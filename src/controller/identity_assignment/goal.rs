@@ -11,7 +11,7 @@ use crate::azure::{Difference, container_app, container_group};
 use crate::controller::azure_resource::Body;
 use crate::controller::operator_key::hex;
 
-use super::look::View;
+use super::observation::TargetState;
 use super::record::{Mark, Records};
 use super::target::TargetKind;
 
@@ -44,10 +44,10 @@ pub struct Request {
 
 impl Goal {
     /// As the target is.
-    fn of(view: &View) -> (Self, Records) {
-        let records = view.records();
+    fn of(resource: &TargetState) -> (Self, Records) {
+        let records = resource.records();
         let goal = Self {
-            block: view.block(),
+            block: resource.block(),
             record: records.own.clone(),
         };
         (goal, records)
@@ -57,13 +57,13 @@ impl Goal {
     ///
     /// While a reference cannot be used nothing is attached; what is attached for one that goes is taken back.
     /// `holds` says whether this object is known to hold what its record says.
-    pub fn wanted(view: &View, holds: bool) -> Self {
-        let (mut goal, records) = Self::of(view);
-        let wanted = &view.wanted;
-        let marks: BTreeSet<Mark> = wanted_marks(view).map(|(mark, _)| mark).collect();
+    pub fn wanted(resource: &TargetState, holds: bool) -> Self {
+        let (mut goal, records) = Self::of(resource);
+        let wanted = &resource.wanted;
+        let marks: BTreeSet<Mark> = wanted_marks(resource).map(|(mark, _)| mark).collect();
         match &wanted.unmet {
             None => {
-                for (mark, id) in wanted_marks(view) {
+                for (mark, id) in wanted_marks(resource) {
                     goal.attach(mark, id, &records);
                 }
                 goal.take_back(|mark| !marks.contains(mark), &records);
@@ -81,16 +81,16 @@ impl Goal {
     }
 
     /// Everything that this assignment attached taken back.
-    pub fn detached(view: &View) -> Self {
-        let (mut goal, records) = Self::of(view);
+    pub fn detached(resource: &TargetState) -> Self {
+        let (mut goal, records) = Self::of(resource);
         goal.take_back(|_| true, &records);
         goal
     }
 
     /// Everything left as it is, and forgotten.
-    pub fn forgotten(view: &View) -> Self {
+    pub fn forgotten(resource: &TargetState) -> Self {
         Self {
-            block: view.block(),
+            block: resource.block(),
             record: BTreeSet::new(),
         }
     }
@@ -121,22 +121,22 @@ impl Goal {
     }
 
     /// Whether the target is so already.
-    pub fn is_reached(&self, view: &View) -> bool {
-        let records = view.records();
-        self.block == view.block() && self.record == records.own && records.has_own != self.record.is_empty()
+    pub fn is_reached(&self, resource: &TargetState) -> bool {
+        let records = resource.records();
+        self.block == resource.block() && self.record == records.own && records.has_own != self.record.is_empty()
     }
 
     /// Whether the request is one that replaces the target as a whole.
-    pub fn needs_put(&self, view: &View) -> bool {
-        view.kind == TargetKind::Group && self.block != view.block()
+    pub fn needs_put(&self, resource: &TargetState) -> bool {
+        resource.kind == TargetKind::Group && self.block != resource.block()
     }
 
     /// The request that makes the target so: identities and record together, and nothing else.
-    pub fn request(&self, view: &View) -> Request {
-        let actual = view.actual.as_ref().unwrap_or(&Value::Null);
-        let (before, spelling) = (view.block(), view.kind.spelling());
-        let tags = view.signature.tags(actual, &self.record);
-        if self.needs_put(view) {
+    pub fn request(&self, resource: &TargetState) -> Request {
+        let actual = resource.actual.as_ref().unwrap_or(&Value::Null);
+        let (before, spelling) = (resource.block(), resource.kind.spelling());
+        let tags = resource.signature.tags(actual, &self.record);
+        if self.needs_put(resource) {
             let identity = self.block.replacement(spelling);
             return Request {
                 method: Method::Put,
@@ -144,9 +144,9 @@ impl Goal {
             };
         }
         let identity = (self.block != before).then(|| self.block.merge_patch(&before, spelling));
-        let records = view.records();
+        let records = resource.records();
         let is_recorded = self.record == records.own && records.has_own != self.record.is_empty();
-        let tags = (!is_recorded).then(|| with_nulls(view, tags));
+        let tags = (!is_recorded).then(|| with_nulls(resource, tags));
         Request {
             method: Method::Patch,
             body: Body(container_app::patch(identity, tags)),
@@ -154,11 +154,11 @@ impl Goal {
     }
 
     /// What of it the target is not, for drift.
-    pub fn differences(&self, view: &View) -> Vec<Difference> {
-        let actual = view.block();
+    pub fn differences(&self, resource: &TargetState) -> Vec<Difference> {
+        let actual = resource.block();
         let mut found = Vec::new();
         if self.block.system().is_some() != actual.system().is_some() {
-            let kind = |block: &IdentityBlock| Some(block.replacement(view.kind.spelling())["type"].clone());
+            let kind = |block: &IdentityBlock| Some(block.replacement(resource.kind.spelling())["type"].clone());
             found.push(Difference {
                 path: "identity.type".to_owned(),
                 desired: kind(&self.block),
@@ -182,8 +182,8 @@ impl Goal {
     }
 
     /// What is attached and detached, for people.
-    pub fn changes(&self, view: &View) -> String {
-        let (before, after) = (view.block(), &self.block);
+    pub fn changes(&self, resource: &TargetState) -> String {
+        let (before, after) = (resource.block(), &self.block);
         let system = |has: &IdentityBlock, lacks: &IdentityBlock| {
             (has.system().is_some() && lacks.system().is_none()).then(|| "its system-assigned identity".to_owned())
         };
@@ -208,20 +208,20 @@ impl Goal {
 }
 
 /// The identities of the spec that are known, each with its id where it is user-assigned.
-pub fn wanted_marks(view: &View) -> impl Iterator<Item = (Mark, Option<&str>)> {
-    let system = view.wanted.system.then(|| (Mark::system(), None));
-    let ids = view.wanted.ids.iter().map(|id| (Mark::of(id), Some(id.as_str())));
+pub fn wanted_marks(resource: &TargetState) -> impl Iterator<Item = (Mark, Option<&str>)> {
+    let system = resource.wanted.system.then(|| (Mark::system(), None));
+    let ids = resource.wanted.ids.iter().map(|id| (Mark::of(id), Some(id.as_str())));
     system.into_iter().chain(ids)
 }
 
 /// What a write was decided on: the identities, the tags, and whatever of the target decides about its success. Another
 /// state is decided about anew.
-pub fn basis(view: &View) -> String {
-    let Some(actual) = &view.actual else {
+pub fn basis(resource: &TargetState) -> String {
+    let Some(actual) = &resource.actual else {
         return String::new();
     };
     let part = |pointer: &str| actual.pointer(pointer).cloned().unwrap_or_default();
-    let settings = match view.kind {
+    let settings = match resource.kind {
         TargetKind::Group => overlay(actual, &json!({}), &container_group::SHAPE),
         TargetKind::App => json!([part("/properties/configuration"), part("/properties/template")]),
         TargetKind::Pool => json!([
@@ -233,23 +233,23 @@ pub fn basis(view: &View) -> String {
 }
 
 /// A goal over a state of the target: the same again would be the same request again.
-pub fn fingerprint(view: &View, goal: &Goal) -> String {
-    let record = view.signature.tags(&Value::Null, &goal.record);
-    let identity = goal.block.replacement(view.kind.spelling());
-    digest(&json!([basis(view), identity, record]))
+pub fn fingerprint(resource: &TargetState, goal: &Goal) -> String {
+    let record = resource.signature.tags(&Value::Null, &goal.record);
+    let identity = goal.block.replacement(resource.kind.spelling());
+    digest(&json!([basis(resource), identity, record]))
 }
 
 /// A merge patch removes a tag by null, which types that replace their tags as a whole take for an empty value.
 /// Container apps are documented to merge; where the first way was in vain the other one is tried.
-fn with_nulls(view: &View, mut tags: Map<String, Value>) -> Map<String, Value> {
-    let merges = match view.kind {
+fn with_nulls(resource: &TargetState, mut tags: Map<String, Value>) -> Map<String, Value> {
+    let merges = match resource.kind {
         TargetKind::App => true,
         TargetKind::Group | TargetKind::Pool => false,
     };
-    if merges == (view.memory.disowned == 0)
-        && let Some(actual) = &view.actual
+    if merges == (resource.history.disowned == 0)
+        && let Some(actual) = &resource.actual
     {
-        for name in view.signature.own_tags(actual) {
+        for name in resource.signature.own_tags(actual) {
             tags.entry(name.clone()).or_insert(Value::Null);
         }
     }

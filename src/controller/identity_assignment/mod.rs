@@ -1,13 +1,13 @@
 //! IdentityAssignment: attaches identities to a container app, a container group or a session pool that somebody else
 //! manages, and detaches exactly those again.
 //!
-//! It owns no resource of its own, so it has a course of its own: its target belongs to others, and of the target it
+//! It owns no resource of its own, so it has a decision of its own: its target belongs to others, and of the target it
 //! writes only identities and the tags that remember which of them it attached.
 
-mod act;
-mod course;
+mod decision;
+mod effect;
 mod goal;
-mod look;
+mod observation;
 mod observe;
 mod record;
 mod status;
@@ -15,8 +15,8 @@ mod target;
 #[cfg(test)]
 mod tests;
 
-pub use course::Step;
-pub use look::Look;
+pub use decision::Step;
+pub use observation::TargetObservation;
 
 use std::sync::Arc;
 
@@ -29,9 +29,9 @@ use crate::api::{FINALIZER, IdentityAssignment, IdentityAssignmentStatus, Manage
 use crate::runtime::drive::Settings;
 use crate::runtime::{Controller, Effect, Note, Pass, Plan, Reconciler, Seen, Snapshot, Source, finalizer};
 
-use self::act::Turns;
-use self::course::course;
-use super::azure_resource::{self, AzureObject, Memories, Reports, Subject};
+use self::decision::{TargetAssessment, decide};
+use self::effect::Turns;
+use super::azure_resource::{self, AzureObject, Histories, Reports, Subject};
 use super::context::Context;
 use super::error::Error;
 use super::readiness;
@@ -40,7 +40,7 @@ use super::reference::Reference;
 /// The reconciler of IdentityAssignments.
 pub struct IdentityAssignmentReconciler {
     context: Context,
-    memories: Memories,
+    histories: Histories,
     turns: Turns,
 }
 
@@ -49,7 +49,7 @@ pub struct IdentityAssignmentReconciler {
 pub fn controller(context: &Context, source: Source<IdentityAssignment>) -> Controller<IdentityAssignmentReconciler> {
     let reconciler = Arc::new(IdentityAssignmentReconciler {
         context: context.clone(),
-        memories: Memories::default(),
+        histories: Histories::default(),
         turns: Turns::default(),
     });
     Controller::new(
@@ -90,31 +90,26 @@ impl AzureObject for IdentityAssignment {
 
 impl Reconciler for IdentityAssignmentReconciler {
     type Object = IdentityAssignment;
-    type Observed = Look;
+    type Observed = TargetObservation;
     type Step = Step;
-    type Verdict = ();
+    type Verdict = TargetAssessment;
     type Error = Error;
 
-    async fn observe(&self, object: &Snapshot<IdentityAssignment>) -> Result<Look, Error> {
-        observe::observe(&self.context, &self.memories, object).await
+    async fn observe(&self, object: &Snapshot<IdentityAssignment>) -> Result<TargetObservation, Error> {
+        observe::observe(&self.context, &self.histories, object).await
     }
 
-    fn plan(object: &IdentityAssignment, observed: &Look, now: Timestamp) -> Plan<Step> {
-        let course = course(&Subject::of(object), observed, now);
-        Plan {
-            step: course.step,
-            next: course.next,
-            verdict: (),
-        }
+    fn plan(object: &IdentityAssignment, observed: &TargetObservation, now: Timestamp) -> Plan<Step, TargetAssessment> {
+        decide(&Subject::of(object), observed, now).into_plan()
     }
 
     async fn carry_out(&self, pass: &mut Pass<Self>, step: Step) -> Result<Effect, Error> {
-        act::carry_out(&self.context, &self.memories, &self.turns, pass, step).await
+        effect::carry_out(&self.context, &self.histories, &self.turns, pass, step).await
     }
 
     fn summarize(
         object: &IdentityAssignment,
-        seen: Seen<'_, Look>,
+        seen: Seen<'_, TargetObservation, TargetAssessment>,
         now: Timestamp,
     ) -> Option<IdentityAssignmentStatus> {
         status::summarize(object, &seen, now)
@@ -130,7 +125,7 @@ impl Reconciler for IdentityAssignmentReconciler {
     }
 
     fn gone(&self, object: &Snapshot<IdentityAssignment>) {
-        self.memories.forget(&object.uid().unwrap_or_default());
+        self.histories.forget(&object.uid().unwrap_or_default());
         azure_resource::close_account(&self.context, &**object);
     }
 }

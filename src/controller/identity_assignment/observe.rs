@@ -1,4 +1,4 @@
-//! One look at an identity assignment's target, and at what the assignment refers to.
+//! One observation at an identity assignment's target, and at what the assignment refers to.
 
 use kube::ResourceExt;
 
@@ -7,31 +7,35 @@ use crate::api::{IdentityAssignment, OWNER_TAG, SessionPool};
 use crate::azure::operation::{self, Progress};
 use crate::azure::resource_group::tag;
 use crate::azure::{AzureError, ErrorClass};
+use crate::controller::azure_resource::ownership::Owner;
+use crate::controller::azure_resource::policy::Lifecycle;
 use crate::controller::azure_resource::{
-    Answer, Dependency, Memories, Reports, Subject, account_key, cause_of_failure, credential_gone, find, open_account,
-    unresolved,
+    Answer, Dependency, Histories, Reports, Subject, account_key, cause_of_failure, credential_gone, find,
+    open_account, unresolved,
 };
 use crate::controller::context::Context;
 use crate::controller::error::{Error, is_credential_refused};
 use crate::controller::managed_identity::{is_of_another_namespace, of_another_namespace};
-use crate::controller::ownership::Owner;
-use crate::controller::policy::Lifecycle;
 use crate::controller::readiness::Verdict;
 use crate::controller::reference::usable_identity;
 use crate::runtime::references::Kind;
 use crate::runtime::{Key, ObjectId};
 
 use super::goal::Goal;
-use super::look::{Look, Unmet, View, Wanted};
+use super::observation::{TargetObservation, TargetState, Unmet, Wanted};
 use super::record::Signature;
 use super::target::{TargetKind, locate};
 
 /// Looks at the target, once its account and its group are there. An identity assignment that is being deleted, or that
 /// has to take back what goes, asks for no more than it needs.
-pub async fn observe(context: &Context, memories: &Memories, object: &IdentityAssignment) -> Result<Look, Error> {
+pub async fn observe(
+    context: &Context,
+    histories: &Histories,
+    object: &IdentityAssignment,
+) -> Result<TargetObservation, Error> {
     let account = match open_account(context, object).await? {
         Dependency::Met(account) => account,
-        Dependency::Held(held) => return Ok(Look::Held(held)),
+        Dependency::Blocked(held) => return Ok(TargetObservation::Blocked(held)),
     };
     let lifecycle = Subject::of(object).lifecycle;
     let wanted = match lifecycle {
@@ -43,11 +47,11 @@ pub async fn observe(context: &Context, memories: &Memories, object: &IdentityAs
     let placed = if takes_back { Lifecycle::Deleted } else { lifecycle };
     let id = match locate(context, object, &account.account, placed).await {
         Ok(id) => id,
-        Err(held) => return Ok(Look::Held(held)),
+        Err(held) => return Ok(TargetObservation::Blocked(held)),
     };
     let (namespace, uid) = (object.namespace().unwrap_or_default(), object.uid().unwrap_or_default());
     let arm = account.account.arm().clone();
-    let mut view = View {
+    let mut resource = TargetState {
         arm: Some(arm),
         id,
         kind: TargetKind::of(&object.spec.target),
@@ -61,39 +65,39 @@ pub async fn observe(context: &Context, memories: &Memories, object: &IdentityAs
             Lifecycle::Deleted => role_assignments(context, object).await,
         },
         account_is_held: account.is_held,
-        memory: memories.of(&uid),
+        history: histories.of(&uid),
         key: context.key().clone(),
     };
-    if let Err(error) = read(&mut view).await {
+    if let Err(error) = read(&mut resource).await {
         return refused(context, object, lifecycle, error);
     }
-    if view.kind == TargetKind::Pool {
-        view.managed_elsewhere = manager_of_pool(context, &namespace, &view).await;
+    if resource.kind == TargetKind::Pool {
+        resource.managed_elsewhere = manager_of_pool(context, &namespace, &resource).await;
     }
     if lifecycle == Lifecycle::Wanted {
-        view.forget_if_converged();
+        resource.forget_if_converged();
     }
-    memories.keep(&uid, view.memory.clone());
-    Ok(Look::Seen(Box::new(view)))
+    histories.keep(&uid, resource.history.clone());
+    Ok(TargetObservation::Seen(Box::new(resource)))
 }
 
-async fn read(view: &mut View) -> Result<(), AzureError> {
-    let Some(arm) = view.arm.clone() else { return Ok(()) };
-    match find(&arm, &view.id, view.kind.api_version()).await {
+async fn read(resource: &mut TargetState) -> Result<(), AzureError> {
+    let Some(arm) = resource.arm.clone() else { return Ok(()) };
+    match find(&arm, &resource.id, resource.kind.api_version()).await {
         Ok(found) => {
-            view.pause = found.as_ref().and_then(|it| it.retry_after);
-            view.actual = found.map(|it| it.body);
+            resource.pause = found.as_ref().and_then(|it| it.retry_after);
+            resource.actual = found.map(|it| it.body);
         }
         // Nothing of a provider can exist in a subscription that has not registered it.
-        Err(error) if error.class() == ErrorClass::Unregistered => view.actual = None,
+        Err(error) if error.class() == ErrorClass::Unregistered => resource.actual = None,
         Err(error) => return Err(error),
     }
-    let failed = view
+    let failed = resource
         .actual
         .as_ref()
         .is_some_and(|actual| matches!(operation::of_resource(actual, None), Progress::Failed(_)));
-    if failed && let Some(operation) = view.memory.operation.take() {
-        view.memory.operation_error = cause_of_failure(&arm, &operation).await;
+    if failed && let Some(operation) = resource.history.operation.take() {
+        resource.history.operation_error = cause_of_failure(&arm, &operation).await;
     }
     Ok(())
 }
@@ -103,14 +107,14 @@ fn refused(
     object: &IdentityAssignment,
     lifecycle: Lifecycle,
     error: AzureError,
-) -> Result<Look, Error> {
+) -> Result<TargetObservation, Error> {
     if !is_credential_refused(&error) {
         return Err(error.into());
     }
     context.doubt_account(&account_key(object));
     match lifecycle {
         Lifecycle::Wanted => Err(error.into()),
-        Lifecycle::Deleted => Ok(Look::Held(credential_gone(object, &error.to_string()))),
+        Lifecycle::Deleted => Ok(TargetObservation::Blocked(credential_gone(object, &error.to_string()))),
     }
 }
 
@@ -162,12 +166,12 @@ async fn role_assignments(context: &Context, object: &IdentityAssignment) -> Vec
 
 /// Why a pool's identities are a matter of its SessionPool object, if it has one: the pool's owner tag says so, or the
 /// object itself does.
-async fn manager_of_pool(context: &Context, namespace: &str, view: &View) -> Option<String> {
-    let owner = view.actual.as_ref().and_then(|it| tag(it, OWNER_TAG));
+async fn manager_of_pool(context: &Context, namespace: &str, resource: &TargetState) -> Option<String> {
+    let owner = resource.actual.as_ref().and_then(|it| tag(it, OWNER_TAG));
     let is_owned = owner
         .and_then(Owner::parse)
         .is_some_and(|it| it.is_of(context.cluster()));
-    let providers = context.references().providers(&view.id.key()).await;
+    let providers = context.references().providers(&resource.id.key()).await;
     let object = providers.into_iter().find(|it| it.kind == SessionPool::NAME);
     if !is_owned && object.is_none() {
         return None;
@@ -178,7 +182,7 @@ async fn manager_of_pool(context: &Context, namespace: &str, view: &View) -> Opt
     };
     Some(format!(
         "{} is managed by {who}: put the identities into its spec.identity",
-        view.id
+        resource.id
     ))
 }
 
@@ -205,14 +209,14 @@ impl Wanted {
     }
 }
 
-impl View {
+impl TargetState {
     /// A write that had its effect must not be mistaken for one that Azure ignores, should the same drift come again.
     pub(super) fn forget_if_converged(&mut self) {
         if self.actual.is_none() || !Goal::wanted(self, true).is_reached(self) {
             return;
         }
-        self.memory.disowned = 0;
-        if let Some(write) = &mut self.memory.write
+        self.history.disowned = 0;
+        if let Some(write) = &mut self.history.write
             && write.answer == Answer::Accepted
         {
             write.fingerprint.clear();
@@ -221,7 +225,7 @@ impl View {
                 .as_ref()
                 .is_some_and(|it| matches!(operation::of_resource(it, None), Progress::Running(_)));
             if !is_running {
-                self.memory.write = None;
+                self.history.write = None;
             }
         }
     }

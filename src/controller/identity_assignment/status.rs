@@ -5,20 +5,20 @@ use jiff::Timestamp;
 use crate::api::azure_resource::AzureResourceStatus;
 use crate::api::{IdentityAssignment, IdentityAssignmentStatus};
 use crate::azure::operation;
+use crate::controller::azure_resource::policy::Lifecycle;
 use crate::controller::azure_resource::{Subject, drift};
-use crate::controller::policy::Lifecycle;
 use crate::controller::readiness::Verdict;
 use crate::runtime::{Outcome, Seen};
 
-use super::course::{Course, course};
+use super::decision::TargetAssessment;
 use super::goal::wanted_marks;
-use super::look::{Look, View};
+use super::observation::{TargetObservation, TargetState};
 use super::target::short_name;
 
 /// Computes the status; `None` leaves it as it is.
 pub fn summarize(
     object: &IdentityAssignment,
-    seen: &Seen<'_, Look>,
+    seen: &Seen<'_, TargetObservation, TargetAssessment>,
     now: Timestamp,
 ) -> Option<IdentityAssignmentStatus> {
     let subject = Subject::of(object);
@@ -34,16 +34,15 @@ pub fn summarize(
         target: Some(short_name(&object.spec.target)),
         ..before.clone()
     };
-    let (verdict, status) = match (seen.outcome, seen.observed) {
-        (Outcome::Failed(failure), _) => (Verdict::of_failure(failure, now)?, known),
-        (Outcome::Done(_), None) => return None,
-        (Outcome::Done(_), Some(look)) => {
-            let course = course(&subject, look, now);
-            let status = match look {
-                Look::Held(_) => known,
-                Look::Seen(view) => found(&subject, view, &course, known),
+    let (verdict, status) = match (seen.outcome, seen.verdict, seen.observed) {
+        (Outcome::Failed(failure), _, _) => (Verdict::of_failure(failure, now)?, known),
+        (Outcome::Done(_), None, _) | (Outcome::Done(_), _, None) => return None,
+        (Outcome::Done(_), Some(assessment), Some(observation)) => {
+            let status = match observation {
+                TargetObservation::Blocked(_) => known,
+                TargetObservation::Seen(resource) => found(&subject, resource, assessment, known),
             };
-            (course.verdict, status)
+            (assessment.verdict.clone(), status)
         }
     };
     let conditions = verdict.conditions(&before.azure.conditions, object.metadata.generation, now);
@@ -58,16 +57,16 @@ pub fn summarize(
 
 fn found(
     subject: &Subject<'_>,
-    view: &View,
-    course: &Course,
+    resource: &TargetState,
+    assessment: &TargetAssessment,
     known: IdentityAssignmentStatus,
 ) -> IdentityAssignmentStatus {
-    let block = view.block();
+    let block = resource.block();
     // What is being deleted wants nothing any more; what it had is told until it is gone.
     let (system, ids) = match subject.lifecycle {
         Lifecycle::Wanted => (
-            block.system().filter(|_| view.wanted.system).cloned(),
-            wanted_marks(view)
+            block.system().filter(|_| resource.wanted.system).cloned(),
+            wanted_marks(resource)
                 .filter_map(|(_, id)| id)
                 .filter(|id| block.get(id).is_some())
                 .map(str::to_owned)
@@ -84,16 +83,16 @@ fn found(
         ),
     };
     let system = system.unwrap_or_default();
-    let is_there = view.actual.is_some();
+    let is_there = resource.actual.is_some();
     IdentityAssignmentStatus {
         azure: AzureResourceStatus {
-            id: (is_there && !course.has_let_go).then(|| view.id.to_string()),
-            provisioning_state: view
+            id: (is_there && !assessment.has_let_go).then(|| resource.id.to_string()),
+            provisioning_state: resource
                 .actual
                 .as_ref()
                 .and_then(operation::provisioning_state)
                 .map(str::to_owned),
-            drift: drift::shown(&course.drift, &view.key),
+            drift: drift::shown(&assessment.drift, &resource.key),
             ..known.azure
         },
         principal_id: system.principal_id,

@@ -13,9 +13,9 @@ use crate::azure::identity_block::Spelling;
 use crate::azure::session_pool::{PoolApiVersion, SESSION_POOL_TYPE};
 use crate::azure::{ResourceId, resource_id::ResourceIdError};
 use crate::controller::accounts::Account;
-use crate::controller::azure_resource::{Held, Placement, Reports};
+use crate::controller::azure_resource::policy::Lifecycle;
+use crate::controller::azure_resource::{Blocked, Placement, Reports};
 use crate::controller::context::Context;
-use crate::controller::policy::Lifecycle;
 use crate::controller::readiness::Verdict;
 use crate::runtime::Next;
 
@@ -103,7 +103,7 @@ pub async fn locate(
     object: &IdentityAssignment,
     account: &Account,
     lifecycle: Lifecycle,
-) -> Result<ResourceId, Held> {
+) -> Result<ResourceId, Blocked> {
     let target = &object.spec.target;
     let kind = TargetKind::of(target);
     if let Some(id) = resource_id(target) {
@@ -124,7 +124,7 @@ pub async fn locate(
         .await
 }
 
-fn given(kind: TargetKind, text: &str) -> Result<ResourceId, Held> {
+fn given(kind: TargetKind, text: &str) -> Result<ResourceId, Blocked> {
     let parsed: Result<ResourceId, ResourceIdError> = text.parse();
     let why = match parsed {
         Ok(id) if id.is_type(kind.resource_type()) => return Ok(id),
@@ -132,7 +132,7 @@ fn given(kind: TargetKind, text: &str) -> Result<ResourceId, Held> {
         Err(error) => error.to_string(),
     };
     let (path, noun) = (kind.path(), kind.noun());
-    Err(Held {
+    Err(Blocked {
         verdict: Verdict::stalled(
             Reason::InvalidSpec,
             format!("{path}.resourceId `{text}` is not that of a {noun}: {why}"),

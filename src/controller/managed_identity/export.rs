@@ -19,7 +19,7 @@ use crate::runtime::ApiError;
 
 /// The ConfigMap that the spec names, and the one that the status does if that is another.
 #[derive(Debug, Clone, Default)]
-pub struct ExportView {
+pub struct ExportState {
     /// What the spec names.
     pub wanted: Option<Export>,
     /// What the status names and the spec does not.
@@ -82,17 +82,17 @@ pub fn exported(id: &str, actual: &Value) -> Option<BTreeMap<String, String>> {
 }
 
 /// Decides. `recorded` is the name that the status holds. A verdict says what is in the way.
-pub fn export_course(
+pub fn decide_export(
     recorded: Option<&str>,
-    view: &ExportView,
+    resource: &ExportState,
     data: &BTreeMap<String, String>,
 ) -> Result<Option<ExportStep>, Verdict> {
-    if let Some(former) = &view.former
+    if let Some(former) = &resource.former
         && let Found::Ours(former) = &former.found
     {
         return Ok(Some(ExportStep::Delete(former.clone())));
     }
-    let Some(Export { name, found }) = &view.wanted else {
+    let Some(Export { name, found }) = &resource.wanted else {
         return Ok(None);
     };
     match found {
@@ -120,23 +120,23 @@ pub fn export_course(
     }
 }
 
-/// The name that the status holds after a look: of the ConfigMap that is the object's own, or is about to be.
-pub fn still_exported(recorded: Option<&str>, view: &ExportView) -> Option<String> {
+/// The name that the status holds after a observation: of the ConfigMap that is the object's own, or is about to be.
+pub fn still_exported(recorded: Option<&str>, resource: &ExportState) -> Option<String> {
     let own = |export: &Option<Export>| {
         let export = export.as_ref()?;
         let is_own = matches!(export.found, Found::Ours(_)) || recorded == Some(&export.name);
         is_own.then(|| export.name.clone())
     };
-    let former = view.former.as_ref().filter(|it| matches!(it.found, Found::Ours(_)));
-    former.map(|it| it.name.clone()).or_else(|| own(&view.wanted))
+    let former = resource.former.as_ref().filter(|it| matches!(it.found, Found::Ours(_)));
+    former.map(|it| it.name.clone()).or_else(|| own(&resource.wanted))
 }
 
 /// Looks at the ConfigMaps.
-pub async fn look(client: &Client, object: &ManagedIdentity) -> Result<ExportView, ApiError> {
+pub async fn look(client: &Client, object: &ManagedIdentity) -> Result<ExportState, ApiError> {
     let wanted = object.spec.export.as_ref().map(|it| it.config_map.name.clone());
     let recorded = object.reported().exported_config_map.clone();
     let former = recorded.filter(|it| wanted.as_ref() != Some(it));
-    Ok(ExportView {
+    Ok(ExportState {
         wanted: find(client, object, wanted).await?,
         former: find(client, object, former).await?,
     })

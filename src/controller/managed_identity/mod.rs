@@ -1,9 +1,9 @@
 //! ManagedIdentity: keeps a Microsoft.ManagedIdentity/userAssignedIdentities resource, its federated credentials, and the
 //! ConfigMap that its ids are exported to, as its spec says.
 
-mod act;
 mod credentials;
 mod dependents;
+mod effect;
 mod export;
 mod issuer;
 mod observe;
@@ -27,7 +27,7 @@ use crate::api::{ManagedIdentity, ManagedIdentityStatus, ResourceGroup};
 use crate::runtime::drive::Settings;
 use crate::runtime::{Controller, Effect, Note, Pass, Plan, Reconciler, Seen, Snapshot, Source};
 
-use super::azure_resource::{self, AzureObject, Look, Memories, Reports};
+use super::azure_resource::{self, Assessment, AzureObject, Histories, Observation, Reports};
 use super::context::Context;
 use super::error::Error;
 use super::readiness;
@@ -43,22 +43,28 @@ const PLANS_PER_PASS: u32 = 40;
 /// The reconciler of ManagedIdentities.
 pub struct ManagedIdentityReconciler {
     context: Context,
-    memories: Memories,
-    credential_memories: Memories<CredentialMemory>,
+    histories: Histories,
+    credential_memories: Histories<CredentialMemory>,
     issuer: ClusterIssuer,
 }
 
 /// What a pass over an identity observed.
 #[derive(Debug)]
 pub struct Observed {
-    look: Look,
+    observation: Observation,
     /// What belongs to an identity that is there and may be used.
     details: Option<Details>,
 }
 
-impl AsMut<Look> for Observed {
-    fn as_mut(&mut self) -> &mut Look {
-        &mut self.look
+impl AsRef<Observation> for Observed {
+    fn as_ref(&self) -> &Observation {
+        &self.observation
+    }
+}
+
+impl AsMut<Observation> for Observed {
+    fn as_mut(&mut self) -> &mut Observation {
+        &mut self.observation
     }
 }
 
@@ -71,8 +77,8 @@ pub fn controller(
 ) -> Controller<ManagedIdentityReconciler> {
     let reconciler = Arc::new(ManagedIdentityReconciler {
         context: context.clone(),
-        memories: Memories::default(),
-        credential_memories: Memories::default(),
+        histories: Histories::default(),
+        credential_memories: Histories::default(),
         issuer: ClusterIssuer::new(issuer),
     });
     let settings = Settings {
@@ -107,29 +113,31 @@ impl Reconciler for ManagedIdentityReconciler {
     type Object = ManagedIdentity;
     type Observed = Observed;
     type Step = Step;
-    type Verdict = ();
+    type Verdict = Assessment;
     type Error = Error;
 
     async fn observe(&self, object: &Snapshot<ManagedIdentity>) -> Result<Observed, Error> {
-        let look = observe::identity(&self.context, &self.memories, object).await?;
-        let details = observe::details(&self.context, &self.credential_memories, &self.issuer, object, &look).await?;
-        Ok(Observed { look, details })
+        let observation = observe::identity(&self.context, &self.histories, object).await?;
+        let details = observe::details(
+            &self.context,
+            &self.credential_memories,
+            &self.issuer,
+            object,
+            &observation,
+        )
+        .await?;
+        Ok(Observed { observation, details })
     }
 
-    fn plan(object: &ManagedIdentity, observed: &Observed, now: Timestamp) -> Plan<Step> {
-        let way = plan::way(object, observed, now);
-        Plan {
-            step: way.step,
-            next: way.next,
-            verdict: (),
-        }
+    fn plan(object: &ManagedIdentity, observed: &Observed, now: Timestamp) -> Plan<Step, Assessment> {
+        plan::decide_identity(object, observed, now).into_plan()
     }
 
     async fn carry_out(&self, pass: &mut Pass<Self>, step: Step) -> Result<Effect, Error> {
         match step {
             Step::Azure(step) => {
                 let is_write = matches!(step, azure_resource::Step::Write(_) | azure_resource::Step::Tag { .. });
-                let effect = azure_resource::carry_out(&self.context, &self.memories, pass, step).await?;
+                let effect = azure_resource::carry_out(&self.context, &self.histories, pass, step).await?;
                 // What belongs to the identity was not looked at while it was not there, or not as it should be.
                 Ok(match effect {
                     Effect::Replan if is_write => Effect::Reobserve,
@@ -145,7 +153,11 @@ impl Reconciler for ManagedIdentityReconciler {
         }
     }
 
-    fn summarize(object: &ManagedIdentity, seen: Seen<'_, Observed>, now: Timestamp) -> Option<ManagedIdentityStatus> {
+    fn summarize(
+        object: &ManagedIdentity,
+        seen: Seen<'_, Observed, Assessment>,
+        now: Timestamp,
+    ) -> Option<ManagedIdentityStatus> {
         status::summarize(object, &seen, now)
     }
 
@@ -160,7 +172,7 @@ impl Reconciler for ManagedIdentityReconciler {
 
     fn gone(&self, object: &Snapshot<ManagedIdentity>) {
         let uid = object.uid().unwrap_or_default();
-        self.memories.forget(&uid);
+        self.histories.forget(&uid);
         self.credential_memories.forget(&uid);
         azure_resource::close_account(&self.context, &**object);
     }

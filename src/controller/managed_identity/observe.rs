@@ -1,4 +1,4 @@
-//! One look at an identity, its federated credentials, and the ConfigMap that it is exported to.
+//! One observation at an identity, its federated credentials, and the ConfigMap that it is exported to.
 
 use kube::{Resource, ResourceExt};
 use serde_json::{Value, json};
@@ -8,17 +8,17 @@ use crate::azure::managed_identity::{
     MANAGED_IDENTITY_API_VERSION, MANAGED_IDENTITY_TYPE, SHAPE, federated_credentials,
 };
 use crate::azure::{ArmClient, Location};
+use crate::controller::azure_resource::ownership::{Origin, Owner, OwnerMark};
+use crate::controller::azure_resource::policy::{Intent, Lifecycle, Situation};
 use crate::controller::azure_resource::{
-    Body, Dependency, Look, Memories, Occupants, Placement, Registration, Reports, Subject, Tagging, View, account_key,
-    look_at, may_use, open_account,
+    Body, Dependency, Histories, Observation, Occupants, Placement, Registration, Reports, ResourceState, Subject,
+    Tagging, account_key, may_use, open_account, read_state,
 };
 use crate::controller::context::Context;
 use crate::controller::error::{Error, is_credential_refused};
-use crate::controller::ownership::{Origin, Owner, OwnerMark};
-use crate::controller::policy::{Decision, Lifecycle, Situation, decide};
 
-use super::credentials::{CredentialMemory, CredentialsView, take_note};
-use super::export::{self, ExportView};
+use super::credentials::{CredentialMemory, CredentialsState, take_note};
+use super::export::{self, ExportState};
 use super::issuer::{ClusterIssuer, Issuer};
 use super::{dependents, wanted};
 
@@ -29,16 +29,20 @@ const IMMUTABLE: &[&str] = &["location"];
 #[derive(Debug, Clone)]
 pub struct Details {
     /// Its federated credentials.
-    pub credentials: CredentialsView,
+    pub credentials: CredentialsState,
     /// Where its ids are exported to.
-    pub export: ExportView,
+    pub export: ExportState,
 }
 
 /// Looks at the identity itself, and before its deletion at what it has to outlive.
-pub async fn identity(context: &Context, memories: &Memories, object: &ManagedIdentity) -> Result<Look, Error> {
+pub async fn identity(
+    context: &Context,
+    histories: &Histories,
+    object: &ManagedIdentity,
+) -> Result<Observation, Error> {
     let account = match open_account(context, object).await? {
         Dependency::Met(account) => account,
-        Dependency::Held(held) => return Ok(Look::Held(held)),
+        Dependency::Blocked(held) => return Ok(Observation::Blocked(held)),
     };
     let subject = Subject::of(object);
     let (uid, namespace) = (object.uid().unwrap_or_default(), object.namespace().unwrap_or_default());
@@ -57,11 +61,11 @@ pub async fn identity(context: &Context, memories: &Memories, object: &ManagedId
         .await
     {
         Ok(id) => id,
-        Err(held) => return Ok(Look::Held(held)),
+        Err(held) => return Ok(Observation::Blocked(held)),
     };
     let default_location = account.account.spec().location.as_deref();
     let is_nowhere = object.spec.azure.location.is_none() && default_location.is_none();
-    let view = View {
+    let resource = ResourceState {
         arm: Some(account.account.arm().clone()),
         id,
         api_version: MANAGED_IDENTITY_API_VERSION,
@@ -80,44 +84,46 @@ pub async fn identity(context: &Context, memories: &Memories, object: &ManagedId
         registration: Registration::NotNeeded,
         occupants: Occupants::None,
         account_is_held: account.is_held,
-        memory: memories.of(&uid),
+        history: histories.of(&uid),
         key: context.key().clone(),
     };
-    let mut view = match look_at(context, memories, object, view).await? {
-        Dependency::Met(view) => view,
-        Dependency::Held(held) => return Ok(Look::Held(held)),
+    let mut resource = match read_state(context, histories, object, resource).await? {
+        Dependency::Met(resource) => resource,
+        Dependency::Blocked(held) => return Ok(Observation::Blocked(held)),
     };
-    if view.actual.is_none() && is_nowhere {
-        view.unwritable = Some(
+    if resource.actual.is_none() && is_nowhere {
+        resource.unwritable = Some(
             "spec.location is missing, and so is that of the AzureAccount: say in which region the identity is created"
                 .to_owned(),
         );
     }
-    let situation = Situation::of(subject.spec, subject.lifecycle, view.presence());
-    if decide(situation) == Decision::Delete {
+    let situation = Situation::of(subject.spec, subject.lifecycle, resource.presence());
+    if Intent::of(situation) == Intent::Delete {
         let dependents = dependents::occupants(context, object).await;
         if !dependents.is_empty() {
-            view.occupants = Occupants::Ours(dependents);
+            resource.occupants = Occupants::Ours(dependents);
         }
     }
-    Ok(Look::Seen(Box::new(view)))
+    Ok(Observation::Seen(Box::new(resource)))
 }
 
 /// Looks at what belongs to an identity that is there and may be used; `None` for any other.
 pub async fn details(
     context: &Context,
-    memories: &Memories<CredentialMemory>,
+    histories: &Histories<CredentialMemory>,
     issuer: &ClusterIssuer,
     object: &ManagedIdentity,
-    look: &Look,
+    observation: &Observation,
 ) -> Result<Option<Details>, Error> {
     let subject = Subject::of(object);
-    let view = match look {
-        Look::Seen(view) if subject.lifecycle == Lifecycle::Wanted && may_use(&subject, view) => view,
-        Look::Seen(_) | Look::Held(_) => return Ok(None),
+    let resource = match observation {
+        Observation::Seen(resource) if subject.lifecycle == Lifecycle::Wanted && may_use(&subject, resource) => {
+            resource
+        }
+        Observation::Seen(_) | Observation::Blocked(_) => return Ok(None),
     };
-    let Some(arm) = &view.arm else { return Ok(None) };
-    let credentials = credentials(context, memories, issuer, object, arm, view).await;
+    let Some(arm) = &resource.arm else { return Ok(None) };
+    let credentials = credentials(context, histories, issuer, object, arm, resource).await;
     if let Err(Error::Azure(error)) = &credentials
         && is_credential_refused(error)
     {
@@ -131,21 +137,21 @@ pub async fn details(
 
 async fn credentials(
     context: &Context,
-    memories: &Memories<CredentialMemory>,
+    histories: &Histories<CredentialMemory>,
     issuer: &ClusterIssuer,
     object: &ManagedIdentity,
     arm: &ArmClient,
-    view: &View,
-) -> Result<CredentialsView, Error> {
+    resource: &ResourceState,
+) -> Result<CredentialsState, Error> {
     let spec = &object.spec.federated_credentials;
     let is_recorded = object
         .status
         .as_ref()
         .is_some_and(|it| !it.federated_credentials.is_empty());
     if spec.is_empty() && !is_recorded {
-        return Ok(CredentialsView {
+        return Ok(CredentialsState {
             actual: Some(Vec::new()),
-            ..CredentialsView::default()
+            ..CredentialsState::default()
         });
     }
     let (cluster_issuer, issuer_is_untold) = if wanted::needs_cluster_issuer(spec) {
@@ -158,17 +164,17 @@ async fn credentials(
     };
     let namespace = object.namespace().unwrap_or_default();
     let audience = &context.cloud().federation_audience;
-    let actual = federated_credentials(arm, &view.id).await?;
+    let actual = federated_credentials(arm, &resource.id).await?;
     let uid = object.uid().unwrap_or_default();
-    let mut memory = memories.of(&uid);
-    take_note(&mut memory, actual.as_deref().unwrap_or_default());
-    memories.keep(&uid, memory.clone());
-    Ok(CredentialsView {
+    let mut history = histories.of(&uid);
+    take_note(&mut history, actual.as_deref().unwrap_or_default());
+    histories.keep(&uid, history.clone());
+    Ok(CredentialsState {
         named: spec.iter().map(|it| it.name.clone()).collect(),
         wanted: wanted::wanted(spec, &namespace, cluster_issuer.as_deref(), audience),
         issuer_is_untold,
         actual,
-        memory,
+        history,
     })
 }
 

@@ -9,16 +9,15 @@ use jiff::Timestamp;
 
 use crate::api::ManagedIdentity;
 use crate::api::condition::Reason;
-use crate::azure::Difference;
 use crate::controller::azure_resource::drift::paths;
-use crate::controller::azure_resource::{self, Course, Look, Subject, course, may_use};
-use crate::controller::policy::Lifecycle;
+use crate::controller::azure_resource::policy::Lifecycle;
+use crate::controller::azure_resource::{self, Decision, Observation, Subject, decide, may_use};
 use crate::controller::readiness::{Standing, Verdict};
 use crate::runtime::Next;
 
 use super::Observed;
-use super::credentials::{CredentialStep, CredentialWrite, CredentialsCourse, credentials_course};
-use super::export::{ExportStep, export_course, exported};
+use super::credentials::{CredentialStep, CredentialWrite, CredentialsDecision, decide_credentials};
+use super::export::{ExportStep, decide_export, exported};
 use super::observe::Details;
 
 /// The pause between two looks at what somebody else has to change, where `spec.interval` is longer.
@@ -44,56 +43,27 @@ pub enum Step {
     Export(ExportStep),
 }
 
-/// What happens next, and what the status says meanwhile.
-#[derive(Debug, PartialEq)]
-#[must_use]
-pub struct Way {
-    /// The one effect, or nothing.
-    pub step: Option<Step>,
-    /// When to look again.
-    pub next: Next,
-    /// Where the object stands.
-    pub verdict: Verdict,
-    /// What differs and is not put right.
-    pub drift: Vec<Difference>,
-}
-
-impl From<Course> for Way {
-    fn from(course: Course) -> Self {
-        let Course {
-            step,
-            next,
-            verdict,
-            drift,
-        } = course;
-        Self {
-            step: step.map(Step::Azure),
-            next,
-            verdict,
-            drift,
-        }
-    }
-}
-
-/// Decides.
-pub fn way(object: &ManagedIdentity, observed: &Observed, now: Timestamp) -> Way {
+/// Decides for an identity, by what was observed.
+pub fn decide_identity(object: &ManagedIdentity, observed: &Observed, now: Timestamp) -> Decision<Step> {
     let subject = Subject::of(object);
-    let base = Way::from(course(&subject, &observed.look, now));
-    let Look::Seen(view) = &observed.look else { return base };
+    let base = decide(&subject, &observed.observation, now).map_step(Step::Azure);
+    let Observation::Seen(resource) = &observed.observation else {
+        return base;
+    };
     let is_at_rest = base.step.is_none() && base.verdict.standing == Standing::Ready;
-    if subject.lifecycle == Lifecycle::Deleted || !is_at_rest || !may_use(&subject, view) {
+    if subject.lifecycle == Lifecycle::Deleted || !is_at_rest || !may_use(&subject, resource) {
         return base;
     }
     let soon = Next::Poll {
         after: Some(SHORT_PACE),
     };
-    let ids = view
+    let ids = resource
         .actual
         .as_ref()
-        .and_then(|actual| exported(view.id.as_str(), actual));
+        .and_then(|actual| exported(resource.id.as_str(), actual));
     let (Some(ids), Some(details)) = (ids, &observed.details) else {
-        let message = format!("Azure has not given the principal of {} yet", view.id);
-        return Way {
+        let message = format!("Azure has not given the principal of {} yet", resource.id);
+        return Decision {
             next: soon,
             verdict: Verdict::progressing(Reason::Provisioning, message),
             ..base
@@ -103,7 +73,7 @@ pub fn way(object: &ManagedIdentity, observed: &Observed, now: Timestamp) -> Way
     let status = object.status.as_ref();
     let recorded = status.map(|it| it.federated_credentials.as_slice()).unwrap_or_default();
     let recorded_export = status.and_then(|it| it.azure.exported_config_map.clone());
-    let (step, export_problem) = match export_course(recorded_export.as_deref(), export, &ids) {
+    let (step, export_problem) = match decide_export(recorded_export.as_deref(), export, &ids) {
         Ok(step) => (step, None),
         Err(problem) => (None, Some(problem)),
     };
@@ -116,19 +86,19 @@ pub fn way(object: &ManagedIdentity, observed: &Observed, now: Timestamp) -> Way
             },
             step @ (ExportStep::Create { .. } | ExportStep::Replace(_) | ExportStep::Delete(_)) => Step::Export(step),
         };
-        return Way {
+        return Decision {
             step: Some(step),
             next: soon,
             verdict,
             ..base
         };
     }
-    let CredentialsCourse {
+    let CredentialsDecision {
         step,
         problem,
         is_settling,
         drift,
-    } = credentials_course(subject.spec, recorded, credentials, now);
+    } = decide_credentials(subject.spec, recorded, credentials, now);
     let is_under_way = step.is_some() || is_settling;
     let step = step.map(|step| match step {
         CredentialStep::Record(credentials) => Step::Record {
@@ -146,13 +116,13 @@ pub fn way(object: &ManagedIdentity, observed: &Observed, now: Timestamp) -> Way
     let drift = [base.drift, drift].concat();
     let verdict = problem.unwrap_or_else(|| {
         if base.verdict.reason == Reason::Available && !drift.is_empty() {
-            let message = format!("{} differs and is not changed: {}", view.id, paths(&drift));
+            let message = format!("{} differs and is not changed: {}", resource.id, paths(&drift));
             Verdict::ready(Reason::Drifted, message)
         } else {
             base.verdict
         }
     });
-    Way {
+    Decision {
         step,
         next,
         verdict,

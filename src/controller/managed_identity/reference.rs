@@ -6,7 +6,7 @@ use crate::api::ManagedIdentity;
 use crate::api::azure_resource::ManagementPolicy;
 use crate::api::condition::Reason;
 use crate::azure::ResourceId;
-use crate::controller::azure_resource::Held;
+use crate::controller::azure_resource::Blocked;
 use crate::controller::context::{Context, Watched};
 use crate::controller::readiness::Verdict;
 use crate::runtime::references::Kind;
@@ -25,9 +25,9 @@ pub async fn is_of_another_namespace(context: &Context, namespace: &str, id: &st
 }
 
 /// What an object says that would attach an identity of another namespace.
-pub fn of_another_namespace(id: &str) -> Held {
+pub fn of_another_namespace(id: &str) -> Blocked {
     let message = format!("the identity {id} is managed by a ManagedIdentity of another namespace");
-    Held {
+    Blocked {
         verdict: Verdict::stalled(Reason::OwnedByAnother, message),
         next: Next::Resync(Duration::from_mins(1)),
         is_credential_gone: false,

@@ -1,7 +1,6 @@
 //! ResourceGroup: keeps a Microsoft.Resources/resourceGroups resource as its spec says.
 
 mod observe;
-mod status;
 
 use std::sync::Arc;
 
@@ -13,7 +12,7 @@ use crate::api::{ResourceGroup, ResourceGroupStatus};
 use crate::runtime::drive::Settings;
 use crate::runtime::{Controller, Effect, Note, Pass, Plan, Reconciler, Seen, Snapshot, Source};
 
-use super::azure_resource::{self, AzureObject, Look, Memories, Reports, Step, Subject, course};
+use super::azure_resource::{self, Assessment, AzureObject, Histories, Observation, Reports, Step, Subject, decide};
 use super::context::Context;
 use super::error::Error;
 use super::readiness;
@@ -22,14 +21,14 @@ use super::reference::Reference;
 /// The reconciler of ResourceGroups.
 pub struct ResourceGroupReconciler {
     context: Context,
-    memories: Memories,
+    histories: Histories,
 }
 
 /// The controller of ResourceGroups; pools and identities that refer to a group are triggered by its changes.
 pub fn controller(context: &Context, source: Source<ResourceGroup>) -> Controller<ResourceGroupReconciler> {
     let reconciler = Arc::new(ResourceGroupReconciler {
         context: context.clone(),
-        memories: Memories::default(),
+        histories: Histories::default(),
     });
     Controller::new(
         source,
@@ -55,30 +54,30 @@ impl AzureObject for ResourceGroup {
 
 impl Reconciler for ResourceGroupReconciler {
     type Object = ResourceGroup;
-    type Observed = Look;
+    type Observed = Observation;
     type Step = Step;
-    type Verdict = ();
+    type Verdict = Assessment;
     type Error = Error;
 
-    async fn observe(&self, object: &Snapshot<ResourceGroup>) -> Result<Look, Error> {
-        observe::observe(&self.context, &self.memories, object).await
+    async fn observe(&self, object: &Snapshot<ResourceGroup>) -> Result<Observation, Error> {
+        observe::observe(&self.context, &self.histories, object).await
     }
 
-    fn plan(object: &ResourceGroup, observed: &Look, now: Timestamp) -> Plan<Step> {
-        let course = course(&Subject::of(object), observed, now);
-        Plan {
-            step: course.step,
-            next: course.next,
-            verdict: (),
-        }
+    fn plan(object: &ResourceGroup, observed: &Observation, now: Timestamp) -> Plan<Step, Assessment> {
+        decide(&Subject::of(object), observed, now).into_plan()
     }
 
     async fn carry_out(&self, pass: &mut Pass<Self>, step: Step) -> Result<Effect, Error> {
-        azure_resource::carry_out(&self.context, &self.memories, pass, step).await
+        azure_resource::carry_out(&self.context, &self.histories, pass, step).await
     }
 
-    fn summarize(object: &ResourceGroup, seen: Seen<'_, Look>, now: Timestamp) -> Option<ResourceGroupStatus> {
-        status::summarize(object, &seen, now)
+    fn summarize(
+        object: &ResourceGroup,
+        seen: Seen<'_, Observation, Assessment>,
+        now: Timestamp,
+    ) -> Option<ResourceGroupStatus> {
+        let azure = azure_resource::summarize(object, &seen, now)?;
+        Some(ResourceGroupStatus { azure })
     }
 
     fn notes(object: &ResourceGroup, status: &ResourceGroupStatus) -> Vec<Note> {
@@ -91,7 +90,7 @@ impl Reconciler for ResourceGroupReconciler {
     }
 
     fn gone(&self, object: &Snapshot<ResourceGroup>) {
-        self.memories.forget(&object.uid().unwrap_or_default());
+        self.histories.forget(&object.uid().unwrap_or_default());
         azure_resource::close_account(&self.context, &**object);
     }
 }

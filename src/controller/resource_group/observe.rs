@@ -1,4 +1,4 @@
-//! One look at a resource group.
+//! One observation at a resource group.
 
 use kube::ResourceExt;
 use serde_json::{Value, json};
@@ -7,21 +7,22 @@ use crate::api::condition::Reason;
 use crate::api::{OWNER_TAG, ResourceGroup};
 use crate::azure::resource_group::{ContainedResource, RESOURCE_GROUP_API_VERSION, SHAPE, resources};
 use crate::azure::{Location, ResourceId};
+use crate::controller::azure_resource::ownership::{ClusterId, Origin, Owner, OwnerMark};
+use crate::controller::azure_resource::policy::{Intent, Situation};
 use crate::controller::azure_resource::{
-    Body, Dependency, Held, Look, Memories, Occupants, Registration, Subject, Tagging, View, look_at, open_account,
+    Blocked, Body, Dependency, Histories, Observation, Occupants, Registration, ResourceState, Subject, Tagging,
+    open_account, read_state,
 };
 use crate::controller::context::Context;
 use crate::controller::error::Error;
-use crate::controller::ownership::{ClusterId, Origin, Owner, OwnerMark};
-use crate::controller::policy::{Decision, Situation, decide};
 use crate::controller::readiness::Verdict;
 use crate::runtime::Next;
 
 /// Looks at the group, and before its deletion at what it holds.
-pub async fn observe(context: &Context, memories: &Memories, object: &ResourceGroup) -> Result<Look, Error> {
+pub async fn observe(context: &Context, histories: &Histories, object: &ResourceGroup) -> Result<Observation, Error> {
     let account = match open_account(context, object).await? {
         Dependency::Met(account) => account,
-        Dependency::Held(held) => return Ok(Look::Held(held)),
+        Dependency::Blocked(held) => return Ok(Observation::Blocked(held)),
     };
     let spec = &object.spec.azure;
     let id = match ResourceId::resource_group_id(account.account.subscription(), spec.name(&object.metadata)) {
@@ -32,7 +33,7 @@ pub async fn observe(context: &Context, memories: &Memories, object: &ResourceGr
                 spec.name(&object.metadata)
             );
             let verdict = Verdict::stalled(Reason::InvalidSpec, message);
-            return Ok(Look::Held(Held {
+            return Ok(Observation::Blocked(Blocked {
                 verdict,
                 next: Next::AwaitChange,
                 is_credential_gone: false,
@@ -52,7 +53,7 @@ pub async fn observe(context: &Context, memories: &Memories, object: &ResourceGr
         &uid,
         Origin::Created,
     );
-    let view = View {
+    let resource = ResourceState {
         arm: Some(account.account.arm().clone()),
         id,
         api_version: RESOURCE_GROUP_API_VERSION,
@@ -71,23 +72,23 @@ pub async fn observe(context: &Context, memories: &Memories, object: &ResourceGr
         registration: Registration::NotNeeded,
         occupants: Occupants::None,
         account_is_held: account.is_held,
-        memory: memories.of(&uid),
+        history: histories.of(&uid),
         key: context.key().clone(),
     };
-    let mut view = match look_at(context, memories, object, view).await? {
-        Dependency::Met(view) => view,
-        Dependency::Held(held) => return Ok(Look::Held(held)),
+    let mut resource = match read_state(context, histories, object, resource).await? {
+        Dependency::Met(resource) => resource,
+        Dependency::Blocked(held) => return Ok(Observation::Blocked(held)),
     };
-    if view.actual.is_none() {
-        view.unwritable = uncreatable;
+    if resource.actual.is_none() {
+        resource.unwritable = uncreatable;
     }
     let subject = Subject::of(object);
-    let situation = Situation::of(subject.spec, subject.lifecycle, view.presence());
-    if decide(situation) == Decision::Delete {
-        let found = resources(account.account.arm(), &view.id, OWNER_TAG).await?;
-        view.occupants = occupants(&found, context.cluster());
+    let situation = Situation::of(subject.spec, subject.lifecycle, resource.presence());
+    if Intent::of(situation) == Intent::Delete {
+        let found = resources(account.account.arm(), &resource.id, OWNER_TAG).await?;
+        resource.occupants = occupants(&found, context.cluster());
     }
-    Ok(Look::Seen(Box::new(view)))
+    Ok(Observation::Seen(Box::new(resource)))
 }
 
 /// What a group should be.

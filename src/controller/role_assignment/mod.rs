@@ -25,7 +25,7 @@ use crate::api::{
 use crate::runtime::drive::Settings;
 use crate::runtime::{Controller, Effect, Note, Pass, Plan, Reconciler, Seen, Snapshot, Source, finalizer};
 
-use super::azure_resource::{self, AzureObject, Memories, Reports};
+use super::azure_resource::{self, Assessment, AzureObject, Histories, Reports};
 use super::context::Context;
 use super::error::Error;
 use super::readiness;
@@ -38,7 +38,7 @@ pub use plan::Step;
 /// The reconciler of RoleAssignments.
 pub struct RoleAssignmentReconciler {
     context: Context,
-    memories: Memories,
+    histories: Histories,
     grants: Grants,
 }
 
@@ -50,7 +50,7 @@ pub fn controller(
 ) -> Controller<RoleAssignmentReconciler> {
     let reconciler = Arc::new(RoleAssignmentReconciler {
         context: context.clone(),
-        memories: Memories::default(),
+        histories: Histories::default(),
         grants,
     });
     Controller::new(
@@ -97,26 +97,21 @@ impl Reconciler for RoleAssignmentReconciler {
     type Object = RoleAssignment;
     type Observed = Observed;
     type Step = Step;
-    type Verdict = ();
+    type Verdict = Assessment;
     type Error = Error;
 
     async fn observe(&self, object: &Snapshot<RoleAssignment>) -> Result<Observed, Error> {
-        observe::observe(&self.context, &self.memories, &self.grants, object).await
+        observe::observe(&self.context, &self.histories, &self.grants, object).await
     }
 
-    fn plan(object: &RoleAssignment, observed: &Observed, now: Timestamp) -> Plan<Step> {
-        let decided = plan::decide(object, observed, now);
-        Plan {
-            step: decided.step,
-            next: decided.next,
-            verdict: (),
-        }
+    fn plan(object: &RoleAssignment, observed: &Observed, now: Timestamp) -> Plan<Step, Assessment> {
+        plan::decide_assignment(object, observed, now).into_plan()
     }
 
     async fn carry_out(&self, pass: &mut Pass<Self>, step: Step) -> Result<Effect, Error> {
         let object = pass.object().clone();
         match step {
-            Step::Azure(step) => azure_resource::carry_out(&self.context, &self.memories, pass, step).await,
+            Step::Azure(step) => azure_resource::carry_out(&self.context, &self.histories, pass, step).await,
             Step::Record { claim, verdict } => {
                 let status = status::recorded(&object, &claim, &verdict, Timestamp::now());
                 pass.write_status(&status).await?;
@@ -125,13 +120,17 @@ impl Reconciler for RoleAssignmentReconciler {
             Step::Forget { verdict } => {
                 let status = status::forgotten(&object, &verdict, Timestamp::now());
                 pass.write_status(&status).await?;
-                self.memories.forget(&object.uid().unwrap_or_default());
+                self.histories.forget(&object.uid().unwrap_or_default());
                 Ok(Effect::Reobserve)
             }
         }
     }
 
-    fn summarize(object: &RoleAssignment, seen: Seen<'_, Observed>, now: Timestamp) -> Option<RoleAssignmentStatus> {
+    fn summarize(
+        object: &RoleAssignment,
+        seen: Seen<'_, Observed, Assessment>,
+        now: Timestamp,
+    ) -> Option<RoleAssignmentStatus> {
         status::summarize(object, &seen, now)
     }
 
@@ -145,7 +144,7 @@ impl Reconciler for RoleAssignmentReconciler {
     }
 
     fn gone(&self, object: &Snapshot<RoleAssignment>) {
-        self.memories.forget(&object.uid().unwrap_or_default());
+        self.histories.forget(&object.uid().unwrap_or_default());
         azure_resource::close_account(&self.context, &**object);
     }
 }

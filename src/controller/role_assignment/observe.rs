@@ -1,4 +1,4 @@
-//! One look at a role assignment: at what is wanted, or at what is held and no longer wanted.
+//! One observation at a role assignment: at what is wanted, or at what is held and no longer wanted.
 
 use kube::{Resource, ResourceExt};
 use serde_json::{Value, json};
@@ -9,13 +9,13 @@ use crate::api::{RoleAssignment, RoleAssignmentStatus};
 use crate::azure::ResourceId;
 use crate::azure::role_assignment::{IMMUTABLE, SHAPE, Tuple, at_scope, scope_of};
 use crate::azure::role_definition::{AUTHORIZATION_API_VERSION, RoleId};
+use crate::controller::azure_resource::ownership::{Origin, Owner, OwnerMark, Presence};
 use crate::controller::azure_resource::{
-    Body, Dependency, Held, Look, Memories, Occupants, OpenAccount, Registration, Reports, Subject, Tagging, View,
-    look_at, open_account,
+    Blocked, Body, Dependency, Histories, Observation, Occupants, OpenAccount, Registration, Reports, ResourceState,
+    Subject, Tagging, open_account, read_state,
 };
 use crate::controller::context::Context;
 use crate::controller::error::Error;
-use crate::controller::ownership::{Origin, Owner, OwnerMark, Presence};
 use crate::controller::readiness::Verdict;
 use crate::runtime::Next;
 
@@ -26,15 +26,21 @@ use super::reference::{Unresolved, Wanted, resolve, stalled};
 /// What a pass observed, and what it is about.
 #[derive(Debug)]
 pub struct Observed {
-    /// The look at the assignment that the aim names.
-    pub look: Look,
+    /// The observation at the assignment that the aim names.
+    pub observation: Observation,
     /// What the pass is about.
     pub aim: Aim,
 }
 
-impl AsMut<Look> for Observed {
-    fn as_mut(&mut self) -> &mut Look {
-        &mut self.look
+impl AsRef<Observation> for Observed {
+    fn as_ref(&self) -> &Observation {
+        &self.observation
+    }
+}
+
+impl AsMut<Observation> for Observed {
+    fn as_mut(&mut self) -> &mut Observation {
+        &mut self.observation
     }
 }
 
@@ -42,11 +48,11 @@ impl AsMut<Look> for Observed {
 #[derive(Debug, Clone, PartialEq)]
 pub enum Aim {
     /// The assignment that the object wants, or what it waits for.
-    Have(Option<Box<Claim>>),
+    Ensure(Option<Box<Claim>>),
     /// An assignment that the object holds and no longer wants; what the status says meanwhile and afterwards.
-    TakeBack(Held),
+    Revoke(Blocked),
     /// The object is being deleted, and with it what it holds.
-    End,
+    Finalize,
     /// The object is being deleted and holds nothing.
     Nothing,
 }
@@ -87,37 +93,40 @@ pub(super) fn recorded_tuple(status: &RoleAssignmentStatus) -> Option<Tuple> {
 /// Looks.
 pub async fn observe(
     context: &Context,
-    memories: &Memories,
+    histories: &Histories,
     grants: &Grants,
     object: &RoleAssignment,
 ) -> Result<Observed, Error> {
     let is_deleted = object.meta().deletion_timestamp.is_some();
     let held = held_id(object);
     if is_deleted && (held.is_none() || Subject::of(object).is_abandoned) {
-        let aim = if held.is_none() { Aim::Nothing } else { Aim::End };
-        let look = Look::Held(nothing());
-        return Ok(Observed { look, aim });
+        let aim = if held.is_none() { Aim::Nothing } else { Aim::Finalize };
+        let observation = Observation::Blocked(nothing());
+        return Ok(Observed { observation, aim });
     }
     let account = match open_account(context, object).await? {
         Dependency::Met(account) => account,
-        Dependency::Held(held) => return Ok(waits(is_deleted, held)),
+        Dependency::Blocked(held) => return Ok(waits(is_deleted, held)),
     };
     let sight = Sight {
         context,
-        memories,
+        histories,
         object,
         account,
     };
     if let (true, Some(id)) = (is_deleted, &held) {
-        let look = sight.at_what_is_left(id.clone()).await?;
-        return Ok(Observed { look, aim: Aim::End });
+        let observation = sight.at_what_is_left(id.clone()).await?;
+        return Ok(Observed {
+            observation,
+            aim: Aim::Finalize,
+        });
     }
     let wanted = match resolve(context, sight.account.account.arm(), object).await? {
         Ok(wanted) => wanted,
         Err(Unresolved::NotYet(why)) => return Ok(waits(false, why)),
         Err(Unresolved::Gone(why)) => {
             return match held {
-                Some(id) => sight.take_back(id, why).await,
+                Some(id) => sight.revoke(id, why).await,
                 None => Ok(waits(false, why)),
             };
         }
@@ -127,7 +136,7 @@ pub async fn observe(
         && recorded.as_ref() != Some(&wanted.tuple)
     {
         return sight
-            .take_back(id.clone(), replaced(&wanted.tuple, recorded.as_ref()))
+            .revoke(id.clone(), replaced(&wanted.tuple, recorded.as_ref()))
             .await;
     }
     let is_observer = object.spec.management.management_policy == ManagementPolicy::ObserveOnly;
@@ -141,40 +150,40 @@ pub async fn observe(
     };
     let seen = match sight.at_what_is_wanted(&wanted, held).await? {
         Dependency::Met(seen) => seen,
-        Dependency::Held(held) => return Ok(waits(false, held)),
+        Dependency::Blocked(held) => return Ok(waits(false, held)),
     };
-    let view = match seen {
-        Found::Wanted(view) => view,
-        Found::Orphan(id) => return sight.take_back(id, replaced(&wanted.tuple, None)).await,
+    let resource = match seen {
+        Found::Wanted(resource) => resource,
+        Found::Orphan(id) => return sight.revoke(id, replaced(&wanted.tuple, None)).await,
     };
     if let Verified::IfOwned(managed) = &permission
-        && !is_at_rest(&view)
+        && !is_at_rest(&resource)
         && let Err(refused) = verify(sight.account.account.arm(), object, &wanted.tuple, managed).await?
     {
         return Ok(waits(false, refused));
     }
     let claim = Claim {
-        id: view.id.clone(),
+        id: resource.id.clone(),
         tuple: wanted.tuple,
     };
     Ok(Observed {
-        look: Look::Seen(view),
-        aim: Aim::Have(Some(Box::new(claim))),
+        observation: Observation::Seen(resource),
+        aim: Aim::Ensure(Some(Box::new(claim))),
     })
 }
 
-/// What a look at the wanted assignment came upon.
+/// What a observation at the wanted assignment came upon.
 enum Found {
     /// It, or its absence.
-    Wanted(Box<View>),
+    Wanted(Box<ResourceState>),
     /// An assignment of this object that is not the wanted one, made before its status was lost.
     Orphan(ResourceId),
 }
 
-/// What every look needs.
+/// What every observation needs.
 struct Sight<'a> {
     context: &'a Context,
-    memories: &'a Memories,
+    histories: &'a Histories,
     object: &'a RoleAssignment,
     account: OpenAccount,
 }
@@ -187,52 +196,54 @@ impl Sight<'_> {
             Ok(id) => id,
             Err(error) => {
                 let message = format!("the scope {} cannot be assigned at: {error}", tuple.scope);
-                return Ok(Dependency::Held(stalled(Reason::InvalidSpec, message)));
+                return Ok(Dependency::Blocked(stalled(Reason::InvalidSpec, message)));
             }
         };
-        let mut view = self.view(held.unwrap_or_else(|| own.clone()));
-        view.desired = Body(tuple.body());
-        view.defaults = json!({"properties": {"principalType": wanted.principal_type}});
-        let mut view = match look_at(self.context, self.memories, self.object, view).await? {
-            Dependency::Met(view) => view,
-            Dependency::Held(held) => return Ok(Dependency::Held(held)),
+        let mut resource = self.resource(held.unwrap_or_else(|| own.clone()));
+        resource.desired = Body(tuple.body());
+        resource.defaults = json!({"properties": {"principalType": wanted.principal_type}});
+        let mut resource = match read_state(self.context, self.histories, self.object, resource).await? {
+            Dependency::Met(resource) => resource,
+            Dependency::Blocked(held) => return Ok(Dependency::Blocked(held)),
         };
-        if view.actual.is_none() {
-            view.id = own;
+        if resource.actual.is_none() {
+            resource.id = own;
             let others = at_scope(self.account.account.arm(), &tuple.scope).await?;
             if let Some((id, other)) = others.iter().find_map(|it| same(it, tuple)) {
-                view.id = id;
-                view.take_note(Some(other.clone()));
-            } else if let Some(id) = others.iter().find_map(|it| orphan(it, &view.owner, self.object)) {
+                resource.id = id;
+                resource.take_note(Some(other.clone()));
+            } else if let Some(id) = others.iter().find_map(|it| orphan(it, &resource.owner, self.object)) {
                 return Ok(Dependency::Met(Found::Orphan(id)));
             }
         }
-        name_principal_type(&mut view, wanted);
-        Ok(Dependency::Met(Found::Wanted(Box::new(view))))
+        name_principal_type(&mut resource, wanted);
+        Ok(Dependency::Met(Found::Wanted(Box::new(resource))))
     }
 
     /// An assignment that is to go.
-    async fn at_what_is_left(&self, id: ResourceId) -> Result<Look, Error> {
-        let view = self.view(id);
-        Ok(match look_at(self.context, self.memories, self.object, view).await? {
-            Dependency::Met(view) => Look::Seen(Box::new(view)),
-            Dependency::Held(held) => Look::Held(held),
-        })
+    async fn at_what_is_left(&self, id: ResourceId) -> Result<Observation, Error> {
+        let resource = self.resource(id);
+        Ok(
+            match read_state(self.context, self.histories, self.object, resource).await? {
+                Dependency::Met(resource) => Observation::Seen(Box::new(resource)),
+                Dependency::Blocked(held) => Observation::Blocked(held),
+            },
+        )
     }
 
-    async fn take_back(&self, id: ResourceId, why: Held) -> Result<Observed, Error> {
+    async fn revoke(&self, id: ResourceId, why: Blocked) -> Result<Observed, Error> {
         Ok(match self.at_what_is_left(id).await? {
-            Look::Held(held) => waits(false, held),
-            look @ Look::Seen(_) => Observed {
-                look,
-                aim: Aim::TakeBack(why),
+            Observation::Blocked(held) => waits(false, held),
+            observation @ Observation::Seen(_) => Observed {
+                observation,
+                aim: Aim::Revoke(why),
             },
         })
     }
 
-    fn view(&self, id: ResourceId) -> View {
+    fn resource(&self, id: ResourceId) -> ResourceState {
         let uid = self.object.uid().unwrap_or_default();
-        View {
+        ResourceState {
             arm: Some(self.account.account.arm().clone()),
             id,
             api_version: AUTHORIZATION_API_VERSION,
@@ -257,7 +268,7 @@ impl Sight<'_> {
             registration: Registration::NotNeeded,
             occupants: Occupants::None,
             account_is_held: self.account.is_held,
-            memory: self.memories.of(&uid),
+            history: self.histories.of(&uid),
             key: self.context.key().clone(),
         }
     }
@@ -265,8 +276,8 @@ impl Sight<'_> {
 
 /// An assignment of which Azure does not say what its principal is gets that with the next write. It is no difference by
 /// itself: Azure knows better than the spec what a principal is.
-pub(super) fn name_principal_type(view: &mut View, wanted: &Wanted) {
-    let properties = view
+pub(super) fn name_principal_type(resource: &mut ResourceState, wanted: &Wanted) {
+    let properties = resource
         .actual
         .as_mut()
         .and_then(|it| it.get_mut("properties")?.as_object_mut());
@@ -303,21 +314,21 @@ pub(super) fn held_id(object: &RoleAssignment) -> Option<ResourceId> {
 }
 
 /// Whether nothing would be written over this.
-fn is_at_rest(view: &View) -> bool {
-    match view.presence() {
-        Presence::Owned(origin) => view.differences().is_empty() && !view.mark_differs(origin),
+fn is_at_rest(resource: &ResourceState) -> bool {
+    match resource.presence() {
+        Presence::Owned(origin) => resource.differences().is_empty() && !resource.mark_differs(origin),
         Presence::Absent | Presence::Unowned | Presence::OwnedByAnother => false,
     }
 }
 
-fn waits(is_deleted: bool, held: Held) -> Observed {
+fn waits(is_deleted: bool, held: Blocked) -> Observed {
     Observed {
-        look: Look::Held(held),
-        aim: if is_deleted { Aim::End } else { Aim::Have(None) },
+        observation: Observation::Blocked(held),
+        aim: if is_deleted { Aim::Finalize } else { Aim::Ensure(None) },
     }
 }
 
-pub(super) fn replaced(wanted: &Tuple, recorded: Option<&Tuple>) -> Held {
+pub(super) fn replaced(wanted: &Tuple, recorded: Option<&Tuple>) -> Blocked {
     let what = match recorded {
         Some(recorded) if recorded.principal != wanted.principal => {
             format!(
@@ -330,7 +341,7 @@ pub(super) fn replaced(wanted: &Tuple, recorded: Option<&Tuple>) -> Held {
         }
         Some(_) | None => "it is not what spec says".to_owned(),
     };
-    Held {
+    Blocked {
         verdict: Verdict::progressing(
             Reason::Updating,
             format!("the assignment of before is taken back: {what}"),
@@ -340,8 +351,8 @@ pub(super) fn replaced(wanted: &Tuple, recorded: Option<&Tuple>) -> Held {
     }
 }
 
-fn nothing() -> Held {
-    Held {
+fn nothing() -> Blocked {
+    Blocked {
         verdict: Verdict::progressing(Reason::Deleting, "nothing is held in Azure"),
         next: Next::AwaitChange,
         is_credential_gone: false,

@@ -9,10 +9,10 @@ use crate::azure::resource_group::RESOURCE_GROUP_API_VERSION;
 use crate::azure::role_assignment::Tuple;
 use crate::azure::session_pool::PoolApiVersion;
 use crate::azure::{ArmClient, ResourceId};
-use crate::controller::azure_resource::{AzureObject, Held};
+use crate::controller::azure_resource::ownership::{Origin, Owner, OwnerMark, Presence};
+use crate::controller::azure_resource::{AzureObject, Blocked};
 use crate::controller::context::Context;
 use crate::controller::error::Error;
-use crate::controller::ownership::{Origin, Owner, OwnerMark, Presence};
 
 use crate::runtime::Snapshot;
 
@@ -42,7 +42,7 @@ pub async fn permit(
     grants: &Grants,
     object: &RoleAssignment,
     tuple: &Tuple,
-) -> Result<Verified, Held> {
+) -> Result<Verified, Blocked> {
     match grants.permission(tuple.role, &tuple.scope) {
         Permission::Granted => Ok(Verified::Granted),
         Permission::IfManaged => managed(context, object, &tuple.scope)
@@ -62,7 +62,7 @@ pub async fn verify(
     object: &RoleAssignment,
     tuple: &Tuple,
     managed: &ManagedScope,
-) -> Result<Result<(), Held>, Error> {
+) -> Result<Result<(), Blocked>, Error> {
     let found = arm.find(tuple.scope.as_str(), managed.api_version).await?;
     let presence = Presence::of(found.as_ref().map(|it| &it.body), &managed.owner, OwnerMark::Tag);
     Ok(match presence {
@@ -115,7 +115,7 @@ async fn manager<K: AzureObject>(context: &Context, namespace: &str, scope: &Res
     })
 }
 
-fn refused(object: &RoleAssignment, tuple: &Tuple) -> Held {
+fn refused(object: &RoleAssignment, tuple: &Tuple) -> Blocked {
     let (role, scope) = (tuple.role, &tuple.scope);
     let message = format!(
         "the role `{}` ({role}) may not be assigned at {scope} by this namespace; the administrator of this installation \

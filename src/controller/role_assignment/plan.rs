@@ -1,4 +1,4 @@
-//! What happens next to an assignment. Pure; the course of any Azure resource, and what is particular to assignments: a
+//! What happens next to an assignment. Pure; the decision of any Azure resource, and what is particular to assignments: a
 //! claim before the first write, and the taking back of what is no longer wanted.
 
 use jiff::Timestamp;
@@ -7,8 +7,8 @@ use crate::api::FINALIZER;
 use crate::api::RoleAssignment;
 use crate::api::azure_resource::ManagementPolicy;
 use crate::api::condition::Reason;
-use crate::controller::azure_resource::{self, Look, Release, Subject, course};
-use crate::controller::policy::Lifecycle;
+use crate::controller::azure_resource::policy::Lifecycle;
+use crate::controller::azure_resource::{self, Blocked, Decision, Observation, Release, Subject, decide};
 use crate::controller::readiness::{Standing, Verdict};
 use crate::runtime::{Next, finalizer};
 
@@ -33,78 +33,58 @@ pub enum Step {
     },
 }
 
-/// What happens next, when to look again, and what the status says if the verdict of the course is not it.
-#[derive(Debug, PartialEq)]
-#[must_use]
-pub struct Decided {
-    /// The one effect, or nothing.
-    pub step: Option<Step>,
-    /// When to look again.
-    pub next: Next,
-    /// What the status says.
-    pub verdict: Verdict,
-}
-
-/// Decides.
-pub fn decide(object: &RoleAssignment, observed: &Observed, now: Timestamp) -> Decided {
+/// Decides for an assignment, by what was observed and what the pass is about.
+pub fn decide_assignment(object: &RoleAssignment, observed: &Observed, now: Timestamp) -> Decision<Step> {
     match &observed.aim {
-        Aim::Have(claim) => have(object, &observed.look, claim.as_deref(), now),
-        Aim::TakeBack(why) => take_back(object, &observed.look, &why.verdict, why.next, now),
-        Aim::End => of_course(course(&Subject::of(object), &observed.look, now)),
+        Aim::Ensure(claim) => ensure(object, &observed.observation, claim.as_deref(), now),
+        Aim::Revoke(why) => revoke(object, &observed.observation, why, now),
+        Aim::Finalize => decide(&Subject::of(object), &observed.observation, now).map_step(Step::Azure),
         Aim::Nothing => {
+            let verdict = Verdict::progressing(Reason::Deleting, "the object is let go");
             let release = azure_resource::Step::Release(Release::Gone);
-            let has_finalizer = finalizer::has(object, FINALIZER);
-            Decided {
-                step: has_finalizer.then_some(Step::Azure(release)),
-                next: Next::AwaitChange,
-                verdict: Verdict::progressing(Reason::Deleting, "the object is let go"),
+            Decision {
+                step: finalizer::has(object, FINALIZER).then_some(Step::Azure(release)),
+                ..Decision::rest(Next::AwaitChange, verdict)
             }
         }
     }
 }
 
-fn of_course(course: azure_resource::Course) -> Decided {
-    Decided {
-        step: course.step.map(Step::Azure),
-        next: course.next,
-        verdict: course.verdict,
-    }
-}
-
-fn have(object: &RoleAssignment, look: &Look, claim: Option<&Claim>, now: Timestamp) -> Decided {
-    let mut decided = of_course(course(&Subject::of(object), look, now));
-    decided.verdict = refine(decided.verdict, look);
+fn ensure(object: &RoleAssignment, observation: &Observation, claim: Option<&Claim>, now: Timestamp) -> Decision<Step> {
+    let mut decision = decide(&Subject::of(object), observation, now).map_step(Step::Azure);
+    decision.verdict = refine(decision.verdict, observation);
     let is_first_write = matches!(
-        decided.step,
+        decision.step,
         Some(Step::Azure(
             azure_resource::Step::Write(_) | azure_resource::Step::Tag { owner: Some(_), .. }
         ))
     );
     if let Some(claim) = claim.filter(|it| is_first_write && !it.is_recorded(object.status.as_ref())) {
-        decided.step = Some(Step::Record {
+        decision.step = Some(Step::Record {
             claim: claim.clone(),
-            verdict: decided.verdict.clone(),
+            verdict: decision.verdict.clone(),
         });
     }
-    decided
+    decision
 }
 
 /// Azure has one assignment of a tuple, so one that another object of this cluster made already exists.
-pub fn refine(verdict: Verdict, look: &Look) -> Verdict {
-    match look {
-        Look::Seen(view) if verdict.reason == Reason::OwnedByAnother && view.is_of_this_cluster() => Verdict {
-            reason: Reason::AlreadyExists,
-            ..verdict
-        },
-        Look::Seen(_) | Look::Held(_) => verdict,
+pub fn refine(verdict: Verdict, observation: &Observation) -> Verdict {
+    match observation {
+        Observation::Seen(resource) if verdict.reason == Reason::OwnedByAnother && resource.is_of_this_cluster() => {
+            Verdict {
+                reason: Reason::AlreadyExists,
+                ..verdict
+            }
+        }
+        Observation::Seen(_) | Observation::Blocked(_) => verdict,
     }
 }
 
-fn take_back(object: &RoleAssignment, look: &Look, why: &Verdict, next: Next, now: Timestamp) -> Decided {
-    let forget = || Decided {
-        step: Some(Step::Forget { verdict: why.clone() }),
-        next,
-        verdict: why.clone(),
+fn revoke(object: &RoleAssignment, observation: &Observation, why: &Blocked, now: Timestamp) -> Decision<Step> {
+    let forget = || {
+        let verdict = why.verdict.clone();
+        Decision::step(Step::Forget { verdict }, why.next, why.verdict.clone())
     };
     let spec = &object.spec.management;
     if spec.management_policy == ManagementPolicy::ObserveOnly {
@@ -112,33 +92,22 @@ fn take_back(object: &RoleAssignment, look: &Look, why: &Verdict, next: Next, no
     }
     let mut subject = Subject::of(object);
     if spec.suspend {
-        let message = format!("suspended; {}", why.message);
-        return Decided {
-            step: None,
-            next: Next::Resync(subject.interval()),
-            verdict: Verdict::new(Standing::Resting, Reason::Suspended, message),
-        };
+        let message = format!("suspended; {}", why.verdict.message);
+        let verdict = Verdict::new(Standing::Resting, Reason::Suspended, message);
+        return Decision::rest(Next::Resync(subject.interval()), verdict);
     }
     if !subject.has_finalizer {
-        return Decided {
-            step: Some(Step::Azure(azure_resource::Step::AddFinalizer)),
-            next: Next::Poll { after: None },
-            verdict: why.clone(),
-        };
+        let step = Step::Azure(azure_resource::Step::AddFinalizer);
+        return Decision::step(step, Next::Poll { after: None }, why.verdict.clone());
     }
     subject.lifecycle = Lifecycle::Deleted;
-    let course = course(&subject, look, now);
-    match course.step {
-        Some(azure_resource::Step::Release(_)) => forget(),
-        // What Azure refuses to give back has to be told; what is only under way is told by its cause.
-        step => Decided {
-            step: step.map(Step::Azure),
-            next: course.next,
-            verdict: if course.verdict.standing == Standing::Stalled {
-                course.verdict
-            } else {
-                why.clone()
-            },
-        },
+    let mut decision = decide(&subject, observation, now);
+    if let Some(azure_resource::Step::Release(_)) = decision.step {
+        return forget();
     }
+    // What Azure refuses to give back has to be told; what is only under way is told by its cause.
+    if decision.verdict.standing != Standing::Stalled {
+        decision.verdict = why.verdict.clone();
+    }
+    decision.map_step(Step::Azure)
 }

@@ -10,7 +10,7 @@ use crate::api::{IdentityAssignment, ManagedIdentity, ResourceGroup, RoleAssignm
 use crate::azure::role_assignment::Tuple;
 use crate::azure::role_definition::{built_in, find_by_name};
 use crate::azure::{ArmClient, PrincipalId, ResourceId, RoleId};
-use crate::controller::azure_resource::{Held, Reports, unresolved};
+use crate::controller::azure_resource::{Blocked, Reports, unresolved};
 use crate::controller::context::Context;
 use crate::controller::error::Error;
 use crate::controller::readiness::Verdict;
@@ -33,9 +33,9 @@ pub struct Wanted {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Unresolved {
     /// Something it refers to is gone or going, so the assignment has nothing to be for.
-    Gone(Held),
+    Gone(Blocked),
     /// Something is not there yet.
-    NotYet(Held),
+    NotYet(Blocked),
 }
 
 /// Reads what an object refers to.
@@ -111,7 +111,7 @@ async fn scope(context: &Context, object: &RoleAssignment) -> Result<ResourceId,
 }
 
 /// The role. What a name meant when the assignment was made stays: Azure may give the name to another role.
-async fn role(arm: &ArmClient, object: &RoleAssignment, scope: &ResourceId) -> Result<Result<RoleId, Held>, Error> {
+async fn role(arm: &ArmClient, object: &RoleAssignment, scope: &ResourceId) -> Result<Result<RoleId, Blocked>, Error> {
     let name = &object.spec.role;
     let recorded = object.status.as_ref().and_then(|it| it.role_definition_id.as_deref());
     if let Some(role) = name.parse().ok().or_else(|| built_in(name)) {
@@ -159,16 +159,16 @@ async fn referenced<K: Referable>(
     }
 }
 
-fn waiting(reason: Reason, message: String) -> Held {
-    Held {
+fn waiting(reason: Reason, message: String) -> Blocked {
+    Blocked {
         verdict: Verdict::progressing(reason, message),
         next: PACE,
         is_credential_gone: false,
     }
 }
 
-pub(super) fn stalled(reason: Reason, message: String) -> Held {
-    Held {
+pub(super) fn stalled(reason: Reason, message: String) -> Blocked {
+    Blocked {
         verdict: Verdict::stalled(reason, message),
         next: PACE,
         is_credential_gone: false,

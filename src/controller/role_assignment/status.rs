@@ -5,21 +5,19 @@ use jiff::Timestamp;
 use crate::api::azure_resource::AzureResourceStatus;
 use crate::api::{RoleAssignment, RoleAssignmentStatus};
 use crate::azure::ResourceId;
-use crate::controller::azure_resource::{self, Look};
+use crate::controller::azure_resource::{self, Assessment, Observation};
 use crate::controller::readiness::Verdict;
 use crate::runtime::{Outcome, Seen};
 
 use super::observe::{Aim, Claim, Observed};
-use super::plan::decide;
 
 /// Computes the status; `None` leaves it as it is.
-pub fn summarize(object: &RoleAssignment, seen: &Seen<'_, Observed>, now: Timestamp) -> Option<RoleAssignmentStatus> {
-    let look = seen.observed.map(|observed| &observed.look);
-    let refine = |verdict, _: &_| match seen.observed {
-        Some(observed) => decide(object, observed, now).verdict,
-        None => verdict,
-    };
-    let azure = azure_resource::summarize(object, look, seen.outcome, now, refine)?;
+pub fn summarize(
+    object: &RoleAssignment,
+    seen: &Seen<'_, Observed, Assessment>,
+    now: Timestamp,
+) -> Option<RoleAssignmentStatus> {
+    let azure = azure_resource::summarize(object, seen, now)?;
     let before = object.status.clone().unwrap_or_default();
     let id = azure.id.clone();
     let status = RoleAssignmentStatus {
@@ -36,9 +34,10 @@ pub fn summarize(object: &RoleAssignment, seen: &Seen<'_, Observed>, now: Timest
 }
 
 /// What is wanted, once the status names it.
-fn claimed<'a>(seen: &Seen<'a, Observed>, id: Option<&str>) -> Option<&'a Claim> {
+fn claimed<'a>(seen: &Seen<'a, Observed, Assessment>, id: Option<&str>) -> Option<&'a Claim> {
     let observed = seen.observed?;
-    let (Aim::Have(Some(claim)), Look::Seen(_), Outcome::Done(_)) = (&observed.aim, &observed.look, seen.outcome)
+    let (Aim::Ensure(Some(claim)), Observation::Seen(_), Outcome::Done(_)) =
+        (&observed.aim, &observed.observation, seen.outcome)
     else {
         return None;
     };

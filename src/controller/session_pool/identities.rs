@@ -10,7 +10,7 @@ use crate::api::identity::ManagedServiceIdentity;
 use crate::api::reference::LocalReference;
 use crate::azure::IdentityBlock;
 use crate::azure::identity_block::Spelling;
-use crate::controller::azure_resource::{Held, unresolved};
+use crate::controller::azure_resource::{Blocked, unresolved};
 use crate::controller::context::Context;
 use crate::controller::managed_identity::{is_of_another_namespace, of_another_namespace};
 use crate::controller::readiness::Verdict;
@@ -41,7 +41,7 @@ pub fn references(spec: &SessionPoolSpec) -> impl Iterator<Item = &LocalReferenc
 impl Identities {
     /// Finds all that the spec refers to, or says which of them is waited for. What the API server could not check is
     /// checked here: what is to be used has to be attached.
-    pub async fn find(context: &Context, namespace: &str, spec: &SessionPoolSpec) -> Result<Self, Held> {
+    pub async fn find(context: &Context, namespace: &str, spec: &SessionPoolSpec) -> Result<Self, Blocked> {
         let mut found = BTreeMap::new();
         for LocalReference { name } in references(spec) {
             if !found.contains_key(name) {
@@ -58,7 +58,7 @@ impl Identities {
         }
         match identities.unattached(spec) {
             None => Ok(identities),
-            Some(message) => Err(Held {
+            Some(message) => Err(Blocked {
                 verdict: Verdict::stalled(Reason::InvalidSpec, message),
                 next: Next::AwaitChange,
                 is_credential_gone: false,

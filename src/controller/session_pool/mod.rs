@@ -18,9 +18,9 @@ use crate::api::azure_resource::ManagementSpec;
 use crate::api::{FINALIZER, ManagedIdentity, ResourceGroup, SessionPool, SessionPoolStatus};
 use crate::azure::Cloud;
 use crate::runtime::drive::Settings;
-use crate::runtime::{Controller, Effect, Next, Note, Pass, Plan, Reconciler, Seen, Snapshot, Source, finalizer};
+use crate::runtime::{Controller, Effect, Note, Pass, Plan, Reconciler, Seen, Snapshot, Source, finalizer};
 
-use super::azure_resource::{self, AzureObject, Look, Memories, Reports, Step, Subject, course};
+use super::azure_resource::{self, Assessment, AzureObject, Histories, Observation, Reports, Step, Subject, decide};
 use super::context::Context;
 use super::error::Error;
 use super::readiness;
@@ -29,24 +29,30 @@ use super::reference::Reference;
 /// The reconciler of SessionPools.
 pub struct SessionPoolReconciler {
     context: Context,
-    memories: Memories,
+    histories: Histories,
 }
 
 /// What a pass over a pool observed.
 pub struct Observed {
-    look: Look,
+    observation: Observation,
     cloud: Arc<Cloud>,
 }
 
 impl fmt::Debug for Observed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.look.fmt(f)
+        self.observation.fmt(f)
     }
 }
 
-impl AsMut<Look> for Observed {
-    fn as_mut(&mut self) -> &mut Look {
-        &mut self.look
+impl AsRef<Observation> for Observed {
+    fn as_ref(&self) -> &Observation {
+        &self.observation
+    }
+}
+
+impl AsMut<Observation> for Observed {
+    fn as_mut(&mut self) -> &mut Observation {
+        &mut self.observation
     }
 }
 
@@ -54,7 +60,7 @@ impl AsMut<Look> for Observed {
 pub fn controller(context: &Context, source: Source<SessionPool>) -> Controller<SessionPoolReconciler> {
     let reconciler = Arc::new(SessionPoolReconciler {
         context: context.clone(),
-        memories: Memories::default(),
+        histories: Histories::default(),
     });
     Controller::new(
         source,
@@ -89,37 +95,34 @@ impl Reconciler for SessionPoolReconciler {
     type Object = SessionPool;
     type Observed = Observed;
     type Step = Step;
-    type Verdict = ();
+    type Verdict = Assessment;
     type Error = Error;
 
     async fn observe(&self, object: &Snapshot<SessionPool>) -> Result<Observed, Error> {
-        let look = observe::observe(&self.context, &self.memories, object).await?;
+        let observation = observe::observe(&self.context, &self.histories, object).await?;
         Ok(Observed {
-            look,
+            observation,
             cloud: Arc::clone(self.context.cloud()),
         })
     }
 
-    fn plan(object: &SessionPool, observed: &Observed, now: Timestamp) -> Plan<Step> {
-        let course = course(&Subject::of(object), &observed.look, now);
-        let next = match &observed.look {
-            Look::Seen(view) if status::lacks_endpoint(&course.verdict, view, &observed.cloud) => {
-                Next::Poll { after: None }
-            }
-            Look::Seen(_) | Look::Held(_) => course.next,
-        };
-        Plan {
-            step: course.step,
-            next,
-            verdict: (),
+    fn plan(object: &SessionPool, observed: &Observed, now: Timestamp) -> Plan<Step, Assessment> {
+        let mut decision = decide(&Subject::of(object), &observed.observation, now);
+        if let Observation::Seen(resource) = &observed.observation {
+            status::refine(&mut decision, resource, &observed.cloud);
         }
+        decision.into_plan()
     }
 
     async fn carry_out(&self, pass: &mut Pass<Self>, step: Step) -> Result<Effect, Error> {
-        azure_resource::carry_out(&self.context, &self.memories, pass, step).await
+        azure_resource::carry_out(&self.context, &self.histories, pass, step).await
     }
 
-    fn summarize(object: &SessionPool, seen: Seen<'_, Observed>, now: Timestamp) -> Option<SessionPoolStatus> {
+    fn summarize(
+        object: &SessionPool,
+        seen: Seen<'_, Observed, Assessment>,
+        now: Timestamp,
+    ) -> Option<SessionPoolStatus> {
         status::summarize(object, &seen, now)
     }
 
@@ -133,7 +136,7 @@ impl Reconciler for SessionPoolReconciler {
     }
 
     fn gone(&self, object: &Snapshot<SessionPool>) {
-        self.memories.forget(&object.uid().unwrap_or_default());
+        self.histories.forget(&object.uid().unwrap_or_default());
         azure_resource::close_account(&self.context, &**object);
     }
 }

@@ -1,18 +1,18 @@
-//! One look at a session pool.
+//! One observation at a session pool.
 
 use kube::{Resource, ResourceExt};
 
 use crate::api::SessionPool;
 use crate::api::condition::Reason;
 use crate::azure::session_pool::{PoolApiVersion, SESSION_POOL_TYPE, SHAPE, foreign_secrets};
+use crate::controller::azure_resource::ownership::{Origin, Owner, OwnerMark};
+use crate::controller::azure_resource::policy::Lifecycle;
 use crate::controller::azure_resource::{
-    Dependency, Held, Look, Memories, Occupants, Placement, Registration, Reports, Subject, Tagging, View, look_at,
-    open_account,
+    Blocked, Dependency, Histories, Observation, Occupants, Placement, Registration, Reports, ResourceState, Subject,
+    Tagging, open_account, read_state,
 };
 use crate::controller::context::Context;
 use crate::controller::error::Error;
-use crate::controller::ownership::{Origin, Owner, OwnerMark};
-use crate::controller::policy::Lifecycle;
 use crate::controller::readiness::Verdict;
 use crate::runtime::Next;
 
@@ -25,10 +25,10 @@ const IMMUTABLE: &[&str] = &["location", "properties.containertype", "properties
 
 /// Looks at the pool, once its account, its group, its secrets and its identities are there. A pool that is being deleted
 /// needs no secrets and no identities.
-pub async fn observe(context: &Context, memories: &Memories, object: &SessionPool) -> Result<Look, Error> {
+pub async fn observe(context: &Context, histories: &Histories, object: &SessionPool) -> Result<Observation, Error> {
     let account = match open_account(context, object).await? {
         Dependency::Met(account) => account,
-        Dependency::Held(held) => return Ok(Look::Held(held)),
+        Dependency::Blocked(held) => return Ok(Observation::Blocked(held)),
     };
     let uid = object.uid().unwrap_or_default();
     let namespace = object.namespace().unwrap_or_default();
@@ -45,28 +45,28 @@ pub async fn observe(context: &Context, memories: &Memories, object: &SessionPoo
     let known = object.reported().id.as_deref();
     let id = match placement.locate(context, &account.account, lifecycle, known).await {
         Ok(id) => id,
-        Err(held) => return Ok(Look::Held(held)),
+        Err(held) => return Ok(Observation::Blocked(held)),
     };
-    let memory = memories.of(&uid);
-    let given = memory
+    let history = histories.of(&uid);
+    let given = history
         .secrets_digest
         .clone()
         .or_else(|| object.status.as_ref()?.secrets_digest.clone());
     let values = match desired_secrets(context, &namespace, object, given.is_some()).await? {
         Dependency::Met(values) => values,
-        Dependency::Held(held) => return Ok(Look::Held(held)),
+        Dependency::Blocked(held) => return Ok(Observation::Blocked(held)),
     };
     let identities = match lifecycle {
         Lifecycle::Deleted => None,
         Lifecycle::Wanted => match Identities::find(context, &namespace, &object.spec).await {
             Ok(identities) => Some(identities),
-            Err(held) => return Ok(Look::Held(held)),
+            Err(held) => return Ok(Observation::Blocked(held)),
         },
     };
     let desired = body::desired(&object.spec, values.as_deref(), identities.as_ref());
     let default_location = account.account.spec().location.as_deref();
     let is_nowhere = object.spec.azure.location.is_none() && default_location.is_none();
-    let view = View {
+    let resource = ResourceState {
         arm: Some(account.account.arm().clone()),
         id,
         api_version: PoolApiVersion::for_properties(&desired.0["properties"]).as_str(),
@@ -87,30 +87,30 @@ pub async fn observe(context: &Context, memories: &Memories, object: &SessionPoo
         registration: Registration::NotNeeded,
         occupants: Occupants::None,
         account_is_held: account.is_held,
-        memory,
+        history,
         key: context.key().clone(),
         desired,
     };
-    let mut view = match look_at(context, memories, object, view).await? {
-        Dependency::Met(view) => view,
-        Dependency::Held(held) => return Ok(Look::Held(held)),
+    let mut resource = match read_state(context, histories, object, resource).await? {
+        Dependency::Met(resource) => resource,
+        Dependency::Blocked(held) => return Ok(Observation::Blocked(held)),
     };
-    let left = view
+    let left = resource
         .actual
         .as_ref()
-        .and_then(|actual| settings_left(&view.desired.0, actual));
+        .and_then(|actual| settings_left(&resource.desired.0, actual));
     if let Some(settings) = left {
-        view.desired.0["properties"]["managedIdentitySettings"] = settings;
+        resource.desired.0["properties"]["managedIdentitySettings"] = settings;
     }
-    view.unwritable = match &view.actual {
+    resource.unwritable = match &resource.actual {
         None if is_nowhere => Some(
             "spec.location is missing, and so is that of the AzureAccount: say in which region the pool is created"
                 .to_owned(),
         ),
-        Some(actual) if values.is_none() => unknown_secrets(&foreign_secrets(actual, &view.desired.0)),
+        Some(actual) if values.is_none() => unknown_secrets(&foreign_secrets(actual, &resource.desired.0)),
         None | Some(_) => None,
     };
-    Ok(Look::Seen(Box::new(view)))
+    Ok(Observation::Seen(Box::new(resource)))
 }
 
 /// The values of the pool's secrets; `None` if the spec leaves its secrets alone. Once they were given, a spec without
@@ -128,7 +128,7 @@ async fn desired_secrets(
     match secrets::read(context.client(), namespace, &object.spec.secrets).await {
         Ok(values) => Ok(Dependency::Met(Some(values))),
         Err(SecretError::Api(error)) => Err(error.into()),
-        Err(error @ SecretError::Missing { .. }) => Ok(Dependency::Held(Held {
+        Err(error @ SecretError::Missing { .. }) => Ok(Dependency::Blocked(Blocked {
             verdict: Verdict::progressing(Reason::SecretNotFound, error.to_string()),
             // Secrets are not watched.
             next: Next::Poll { after: None },

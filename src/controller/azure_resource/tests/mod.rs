@@ -1,4 +1,4 @@
-//! The course against a small model of Azure: from any start it comes to rest, keeps every promise on the way, and at rest
+//! The decision against a small model of Azure: from any start it comes to rest, keeps every promise on the way, and at rest
 //! plans nothing.
 
 mod model;

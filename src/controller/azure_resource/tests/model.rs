@@ -10,19 +10,21 @@ use crate::api::azure_resource::{AzureResourceSpec, ManagementSpec};
 use crate::api::condition::Reason;
 use crate::api::{FINALIZER, ResourceGroup, ResourceGroupSpec, ResourceGroupStatus};
 use crate::azure::resource_group::SHAPE;
-use crate::controller::azure_resource::course::{Release, Step, course};
-use crate::controller::azure_resource::look::{Body, Held, Look, Occupants, Registration, Tagging, View};
-use crate::controller::azure_resource::memory::{Answer, Memory, Purpose, Written};
-use crate::controller::azure_resource::status::summarize;
+use crate::controller::azure_resource::decision::{Release, Step, decide};
+use crate::controller::azure_resource::history::{Answer, History, Purpose, Written};
+use crate::controller::azure_resource::observation::{
+    Blocked, Body, Observation, Occupants, Registration, ResourceState, Tagging,
+};
+use crate::controller::azure_resource::ownership::{ClusterId, Origin, Owner, OwnerMark, Presence};
 use crate::controller::azure_resource::subject::Subject;
 use crate::controller::operator_key::OperatorKey;
-use crate::controller::ownership::{ClusterId, Origin, Owner, OwnerMark, Presence};
 use crate::controller::readiness::{Standing, Verdict};
-use crate::runtime::{Next, Outcome};
+use crate::controller::resource_group::ResourceGroupReconciler;
+use crate::runtime::{Next, Outcome, Reconciler, Seen};
 
 pub(super) const UID: &str = "0b9ff1d3-5f3e-4d0c-9c55-2f0f7a1de6b5";
 
-/// Whose a resource is before the first look.
+/// Whose a resource is before the first observation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Start {
     Absent,
@@ -43,7 +45,7 @@ pub(super) struct World {
     pub(super) is_stubborn: bool,
     pub(super) occupants: Occupants,
     pub(super) is_credential_gone: bool,
-    pub(super) memory: Memory,
+    pub(super) history: History,
     pub(super) now: Timestamp,
     pub(super) log: Vec<&'static str>,
 }
@@ -89,7 +91,7 @@ impl World {
             is_stubborn: false,
             occupants: Occupants::None,
             is_credential_gone: false,
-            memory: Memory::default(),
+            history: History::default(),
             now: Timestamp::from_second(1_800_000_000).unwrap(),
             log: Vec::new(),
         }
@@ -109,15 +111,15 @@ impl World {
         Presence::of(self.actual.as_ref(), &owner(), OwnerMark::Tag)
     }
 
-    pub(super) fn look(&mut self) -> Look {
+    pub(super) fn look(&mut self) -> Observation {
         if self.is_credential_gone || !self.is_seen {
-            return Look::Held(Held {
+            return Observation::Blocked(Blocked {
                 verdict: Verdict::stalled(Reason::CredentialGone, "no token"),
                 next: Next::Resync(Duration::from_secs(30)),
                 is_credential_gone: self.is_credential_gone,
             });
         }
-        let mut view = View {
+        let mut resource = ResourceState {
             arm: None,
             id: "/subscriptions/s/resourceGroups/rg".parse().unwrap(),
             api_version: "v",
@@ -140,24 +142,24 @@ impl World {
             },
             occupants: self.occupants.clone(),
             account_is_held: self.has_finalizer(),
-            memory: self.memory.clone(),
+            history: self.history.clone(),
             key: OperatorKey::new([1; 32]),
         };
-        view.take_note(self.actual.clone());
-        self.memory = view.memory.clone();
-        Look::Seen(Box::new(view))
+        resource.take_note(self.actual.clone());
+        self.history = resource.history.clone();
+        Observation::Seen(Box::new(resource))
     }
 
     /// One pass: decides, writes the status, does the step, and lets time go by. `false` at rest.
     pub(super) fn pass(&mut self) -> bool {
-        let look = self.look();
-        let course = course(&Subject::of(&self.object), &look, self.now);
-        self.write_status(&look);
-        let is_under_way = course.verdict.standing == Standing::Progressing;
-        match course.step {
+        let observation = self.look();
+        let decision = decide(&Subject::of(&self.object), &observation, self.now);
+        self.write_status(&observation);
+        let is_under_way = decision.verdict.standing == Standing::Progressing;
+        match decision.step {
             Some(step) => self.do_step(step),
             None => {
-                let wait = match course.next {
+                let wait = match decision.next {
                     Next::Poll { after } => after.unwrap_or(Duration::from_secs(5)),
                     Next::At(when) => Duration::try_from(when.duration_since(self.now)).unwrap_or_default(),
                     Next::Resync(_) | Next::AwaitChange | Next::Again if !is_under_way => return false,
@@ -171,18 +173,18 @@ impl World {
         true
     }
 
-    pub(super) fn write_status(&mut self, look: &Look) {
-        let once = summary(&self.object, look, self.now);
+    pub(super) fn write_status(&mut self, observation: &Observation) {
+        let once = summary(&self.object, observation, self.now);
         if let Some(once) = once {
             self.object.status = Some(once);
-            let again = summary(&self.object, look, self.now + SignedDuration::from_millis(900));
+            let again = summary(&self.object, observation, self.now + SignedDuration::from_millis(900));
             assert_eq!(again, self.object.status, "a status that is computed again changes");
         }
     }
 
     pub(super) fn do_step(&mut self, step: Step) {
-        let written = |memory: &mut Memory, purpose, fingerprint| {
-            memory.write = Some(Written {
+        let written = |history: &mut History, purpose, fingerprint| {
+            history.write = Some(Written {
                 at: self.now,
                 purpose,
                 fingerprint,
@@ -200,7 +202,7 @@ impl World {
             }
             Step::Write(write) => {
                 self.log.push("put");
-                written(&mut self.memory, write.purpose, write.fingerprint);
+                written(&mut self.history, write.purpose, write.fingerprint);
                 let mut body = write.body.0;
                 if self.is_stubborn {
                     body["tags"]["a"] = "azure's own".into();
@@ -216,9 +218,9 @@ impl World {
             } => {
                 self.log.push("tag");
                 if owner.is_none() {
-                    self.memory.disowned += 1;
+                    self.history.disowned += 1;
                 } else {
-                    written(&mut self.memory, Purpose::Adopt, fingerprint);
+                    written(&mut self.history, Purpose::Adopt, fingerprint);
                 }
                 let mut body = body.0;
                 body["properties"] = json!({"provisioningState": "Succeeded"});
@@ -226,7 +228,7 @@ impl World {
             }
             Step::Delete => {
                 self.log.push("delete");
-                self.memory.deletion = Some(self.now);
+                self.history.deletion = Some(self.now);
                 match &mut self.actual {
                     Some(actual) if self.is_slow => actual["properties"]["provisioningState"] = "Deleting".into(),
                     _ => self.actual = None,
@@ -291,8 +293,17 @@ impl World {
     }
 }
 
-pub(super) fn summary(object: &ResourceGroup, look: &Look, now: Timestamp) -> Option<ResourceGroupStatus> {
-    let outcome = Outcome::Done(Next::AwaitChange);
-    let azure = summarize(object, Some(look), outcome, now, |verdict, _| verdict)?;
-    Some(ResourceGroupStatus { azure })
+/// The status that the production code computes for a pass that ends with this observation.
+pub(super) fn summary(
+    object: &ResourceGroup,
+    observation: &Observation,
+    now: Timestamp,
+) -> Option<ResourceGroupStatus> {
+    let plan = ResourceGroupReconciler::plan(object, observation, now);
+    let seen = Seen {
+        observed: Some(observation),
+        verdict: Some(&plan.verdict),
+        outcome: Outcome::Done(plan.next),
+    };
+    ResourceGroupReconciler::summarize(object, seen, now)
 }

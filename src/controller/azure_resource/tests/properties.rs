@@ -3,8 +3,8 @@
 use proptest::prelude::*;
 
 use crate::api::azure_resource::{AdoptionPolicy, DeletionPolicy, ManagementPolicy, ManagementSpec};
-use crate::controller::azure_resource::memory::Purpose;
-use crate::controller::ownership::{Origin, Presence};
+use crate::controller::azure_resource::history::Purpose;
+use crate::controller::azure_resource::ownership::{Origin, Presence};
 
 use super::model::{Start, World};
 
@@ -117,7 +117,7 @@ proptest! {
             let actual = world.actual.as_ref().unwrap();
             prop_assert_eq!(&actual["tags"]["a"], "1");
             prop_assert!(matches!(world.presence(), Presence::Owned(_)));
-            if start != Presence::Absent && !world.log.is_empty() && world.memory.write.as_ref().is_some_and(|it| it.purpose != Purpose::Create) {
+            if start != Presence::Absent && !world.log.is_empty() && world.history.write.as_ref().is_some_and(|it| it.purpose != Purpose::Create) {
                 prop_assert_eq!(&actual["tags"]["kept"], "yes");
             }
         }

@@ -6,11 +6,11 @@ use serde_json::json;
 use crate::api::azure_resource::{AdoptionPolicy, DeletionPolicy, ManagementSpec};
 use crate::api::condition::Reason;
 use crate::api::{ABANDON_ANNOTATION, FINALIZER};
-use crate::controller::azure_resource::course::{Step, course};
-use crate::controller::azure_resource::look::{Body, Look, Occupants};
-use crate::controller::azure_resource::memory::{Answer, Written};
+use crate::controller::azure_resource::decision::{Step, decide};
+use crate::controller::azure_resource::history::{Answer, Written};
+use crate::controller::azure_resource::observation::{Body, Observation, Occupants};
+use crate::controller::azure_resource::ownership::{Origin, Presence};
 use crate::controller::azure_resource::subject::Subject;
-use crate::controller::ownership::{Origin, Presence};
 
 use super::model::{Start, UID, World};
 
@@ -134,15 +134,15 @@ fn a_failed_resource_is_sent_again_slowly() {
 fn a_refused_write_is_not_sent_again_until_it_is_another() {
     let mut world = World::new(spec(), Start::Absent, false, "Succeeded");
     world.pass();
-    let look = world.look();
-    let Some(Step::Write(write)) = course(&Subject::of(&world.object), &look, world.now).step else {
+    let observation = world.look();
+    let Some(Step::Write(write)) = decide(&Subject::of(&world.object), &observation, world.now).step else {
         panic!("a write was expected");
     };
     let answer = Answer::Refused {
         reason: Reason::Rejected,
         message: "InvalidParameter: no".to_owned(),
     };
-    world.memory.write = Some(Written {
+    world.history.write = Some(Written {
         at: world.now,
         purpose: write.purpose,
         fingerprint: write.fingerprint,
@@ -151,11 +151,11 @@ fn a_refused_write_is_not_sent_again_until_it_is_another() {
     world.settle();
     assert_eq!((world.reason().as_deref(), world.writes()), (Some("Rejected"), 0));
     world.object.spec.azure.tags.insert("new".to_owned(), "x".to_owned());
-    let Look::Seen(mut view) = world.look() else {
+    let Observation::Seen(mut resource) = world.look() else {
         panic!("seen")
     };
-    view.desired = Body(json!({"location": "westeurope", "tags": {"a": "1", "new": "x"}}));
-    let next = course(&Subject::of(&world.object), &Look::Seen(view), world.now);
+    resource.desired = Body(json!({"location": "westeurope", "tags": {"a": "1", "new": "x"}}));
+    let next = decide(&Subject::of(&world.object), &Observation::Seen(resource), world.now);
     assert!(matches!(next.step, Some(Step::Write(_))));
 }
 

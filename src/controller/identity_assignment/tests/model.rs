@@ -13,17 +13,17 @@ use crate::api::identity::{IdentityType, ManagedServiceIdentity};
 use crate::api::identity_assignment::{AssignmentTarget, IdentityAssignmentSpec, TargetResource};
 use crate::api::{FINALIZER, IdentityAssignment};
 use crate::azure::identity_block::IdentityBlock;
-use crate::controller::azure_resource::{Answer, Held, Memory, Purpose, Release, Subject, Written};
-use crate::controller::identity_assignment::course::{Step, Write, course};
+use crate::controller::azure_resource::ownership::ClusterId;
+use crate::controller::azure_resource::{Answer, Blocked, History, Purpose, Release, Subject, Written};
+use crate::controller::identity_assignment::IdentityAssignmentReconciler;
+use crate::controller::identity_assignment::decision::{Step, Write, decide};
 use crate::controller::identity_assignment::goal::Method;
-use crate::controller::identity_assignment::look::{Look, Unmet, View, Wanted};
+use crate::controller::identity_assignment::observation::{TargetObservation, TargetState, Unmet, Wanted};
 use crate::controller::identity_assignment::record::Signature;
-use crate::controller::identity_assignment::status::summarize;
 use crate::controller::identity_assignment::target::TargetKind;
 use crate::controller::operator_key::OperatorKey;
-use crate::controller::ownership::ClusterId;
 use crate::controller::readiness::{Standing, Verdict};
-use crate::runtime::{Next, Outcome, Seen};
+use crate::runtime::{Next, Outcome, Reconciler, Seen};
 
 /// The id of a user-assigned identity, spelled as a spec does.
 pub(super) fn id(name: &str) -> String {
@@ -48,7 +48,7 @@ pub(super) enum Reference {
 pub(super) struct Assignment {
     pub(super) object: IdentityAssignment,
     pub(super) references: BTreeMap<String, Reference>,
-    pub(super) memory: Memory,
+    pub(super) history: History,
     pub(super) is_credential_gone: bool,
     pub(super) role_assignments: Vec<String>,
     pub(super) managed_elsewhere: Option<String>,
@@ -104,7 +104,7 @@ impl Assignment {
                 .iter()
                 .map(|it| ((*it).to_owned(), Reference::Usable))
                 .collect(),
-            memory: Memory::default(),
+            history: History::default(),
             is_credential_gone: false,
             role_assignments: Vec::new(),
             managed_elsewhere: None,
@@ -190,9 +190,9 @@ impl Assignment {
         wanted
     }
 
-    pub(super) fn look(&mut self, world: &World) -> Look {
+    pub(super) fn look(&mut self, world: &World) -> TargetObservation {
         if self.is_credential_gone {
-            return Look::Held(Held {
+            return TargetObservation::Blocked(Blocked {
                 verdict: Verdict::stalled(Reason::CredentialGone, "no token"),
                 next: Next::Resync(Duration::from_secs(30)),
                 is_credential_gone: true,
@@ -200,7 +200,7 @@ impl Assignment {
         }
         let is_deleted = self.object.metadata.deletion_timestamp.is_some();
         let resource_type = world.kind.resource_type();
-        let mut view = View {
+        let mut resource = TargetState {
             arm: None,
             id: format!("/subscriptions/s/resourceGroups/rg/providers/{resource_type}/web")
                 .parse()
@@ -213,14 +213,14 @@ impl Assignment {
             managed_elsewhere: self.managed_elsewhere.clone(),
             role_assignments: self.role_assignments.clone(),
             account_is_held: self.has_finalizer(),
-            memory: self.memory.clone(),
+            history: self.history.clone(),
             key: OperatorKey::new([1; 32]),
         };
         if !is_deleted {
-            view.forget_if_converged();
+            resource.forget_if_converged();
         }
-        self.memory = view.memory.clone();
-        Look::Seen(Box::new(view))
+        self.history = resource.history.clone();
+        TargetObservation::Seen(Box::new(resource))
     }
 
     /// One pass: decides, writes the status and does the step. `false` at rest. The answer to a write may be lost, as in
@@ -229,11 +229,11 @@ impl Assignment {
         if self.is_gone() {
             return false;
         }
-        let look = self.look(world);
-        let course = course(&Subject::of(&self.object), &look, world.now);
-        self.write_status(&look, world.now);
-        let is_under_way = course.verdict.standing == Standing::Progressing;
-        match course.step {
+        let observation = self.look(world);
+        let decision = decide(&Subject::of(&self.object), &observation, world.now);
+        self.write_status(&observation, world.now);
+        let is_under_way = decision.verdict.standing == Standing::Progressing;
+        match decision.step {
             Some(Step::AddFinalizer) => {
                 self.log.push("finalizer");
                 self.object.metadata.finalizers = Some(vec![FINALIZER.to_owned()]);
@@ -245,10 +245,10 @@ impl Assignment {
                     Method::Put => "put",
                 });
                 if loses_answer {
-                    self.memory = Memory::default();
+                    self.history = History::default();
                 } else {
-                    self.memory.disowned += u32::from(write.removes_tags && written);
-                    self.memory.write = Some(Written {
+                    self.history.disowned += u32::from(write.removes_tags && written);
+                    self.history.write = Some(Written {
                         at: world.now,
                         purpose: Purpose::Update,
                         fingerprint: write.fingerprint,
@@ -271,7 +271,7 @@ impl Assignment {
                 self.object.metadata.finalizers = None;
             }
             None => {
-                let wait = match course.next {
+                let wait = match decision.next {
                     Next::Poll { after } => after.unwrap_or(Duration::from_secs(5)),
                     Next::At(when) => Duration::try_from(when.duration_since(world.now)).unwrap_or_default(),
                     Next::Resync(_) | Next::AwaitChange | Next::Again if !is_under_way => return false,
@@ -285,15 +285,19 @@ impl Assignment {
         true
     }
 
-    fn write_status(&mut self, look: &Look, now: Timestamp) {
-        let seen = Seen {
-            verdict: None,
-            observed: Some(look),
-            outcome: Outcome::Done(crate::runtime::Next::AwaitChange),
+    fn write_status(&mut self, observation: &TargetObservation, now: Timestamp) {
+        let summarize = |object: &IdentityAssignment, now| {
+            let plan = IdentityAssignmentReconciler::plan(object, observation, now);
+            let seen = Seen {
+                observed: Some(observation),
+                verdict: Some(&plan.verdict),
+                outcome: Outcome::Done(plan.next),
+            };
+            IdentityAssignmentReconciler::summarize(object, seen, now)
         };
-        if let Some(once) = summarize(&self.object, &seen, now) {
+        if let Some(once) = summarize(&self.object, now) {
             self.object.status = Some(once);
-            let again = summarize(&self.object, &seen, now + SignedDuration::from_millis(900));
+            let again = summarize(&self.object, now + SignedDuration::from_millis(900));
             assert_eq!(again, self.object.status, "a status that is computed again changes");
         }
     }

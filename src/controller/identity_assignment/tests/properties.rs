@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use proptest::prelude::*;
 
 use crate::api::azure_resource::{DeletionPolicy, ManagementPolicy, ManagementSpec};
-use crate::controller::azure_resource::Memory;
+use crate::controller::azure_resource::History;
 use crate::controller::identity_assignment::record::Mark;
 use crate::controller::identity_assignment::target::TargetKind;
 
@@ -129,7 +129,7 @@ impl Cluster {
 
     fn crash(&mut self) {
         for assignment in self.assignments.iter_mut().flatten() {
-            assignment.memory = Memory::default();
+            assignment.history = History::default();
         }
     }
 

@@ -3,8 +3,8 @@
 use serde_json::json;
 
 use crate::api::condition::Reason;
-use crate::controller::azure_resource::{Memory, Subject};
-use crate::controller::identity_assignment::course::{Step, course};
+use crate::controller::azure_resource::{History, Subject};
+use crate::controller::identity_assignment::decision::{Step, decide};
 use crate::controller::identity_assignment::target::TargetKind;
 use crate::runtime::Next;
 
@@ -26,8 +26,8 @@ fn identities_and_record_are_written_in_one_request_that_names_nothing_else() {
     let mut world = World::new(TargetKind::App, false, &["d"]);
     let mut assignment = Assignment::new(TargetKind::App, "one", true, &["a", "d"]);
     assignment.pass(&mut world, false);
-    let look = assignment.look(&world);
-    let Some(Step::Write(write)) = course(&Subject::of(&assignment.object), &look, world.now).step else {
+    let observation = assignment.look(&world);
+    let Some(Step::Write(write)) = decide(&Subject::of(&assignment.object), &observation, world.now).step else {
         panic!("a write")
     };
     let body = &write.request.body.0;
@@ -266,11 +266,11 @@ fn an_object_whose_token_is_gone_waits_until_somebody_decides() {
 fn a_process_that_forgot_everything_at_rest_writes_nothing() {
     for kind in [TargetKind::App, TargetKind::Group, TargetKind::Pool] {
         let (mut world, mut assignment) = settled(kind, &["d"], true, &["a"]);
-        assignment.memory = Memory::default();
-        let look = assignment.look(&world);
-        let course = course(&Subject::of(&assignment.object), &look, world.now);
-        assert!(matches!((course.step, course.next), (None, Next::Resync(_))));
-        assert_eq!(course.verdict.reason, Reason::Available);
+        assignment.history = History::default();
+        let observation = assignment.look(&world);
+        let decision = decide(&Subject::of(&assignment.object), &observation, world.now);
+        assert!(matches!((decision.step, decision.next), (None, Next::Resync(_))));
+        assert_eq!(decision.verdict.reason, Reason::Available);
         assert!(!assignment.pass(&mut world, false));
     }
 }

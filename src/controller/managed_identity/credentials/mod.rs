@@ -3,9 +3,9 @@
 //! Azure keeps no owner of a credential, so the object's status does: a name is recorded there before the credential is
 //! written, and only what is recorded is ever removed.
 
-mod course;
+mod decision;
 
-pub use course::credentials_course;
+pub use decision::decide_credentials;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -20,7 +20,7 @@ use crate::controller::readiness::Verdict;
 
 /// What a pass observed of the credentials.
 #[derive(Debug, Clone, Default)]
-pub struct CredentialsView {
+pub struct CredentialsState {
     /// The names in the spec.
     pub named: Vec<String>,
     /// What Azure should have.
@@ -30,7 +30,7 @@ pub struct CredentialsView {
     /// What Azure has; `None` while it does not show the identity there.
     pub actual: Option<Vec<FederatedIdentityCredential>>,
     /// What the process remembers.
-    pub memory: CredentialMemory,
+    pub history: CredentialMemory,
 }
 
 /// What the process remembers of each credential, by its lower-cased name. All of it may be lost.
@@ -80,7 +80,7 @@ pub enum CredentialStep {
 /// What happens next to the credentials.
 #[derive(Debug, Clone, Default, PartialEq)]
 #[must_use]
-pub struct CredentialsCourse {
+pub struct CredentialsDecision {
     /// The one effect, or nothing.
     pub step: Option<CredentialStep>,
     /// Why the credentials are not as they should be, if they are not.
@@ -101,25 +101,25 @@ impl CredentialWrite {
     }
 }
 
-/// The names that the status holds after a look: what was written or is about to be, without what is gone.
+/// The names that the status holds after a observation: what was written or is about to be, without what is gone.
 pub fn still_recorded(
     spec: &ManagementSpec,
     recorded: &[String],
-    view: &CredentialsView,
+    resource: &CredentialsState,
     now: Timestamp,
 ) -> Vec<String> {
-    let Some(actual) = &view.actual else {
+    let Some(actual) = &resource.actual else {
         return recorded.to_vec();
     };
     let is_there = |name: &str| actual.iter().any(|it| it.is_named(name));
     let mut names: Vec<String> = recorded
         .iter()
-        .filter(|name| contains(&view.named, name) || is_there(name) || may_still_appear(view, name, now))
+        .filter(|name| contains(&resource.named, name) || is_there(name) || may_still_appear(resource, name, now))
         .cloned()
         .collect();
     if may_write(spec) {
         // What is exactly as it was asked for is taken for its own, as after the loss of a status.
-        for wanted in &view.wanted {
+        for wanted in &resource.wanted {
             let is_so = actual
                 .iter()
                 .any(|it| it.is_named(&wanted.name) && it.trusts_the_same(wanted));
@@ -132,8 +132,8 @@ pub fn still_recorded(
 }
 
 /// Takes note of which writes Azure shows.
-pub fn take_note(memory: &mut CredentialMemory, actual: &[FederatedIdentityCredential]) {
-    for attempt in memory.values_mut() {
+pub fn take_note(history: &mut CredentialMemory, actual: &[FederatedIdentityCredential]) {
+    for attempt in history.values_mut() {
         if let CredentialWrite::Put { credential, .. } = &attempt.write
             && actual
                 .iter()
@@ -145,8 +145,8 @@ pub fn take_note(memory: &mut CredentialMemory, actual: &[FederatedIdentityCrede
 }
 
 /// Whether a credential was written so lately that a list may not show it yet.
-fn may_still_appear(view: &CredentialsView, name: &str, now: Timestamp) -> bool {
-    view.memory.get(&name.to_ascii_lowercase()).is_some_and(|last| {
+fn may_still_appear(resource: &CredentialsState, name: &str, now: Timestamp) -> bool {
+    resource.history.get(&name.to_ascii_lowercase()).is_some_and(|last| {
         matches!(last.write, CredentialWrite::Put { .. })
             && last.answer == Answer::Accepted
             && !last.has_shown

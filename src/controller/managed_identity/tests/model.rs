@@ -13,22 +13,21 @@ use crate::api::managed_identity::{FederatedCredential, IdentityExport};
 use crate::api::reference::LocalReference;
 use crate::api::{FINALIZER, ManagedIdentity, ManagedIdentitySpec};
 use crate::azure::managed_identity::{FederatedIdentityCredential, MANAGED_IDENTITY_API_VERSION, SHAPE};
+use crate::controller::azure_resource::ownership::{ClusterId, Origin, Owner, OwnerMark};
+use crate::controller::azure_resource::policy::Lifecycle;
 use crate::controller::azure_resource::{
-    self, Answer, Look, Memory, Occupants, Registration, Subject, Tagging, View, may_use,
+    self, Answer, History, Observation, Occupants, Registration, ResourceState, Subject, Tagging, may_use,
 };
 use crate::controller::operator_key::OperatorKey;
-use crate::controller::ownership::{ClusterId, Origin, Owner, OwnerMark};
-use crate::controller::policy::Lifecycle;
 use crate::controller::readiness::Standing;
-use crate::runtime::{Next, Outcome, Seen};
+use crate::runtime::{Next, Outcome, Reconciler, Seen};
 
-use super::super::Observed;
-use super::super::credentials::{Attempt, CredentialMemory, CredentialWrite, CredentialsView, take_note};
-use super::super::export::{Export, ExportStep, ExportView, Found};
+use super::super::credentials::{Attempt, CredentialMemory, CredentialWrite, CredentialsState, take_note};
+use super::super::export::{Export, ExportState, ExportStep, Found};
 use super::super::observe::{Details, defaults, desired};
-use super::super::plan::{Step, way};
-use super::super::status::summarize;
+use super::super::plan::{Step, decide_identity};
 use super::super::wanted::wanted;
+use super::super::{ManagedIdentityReconciler, Observed};
 
 pub const UID: &str = "0b9ff1d3-5f3e-4d0c-9c55-2f0f7a1de6b5";
 const ID: &str = "/subscriptions/s/resourceGroups/rg/providers/Microsoft.ManagedIdentity/userAssignedIdentities/runner";
@@ -45,7 +44,7 @@ pub struct World {
     pub occupants: Occupants,
     /// How many identities Azure has made.
     pub made: usize,
-    pub memory: Memory,
+    pub history: History,
     pub credential_memory: CredentialMemory,
     pub now: Timestamp,
     pub log: Vec<String>,
@@ -87,7 +86,7 @@ impl World {
             is_issuer_told: true,
             occupants: Occupants::None,
             made: 0,
-            memory: Memory::default(),
+            history: History::default(),
             credential_memory: CredentialMemory::default(),
             now: Timestamp::from_second(1_800_000_000).unwrap(),
             log: Vec::new(),
@@ -116,7 +115,7 @@ impl World {
 
     /// The process starts again.
     pub fn restart(&mut self) {
-        self.memory = Memory::default();
+        self.history = History::default();
         self.credential_memory = CredentialMemory::default();
     }
 
@@ -152,7 +151,7 @@ impl World {
     }
 
     pub fn observed(&mut self) -> Observed {
-        let mut view = View {
+        let mut resource = ResourceState {
             arm: None,
             id: ID.parse().unwrap(),
             api_version: MANAGED_IDENTITY_API_VERSION,
@@ -171,16 +170,16 @@ impl World {
             registration: Registration::NotNeeded,
             occupants: self.occupants.clone(),
             account_is_held: self.object.metadata.finalizers.is_some(),
-            memory: self.memory.clone(),
+            history: self.history.clone(),
             key: OperatorKey::new([1; 32]),
         };
-        view.take_note(self.actual.clone());
-        self.memory = view.memory.clone();
+        resource.take_note(self.actual.clone());
+        self.history = resource.history.clone();
         let subject = Subject::of(&self.object);
-        let is_usable = subject.lifecycle == Lifecycle::Wanted && may_use(&subject, &view);
+        let is_usable = subject.lifecycle == Lifecycle::Wanted && may_use(&subject, &resource);
         let details = is_usable.then(|| self.details());
         Observed {
-            look: Look::Seen(Box::new(view)),
+            observation: Observation::Seen(Box::new(resource)),
             details,
         }
     }
@@ -213,14 +212,14 @@ impl World {
             })
         };
         Details {
-            credentials: CredentialsView {
+            credentials: CredentialsState {
                 named: spec.federated_credentials.iter().map(|it| it.name.clone()).collect(),
                 wanted: wanted(&spec.federated_credentials, "ns", issuer, "aud"),
                 issuer_is_untold: (!self.is_issuer_told).then(|| "it is not told".to_owned()),
                 actual: Some(self.credentials.clone()),
-                memory: self.credential_memory.clone(),
+                history: self.credential_memory.clone(),
             },
-            export: ExportView {
+            export: ExportState {
                 wanted: find(wanted_export),
                 former: find(former),
             },
@@ -230,11 +229,11 @@ impl World {
     /// One pass with at most one step: writes the status, does the step, and lets time go by. `false` at rest.
     pub fn pass(&mut self) -> bool {
         let observed = self.observed();
-        let way = way(&self.object, &observed, self.now);
+        let decision = decide_identity(&self.object, &observed, self.now);
         self.write_status(&observed);
-        let is_under_way = way.verdict.standing == Standing::Progressing;
-        let Some(step) = way.step else {
-            let wait = match way.next {
+        let is_under_way = decision.verdict.standing == Standing::Progressing;
+        let Some(step) = decision.step else {
+            let wait = match decision.next {
                 Next::Poll { after } => after.unwrap_or(Duration::from_secs(5)),
                 Next::At(when) => Duration::try_from(when.duration_since(self.now)).unwrap_or_default(),
                 Next::Resync(after) if is_under_way => after,
@@ -262,15 +261,19 @@ impl World {
     }
 
     pub fn write_status(&mut self, observed: &Observed) {
-        let seen = || Seen {
-            verdict: None,
-            observed: Some(observed),
-            outcome: Outcome::Done(crate::runtime::Next::AwaitChange),
+        let summarize = |object: &ManagedIdentity, now| {
+            let plan = ManagedIdentityReconciler::plan(object, observed, now);
+            let seen = Seen {
+                observed: Some(observed),
+                verdict: Some(&plan.verdict),
+                outcome: Outcome::Done(plan.next),
+            };
+            ManagedIdentityReconciler::summarize(object, seen, now)
         };
-        if let Some(once) = summarize(&self.object, &seen(), self.now) {
+        if let Some(once) = summarize(&self.object, self.now) {
             self.object.status = Some(once);
             let later = self.now + SignedDuration::from_millis(900);
-            let again = summarize(&self.object, &seen(), later);
+            let again = summarize(&self.object, later);
             assert_eq!(again, self.object.status, "a status that is computed again changes");
         }
     }
@@ -329,13 +332,13 @@ impl World {
             azure_resource::Step::Tag { owner, body, .. } => {
                 self.log.push("tag".to_owned());
                 if owner.is_none() {
-                    self.memory.disowned += 1;
+                    self.history.disowned += 1;
                 }
                 self.actual.as_mut().unwrap()["tags"] = body.0["tags"].clone();
             }
             azure_resource::Step::Delete => {
                 self.log.push("delete".to_owned());
-                self.memory.deletion = Some(self.now);
+                self.history.deletion = Some(self.now);
                 self.actual = None;
                 self.credentials.clear();
             }

@@ -7,20 +7,22 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde_json::{Value, json};
 
 use super::super::observe::{Aim, Claim, Observed, held_id, orphan, recorded_tuple, replaced, same};
-use super::super::plan::{Step, decide};
-use super::super::status;
+use super::super::plan::{Step, decide_assignment};
+use super::super::{RoleAssignmentReconciler, status};
 use crate::api::FINALIZER;
-use crate::api::RoleAssignment;
 use crate::api::condition::{Reason, kind};
+use crate::api::{RoleAssignment, RoleAssignmentStatus};
 use crate::azure::role_assignment::{IMMUTABLE, SHAPE, Tuple};
 use crate::azure::role_definition::AUTHORIZATION_API_VERSION;
 use crate::azure::{ResourceId, RoleId};
-use crate::controller::azure_resource::{self, Body, Held, Look, Memory, Occupants, Registration, Tagging, View};
+use crate::controller::azure_resource::ownership::{ClusterId, Origin, Owner, OwnerMark, Presence};
+use crate::controller::azure_resource::{
+    self, Blocked, Body, History, Observation, Occupants, Registration, ResourceState, Tagging,
+};
 use crate::controller::operator_key::OperatorKey;
-use crate::controller::ownership::{ClusterId, Origin, Owner, OwnerMark, Presence};
 use crate::controller::readiness::Verdict;
 use crate::runtime::conditions::find;
-use crate::runtime::{Next, Outcome, Seen};
+use crate::runtime::{Next, Outcome, Reconciler, Seen};
 
 pub(super) const POOL: &str = "/subscriptions/s/resourceGroups/rg/providers/Microsoft.App/sessionPools/p";
 
@@ -72,7 +74,7 @@ pub(super) struct World {
     pub(super) azure: Vec<Value>,
     /// What the references say; `None` while one of them is gone.
     pub(super) wanted: Option<Tuple>,
-    pub(super) memory: Memory,
+    pub(super) history: History,
     pub(super) now: Timestamp,
     /// Every write to Azure.
     pub(super) log: Vec<String>,
@@ -84,7 +86,7 @@ impl World {
             object: object(management),
             azure: Vec::new(),
             wanted: Some(tuple(1)),
-            memory: Memory::default(),
+            history: History::default(),
             now: Timestamp::from_second(1_800_000_000).unwrap(),
             log: Vec::new(),
         }
@@ -95,8 +97,8 @@ impl World {
         self
     }
 
-    pub(super) fn view(&self, id: ResourceId) -> View {
-        let mut view = View {
+    pub(super) fn resource(&self, id: ResourceId) -> ResourceState {
+        let mut resource = ResourceState {
             arm: None,
             id: id.clone(),
             api_version: AUTHORIZATION_API_VERSION,
@@ -115,18 +117,18 @@ impl World {
             registration: Registration::NotNeeded,
             occupants: Occupants::None,
             account_is_held: self.object.metadata.finalizers.is_some(),
-            memory: self.memory.clone(),
+            history: self.history.clone(),
             key: OperatorKey::new([1; 32]),
         };
-        view.take_note(self.azure.iter().find(|it| it["id"] == id.as_str()).cloned());
-        view
+        resource.take_note(self.azure.iter().find(|it| it["id"] == id.as_str()).cloned());
+        resource
     }
 
     /// The same decisions as those of the observation, over the model.
     pub(super) fn look(&self) -> Observed {
-        let seen = |view| Look::Seen(Box::new(view));
+        let seen = |resource| Observation::Seen(Box::new(resource));
         let held = held_id(&self.object);
-        let waiting = Held {
+        let waiting = Blocked {
             verdict: Verdict::progressing(Reason::ReferenceNotReady, "the identity is being deleted"),
             next: Next::Resync(Duration::from_mins(1)),
             is_credential_gone: false,
@@ -134,11 +136,11 @@ impl World {
         if self.object.metadata.deletion_timestamp.is_some() {
             return match held {
                 Some(id) => Observed {
-                    look: seen(self.view(id)),
-                    aim: Aim::End,
+                    observation: seen(self.resource(id)),
+                    aim: Aim::Finalize,
                 },
                 None => Observed {
-                    look: Look::Held(waiting),
+                    observation: Observation::Blocked(waiting),
                     aim: Aim::Nothing,
                 },
             };
@@ -146,12 +148,12 @@ impl World {
         let Some(wanted) = self.wanted.clone() else {
             return match held {
                 Some(id) => Observed {
-                    look: seen(self.view(id)),
-                    aim: Aim::TakeBack(waiting),
+                    observation: seen(self.resource(id)),
+                    aim: Aim::Revoke(waiting),
                 },
                 None => Observed {
-                    look: Look::Held(waiting),
-                    aim: Aim::Have(None),
+                    observation: Observation::Blocked(waiting),
+                    aim: Aim::Ensure(None),
                 },
             };
         };
@@ -159,35 +161,39 @@ impl World {
         if let Some(id) = &held
             && recorded.as_ref() != Some(&wanted)
         {
-            let aim = Aim::TakeBack(replaced(&wanted, recorded.as_ref()));
+            let aim = Aim::Revoke(replaced(&wanted, recorded.as_ref()));
             return Observed {
-                look: seen(self.view(id.clone())),
+                observation: seen(self.resource(id.clone())),
                 aim,
             };
         }
         let own = wanted.id().unwrap();
-        let mut view = self.view(held.unwrap_or_else(|| own.clone()));
-        view.desired = Body(wanted.body());
-        if view.actual.is_none() {
-            view.id = own;
+        let mut resource = self.resource(held.unwrap_or_else(|| own.clone()));
+        resource.desired = Body(wanted.body());
+        if resource.actual.is_none() {
+            resource.id = own;
             if let Some((id, other)) = self.azure.iter().find_map(|it| same(it, &wanted)) {
-                view.id = id;
-                view.take_note(Some(other.clone()));
-            } else if let Some(id) = self.azure.iter().find_map(|it| orphan(it, &view.owner, &self.object)) {
-                let aim = Aim::TakeBack(replaced(&wanted, None));
+                resource.id = id;
+                resource.take_note(Some(other.clone()));
+            } else if let Some(id) = self
+                .azure
+                .iter()
+                .find_map(|it| orphan(it, &resource.owner, &self.object))
+            {
+                let aim = Aim::Revoke(replaced(&wanted, None));
                 return Observed {
-                    look: seen(self.view(id)),
+                    observation: seen(self.resource(id)),
                     aim,
                 };
             }
         }
         let claim = Claim {
-            id: view.id.clone(),
+            id: resource.id.clone(),
             tuple: wanted,
         };
         Observed {
-            look: seen(view),
-            aim: Aim::Have(Some(Box::new(claim))),
+            observation: seen(resource),
+            aim: Aim::Ensure(Some(Box::new(claim))),
         }
     }
 
@@ -195,16 +201,16 @@ impl World {
     /// at rest.
     pub(super) fn pass(&mut self, dies: bool) -> bool {
         let observed = self.look();
-        let decided = decide(&self.object, &observed, self.now);
-        if let Some(step) = decided.step {
+        let decision = decide_assignment(&self.object, &observed, self.now);
+        if let Some(step) = decision.step {
             self.do_step(step, observed);
             if dies {
-                self.memory = Memory::default();
+                self.history = History::default();
             }
             return true;
         }
         let is_changed = self.write_status(&observed);
-        match decided.next {
+        match decision.next {
             Next::Poll { after } => {
                 self.now += SignedDuration::try_from(after.unwrap_or(Duration::from_secs(5))).unwrap();
             }
@@ -215,25 +221,32 @@ impl World {
     }
 
     pub(super) fn write_status(&mut self, observed: &Observed) -> bool {
-        let seen = |observed| Seen {
-            verdict: None,
-            observed: Some(observed),
-            outcome: Outcome::Done(crate::runtime::Next::AwaitChange),
-        };
-        let Some(status) = status::summarize(&self.object, &seen(observed), self.now) else {
+        let Some(status) = self.summary(observed) else {
             return false;
         };
         let is_changed = self.object.status.as_ref() != Some(&status);
         self.object.status = Some(status);
-        let again = status::summarize(&self.object, &seen(&self.look()), self.now);
+        let observed = self.look();
+        let again = self.summary(&observed);
         assert_eq!(again, self.object.status, "a status that is computed again changes");
         is_changed
     }
 
+    /// The status that the production code computes for a pass that ends with this observation.
+    fn summary(&self, observed: &Observed) -> Option<RoleAssignmentStatus> {
+        let plan = RoleAssignmentReconciler::plan(&self.object, observed, self.now);
+        let seen = Seen {
+            observed: Some(observed),
+            verdict: Some(&plan.verdict),
+            outcome: Outcome::Done(plan.next),
+        };
+        RoleAssignmentReconciler::summarize(&self.object, seen, self.now)
+    }
+
     pub(super) fn do_step(&mut self, step: Step, observed: Observed) {
-        let view = match observed.look {
-            Look::Seen(view) => Some(view),
-            Look::Held(_) => None,
+        let resource = match observed.observation {
+            Observation::Seen(resource) => Some(resource),
+            Observation::Blocked(_) => None,
         };
         match step {
             Step::Record { claim, verdict } => {
@@ -241,20 +254,20 @@ impl World {
             }
             Step::Forget { verdict } => {
                 self.object.status = Some(status::forgotten(&self.object, &verdict, self.now));
-                self.memory = Memory::default();
+                self.history = History::default();
             }
             Step::Azure(azure_resource::Step::AddFinalizer) => {
                 self.object.metadata.finalizers = Some(vec![FINALIZER.to_owned()]);
             }
             Step::Azure(azure_resource::Step::Release(_)) => self.object.metadata.finalizers = None,
             Step::Azure(azure_resource::Step::Write(write)) => {
-                self.put(&view.expect("a look at what is written").id, &write.body.0);
+                self.put(&resource.expect("a observation at what is written").id, &write.body.0);
             }
             Step::Azure(azure_resource::Step::Tag { body, .. }) => {
-                self.put(&view.expect("a look at what is written").id, &body.0);
+                self.put(&resource.expect("a observation at what is written").id, &body.0);
             }
             Step::Azure(azure_resource::Step::Delete) => {
-                let id = view.expect("a look at what is deleted").id;
+                let id = resource.expect("a observation at what is deleted").id;
                 let mark = self.azure.iter().find(|it| it["id"] == id.as_str());
                 let presence = Presence::of(mark, &owner("c1", "mine"), OwnerMark::Description);
                 assert!(

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::azure::official_schema::violations;
 use crate::azure::role_definition::AUTHORIZATION_API_VERSION;
 use crate::controller::azure_resource::Body;
-use crate::controller::ownership::Origin;
+use crate::controller::azure_resource::ownership::Origin;
 
 use super::model::{World, stored, tuple};
 
@@ -22,19 +22,19 @@ fn assignment_violations(body: &Value) -> Option<Vec<String>> {
 #[test]
 fn every_body_is_valid_against_the_official_schema() {
     let id = tuple(1).id().unwrap();
-    let mut view = World::new(&json!({})).view(id.clone());
-    view.desired = Body(tuple(1).body());
-    let created = view.body(Origin::Created);
+    let mut resource = World::new(&json!({})).resource(id.clone());
+    resource.desired = Body(tuple(1).body());
+    let created = resource.body(Origin::Created);
     let mut actual = stored(&id, &tuple(1), Some("by hand"));
     actual["properties"]["condition"] = "true".into();
     actual["properties"]["conditionVersion"] = "2.0".into();
-    view.take_note(Some(actual));
-    let adopted = view.body(Origin::Adopted);
+    resource.take_note(Some(actual));
+    let adopted = resource.body(Origin::Adopted);
     assert_eq!(
         adopted.0["properties"]["condition"], "true",
         "what the spec does not set is kept"
     );
-    let disowned = view.mark_body(None);
+    let disowned = resource.mark_body(None);
     for body in [&created, &adopted, &disowned] {
         let Some(found) = assignment_violations(&body.0) else {
             return;

@@ -10,7 +10,7 @@ use crate::api::azure_resource::ManagementPolicy;
 use crate::api::role_assignment::PrincipalType;
 use crate::azure::{ResourceId, RoleId};
 use crate::controller::azure_resource::Body;
-use crate::controller::ownership::{DESCRIPTION_PREFIX, Origin};
+use crate::controller::azure_resource::ownership::{DESCRIPTION_PREFIX, Origin};
 
 use super::model::{POOL, World, owner, stored, tuple};
 
@@ -26,7 +26,7 @@ fn an_assignment_is_claimed_in_the_status_and_then_made_under_its_own_name() {
     assert_eq!(status.scope.as_deref(), Some(POOL));
     world.now += SignedDuration::from_hours(1);
     world.settle();
-    assert_eq!(world.log.len(), 1, "a second look writes nothing");
+    assert_eq!(world.log.len(), 1, "a second observation writes nothing");
 }
 
 #[test]
@@ -153,34 +153,34 @@ fn an_object_that_is_deleted_before_it_held_anything_goes_at_once() {
 #[test]
 fn a_principal_type_that_azure_does_not_tell_is_sent_and_is_no_drift() {
     let id = tuple(1).id().unwrap();
-    let mut view = World::new(&json!({})).view(id.clone());
+    let mut resource = World::new(&json!({})).resource(id.clone());
     let mut actual = stored(&id, &tuple(1), None);
     actual["properties"]["principalType"] = Value::Null;
-    view.desired = Body(tuple(1).body());
-    view.take_note(Some(actual));
+    resource.desired = Body(tuple(1).body());
+    resource.take_note(Some(actual));
     let wanted = Wanted {
         tuple: tuple(1),
         principal_type: PrincipalType::Group,
     };
-    name_principal_type(&mut view, &wanted);
-    assert_eq!(view.differences(), []);
-    assert_eq!(view.body(Origin::Created).0["properties"]["principalType"], "Group");
+    name_principal_type(&mut resource, &wanted);
+    assert_eq!(resource.differences(), []);
+    assert_eq!(resource.body(Origin::Created).0["properties"]["principalType"], "Group");
 }
 
 #[test]
 fn a_role_under_another_scope_is_no_difference_and_another_role_is() {
     let id = tuple(1).id().unwrap();
-    let mut view = World::new(&json!({})).view(id.clone());
-    view.desired = Body(tuple(1).body());
+    let mut resource = World::new(&json!({})).resource(id.clone());
+    resource.desired = Body(tuple(1).body());
     let mut actual = stored(&id, &tuple(1), None);
     actual["properties"]["roleDefinitionId"] = format!(
         "/providers/Microsoft.Authorization/roleDefinitions/{}",
         RoleId::SESSION_EXECUTOR
     )
     .into();
-    view.take_note(Some(actual.clone()));
-    assert_eq!(view.differences(), []);
+    resource.take_note(Some(actual.clone()));
+    assert_eq!(resource.differences(), []);
     actual["properties"]["roleDefinitionId"] = RoleId::ACR_PULL.definition_id("s").into();
-    view.take_note(Some(actual));
-    assert_eq!(view.differences().len(), 1);
+    resource.take_note(Some(actual));
+    assert_eq!(resource.differences().len(), 1);
 }

@@ -12,32 +12,32 @@ use crate::controller::readiness::Verdict;
 use crate::runtime::requeue::REJECTED_RESYNC;
 
 use super::{
-    CredentialStep, CredentialWrite, CredentialsCourse, CredentialsView, age, contains, may_change, may_still_appear,
-    may_write,
+    CredentialStep, CredentialWrite, CredentialsDecision, CredentialsState, age, contains, may_change,
+    may_still_appear, may_write,
 };
 
 /// Decides. `recorded` are the names that the status holds.
-pub fn credentials_course(
+pub fn decide_credentials(
     spec: &ManagementSpec,
     recorded: &[String],
-    view: &CredentialsView,
+    resource: &CredentialsState,
     now: Timestamp,
-) -> CredentialsCourse {
-    let Some(actual) = &view.actual else {
-        return CredentialsCourse {
+) -> CredentialsDecision {
+    let Some(actual) = &resource.actual else {
+        return CredentialsDecision {
             problem: Some(Verdict::progressing(
                 Reason::Creating,
                 "Azure does not show the identity everywhere yet",
             )),
             is_settling: true,
-            ..CredentialsCourse::default()
+            ..CredentialsDecision::default()
         };
     };
     let mut found = Findings::default();
-    if let Some(step) = found.look_at_removed(spec, recorded, view, actual, now) {
-        return found.into_course(Some(step), view);
+    if let Some(step) = found.look_at_removed(spec, recorded, resource, actual, now) {
+        return found.into_decision(Some(step), resource);
     }
-    let ready = found.look_at_wanted(spec, recorded, view, actual, now);
+    let ready = found.look_at_wanted(spec, recorded, resource, actual, now);
     let unrecorded: Vec<String> = ready
         .iter()
         .map(CredentialWrite::name)
@@ -49,7 +49,7 @@ pub fn credentials_course(
     } else {
         Some(CredentialStep::Record([recorded, &unrecorded].concat()))
     };
-    found.into_course(step, view)
+    found.into_decision(step, resource)
 }
 
 #[derive(Default)]
@@ -75,11 +75,11 @@ impl Findings {
         &mut self,
         spec: &ManagementSpec,
         recorded: &[String],
-        view: &CredentialsView,
+        resource: &CredentialsState,
         actual: &[FederatedIdentityCredential],
         now: Timestamp,
     ) -> Option<CredentialStep> {
-        for name in recorded.iter().filter(|name| !contains(&view.named, name)) {
+        for name in recorded.iter().filter(|name| !contains(&resource.named, name)) {
             let found = actual.iter().find(|it| it.is_named(name));
             if !may_change(spec) {
                 self.drift.extend(found.map(|it| Difference {
@@ -89,11 +89,11 @@ impl Findings {
                 }));
                 continue;
             }
-            if found.is_none() && !may_still_appear(view, name, now) {
+            if found.is_none() && !may_still_appear(resource, name, now) {
                 continue;
             }
             let delete = CredentialWrite::Delete { name: name.clone() };
-            match earlier(view, &delete, now) {
+            match earlier(resource, &delete, now) {
                 Earlier::Nothing | Earlier::Settling | Earlier::Ignored => return Some(CredentialStep::Write(delete)),
                 Earlier::Refused(message) => self.refuse(name, &message),
             }
@@ -106,12 +106,12 @@ impl Findings {
         &mut self,
         spec: &ManagementSpec,
         recorded: &[String],
-        view: &CredentialsView,
+        resource: &CredentialsState,
         actual: &[FederatedIdentityCredential],
         now: Timestamp,
     ) -> Vec<CredentialWrite> {
         let mut ready = Vec::new();
-        for wanted in &view.wanted {
+        for wanted in &resource.wanted {
             let found = actual.iter().find(|it| it.is_named(&wanted.name));
             let is_ours = contains(recorded, &wanted.name) || spec.adoption_policy != AdoptionPolicy::Never;
             match found {
@@ -135,7 +135,7 @@ impl Findings {
                 over: found.cloned(),
                 clash: clash.map(|it| it.name.clone()),
             };
-            match earlier(view, &put, now) {
+            match earlier(resource, &put, now) {
                 Earlier::Nothing => ready.push(put),
                 Earlier::Refused(message) => self.refuse(&wanted.name, &message),
                 Earlier::Settling => self.is_settling = true,
@@ -151,7 +151,7 @@ impl Findings {
         }
     }
 
-    fn into_course(self, step: Option<CredentialStep>, view: &CredentialsView) -> CredentialsCourse {
+    fn into_decision(self, step: Option<CredentialStep>, resource: &CredentialsState) -> CredentialsDecision {
         let problem = match (&step, &self.foreign[..]) {
             (Some(CredentialStep::Record(_)), _) => Some(Verdict::progressing(
                 Reason::Updating,
@@ -177,7 +177,7 @@ impl Findings {
         };
         let refused = || Some(Verdict::stalled(Reason::Rejected, self.refused.clone()?));
         let untold = || {
-            let why = view.issuer_is_untold.as_ref()?;
+            let why = resource.issuer_is_untold.as_ref()?;
             let message = format!(
                 "the issuer of this cluster's ServiceAccount tokens is not known: {why}. Set issuer of the federated credential, \
                  or start the operator with --service-account-issuer"
@@ -189,7 +189,7 @@ impl Findings {
             self.is_settling
                 .then(|| Verdict::progressing(Reason::Updating, message))
         };
-        CredentialsCourse {
+        CredentialsDecision {
             problem: problem.or_else(refused).or_else(untold).or_else(settling),
             step,
             is_settling: self.is_settling,
@@ -219,9 +219,9 @@ fn first(ready: Vec<CredentialWrite>, actual: &[FederatedIdentityCredential]) ->
     }
 }
 
-fn earlier(view: &CredentialsView, write: &CredentialWrite, now: Timestamp) -> Earlier {
+fn earlier(resource: &CredentialsState, write: &CredentialWrite, now: Timestamp) -> Earlier {
     let key = write.name().to_ascii_lowercase();
-    let Some(last) = view.memory.get(&key).filter(|last| last.write == *write) else {
+    let Some(last) = resource.history.get(&key).filter(|last| last.write == *write) else {
         return Earlier::Nothing;
     };
     let age = age(last.at, now);

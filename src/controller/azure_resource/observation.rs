@@ -1,4 +1,4 @@
-//! What one look at an Azure resource found.
+//! What one observation at an Azure resource found.
 
 use std::fmt;
 use std::time::Duration;
@@ -9,23 +9,29 @@ use crate::api::OWNER_TAG;
 use crate::azure::comparison::{Shape, compare};
 use crate::azure::overlay::overlay;
 use crate::azure::{ArmClient, Difference, ResourceId};
+use crate::controller::azure_resource::ownership::{Origin, Owner, OwnerMark, Presence};
 use crate::controller::operator_key::OperatorKey;
-use crate::controller::ownership::{Origin, Owner, OwnerMark, Presence};
 use crate::controller::readiness::Verdict;
 use crate::runtime::Next;
 
-use super::memory::Memory;
+use super::history::History;
 
 /// What a pass observed.
 #[derive(Debug)]
-pub enum Look {
+pub enum Observation {
     /// Azure was not asked, because something that the object needs is not there.
-    Held(Held),
+    Blocked(Blocked),
     /// Azure was asked.
-    Seen(Box<View>),
+    Seen(Box<ResourceState>),
 }
 
-impl AsMut<Self> for Look {
+impl AsRef<Self> for Observation {
+    fn as_ref(&self) -> &Self {
+        self
+    }
+}
+
+impl AsMut<Self> for Observation {
     fn as_mut(&mut self) -> &mut Self {
         self
     }
@@ -33,7 +39,7 @@ impl AsMut<Self> for Look {
 
 /// Why Azure was not asked.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Held {
+pub struct Blocked {
     /// What the status says.
     pub verdict: Verdict,
     /// When to look again.
@@ -44,7 +50,7 @@ pub struct Held {
 
 /// A resource and what it should be.
 #[derive(Debug)]
-pub struct View {
+pub struct ResourceState {
     /// The means to speak to Azure.
     pub arm: Option<ArmClient>,
     /// The resource's id.
@@ -67,7 +73,7 @@ pub struct View {
     pub defaults: Value,
     /// The resource as ARM answered it.
     pub actual: Option<Value>,
-    /// The pause that ARM asked for before the next look.
+    /// The pause that ARM asked for before the next observation.
     pub pause: Option<Duration>,
     /// A keyed digest of the secret values that the spec gives; `None` if it gives none.
     pub secrets_digest: Option<String>,
@@ -82,7 +88,7 @@ pub struct View {
     /// Whether the AzureAccount is marked as in use, so that it outlives the resource.
     pub account_is_held: bool,
     /// What the process remembers of this object.
-    pub memory: Memory,
+    pub history: History,
     /// Digests what drift must not show.
     pub key: OperatorKey,
 }
@@ -128,7 +134,7 @@ impl fmt::Debug for Body {
     }
 }
 
-impl View {
+impl ResourceState {
     /// Whether the resource is there and whose it is.
     pub fn presence(&self) -> Presence {
         Presence::of(self.actual.as_ref(), &self.owner, self.mark)
@@ -182,7 +188,7 @@ impl View {
                 tags.retain(|name, _| !name.eq_ignore_ascii_case(OWNER_TAG));
                 if let Some(owner) = owner {
                     tags.insert(OWNER_TAG.to_owned(), owner.to_string().into());
-                } else if self.memory.disowned > 0 {
+                } else if self.history.disowned > 0 {
                     // Most providers replace `tags` as a whole. One that merges them needs the null, which others
                     // take for an empty value, so it is sent only when the first way was in vain.
                     tags.insert(OWNER_TAG.to_owned(), Value::Null);

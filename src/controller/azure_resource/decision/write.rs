@@ -8,17 +8,17 @@ use sha2::{Digest, Sha256};
 
 use crate::api::condition::Reason;
 use crate::azure::Difference;
+use crate::controller::azure_resource::ownership::Origin;
 use crate::controller::operator_key::hex;
-use crate::controller::ownership::Origin;
 use crate::controller::readiness::Verdict;
 use crate::runtime::Next;
 use crate::runtime::requeue::REJECTED_RESYNC;
 
 use super::super::drift::paths;
-use super::super::look::{Body, View};
-use super::super::memory::{Answer, Purpose, Written};
+use super::super::history::{Answer, Purpose, Written};
+use super::super::observation::{Body, ResourceState};
 use super::super::subject::{Subject, age};
-use super::{Course, SETTLING, SHORT_PACE, Step, Write, failure, poll};
+use super::{Decision, SETTLING, SHORT_PACE, Step, Write, failure, poll};
 
 /// How long a resource whose provisioning failed is left alone before its body is sent again.
 const FAILED_RETRY: Duration = Duration::from_mins(10);
@@ -26,16 +26,16 @@ const FAILED_RETRY: Duration = Duration::from_mins(10);
 /// A resource whose last operation failed: what is new is sent at once, what failed is sent again slowly.
 pub(super) fn failed(
     subject: &Subject<'_>,
-    view: &View,
+    resource: &ResourceState,
     origin: Origin,
     differences: &[Difference],
     now: Timestamp,
-) -> Course {
-    let body = view.body(origin);
+) -> Decision {
+    let body = resource.body(origin);
     let fingerprint = fingerprint(&body, differences);
-    let verdict = failure(view);
-    let last = view.memory.write.as_ref();
-    let is_different = !differences.is_empty() || view.mark_differs(origin) || view.secrets_differ();
+    let verdict = failure(resource);
+    let last = resource.history.write.as_ref();
+    let is_different = !differences.is_empty() || resource.mark_differs(origin) || resource.secrets_differ();
     let is_new = is_different && last.is_none_or(|last| last.fingerprint != fingerprint);
     let since = last.map(|last| last.at).max(subject.stalled_since);
     let retry = since.map_or(now, |since| since + FAILED_RETRY);
@@ -47,32 +47,32 @@ pub(super) fn failed(
             fingerprint,
             changes,
         };
-        return Course::step(Step::Write(write), Next::Poll { after: None }, verdict);
+        return Decision::step(Step::Write(write), Next::Poll { after: None }, verdict);
     }
-    Course::rest(Next::At(retry), verdict)
+    Decision::rest(Next::At(retry), verdict)
 }
 
 pub(super) fn writing(
     subject: &Subject<'_>,
-    view: &View,
+    resource: &ResourceState,
     purpose: Purpose,
     origin: Origin,
     differences: Vec<Difference>,
     now: Timestamp,
-) -> Course {
+) -> Decision {
     let interval = Next::Resync(subject.interval());
-    if let Some(why) = &view.unwritable {
-        return Course::rest(interval, Verdict::stalled(Reason::InvalidSpec, why.clone())).with_drift(differences);
+    if let Some(why) = &resource.unwritable {
+        return Decision::rest(interval, Verdict::stalled(Reason::InvalidSpec, why.clone())).with_drift(differences);
     }
-    let body = view.body(origin);
+    let body = resource.body(origin);
     let fingerprint = fingerprint(&body, &differences);
-    if let Some(course) = answered(view, &fingerprint, &differences, interval, now) {
-        return course;
+    if let Some(decision) = answered(resource, &fingerprint, &differences, interval, now) {
+        return decision;
     }
     let verdict = match purpose {
-        Purpose::Create => Verdict::progressing(Reason::Creating, format!("{} is being created", view.id)),
-        Purpose::Adopt => Verdict::progressing(Reason::Updating, format!("{} is being adopted", view.id)),
-        Purpose::Update => Verdict::progressing(Reason::Updating, format!("{} is being changed", view.id)),
+        Purpose::Create => Verdict::progressing(Reason::Creating, format!("{} is being created", resource.id)),
+        Purpose::Adopt => Verdict::progressing(Reason::Updating, format!("{} is being adopted", resource.id)),
+        Purpose::Update => Verdict::progressing(Reason::Updating, format!("{} is being changed", resource.id)),
     };
     let changes = paths(&differences);
     let write = Write {
@@ -81,19 +81,19 @@ pub(super) fn writing(
         fingerprint,
         changes,
     };
-    Course::step(Step::Write(write), Next::Poll { after: None }, verdict)
+    Decision::step(Step::Write(write), Next::Poll { after: None }, verdict)
 }
 
 /// What follows if Azure has answered this very write over this very state before.
 pub(super) fn answered(
-    view: &View,
+    resource: &ResourceState,
     fingerprint: &str,
     differences: &[Difference],
     interval: Next,
     now: Timestamp,
-) -> Option<Course> {
-    let last: &Written = view
-        .memory
+) -> Option<Decision> {
+    let last: &Written = resource
+        .history
         .write
         .as_ref()
         .filter(|last| last.fingerprint == fingerprint)?;
@@ -101,24 +101,24 @@ pub(super) fn answered(
     match &last.answer {
         Answer::Refused { reason, message } if age < REJECTED_RESYNC => {
             let verdict = Verdict::stalled(*reason, message.clone());
-            Some(Course::rest(interval, verdict).with_drift(differences.to_vec()))
+            Some(Decision::rest(interval, verdict).with_drift(differences.to_vec()))
         }
         Answer::Accepted if age < SETTLING => {
-            let message = format!("Azure accepted {} and does not show it yet", view.id);
-            Some(Course::rest(
+            let message = format!("Azure accepted {} and does not show it yet", resource.id);
+            Some(Decision::rest(
                 poll(SHORT_PACE),
                 Verdict::progressing(Reason::Updating, message),
             ))
         }
         // What Azure keeps its own way would be written again and again for nothing.
-        Answer::Accepted if age < REJECTED_RESYNC && view.actual.is_some() => {
+        Answer::Accepted if age < REJECTED_RESYNC && resource.actual.is_some() => {
             let message = format!(
                 "Azure accepted {} and keeps other values: write what it keeps, or leave it out ({})",
-                view.id,
+                resource.id,
                 paths(differences)
             );
             let verdict = Verdict::ready(Reason::Drifted, message);
-            Some(Course::rest(interval, verdict).with_drift(differences.to_vec()))
+            Some(Decision::rest(interval, verdict).with_drift(differences.to_vec()))
         }
         Answer::Refused { .. } | Answer::Accepted => None,
     }

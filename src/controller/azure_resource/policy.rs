@@ -61,7 +61,7 @@ impl Situation {
 
 /// What the object may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Decision {
+pub enum Intent {
     /// Create the resource with the owner tag.
     Create,
     /// Take the resource over: write the spec and the owner tag.
@@ -88,7 +88,19 @@ pub enum Decision {
     LetGo,
 }
 
-impl Decision {
+impl Intent {
+    /// What the policies make of a situation.
+    pub fn of(situation: Situation) -> Self {
+        match situation.lifecycle {
+            Lifecycle::Wanted => match (situation.activity, wanted(situation)) {
+                (Activity::Suspended, Self::Enforce) => Self::Observe,
+                (Activity::Suspended, intent) if intent.writes() => Self::AwaitResume,
+                (Activity::Active | Activity::Suspended, intent) => intent,
+            },
+            Lifecycle::Deleted => deleted(situation),
+        }
+    }
+
     /// Whether carrying it out may write to Azure.
     pub fn writes(self) -> bool {
         match self {
@@ -121,19 +133,7 @@ impl Decision {
     }
 }
 
-/// Decides.
-pub fn decide(situation: Situation) -> Decision {
-    match situation.lifecycle {
-        Lifecycle::Wanted => match (situation.activity, wanted(situation)) {
-            (Activity::Suspended, Decision::Enforce) => Decision::Observe,
-            (Activity::Suspended, decision) if decision.writes() => Decision::AwaitResume,
-            (Activity::Active | Activity::Suspended, decision) => decision,
-        },
-        Lifecycle::Deleted => deleted(situation),
-    }
-}
-
-fn wanted(situation: Situation) -> Decision {
+fn wanted(situation: Situation) -> Intent {
     let Situation {
         management,
         adoption,
@@ -141,24 +141,24 @@ fn wanted(situation: Situation) -> Decision {
         ..
     } = situation;
     match (management, presence) {
-        (ManagementPolicy::ObserveOnly, Presence::Absent) => Decision::AwaitExisting,
+        (ManagementPolicy::ObserveOnly, Presence::Absent) => Intent::AwaitExisting,
         (ManagementPolicy::ObserveOnly, Presence::Unowned | Presence::OwnedByAnother | Presence::Owned(_))
-        | (ManagementPolicy::CreateOnly, Presence::Owned(_)) => Decision::Observe,
-        (ManagementPolicy::Enforce, Presence::Owned(_)) => Decision::Enforce,
-        (ManagementPolicy::Enforce | ManagementPolicy::CreateOnly, Presence::OwnedByAnother) => Decision::RefuseOwned,
+        | (ManagementPolicy::CreateOnly, Presence::Owned(_)) => Intent::Observe,
+        (ManagementPolicy::Enforce, Presence::Owned(_)) => Intent::Enforce,
+        (ManagementPolicy::Enforce | ManagementPolicy::CreateOnly, Presence::OwnedByAnother) => Intent::RefuseOwned,
         (ManagementPolicy::Enforce | ManagementPolicy::CreateOnly, Presence::Absent) => match adoption {
-            AdoptionPolicy::Never | AdoptionPolicy::IfExists => Decision::Create,
-            AdoptionPolicy::MustExist => Decision::AwaitExisting,
+            AdoptionPolicy::Never | AdoptionPolicy::IfExists => Intent::Create,
+            AdoptionPolicy::MustExist => Intent::AwaitExisting,
         },
         (ManagementPolicy::Enforce | ManagementPolicy::CreateOnly, Presence::Unowned) => match (adoption, management) {
-            (AdoptionPolicy::Never, _) => Decision::RefuseExisting,
-            (AdoptionPolicy::IfExists | AdoptionPolicy::MustExist, ManagementPolicy::CreateOnly) => Decision::Claim,
-            (AdoptionPolicy::IfExists | AdoptionPolicy::MustExist, _) => Decision::Adopt,
+            (AdoptionPolicy::Never, _) => Intent::RefuseExisting,
+            (AdoptionPolicy::IfExists | AdoptionPolicy::MustExist, ManagementPolicy::CreateOnly) => Intent::Claim,
+            (AdoptionPolicy::IfExists | AdoptionPolicy::MustExist, _) => Intent::Adopt,
         },
     }
 }
 
-fn deleted(situation: Situation) -> Decision {
+fn deleted(situation: Situation) -> Intent {
     let Situation {
         activity,
         management,
@@ -167,17 +167,13 @@ fn deleted(situation: Situation) -> Decision {
         ..
     } = situation;
     match (activity, management) {
-        (Activity::Suspended, _) | (Activity::Active, ManagementPolicy::ObserveOnly) => return Decision::LetGo,
+        (Activity::Suspended, _) | (Activity::Active, ManagementPolicy::ObserveOnly) => return Intent::LetGo,
         (Activity::Active, ManagementPolicy::Enforce | ManagementPolicy::CreateOnly) => {}
     }
     match (presence, deletion) {
-        (Presence::Absent | Presence::Unowned | Presence::OwnedByAnother, _) => Decision::LetGo,
-        (Presence::Owned(_), Some(DeletionPolicy::Delete)) | (Presence::Owned(Origin::Created), None) => {
-            Decision::Delete
-        }
-        (Presence::Owned(_), Some(DeletionPolicy::Retain)) | (Presence::Owned(Origin::Adopted), None) => {
-            Decision::Disown
-        }
+        (Presence::Absent | Presence::Unowned | Presence::OwnedByAnother, _) => Intent::LetGo,
+        (Presence::Owned(_), Some(DeletionPolicy::Delete)) | (Presence::Owned(Origin::Created), None) => Intent::Delete,
+        (Presence::Owned(_), Some(DeletionPolicy::Retain)) | (Presence::Owned(Origin::Adopted), None) => Intent::Disown,
     }
 }
 
@@ -233,7 +229,7 @@ mod tests {
     fn suspended_and_observing_objects_never_write() {
         for situation in every_situation() {
             if situation.activity == Activity::Suspended || situation.management == ManagementPolicy::ObserveOnly {
-                assert!(!decide(situation).writes(), "{situation:?}");
+                assert!(!Intent::of(situation).writes(), "{situation:?}");
             }
         }
     }
@@ -242,7 +238,7 @@ mod tests {
     fn what_belongs_to_another_is_never_written() {
         for situation in every_situation() {
             if situation.presence == Presence::OwnedByAnother {
-                assert!(!decide(situation).writes(), "{situation:?}");
+                assert!(!Intent::of(situation).writes(), "{situation:?}");
             }
         }
     }
@@ -250,7 +246,7 @@ mod tests {
     #[test]
     fn only_what_is_owned_is_deleted_and_never_under_retain() {
         for situation in every_situation() {
-            if decide(situation) == Decision::Delete {
+            if Intent::of(situation) == Intent::Delete {
                 assert!(is_owned(situation.presence), "{situation:?}");
                 assert_ne!(situation.deletion, Some(DeletionPolicy::Retain), "{situation:?}");
                 assert_eq!(situation.lifecycle, Lifecycle::Deleted, "{situation:?}");
@@ -262,7 +258,7 @@ mod tests {
     fn what_was_adopted_is_deleted_only_on_demand() {
         for situation in every_situation() {
             if situation.presence == Presence::Owned(Origin::Adopted) && situation.deletion.is_none() {
-                assert_ne!(decide(situation), Decision::Delete, "{situation:?}");
+                assert_ne!(Intent::of(situation), Intent::Delete, "{situation:?}");
             }
         }
     }
@@ -270,7 +266,7 @@ mod tests {
     #[test]
     fn what_is_not_ours_is_taken_over_only_by_an_adoption_policy() {
         for situation in every_situation() {
-            if matches!(decide(situation), Decision::Adopt | Decision::Claim) {
+            if matches!(Intent::of(situation), Intent::Adopt | Intent::Claim) {
                 assert_eq!(situation.presence, Presence::Unowned, "{situation:?}");
                 assert_ne!(situation.adoption, AdoptionPolicy::Never, "{situation:?}");
             }
@@ -282,7 +278,7 @@ mod tests {
         for situation in every_situation() {
             if situation.management == ManagementPolicy::CreateOnly {
                 assert!(
-                    !matches!(decide(situation), Decision::Enforce | Decision::Adopt),
+                    !matches!(Intent::of(situation), Intent::Enforce | Intent::Adopt),
                     "{situation:?}"
                 );
             }
@@ -292,7 +288,7 @@ mod tests {
     #[test]
     fn an_object_that_is_wanted_is_never_let_go_and_one_that_is_deleted_always_ends() {
         for situation in every_situation() {
-            let ends = matches!(decide(situation), Decision::Delete | Decision::Disown | Decision::LetGo);
+            let ends = matches!(Intent::of(situation), Intent::Delete | Intent::Disown | Intent::LetGo);
             assert_eq!(ends, situation.lifecycle == Lifecycle::Deleted, "{situation:?}");
         }
     }
@@ -334,7 +330,7 @@ mod tests {
                         adoption,
                         ..situation(Lifecycle::Wanted, management, presence)
                     };
-                    decide(situation).explanation()
+                    Intent::of(situation).explanation()
                 });
                 writeln!(
                     text,
@@ -358,7 +354,7 @@ mod tests {
                         deletion,
                         ..situation(Lifecycle::Deleted, management, presence)
                     };
-                    decide(situation).explanation()
+                    Intent::of(situation).explanation()
                 });
                 writeln!(
                     text,

@@ -1,9 +1,9 @@
 //! What happens next to a target's identities, when it is looked at again, and what the status says meanwhile.
 //!
-//! Pure and total: the same object, look and time give the same course. It names at most one write.
+//! Pure and total: the same object, observation and time give the same decision. It names at most one write.
 
-mod deleted;
-mod wanted;
+mod ensure;
+mod finalize;
 mod write;
 
 use std::time::Duration;
@@ -13,13 +13,13 @@ use serde_json::Value;
 
 use crate::azure::operation::{self, Progress};
 use crate::azure::{Difference, container_group};
+use crate::controller::azure_resource::policy::Lifecycle;
 use crate::controller::azure_resource::{Release, Subject};
-use crate::controller::policy::Lifecycle;
 use crate::controller::readiness::Verdict;
-use crate::runtime::Next;
+use crate::runtime::{Next, Plan};
 
 use super::goal::Request;
-use super::look::{Look, View};
+use super::observation::{TargetObservation, TargetState};
 use super::target::TargetKind;
 
 /// The pause between two looks at what somebody else has to change, where `spec.interval` is longer.
@@ -30,7 +30,7 @@ const SHORT_PACE: Duration = Duration::from_secs(2);
 /// What happens next, and what the status says meanwhile.
 #[derive(Debug, PartialEq)]
 #[must_use]
-pub struct Course {
+pub struct TargetDecision {
     /// The one effect, or nothing.
     pub step: Option<Step>,
     /// When to look again.
@@ -70,7 +70,38 @@ pub struct Write {
     pub changes: String,
 }
 
-impl Course {
+/// What the status says of a pass.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TargetAssessment {
+    /// Where the object stands.
+    pub verdict: Verdict,
+    /// What differs and is not put right.
+    pub drift: Vec<Difference>,
+    /// See [`TargetDecision::has_let_go`].
+    pub has_let_go: bool,
+}
+
+impl TargetDecision {
+    /// The plan that the runtime carries out.
+    pub fn into_plan(self) -> Plan<Step, TargetAssessment> {
+        let Self {
+            step,
+            next,
+            verdict,
+            drift,
+            has_let_go,
+        } = self;
+        Plan {
+            step,
+            next,
+            verdict: TargetAssessment {
+                verdict,
+                drift,
+                has_let_go,
+            },
+        }
+    }
+
     fn rest(next: Next, verdict: Verdict) -> Self {
         Self {
             step: None,
@@ -99,26 +130,26 @@ impl Course {
     }
 }
 
-/// Decides.
-pub fn course(subject: &Subject<'_>, look: &Look, now: Timestamp) -> Course {
-    match (subject.lifecycle, look) {
-        (Lifecycle::Wanted, Look::Held(held)) => Course::rest(held.next, held.verdict.clone()),
-        (Lifecycle::Wanted, Look::Seen(view)) => wanted::wanted(subject, view, now),
-        (Lifecycle::Deleted, look) => deleted::deleted(subject, look, now),
+/// Decides for an identity assignment, by what was observed.
+pub fn decide(subject: &Subject<'_>, observation: &TargetObservation, now: Timestamp) -> TargetDecision {
+    match (subject.lifecycle, observation) {
+        (Lifecycle::Wanted, TargetObservation::Blocked(held)) => TargetDecision::rest(held.next, held.verdict.clone()),
+        (Lifecycle::Wanted, TargetObservation::Seen(resource)) => ensure::ensure(subject, resource, now),
+        (Lifecycle::Deleted, observation) => finalize::finalize(subject, observation, now),
     }
 }
 
 /// How far the target's last operation has come, whoever began it.
-fn progress(view: &View) -> Progress {
-    match (&view.actual, view.kind) {
+fn progress(resource: &TargetState) -> Progress {
+    match (&resource.actual, resource.kind) {
         (None, _) => Progress::Done,
-        (Some(actual), TargetKind::Group) => container_group::progress(actual, view.pause),
-        (Some(actual), TargetKind::App | TargetKind::Pool) => operation::of_resource(actual, view.pause),
+        (Some(actual), TargetKind::Group) => container_group::progress(actual, resource.pause),
+        (Some(actual), TargetKind::App | TargetKind::Pool) => operation::of_resource(actual, resource.pause),
     }
 }
 
-fn state(view: &View) -> &str {
-    let actual = view.actual.as_ref().unwrap_or(&Value::Null);
+fn state(resource: &TargetState) -> &str {
+    let actual = resource.actual.as_ref().unwrap_or(&Value::Null);
     operation::provisioning_state(actual).unwrap_or_default()
 }
 

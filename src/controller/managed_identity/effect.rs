@@ -6,7 +6,7 @@ use kube::ResourceExt;
 use crate::api::condition::Reason;
 use crate::azure::managed_identity::{delete_federated_credential, is_refused_for_good, put_federated_credential};
 use crate::azure::{ArmClient, AzureError, ResourceId};
-use crate::controller::azure_resource::{Answer, Look, account_key};
+use crate::controller::azure_resource::{Answer, Observation, account_key};
 use crate::controller::error::{Error, is_credential_refused};
 use crate::runtime::{ApiError, Effect, Note, Pass, Severity};
 
@@ -36,10 +36,10 @@ impl ManagedIdentityReconciler {
         write: CredentialWrite,
     ) -> Result<Effect, Error> {
         let object = pass.object().clone();
-        let Look::Seen(view) = &pass.observed().look else {
+        let Observation::Seen(resource) = &pass.observed().observation else {
             return Ok(Effect::Done);
         };
-        let (Some(arm), id) = (view.arm.clone(), view.id.clone()) else {
+        let (Some(arm), id) = (resource.arm.clone(), resource.id.clone()) else {
             return Ok(Effect::Done);
         };
         let answer = match send(&arm, &id, &write).await {
@@ -89,8 +89,8 @@ impl ManagedIdentityReconciler {
         let Some(details) = &mut pass.observed_mut().details else {
             return Ok(Effect::Reobserve);
         };
-        let (memory, actual) = (
-            &mut details.credentials.memory,
+        let (history, actual) = (
+            &mut details.credentials.history,
             details.credentials.actual.get_or_insert_default(),
         );
         let key = write.name().to_ascii_lowercase();
@@ -99,7 +99,7 @@ impl ManagedIdentityReconciler {
         }
         match (&write, &answer) {
             (CredentialWrite::Delete { .. }, Answer::Accepted) => {
-                memory.remove(&key);
+                history.remove(&key);
             }
             (CredentialWrite::Put { .. }, _) | (CredentialWrite::Delete { .. }, Answer::Refused { .. }) => {
                 if let (CredentialWrite::Put { credential, .. }, Answer::Accepted) = (&write, &answer) {
@@ -111,11 +111,11 @@ impl ManagedIdentityReconciler {
                     answer,
                     has_shown: false,
                 };
-                memory.insert(key, attempt);
+                history.insert(key, attempt);
             }
         }
         self.credential_memories
-            .keep(&object.uid().unwrap_or_default(), memory.clone());
+            .keep(&object.uid().unwrap_or_default(), history.clone());
         Ok(Effect::Replan)
     }
 

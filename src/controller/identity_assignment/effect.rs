@@ -1,4 +1,4 @@
-//! Carrying out a course.
+//! Carrying out a decision.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -10,16 +10,16 @@ use crate::api::FINALIZER;
 use crate::azure::arm::ArmResponse;
 use crate::azure::{ArmClient, AzureError, ErrorClass};
 use crate::controller::azure_resource::{
-    Answer, Memories, OperationUrl, Purpose, Release, Reports, Written, account_key, find, is_about_the_resource,
+    Answer, Histories, OperationUrl, Purpose, Release, Reports, Written, account_key, find, is_about_the_resource,
 };
 use crate::controller::context::Context;
 use crate::controller::error::{Error, is_credential_refused, reason_of};
 use crate::runtime::{Effect, Note, Pass, Severity};
 
 use super::IdentityAssignmentReconciler;
-use super::course::{Step, Write};
+use super::decision::{Step, Write};
 use super::goal::{Method, basis};
-use super::look::{Look, View};
+use super::observation::{TargetObservation, TargetState};
 
 /// One write of a target at a time: what two objects decided on one state of it must not be written over each other.
 #[derive(Debug, Default)]
@@ -39,12 +39,12 @@ impl Turns {
     }
 }
 
-/// Carries out one step and brings the look up to date with what it did.
+/// Carries out one step and brings the observation up to date with what it did.
 ///
 /// Every step may be repeated from its start: what is attached twice is attached once.
 pub async fn carry_out(
     context: &Context,
-    memories: &Memories,
+    histories: &Histories,
     turns: &Turns,
     pass: &mut Pass<IdentityAssignmentReconciler>,
     step: Step,
@@ -69,29 +69,29 @@ pub async fn carry_out(
         Step::Release(release) => {
             if release == Release::Left {
                 let target = match pass.observed() {
-                    Look::Seen(view) => Some(view.id.to_string()),
-                    Look::Held(_) => object.reported().id.clone(),
+                    TargetObservation::Seen(resource) => Some(resource.id.to_string()),
+                    TargetObservation::Blocked(_) => object.reported().id.clone(),
                 };
                 if let Some(id) = target {
                     say("Left", format!("what was attached to {id} is left there"));
                 }
             }
-            memories.forget(&uid);
+            histories.forget(&uid);
             pass.release_finalizer(FINALIZER).await?;
             Ok(Effect::Done)
         }
         Step::Write(write) => {
-            let Look::Seen(view) = pass.observed_mut() else {
+            let TargetObservation::Seen(resource) = pass.observed_mut() else {
                 return Ok(Effect::Done);
             };
-            let Some(arm) = view.arm.clone() else {
+            let Some(arm) = resource.arm.clone() else {
                 return Ok(Effect::Done);
             };
-            let turn = turns.of(&view.id.key());
+            let turn = turns.of(&resource.id.key());
             let _turn = turn.lock().await;
-            let (id, changes) = (view.id.clone(), write.changes.clone());
-            let result = send(&arm, view, write).await;
-            memories.keep(&uid, view.memory.clone());
+            let (id, changes) = (resource.id.clone(), write.changes.clone());
+            let result = send(&arm, resource, write).await;
+            histories.keep(&uid, resource.history.clone());
             if let Err(error) = &result
                 && is_credential_refused(error)
             {
@@ -112,19 +112,19 @@ struct Sent {
 }
 
 /// Sends the write if the target still is what it was decided on.
-async fn send(arm: &ArmClient, view: &mut View, write: Write) -> Result<Sent, AzureError> {
+async fn send(arm: &ArmClient, resource: &mut TargetState, write: Write) -> Result<Sent, AzureError> {
     let unsent = |effect| Sent {
         effect,
         is_accepted: false,
     };
-    let api_version = view.kind.api_version();
-    let fresh = find(arm, &view.id, api_version).await?;
-    view.pause = fresh.as_ref().and_then(|it| it.retry_after);
-    view.actual = fresh.map(|it| it.body);
-    if view.actual.is_none() || basis(view) != write.basis {
+    let api_version = resource.kind.api_version();
+    let fresh = find(arm, &resource.id, api_version).await?;
+    resource.pause = fresh.as_ref().and_then(|it| it.retry_after);
+    resource.actual = fresh.map(|it| it.body);
+    if resource.actual.is_none() || basis(resource) != write.basis {
         return Ok(unsent(Effect::Replan));
     }
-    let (path, body) = (view.id.as_str(), &write.request.body.0);
+    let (path, body) = (resource.id.as_str(), &write.request.body.0);
     let answer = match write.request.method {
         Method::Patch => arm.patch(path, api_version, body).await,
         Method::Put => arm.put(path, api_version, body).await,
@@ -137,10 +137,10 @@ async fn send(arm: &ArmClient, view: &mut View, write: Write) -> Result<Sent, Az
     };
     match answer {
         Ok(response) => {
-            view.memory.disowned += u32::from(write.removes_tags);
-            view.memory.write = Some(written(Answer::Accepted));
+            resource.history.disowned += u32::from(write.removes_tags);
+            resource.history.write = Some(written(Answer::Accepted));
             Ok(Sent {
-                effect: accepted(view, response),
+                effect: accepted(resource, response),
                 is_accepted: true,
             })
         }
@@ -151,7 +151,7 @@ async fn send(arm: &ArmClient, view: &mut View, write: Write) -> Result<Sent, Az
                 request_id = error.request_id(),
                 "Azure refused a change of identities"
             );
-            view.memory.write = Some(written(Answer::Refused {
+            resource.history.write = Some(written(Answer::Refused {
                 reason: reason_of(&error),
                 message: error.to_string(),
             }));
@@ -162,12 +162,12 @@ async fn send(arm: &ArmClient, view: &mut View, write: Write) -> Result<Sent, Az
 }
 
 /// Takes note of an answer. 202 is the beginning of an operation, whatever its body: the target is read again.
-fn accepted(view: &mut View, response: ArmResponse) -> Effect {
-    view.pause = response.retry_after;
-    view.memory.operation = response.async_operation.or(response.location).map(OperationUrl);
-    view.memory.operation_error = None;
+fn accepted(resource: &mut TargetState, response: ArmResponse) -> Effect {
+    resource.pause = response.retry_after;
+    resource.history.operation = response.async_operation.or(response.location).map(OperationUrl);
+    resource.history.operation_error = None;
     if response.status.as_u16() != 202 && response.body.is_object() {
-        view.actual = Some(response.body);
+        resource.actual = Some(response.body);
         return Effect::Replan;
     }
     Effect::Done

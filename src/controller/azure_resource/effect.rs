@@ -1,4 +1,4 @@
-//! Carrying out a course.
+//! Carrying out a decision.
 
 use jiff::Timestamp;
 use kube::ResourceExt;
@@ -11,27 +11,27 @@ use crate::controller::context::Context;
 use crate::controller::error::{Error, is_credential_refused, reason_of};
 use crate::runtime::{Effect, Note, Pass, Reconciler, Severity};
 
-use super::course::{Release, Step, Write};
+use super::decision::{Release, Step, Write};
 use super::dependency::account_key;
-use super::look::{Body, Look, Registration, Tagging, View};
-use super::memory::{Answer, Memories, OperationUrl, Purpose, Written};
+use super::history::{Answer, Histories, OperationUrl, Purpose, Written};
+use super::observation::{Body, Observation, Registration, ResourceState, Tagging};
 use super::subject::AzureObject;
 
-/// Carries out one step and brings the look up to date with what it did.
+/// Carries out one step and brings the observation up to date with what it did.
 ///
 /// Every step may be repeated from its start: a PUT or DELETE that was sent twice does what one does.
 pub async fn carry_out<R>(
     context: &Context,
-    memories: &Memories,
+    histories: &Histories,
     pass: &mut Pass<R>,
     step: Step,
 ) -> Result<Effect, Error>
 where
     R: Reconciler,
     R::Object: AzureObject,
-    R::Observed: AsMut<Look>,
+    R::Observed: AsMut<Observation>,
 {
-    let result = effect(context, memories, pass, step).await;
+    let result = effect(context, histories, pass, step).await;
     if let Err(Error::Azure(error)) = &result
         && is_credential_refused(error)
     {
@@ -40,11 +40,11 @@ where
     result
 }
 
-async fn effect<R>(context: &Context, memories: &Memories, pass: &mut Pass<R>, step: Step) -> Result<Effect, Error>
+async fn effect<R>(context: &Context, histories: &Histories, pass: &mut Pass<R>, step: Step) -> Result<Effect, Error>
 where
     R: Reconciler,
     R::Object: AzureObject,
-    R::Observed: AsMut<Look>,
+    R::Observed: AsMut<Observation>,
 {
     let object = pass.object().clone();
     let uid = object.uid().unwrap_or_default();
@@ -72,30 +72,30 @@ where
             if let (Release::Left, Some(id)) = (release, left_behind(&*object, pass.observed_mut().as_mut())) {
                 say(Severity::Normal, "Left", format!("{id} is left in Azure"));
             }
-            memories.forget(&uid);
+            histories.forget(&uid);
             pass.release_finalizer(FINALIZER).await?;
             return Ok(Effect::Done);
         }
         Step::Register(_) | Step::Write(_) | Step::Tag { .. } | Step::Delete => {}
     }
-    let Look::Seen(view) = pass.observed_mut().as_mut() else {
+    let Observation::Seen(resource) = pass.observed_mut().as_mut() else {
         return Ok(Effect::Done);
     };
-    let Some(arm) = view.arm.clone() else {
+    let Some(arm) = resource.arm.clone() else {
         return Ok(Effect::Done);
     };
     let effect = match step {
-        Step::Register(namespace) => register(&arm, view, namespace).await?,
+        Step::Register(namespace) => register(&arm, resource, namespace).await?,
         Step::Write(write) => {
             let (purpose, changes) = (write.purpose, write.changes.clone());
-            let effect = put(&arm, view, write).await?;
-            if view
-                .memory
+            let effect = put(&arm, resource, write).await?;
+            if resource
+                .history
                 .write
                 .as_ref()
                 .is_some_and(|last| last.answer == Answer::Accepted)
             {
-                let id = &view.id;
+                let id = &resource.id;
                 match purpose {
                     Purpose::Create => say(Severity::Normal, "Creating", format!("{id} was asked for")),
                     Purpose::Adopt => say(Severity::Normal, "Adopted", format!("{id} was taken over")),
@@ -113,62 +113,62 @@ where
             fingerprint,
         } => {
             let is_claim = owner.is_some();
-            let (effect, answer) = write_tag(&arm, view, &body, is_claim).await?;
+            let (effect, answer) = write_tag(&arm, resource, &body, is_claim).await?;
             if is_claim {
                 let is_accepted = answer == Answer::Accepted;
-                view.memory.write = Some(Written {
+                resource.history.write = Some(Written {
                     at: Timestamp::now(),
                     purpose: Purpose::Adopt,
                     fingerprint,
                     answer,
                 });
                 if is_accepted {
-                    say(Severity::Normal, "Adopted", format!("{} was taken over", view.id));
+                    say(Severity::Normal, "Adopted", format!("{} was taken over", resource.id));
                 }
             } else {
-                view.memory.disowned += 1;
+                resource.history.disowned += 1;
             }
             effect
         }
         Step::Delete => {
-            let effect = delete(&arm, view).await?;
+            let effect = delete(&arm, resource).await?;
             say(
                 Severity::Normal,
                 "Deleting",
-                format!("{} was asked to be deleted", view.id),
+                format!("{} was asked to be deleted", resource.id),
             );
             effect
         }
         Step::AddFinalizer | Step::Release(_) => Effect::Done,
     };
-    memories.keep(&uid, view.memory.clone());
+    histories.keep(&uid, resource.history.clone());
     Ok(effect)
 }
 
 /// The id to tell when the object goes and the resource stays.
-fn left_behind<K: AzureObject>(object: &K, look: &Look) -> Option<String> {
+fn left_behind<K: AzureObject>(object: &K, observation: &Observation) -> Option<String> {
     if object.management().management_policy == ManagementPolicy::ObserveOnly {
         return None;
     }
-    match look {
-        Look::Seen(view) => view.actual.is_some().then(|| view.id.to_string()),
-        Look::Held(_) => object.reported().id.clone(),
+    match observation {
+        Observation::Seen(resource) => resource.actual.is_some().then(|| resource.id.to_string()),
+        Observation::Blocked(_) => object.reported().id.clone(),
     }
 }
 
-async fn register(arm: &ArmClient, view: &mut View, namespace: String) -> Result<Effect, Error> {
-    view.registration = match provider::register(arm, view.id.subscription(), &namespace).await? {
+async fn register(arm: &ArmClient, resource: &mut ResourceState, namespace: String) -> Result<Effect, Error> {
+    resource.registration = match provider::register(arm, resource.id.subscription(), &namespace).await? {
         RegistrationState::Registered => Registration::NotNeeded,
         RegistrationState::Registering | RegistrationState::NotRegistered | RegistrationState::Unregistering => {
-            view.memory.registering = Some(namespace.clone());
+            resource.history.registering = Some(namespace.clone());
             Registration::UnderWay(namespace)
         }
     };
     Ok(Effect::Replan)
 }
 
-async fn put(arm: &ArmClient, view: &mut View, write: Write) -> Result<Effect, Error> {
-    let result = arm.put(view.id.as_str(), view.api_version, &write.body.0).await;
+async fn put(arm: &ArmClient, resource: &mut ResourceState, write: Write) -> Result<Effect, Error> {
+    let result = arm.put(resource.id.as_str(), resource.api_version, &write.body.0).await;
     let Write {
         purpose, fingerprint, ..
     } = write;
@@ -183,20 +183,20 @@ async fn put(arm: &ArmClient, view: &mut View, write: Write) -> Result<Effect, E
     match result {
         Ok(response) => {
             // What was deleted before is not what is there now.
-            view.memory.deletion = None;
-            view.memory.deletion_refusal = None;
-            view.memory.secrets_digest.clone_from(&view.secrets_digest);
-            view.given_secrets_digest.clone_from(&view.secrets_digest);
-            view.memory.operation = response.async_operation.clone().map(OperationUrl);
-            view.memory.operation_error = None;
-            view.pause = response.retry_after;
+            resource.history.deletion = None;
+            resource.history.deletion_refusal = None;
+            resource.history.secrets_digest.clone_from(&resource.secrets_digest);
+            resource.given_secrets_digest.clone_from(&resource.secrets_digest);
+            resource.history.operation = response.async_operation.clone().map(OperationUrl);
+            resource.history.operation_error = None;
+            resource.pause = response.retry_after;
             if response.body.is_object() {
-                view.actual = Some(response.body);
-                view.memory.write = written(Answer::Accepted, fingerprint);
-                view.forget_if_converged();
+                resource.actual = Some(response.body);
+                resource.history.write = written(Answer::Accepted, fingerprint);
+                resource.forget_if_converged();
                 return Ok(Effect::Replan);
             }
-            view.memory.write = written(Answer::Accepted, fingerprint);
+            resource.history.write = written(Answer::Accepted, fingerprint);
             Ok(Effect::Reobserve)
         }
         Err(error) => match error.class() {
@@ -204,7 +204,7 @@ async fn put(arm: &ArmClient, view: &mut View, write: Write) -> Result<Effect, E
                 let Some(namespace) = provider::missing_namespace(&error) else {
                     return Err(error.into());
                 };
-                view.registration = Registration::Missing(namespace.to_owned());
+                resource.registration = Registration::Missing(namespace.to_owned());
                 Ok(Effect::Replan)
             }
             ErrorClass::Terminal if is_about_the_resource(&error) => {
@@ -213,7 +213,7 @@ async fn put(arm: &ArmClient, view: &mut View, write: Write) -> Result<Effect, E
                     request_id = error.request_id(),
                     "Azure refused a write"
                 );
-                view.memory.write = written(
+                resource.history.write = written(
                     Answer::Refused {
                         reason: reason_of(&error),
                         message: error.to_string(),
@@ -245,14 +245,19 @@ pub fn is_about_the_resource(error: &AzureError) -> bool {
     }
 }
 
-async fn write_tag(arm: &ArmClient, view: &mut View, body: &Body, is_claim: bool) -> Result<(Effect, Answer), Error> {
-    let result = match view.tagging {
-        Tagging::Put => arm.put(view.id.as_str(), view.api_version, &body.0).await,
-        Tagging::MergePatch => arm.patch(view.id.as_str(), view.api_version, &body.0).await,
+async fn write_tag(
+    arm: &ArmClient,
+    resource: &mut ResourceState,
+    body: &Body,
+    is_claim: bool,
+) -> Result<(Effect, Answer), Error> {
+    let result = match resource.tagging {
+        Tagging::Put => arm.put(resource.id.as_str(), resource.api_version, &body.0).await,
+        Tagging::MergePatch => arm.patch(resource.id.as_str(), resource.api_version, &body.0).await,
     };
     match result {
         Ok(response) if response.body.is_object() => {
-            view.actual = Some(response.body);
+            resource.actual = Some(response.body);
             Ok((Effect::Replan, Answer::Accepted))
         }
         Ok(_) => Ok((Effect::Reobserve, Answer::Accepted)),
@@ -282,10 +287,10 @@ fn is_about_a_lost_principal(error: &AzureError) -> bool {
     error.code().eq_ignore_ascii_case("PrincipalNotFound")
 }
 
-async fn delete(arm: &ArmClient, view: &mut View) -> Result<Effect, Error> {
-    let refusal = match arm.delete(view.id.as_str(), view.api_version).await {
+async fn delete(arm: &ArmClient, resource: &mut ResourceState) -> Result<Effect, Error> {
+    let refusal = match arm.delete(resource.id.as_str(), resource.api_version).await {
         Ok(response) => {
-            view.pause = response.retry_after;
+            resource.pause = response.retry_after;
             None
         }
         Err(error) if error.class() == ErrorClass::NotFound => None,
@@ -299,17 +304,17 @@ async fn delete(arm: &ArmClient, view: &mut View) -> Result<Effect, Error> {
         }
         Err(error) => return Err(error.into()),
     };
-    view.memory.deletion = Some(Timestamp::now());
-    view.memory.deletion_refusal = refusal;
+    resource.history.deletion = Some(Timestamp::now());
+    resource.history.deletion_refusal = refusal;
     Ok(Effect::Reobserve)
 }
 
-impl View {
+impl ResourceState {
     /// A write that had its effect must not be mistaken for one that Azure ignores, should the same drift come again.
     pub(super) fn forget_if_converged(&mut self) {
         if self.actual.is_some()
             && self.differences().is_empty()
-            && let Some(write) = &mut self.memory.write
+            && let Some(write) = &mut self.history.write
             && write.answer == Answer::Accepted
         {
             write.fingerprint.clear();

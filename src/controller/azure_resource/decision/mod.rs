@@ -1,12 +1,12 @@
 //! What happens next to an Azure resource, when it is looked at again, and what the status says meanwhile.
 //!
-//! Pure and total: the same object, look and time give the same course. It names at most one write.
+//! Pure and total: the same object, observation and time give the same decision. It names at most one write.
 
-mod deleted;
-mod wanted;
+mod ensure;
+mod finalize;
 mod write;
 
-pub use deleted::lets_go_unseen;
+pub use finalize::lets_go_unseen;
 
 use std::time::Duration;
 
@@ -16,13 +16,13 @@ use crate::api::azure_resource::ManagementPolicy;
 use crate::api::condition::Reason;
 use crate::azure::Difference;
 use crate::azure::operation;
-use crate::controller::ownership::{Owner, Presence};
-use crate::controller::policy::Lifecycle;
+use crate::controller::azure_resource::ownership::{Owner, Presence};
+use crate::controller::azure_resource::policy::Lifecycle;
 use crate::controller::readiness::Verdict;
-use crate::runtime::Next;
+use crate::runtime::{Next, Plan};
 
-use super::look::{Body, Look, View};
-use super::memory::{Answer, Purpose, Written};
+use super::history::{Answer, Purpose, Written};
+use super::observation::{Body, Observation, ResourceState};
 use super::subject::{Subject, age};
 
 /// How long ARM may show an older state than it has accepted: other regions learn of a write later.
@@ -35,9 +35,9 @@ const SHORT_PACE: Duration = Duration::from_secs(2);
 /// What happens next, and what the status says meanwhile.
 #[derive(Debug, PartialEq)]
 #[must_use]
-pub struct Course {
+pub struct Decision<S = Step> {
     /// The one effect, or nothing.
-    pub step: Option<Step>,
+    pub step: Option<S>,
     /// When to look again.
     pub next: Next,
     /// Where the object stands.
@@ -92,8 +92,18 @@ pub enum Release {
     Left,
 }
 
-impl Course {
-    fn rest(next: Next, verdict: Verdict) -> Self {
+/// What a status says of a pass.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Assessment {
+    /// Where the object stands.
+    pub verdict: Verdict,
+    /// What differs and is not put right.
+    pub drift: Vec<Difference>,
+}
+
+impl<S> Decision<S> {
+    /// Nothing is done.
+    pub fn rest(next: Next, verdict: Verdict) -> Self {
         Self {
             step: None,
             next,
@@ -102,41 +112,66 @@ impl Course {
         }
     }
 
-    fn step(step: Step, next: Next, verdict: Verdict) -> Self {
+    /// One effect.
+    pub fn step(step: S, next: Next, verdict: Verdict) -> Self {
         Self {
             step: Some(step),
-            next,
-            verdict,
-            drift: Vec::new(),
+            ..Self::rest(next, verdict)
         }
     }
 
-    fn with_drift(mut self, drift: Vec<Difference>) -> Self {
-        self.drift = drift;
-        self
+    /// The same, and this differs and is not put right.
+    #[must_use]
+    pub fn with_drift(self, drift: Vec<Difference>) -> Self {
+        Self { drift, ..self }
+    }
+
+    /// The same with a step of another type.
+    pub fn map_step<T>(self, into: impl FnOnce(S) -> T) -> Decision<T> {
+        Decision {
+            step: self.step.map(into),
+            next: self.next,
+            verdict: self.verdict,
+            drift: self.drift,
+        }
+    }
+
+    /// The plan that the runtime carries out.
+    pub fn into_plan(self) -> Plan<S, Assessment> {
+        let Self {
+            step,
+            next,
+            verdict,
+            drift,
+        } = self;
+        Plan {
+            step,
+            next,
+            verdict: Assessment { verdict, drift },
+        }
     }
 }
 
-/// Decides.
-pub fn course(subject: &Subject<'_>, look: &Look, now: Timestamp) -> Course {
-    match (subject.lifecycle, look) {
-        (Lifecycle::Wanted, Look::Held(held)) => Course::rest(held.next, held.verdict.clone()),
-        (Lifecycle::Wanted, Look::Seen(view)) => wanted::wanted(subject, view, now),
-        (Lifecycle::Deleted, look) => deleted::deleted(subject, look, now),
+/// Decides for an object, by what was observed.
+pub fn decide(subject: &Subject<'_>, observation: &Observation, now: Timestamp) -> Decision {
+    match (subject.lifecycle, observation) {
+        (Lifecycle::Wanted, Observation::Blocked(held)) => Decision::rest(held.next, held.verdict.clone()),
+        (Lifecycle::Wanted, Observation::Seen(resource)) => ensure::ensure(subject, resource, now),
+        (Lifecycle::Deleted, observation) => finalize::finalize(subject, observation, now),
     }
 }
 
 /// Whether the object may use the resource that it sees: it is its own, or it only observes.
-pub fn may_use(subject: &Subject<'_>, view: &View) -> bool {
-    match view.presence() {
+pub fn may_use(subject: &Subject<'_>, resource: &ResourceState) -> bool {
+    match resource.presence() {
         Presence::Owned(_) => true,
         Presence::Unowned | Presence::OwnedByAnother => subject.spec.management_policy == ManagementPolicy::ObserveOnly,
         Presence::Absent => false,
     }
 }
 
-fn running(view: &View) -> Verdict {
-    let reason = match &view.memory.write {
+fn running(resource: &ResourceState) -> Verdict {
+    let reason = match &resource.history.write {
         Some(Written {
             purpose: Purpose::Create,
             ..
@@ -147,33 +182,34 @@ fn running(view: &View) -> Verdict {
         }) => Reason::Updating,
         None => Reason::Provisioning,
     };
-    let state = view
+    let state = resource
         .actual
         .as_ref()
         .and_then(operation::provisioning_state)
         .unwrap_or_default();
-    Verdict::progressing(reason, format!("{} is in the state {state}", view.id))
+    Verdict::progressing(reason, format!("{} is in the state {state}", resource.id))
 }
 
-fn failure(view: &View) -> Verdict {
-    let state = view
+fn failure(resource: &ResourceState) -> Verdict {
+    let state = resource
         .actual
         .as_ref()
         .and_then(operation::provisioning_state)
         .unwrap_or_default();
-    let message = match &view.memory.operation_error {
-        Some(error) => format!("{} is in the state {state}: {error}", view.id),
+    let message = match &resource.history.operation_error {
+        Some(error) => format!("{} is in the state {state}: {error}", resource.id),
         None => format!(
             "{} is in the state {state}; its activity log in Azure says why",
-            view.id
+            resource.id
         ),
     };
     Verdict::stalled(Reason::ProvisioningFailed, message)
 }
 
-/// Whether Azure accepted a write so lately that a look may not show it.
-fn is_settling(view: &View, now: Timestamp) -> bool {
-    view.memory
+/// Whether Azure accepted a write so lately that a observation may not show it.
+fn is_settling(resource: &ResourceState, now: Timestamp) -> bool {
+    resource
+        .history
         .write
         .as_ref()
         .is_some_and(|last| last.answer == Answer::Accepted && age(last.at, now) < SETTLING)

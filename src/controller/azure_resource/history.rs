@@ -11,7 +11,7 @@ use crate::api::condition::Reason;
 
 /// What is remembered of one object.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Memory {
+pub struct History {
     /// The last write that Azure answered.
     pub write: Option<Written>,
     /// When Azure was last asked to delete the resource.
@@ -80,15 +80,15 @@ pub enum Answer {
 
 /// What is remembered, by uid.
 #[derive(Debug)]
-pub struct Memories<M = Memory>(Mutex<HashMap<String, M>>);
+pub struct Histories<M = History>(Mutex<HashMap<String, M>>);
 
-impl<M> Default for Memories<M> {
+impl<M> Default for Histories<M> {
     fn default() -> Self {
         Self(Mutex::default())
     }
 }
 
-impl<M: Clone + Default + PartialEq> Memories<M> {
+impl<M: Clone + Default + PartialEq> Histories<M> {
     /// What is remembered of an object.
     pub fn of(&self, uid: &str) -> M {
         self.0
@@ -100,12 +100,12 @@ impl<M: Clone + Default + PartialEq> Memories<M> {
     }
 
     /// Remembers.
-    pub fn keep(&self, uid: &str, memory: M) {
+    pub fn keep(&self, uid: &str, history: M) {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if memory == M::default() {
+        if history == M::default() {
             all.remove(uid);
         } else {
-            all.insert(uid.to_owned(), memory);
+            all.insert(uid.to_owned(), history);
         }
     }
 

@@ -1,11 +1,11 @@
-//! What one look at an identity assignment's target found.
+//! What one observation at an identity assignment's target found.
 
 use serde_json::Value;
 use std::time::Duration;
 
 use crate::azure::identity_block::IdentityBlock;
 use crate::azure::{ArmClient, ResourceId};
-use crate::controller::azure_resource::{Held, Memory};
+use crate::controller::azure_resource::{Blocked, History};
 use crate::controller::operator_key::OperatorKey;
 use crate::controller::readiness::Verdict;
 
@@ -14,16 +14,16 @@ use super::target::TargetKind;
 
 /// What a pass observed.
 #[derive(Debug)]
-pub enum Look {
+pub enum TargetObservation {
     /// Azure was not asked, because something that the object needs is not there.
-    Held(Held),
+    Blocked(Blocked),
     /// Azure was asked.
-    Seen(Box<View>),
+    Seen(Box<TargetState>),
 }
 
 /// A target and what it should have.
 #[derive(Debug)]
-pub struct View {
+pub struct TargetState {
     /// The means to speak to Azure; `None` only in tests.
     pub arm: Option<ArmClient>,
     /// The target's id.
@@ -36,7 +36,7 @@ pub struct View {
     pub wanted: Wanted,
     /// The target as ARM answered it.
     pub actual: Option<Value>,
-    /// The pause that ARM asked for before the next look.
+    /// The pause that ARM asked for before the next observation.
     pub pause: Option<Duration>,
     /// Why the identities of the target are a matter of another object.
     pub managed_elsewhere: Option<String>,
@@ -46,7 +46,7 @@ pub struct View {
     /// Whether the AzureAccount is marked as in use, so that it outlives what is attached.
     pub account_is_held: bool,
     /// What the process remembers of this object.
-    pub memory: Memory,
+    pub history: History,
     /// Digests what drift must not show.
     pub key: OperatorKey,
 }
@@ -75,7 +75,7 @@ pub struct Unmet {
     pub has_unknown: bool,
 }
 
-impl View {
+impl TargetState {
     /// The identities that the target has.
     pub fn block(&self) -> IdentityBlock {
         self.actual.as_ref().map(IdentityBlock::of).unwrap_or_default()

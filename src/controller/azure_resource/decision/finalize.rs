@@ -1,0 +1,123 @@
+//! The decision of an object that is being deleted.
+
+use jiff::Timestamp;
+use serde_json::Value;
+
+use crate::api::azure_resource::{DeletionPolicy, ManagementPolicy};
+use crate::api::condition::Reason;
+use crate::azure::operation::{self, Progress};
+use crate::controller::azure_resource::policy::{Intent, Lifecycle, Situation};
+use crate::controller::readiness::Verdict;
+use crate::runtime::Next;
+
+use super::super::observation::{Blocked, Observation, Occupants, ResourceState};
+use super::super::subject::{Subject, age};
+use super::write::fingerprint;
+use super::{Decision, Release, SETTLING, SHORT_PACE, Step, WAITING_PACE, is_settling, listed, poll};
+
+/// How often the removal of the owner tag is tried before the object goes without it.
+const DISOWN_TRIES: u32 = 2;
+
+/// Decides for an object that is being deleted.
+pub(super) fn finalize(subject: &Subject<'_>, observation: &Observation, now: Timestamp) -> Decision {
+    let progressing = |message: String| Verdict::progressing(Reason::Deleting, message);
+    if !subject.has_finalizer {
+        return Decision::rest(Next::AwaitChange, progressing("the object is being deleted".to_owned()));
+    }
+    let release = |release| {
+        Decision::step(
+            Step::Release(release),
+            Next::AwaitChange,
+            progressing("the object is let go".to_owned()),
+        )
+    };
+    if subject.is_abandoned {
+        return release(Release::Left);
+    }
+    let resource = match observation {
+        Observation::Seen(resource) => resource,
+        Observation::Blocked(held) if lets_go_unseen(subject, held) => return release(Release::Left),
+        Observation::Blocked(held) => return Decision::rest(held.next, held.verdict.clone()),
+    };
+    match Intent::of(Situation::of(subject.spec, Lifecycle::Deleted, resource.presence())) {
+        Intent::Disown if resource.history.disowned >= DISOWN_TRIES => release(Release::Left),
+        Intent::Disown => {
+            let body = resource.mark_body(None);
+            let fingerprint = fingerprint(&body, &[]);
+            let verdict = progressing(format!("{} is kept; its owner tag is being removed", resource.id));
+            Decision::step(
+                Step::Tag {
+                    owner: None,
+                    body,
+                    fingerprint,
+                },
+                Next::Poll { after: None },
+                verdict,
+            )
+        }
+        Intent::Delete => deleting(subject, resource, now),
+        // It may have been created so lately that this observation could not see it.
+        Intent::LetGo
+            if resource.actual.is_none() && is_settling(resource, now) && resource.history.deletion.is_none() =>
+        {
+            Decision::step(
+                Step::Delete,
+                poll(SHORT_PACE),
+                progressing(format!("{} is being deleted", resource.id)),
+            )
+        }
+        Intent::LetGo if resource.actual.is_none() => release(Release::Gone),
+        Intent::LetGo
+        | Intent::Create
+        | Intent::Adopt
+        | Intent::Claim
+        | Intent::Enforce
+        | Intent::Observe
+        | Intent::AwaitResume
+        | Intent::AwaitExisting
+        | Intent::RefuseExisting
+        | Intent::RefuseOwned => release(Release::Left),
+    }
+}
+
+fn deleting(subject: &Subject<'_>, resource: &ResourceState, now: Timestamp) -> Decision {
+    let id = &resource.id;
+    let soon = Next::Resync(subject.interval().min(WAITING_PACE));
+    match &resource.occupants {
+        Occupants::None => {}
+        Occupants::Foreign(ids) => {
+            let message = format!(
+                "{id} holds what Lifeguard does not manage; delete or move it first: {}",
+                listed(ids)
+            );
+            return Decision::rest(soon, Verdict::stalled(Reason::GroupNotEmpty, message));
+        }
+        Occupants::Ours(ids) => {
+            let message = format!("{id} is deleted when these are gone: {}", listed(ids));
+            return Decision::rest(poll(SHORT_PACE), Verdict::progressing(Reason::Deleting, message));
+        }
+    }
+    let verdict = Verdict::progressing(Reason::Deleting, format!("{id} is being deleted"));
+    let actual = resource.actual.as_ref().unwrap_or(&Value::Null);
+    if operation::is_deleting(actual) {
+        return Decision::rest(poll(operation::pace(resource.pause)), verdict);
+    }
+    if let Progress::Running(after) = operation::of_resource(actual, resource.pause) {
+        return Decision::rest(poll(after), verdict);
+    }
+    match resource.history.deletion {
+        Some(asked) if age(asked, now) < SETTLING => {
+            let refused = resource.history.deletion_refusal.clone();
+            let verdict = refused.map_or(verdict, |message| Verdict::stalled(Reason::Rejected, message));
+            Decision::rest(poll(operation::pace(resource.pause)), verdict)
+        }
+        Some(_) | None => Decision::step(Step::Delete, poll(SHORT_PACE), verdict),
+    }
+}
+
+/// Whether the object goes although Azure cannot be asked.
+pub fn lets_go_unseen(subject: &Subject<'_>, held: &Blocked) -> bool {
+    subject.spec.suspend
+        || subject.spec.management_policy == ManagementPolicy::ObserveOnly
+        || (held.is_credential_gone && subject.spec.deletion_policy == Some(DeletionPolicy::Retain))
+}
