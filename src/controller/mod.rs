@@ -40,7 +40,7 @@ pub fn spawn(context: &Context, sources: Sources, config: &Config, supervisor: &
     );
     supervisor.spawn(
         "resourcegroups controller",
-        resource_group::controller(context, resource_groups).run(),
+        azure_resource::controller(context, resource_groups, ()).run(),
     );
     let grants = role_assignment::Grants::new(&config.grantable_roles);
     supervisor.spawn(
@@ -53,11 +53,11 @@ pub fn spawn(context: &Context, sources: Sources, config: &Config, supervisor: &
     );
     supervisor.spawn(
         "sessionpools controller",
-        session_pool::controller(context, session_pools).run(),
+        azure_resource::controller(context, session_pools, ()).run(),
     );
-    let issuer = config.service_account_issuer.as_deref();
+    let issuer = managed_identity::ClusterIssuer::new(config.service_account_issuer.as_deref());
     supervisor.spawn(
         "managedidentities controller",
-        managed_identity::controller(context, managed_identities, issuer).run(),
+        azure_resource::controller(context, managed_identities, issuer).run(),
     );
 }

@@ -6,18 +6,23 @@
 //! [`decide()`](decision::decision) decides everything, without I/O: what to do next, when to look again, and what the
 //! status says. [`carry_out`](effect::carry_out) does it and decides nothing.
 
+pub mod children;
 mod decision;
 mod dependency;
 pub mod drift;
 mod effect;
+pub mod export;
 mod history;
+mod kind;
 mod observation;
 pub mod ownership;
 mod placement;
 pub mod policy;
 mod read;
+mod reconciler;
 mod status;
 mod subject;
+mod whole;
 
 pub use decision::{Assessment, Decision, Release, SETTLING, Step, decide, lets_go_unseen, may_use};
 pub use dependency::{
@@ -25,11 +30,14 @@ pub use dependency::{
 };
 pub use effect::{carry_out, is_about_the_resource};
 pub use history::{Answer, Histories, History, OperationUrl, Purpose, Written};
+pub use kind::{ArmType, AzureKind, Desired, StatusOf, body_of, location_of};
 pub use observation::{Blocked, Body, Observation, Occupants, Registration, ResourceState, Tagging};
 pub use placement::Placement;
 pub use read::{cause_of_failure, find, read_state};
+pub use reconciler::{AzureReconciler, Observed, Parts, controller};
 pub use status::{notes, summarize};
 pub use subject::{AzureObject, Reports, Subject, age, entry};
+pub use whole::{KindStep, decide_whole};
 
 #[cfg(test)]
 mod tests;

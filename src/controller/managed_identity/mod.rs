@@ -1,100 +1,52 @@
 //! ManagedIdentity: keeps a Microsoft.ManagedIdentity/userAssignedIdentities resource, its federated credentials, and the
 //! ConfigMap that its ids are exported to, as its spec says.
 
-mod credentials;
-mod dependents;
-mod effect;
-mod export;
+mod credential;
 mod issuer;
-mod observe;
-mod plan;
 mod reference;
-mod status;
 #[cfg(test)]
 mod tests;
-mod wanted;
 
-pub use plan::Step;
+pub use issuer::ClusterIssuer;
 pub use reference::{is_of_another_namespace, known_client_id, of_another_namespace};
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
 
-use jiff::Timestamp;
 use kube::{Resource, ResourceExt};
+use serde_json::{Value, json};
 
-use crate::api::azure_resource::ManagementSpec;
-use crate::api::{ManagedIdentity, ManagedIdentityStatus, ResourceGroup};
-use crate::runtime::drive::Settings;
-use crate::runtime::{Controller, Effect, Note, Pass, Plan, Reconciler, Seen, Snapshot, Source};
+use crate::api::azure_resource::{AzureResourceSpec, AzureResourceStatus, ManagementSpec};
+use crate::api::reference::LocalReference;
+use crate::api::{ManagedIdentity, ManagedIdentitySpec, ManagedIdentityStatus, ResourceGroup};
+use crate::azure::ResourceId;
+use crate::azure::managed_identity::{
+    FederatedIdentityCredential, MANAGED_IDENTITY_API_VERSION, MANAGED_IDENTITY_TYPE, SHAPE,
+};
+use crate::runtime::ObjectId;
 
-use super::azure_resource::{self, Assessment, AzureObject, Histories, Observation, Reports};
+use super::accounts::Account;
+use super::azure_resource::children::ChildrenState;
+use super::azure_resource::ownership::OwnerMark;
+use super::azure_resource::{
+    ArmType, AzureKind, AzureObject, Blocked, Body, Dependency, Desired, Occupants, Placement, Reports, ResourceState,
+    Subject, Tagging, account_id, body_of, location_of, may_use,
+};
 use super::context::Context;
 use super::error::Error;
-use super::readiness;
-use crate::controller::reference::Reference;
+use super::reference::Reference;
 
-use credentials::CredentialMemory;
-use issuer::ClusterIssuer;
-use observe::Details;
+use credential::{needs_cluster_issuer, wanted};
+use issuer::Issuer;
 
-/// The plans that one pass over an identity may make: its twenty federated credentials are written in one pass.
-const PLANS_PER_PASS: u32 = 40;
-
-/// The reconciler of ManagedIdentities.
-pub struct ManagedIdentityReconciler {
-    context: Context,
-    histories: Histories,
-    credential_memories: Histories<CredentialMemory>,
-    issuer: ClusterIssuer,
-}
-
-/// What a pass over an identity observed.
-#[derive(Debug)]
-pub struct Observed {
-    observation: Observation,
-    /// What belongs to an identity that is there and may be used.
-    details: Option<Details>,
-}
-
-impl AsRef<Observation> for Observed {
-    fn as_ref(&self) -> &Observation {
-        &self.observation
-    }
-}
-
-impl AsMut<Observation> for Observed {
-    fn as_mut(&mut self) -> &mut Observation {
-        &mut self.observation
-    }
-}
-
-/// The controller of ManagedIdentities; what refers to an identity is triggered by its changes. `issuer` is that of this
-/// cluster's ServiceAccount tokens, unless the API server is to be asked.
-pub fn controller(
-    context: &Context,
-    source: Source<ManagedIdentity>,
-    issuer: Option<&str>,
-) -> Controller<ManagedIdentityReconciler> {
-    let reconciler = Arc::new(ManagedIdentityReconciler {
-        context: context.clone(),
-        histories: Histories::default(),
-        credential_memories: Histories::default(),
-        issuer: ClusterIssuer::new(issuer),
-    });
-    let settings = Settings {
-        plans_per_pass: PLANS_PER_PASS,
-        ..Settings::default()
-    };
-    Controller::new(
-        source,
-        reconciler,
-        context.status_writer(),
-        context.events().clone(),
-        settings,
-        context.stop().clone(),
-    )
-    .indexed(context.references().clone(), azure_resource::entry)
-    .report_to(context.health().check("managedidentities"))
+/// What is read before an identity is: what its federated credentials depend on.
+#[derive(Debug, Clone, Default)]
+pub struct IdentityFacts {
+    /// The issuer of this cluster, where it is needed and known.
+    pub issuer: Option<String>,
+    /// Why it is not known.
+    pub issuer_is_untold: Option<String>,
+    /// The audience that the cloud asks for.
+    pub audience: String,
 }
 
 impl AzureObject for ManagedIdentity {
@@ -109,71 +61,172 @@ impl AzureObject for ManagedIdentity {
     }
 }
 
-impl Reconciler for ManagedIdentityReconciler {
-    type Object = ManagedIdentity;
-    type Observed = Observed;
-    type Step = Step;
-    type Verdict = Assessment;
-    type Error = Error;
+impl AzureKind for ManagedIdentity {
+    const ARM: ArmType = ArmType {
+        noun: "identity",
+        resource_type: MANAGED_IDENTITY_TYPE,
+        shape: &SHAPE,
+        immutable: &["location"],
+        tagging: Tagging::MergePatch,
+        mark: OwnerMark::Tag,
+    };
+    /// Its twenty federated credentials are written in one pass.
+    const PLANS_PER_PASS: u32 = 40;
+    type Settings = ClusterIssuer;
+    type Facts = IdentityFacts;
+    type Child = FederatedIdentityCredential;
 
-    async fn observe(&self, object: &Snapshot<ManagedIdentity>) -> Result<Observed, Error> {
-        let observation = observe::identity(&self.context, &self.histories, object).await?;
-        let details = observe::details(
-            &self.context,
-            &self.credential_memories,
-            &self.issuer,
-            object,
-            &observation,
-        )
-        .await?;
-        Ok(Observed { observation, details })
+    fn azure_spec(&self) -> &AzureResourceSpec {
+        &self.spec.azure
     }
 
-    fn plan(object: &ManagedIdentity, observed: &Observed, now: Timestamp) -> Plan<Step, Assessment> {
-        plan::decide_identity(object, observed, now).into_plan()
+    async fn locate(&self, context: &Context, account: &Account) -> Result<ResourceId, Blocked> {
+        let placement = Placement {
+            namespace: self.meta().namespace.as_deref().unwrap_or_default(),
+            noun: Self::ARM.noun,
+            path: "spec",
+            resource_type: Self::ARM.resource_type,
+            name: self.spec.azure.name(&self.metadata),
+            resource_group: self.spec.resource_group.as_deref(),
+            resource_group_ref: self.spec.resource_group_ref.as_ref(),
+        };
+        let (lifecycle, known) = (Subject::of(self).lifecycle, self.reported().id.as_deref());
+        placement.locate(context, account, lifecycle, known).await
     }
 
-    async fn carry_out(&self, pass: &mut Pass<Self>, step: Step) -> Result<Effect, Error> {
-        match step {
-            Step::Azure(step) => {
-                let is_write = matches!(step, azure_resource::Step::Write(_) | azure_resource::Step::Tag { .. });
-                let effect = azure_resource::carry_out(&self.context, &self.histories, pass, step).await?;
-                // What belongs to the identity was not looked at while it was not there, or not as it should be.
-                Ok(match effect {
-                    Effect::Replan if is_write => Effect::Reobserve,
-                    effect => effect,
-                })
+    fn api_version(&self, _: &Desired) -> &'static str {
+        MANAGED_IDENTITY_API_VERSION
+    }
+
+    async fn gather(
+        context: &Context,
+        issuer: &ClusterIssuer,
+        object: &Self,
+        _: bool,
+    ) -> Result<Dependency<IdentityFacts>, Error> {
+        let mut facts = IdentityFacts {
+            audience: context.cloud().federation_audience.clone(),
+            ..IdentityFacts::default()
+        };
+        let is_wanted = object.meta().deletion_timestamp.is_none();
+        if is_wanted && needs_cluster_issuer(&object.spec.federated_credentials) {
+            match issuer.get(context.client()).await? {
+                Issuer::Known(issuer) => facts.issuer = Some(issuer),
+                Issuer::Untold { why } => facts.issuer_is_untold = Some(why),
             }
-            Step::Record {
-                credentials,
-                config_map,
-            } => Self::record(pass, credentials, config_map).await,
-            Step::Credential(write) => self.write_credential(pass, write).await,
-            Step::Export(step) => self.write_export(pass, step).await,
+        }
+        Ok(Dependency::Met(facts))
+    }
+
+    fn desired(&self, _: &IdentityFacts, account: &Account, _: &Context) -> Desired {
+        Desired {
+            body: desired(&self.spec),
+            defaults: location_of(account),
+            secrets_digest: None,
         }
     }
 
-    fn summarize(
-        object: &ManagedIdentity,
-        seen: Seen<'_, Observed, Assessment>,
-        now: Timestamp,
-    ) -> Option<ManagedIdentityStatus> {
-        status::summarize(object, &seen, now)
+    /// An identity outlives what is assigned or attached still, pools that go as well, and accounts that objects are removed
+    /// from Azure with. Its own account waits for it.
+    async fn occupants(context: &Context, object: &Self, resource: &mut ResourceState) -> Result<(), Error> {
+        let own_account = account_id(object);
+        let needing = context.references().needed_by(&ObjectId::of(object)).await;
+        let others = needing.into_iter().filter(|it| *it != own_account);
+        let names: Vec<String> = others.map(|it| format!("{} {}", it.kind, it.key.name)).collect();
+        if !names.is_empty() {
+            resource.occupants = Occupants::Ours(names);
+        }
+        Ok(())
     }
 
-    fn notes(object: &ManagedIdentity, status: &ManagedIdentityStatus) -> Vec<Note> {
-        azure_resource::notes(object, &status.azure.conditions)
+    fn children(&self, facts: &IdentityFacts) -> ChildrenState<FederatedIdentityCredential> {
+        let spec = &self.spec.federated_credentials;
+        let namespace = self.namespace().unwrap_or_default();
+        let unknown = facts.issuer_is_untold.as_ref().map(|why| {
+            format!(
+                "the issuer of this cluster's ServiceAccount tokens is not known: {why}. Set issuer of the federated \
+                 credential, or start the operator with --service-account-issuer"
+            )
+        });
+        ChildrenState {
+            named: spec.iter().map(|it| it.name.clone()).collect(),
+            wanted: wanted(spec, &namespace, facts.issuer.as_deref(), &facts.audience),
+            unknown,
+            ..ChildrenState::default()
+        }
     }
 
-    fn settled(object: &ManagedIdentity) -> bool {
-        object.meta().deletion_timestamp.is_none()
-            && readiness::is_ready(&object.reported().conditions, object.meta().generation)
+    fn recorded_children(&self) -> &[String] {
+        let status = self.status.as_ref();
+        status.map(|it| it.federated_credentials.as_slice()).unwrap_or_default()
     }
 
-    fn gone(&self, object: &Snapshot<ManagedIdentity>) {
-        let uid = object.uid().unwrap_or_default();
-        self.histories.forget(&uid);
-        self.credential_memories.forget(&uid);
-        azure_resource::close_account(&self.context, &**object);
+    fn export(&self) -> Option<&LocalReference> {
+        self.spec.export.as_ref().map(|it| &it.config_map)
     }
+
+    fn exported(&self, resource: &ResourceState) -> Option<BTreeMap<String, String>> {
+        exported(resource.id.as_str(), resource.actual.as_ref()?)
+    }
+
+    fn status_of(
+        &self,
+        azure: AzureResourceStatus,
+        children: Vec<String>,
+        _: Option<&IdentityFacts>,
+        resource: Option<&ResourceState>,
+    ) -> ManagedIdentityStatus {
+        let before = self.status.clone().unwrap_or_default();
+        let (principal_id, client_id, tenant_id) = match resource {
+            None => (before.principal_id, before.client_id, before.tenant_id),
+            Some(resource) => {
+                let subject = Subject::of(self);
+                let actual = resource.actual.as_ref().filter(|_| may_use(&subject, resource));
+                let text = |name: &str| {
+                    let value = actual?.pointer(&format!("/properties/{name}"));
+                    value.and_then(Value::as_str).map(str::to_owned)
+                };
+                (text("principalId"), text("clientId"), text("tenantId"))
+            }
+        };
+        ManagedIdentityStatus {
+            azure,
+            principal_id,
+            client_id,
+            tenant_id,
+            federated_credentials: children,
+        }
+    }
+
+    fn common(status: &ManagedIdentityStatus) -> &AzureResourceStatus {
+        &status.azure
+    }
+}
+
+/// What an identity should be: what the spec sets and nothing else.
+fn desired(spec: &ManagedIdentitySpec) -> Body {
+    let mut body = body_of(&spec.azure);
+    body["properties"] = json!({});
+    if let Some(scope) = spec.isolation_scope {
+        body["properties"]["isolationScope"] =
+            serde_json::to_value(scope).expect("invariant: an enumeration is plain data");
+    }
+    Body(body)
+}
+
+/// What the ConfigMap holds.
+fn exported(id: &str, actual: &Value) -> Option<BTreeMap<String, String>> {
+    let text = |name: &str| actual.pointer(&format!("/properties/{name}"))?.as_str();
+    let values = [
+        ("clientId", text("clientId")?),
+        ("principalId", text("principalId")?),
+        ("tenantId", text("tenantId")?),
+        ("id", id),
+    ];
+    Some(
+        values
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .into_iter()
+            .collect(),
+    )
 }

@@ -1,46 +1,23 @@
 //! ResourceGroup: keeps a Microsoft.Resources/resourceGroups resource as its spec says.
 
-mod observe;
+use crate::api::azure_resource::{AzureResourceSpec, AzureResourceStatus, ManagementSpec};
+use crate::api::condition::Reason;
+use crate::api::{OWNER_TAG, ResourceGroup, ResourceGroupStatus};
+use crate::azure::ResourceId;
+use crate::azure::resource_group::{ContainedResource, RESOURCE_GROUP_API_VERSION, SHAPE, resources};
+use crate::runtime::Next;
 
-use std::sync::Arc;
-
-use jiff::Timestamp;
-use kube::{Resource, ResourceExt};
-
-use crate::api::azure_resource::ManagementSpec;
-use crate::api::{ResourceGroup, ResourceGroupStatus};
-use crate::runtime::drive::Settings;
-use crate::runtime::{Controller, Effect, Note, Pass, Plan, Reconciler, Seen, Snapshot, Source};
-
-use super::azure_resource::{self, Assessment, AzureObject, Histories, Observation, Reports, Step, Subject, decide};
+use super::accounts::Account;
+use super::azure_resource::children::NoChild;
+use super::azure_resource::ownership::{ClusterId, Owner, OwnerMark};
+use super::azure_resource::{
+    ArmType, AzureKind, AzureObject, Blocked, Body, Dependency, Desired, Occupants, ResourceState, Tagging, body_of,
+    location_of,
+};
 use super::context::Context;
 use super::error::Error;
-use super::readiness;
+use super::readiness::Verdict;
 use super::reference::Reference;
-
-/// The reconciler of ResourceGroups.
-pub struct ResourceGroupReconciler {
-    context: Context,
-    histories: Histories,
-}
-
-/// The controller of ResourceGroups; pools and identities that refer to a group are triggered by its changes.
-pub fn controller(context: &Context, source: Source<ResourceGroup>) -> Controller<ResourceGroupReconciler> {
-    let reconciler = Arc::new(ResourceGroupReconciler {
-        context: context.clone(),
-        histories: Histories::default(),
-    });
-    Controller::new(
-        source,
-        reconciler,
-        context.status_writer(),
-        context.events().clone(),
-        Settings::default(),
-        context.stop().clone(),
-    )
-    .indexed(context.references().clone(), azure_resource::entry)
-    .report_to(context.health().check("resourcegroups"))
-}
 
 impl AzureObject for ResourceGroup {
     fn management(&self) -> &ManagementSpec {
@@ -52,45 +29,119 @@ impl AzureObject for ResourceGroup {
     }
 }
 
-impl Reconciler for ResourceGroupReconciler {
-    type Object = ResourceGroup;
-    type Observed = Observation;
-    type Step = Step;
-    type Verdict = Assessment;
-    type Error = Error;
+impl AzureKind for ResourceGroup {
+    const ARM: ArmType = ArmType {
+        noun: "resource group",
+        resource_type: "Microsoft.Resources/resourceGroups",
+        shape: &SHAPE,
+        immutable: &["location"],
+        tagging: Tagging::Put,
+        mark: OwnerMark::Tag,
+    };
+    type Settings = ();
+    type Facts = ();
+    type Child = NoChild;
 
-    async fn observe(&self, object: &Snapshot<ResourceGroup>) -> Result<Observation, Error> {
-        observe::observe(&self.context, &self.histories, object).await
+    fn azure_spec(&self) -> &AzureResourceSpec {
+        &self.spec.azure
     }
 
-    fn plan(object: &ResourceGroup, observed: &Observation, now: Timestamp) -> Plan<Step, Assessment> {
-        decide(&Subject::of(object), observed, now).into_plan()
+    async fn locate(&self, _: &Context, account: &Account) -> Result<ResourceId, Blocked> {
+        let name = self.spec.azure.name(&self.metadata);
+        ResourceId::resource_group_id(account.subscription(), name).map_err(|error| {
+            let message = format!("spec.azureName `{name}` is no name of a resource group: {error}");
+            Blocked {
+                verdict: Verdict::stalled(Reason::InvalidSpec, message),
+                next: Next::AwaitChange,
+                is_credential_gone: false,
+            }
+        })
     }
 
-    async fn carry_out(&self, pass: &mut Pass<Self>, step: Step) -> Result<Effect, Error> {
-        azure_resource::carry_out(&self.context, &self.histories, pass, step).await
+    fn api_version(&self, _: &Desired) -> &'static str {
+        RESOURCE_GROUP_API_VERSION
     }
 
-    fn summarize(
-        object: &ResourceGroup,
-        seen: Seen<'_, Observation, Assessment>,
-        now: Timestamp,
-    ) -> Option<ResourceGroupStatus> {
-        let azure = azure_resource::summarize(object, &seen, now)?;
-        Some(ResourceGroupStatus { azure })
+    async fn gather(_: &Context, (): &(), _: &Self, _: bool) -> Result<Dependency<()>, Error> {
+        Ok(Dependency::Met(()))
     }
 
-    fn notes(object: &ResourceGroup, status: &ResourceGroupStatus) -> Vec<Note> {
-        azure_resource::notes(object, &status.azure.conditions)
+    fn desired(&self, (): &(), account: &Account, _: &Context) -> Desired {
+        Desired {
+            body: Body(body_of(&self.spec.azure)),
+            defaults: location_of(account),
+            secrets_digest: None,
+        }
     }
 
-    fn settled(object: &ResourceGroup) -> bool {
-        object.meta().deletion_timestamp.is_none()
-            && readiness::is_ready(&object.reported().conditions, object.meta().generation)
+    async fn occupants(context: &Context, _: &Self, resource: &mut ResourceState) -> Result<(), Error> {
+        if let Some(arm) = &resource.arm {
+            let found = resources(arm, &resource.id, OWNER_TAG).await?;
+            resource.occupants = occupants(&found, context.cluster());
+        }
+        Ok(())
     }
 
-    fn gone(&self, object: &Snapshot<ResourceGroup>) {
-        self.histories.forget(&object.uid().unwrap_or_default());
-        azure_resource::close_account(&self.context, &**object);
+    fn status_of(
+        &self,
+        azure: AzureResourceStatus,
+        _: Vec<String>,
+        _: Option<&()>,
+        _: Option<&ResourceState>,
+    ) -> ResourceGroupStatus {
+        ResourceGroupStatus { azure }
+    }
+
+    fn common(status: &ResourceGroupStatus) -> &AzureResourceStatus {
+        &status.azure
+    }
+}
+
+/// Who is still in a group: others first, because somebody has to decide about them.
+fn occupants(found: &[ContainedResource], cluster: &ClusterId) -> Occupants {
+    let is_ours = |resource: &&ContainedResource| {
+        resource
+            .owner_tag
+            .as_deref()
+            .and_then(Owner::parse)
+            .is_some_and(|owner| owner.is_of(cluster))
+    };
+    let (ours, foreign): (Vec<_>, Vec<_>) = found.iter().partition(is_ours);
+    let ids = |resources: Vec<&ContainedResource>| resources.into_iter().map(|it| it.id.clone()).collect::<Vec<_>>();
+    match (ours.is_empty(), foreign.is_empty()) {
+        (_, false) => Occupants::Foreign(ids(foreign)),
+        (false, true) => Occupants::Ours(ids(ours)),
+        (true, true) => Occupants::None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::azure_resource::ownership::Origin;
+    use super::*;
+
+    fn resource(id: &str, cluster: Option<&str>) -> ContainedResource {
+        let owner = cluster.map(|it| Owner::new(&ClusterId::new(it), "ns", "n", "u", Origin::Created).to_string());
+        ContainedResource {
+            id: id.to_owned(),
+            owner_tag: owner,
+        }
+    }
+
+    #[test]
+    fn what_other_clusters_or_nobody_owns_has_to_be_removed_by_somebody() {
+        let cluster = ClusterId::new("mine");
+        let (mine, other, none) = (
+            resource("/m", Some("mine")),
+            resource("/o", Some("other")),
+            resource("/n", None),
+        );
+        assert_eq!(occupants(&[], &cluster), Occupants::None);
+        assert_eq!(
+            occupants(std::slice::from_ref(&mine), &cluster),
+            Occupants::Ours(vec!["/m".into()])
+        );
+        let foreign = Occupants::Foreign(vec!["/o".into(), "/n".into()]);
+        assert_eq!(occupants(&[mine, other, none], &cluster), foreign);
     }
 }

@@ -2,76 +2,43 @@
 
 mod body;
 mod identities;
-mod observe;
 mod secrets;
-mod status;
 #[cfg(test)]
 mod tests;
 
-use std::fmt;
 use std::sync::Arc;
 
-use jiff::Timestamp;
 use kube::{Resource, ResourceExt};
 
-use crate::api::azure_resource::ManagementSpec;
+use crate::api::azure_resource::{AzureResourceSpec, AzureResourceStatus, ManagementSpec};
+use crate::api::condition::Reason;
 use crate::api::{FINALIZER, ManagedIdentity, ResourceGroup, SessionPool, SessionPoolStatus};
-use crate::azure::Cloud;
-use crate::runtime::drive::Settings;
-use crate::runtime::{Controller, Effect, Note, Pass, Plan, Reconciler, Seen, Snapshot, Source, finalizer};
+use crate::azure::session_pool::{PoolApiVersion, SESSION_POOL_TYPE, SHAPE, foreign_secrets, management_endpoint};
+use crate::azure::{Cloud, ResourceId};
+use crate::runtime::{Next, finalizer};
 
-use super::azure_resource::{self, Assessment, AzureObject, Histories, Observation, Reports, Step, Subject, decide};
+use super::accounts::Account;
+use super::azure_resource::children::NoChild;
+use super::azure_resource::ownership::OwnerMark;
+use super::azure_resource::{
+    ArmType, AzureKind, AzureObject, Blocked, Decision, Dependency, Desired, KindStep, Placement, Reports,
+    ResourceState, Subject, Tagging, may_use,
+};
 use super::context::Context;
 use super::error::Error;
-use super::readiness;
+use super::readiness::{Standing, Verdict};
 use super::reference::Reference;
 
-/// The reconciler of SessionPools.
-pub struct SessionPoolReconciler {
-    context: Context,
-    histories: Histories,
-}
+use identities::{Identities, settings_left};
+use secrets::{SecretError, SecretValue};
 
-/// What a pass over a pool observed.
-pub struct Observed {
-    observation: Observation,
+/// What is read before a pool is. A pool that is being deleted needs no secrets and no identities.
+#[derive(Debug)]
+pub struct PoolFacts {
     cloud: Arc<Cloud>,
-}
-
-impl fmt::Debug for Observed {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.observation.fmt(f)
-    }
-}
-
-impl AsRef<Observation> for Observed {
-    fn as_ref(&self) -> &Observation {
-        &self.observation
-    }
-}
-
-impl AsMut<Observation> for Observed {
-    fn as_mut(&mut self) -> &mut Observation {
-        &mut self.observation
-    }
-}
-
-/// The controller of SessionPools; jobs that wait for a pool are triggered by its changes.
-pub fn controller(context: &Context, source: Source<SessionPool>) -> Controller<SessionPoolReconciler> {
-    let reconciler = Arc::new(SessionPoolReconciler {
-        context: context.clone(),
-        histories: Histories::default(),
-    });
-    Controller::new(
-        source,
-        reconciler,
-        context.status_writer(),
-        context.events().clone(),
-        Settings::default(),
-        context.stop().clone(),
-    )
-    .indexed(context.references().clone(), azure_resource::entry)
-    .report_to(context.health().check("sessionpools"))
+    /// The values of its secrets; `None` if the spec leaves the pool's secrets alone.
+    secrets: Option<Vec<SecretValue>>,
+    identities: Option<Identities>,
 }
 
 impl AzureObject for SessionPool {
@@ -91,52 +58,195 @@ impl AzureObject for SessionPool {
     }
 }
 
-impl Reconciler for SessionPoolReconciler {
-    type Object = SessionPool;
-    type Observed = Observed;
-    type Step = Step;
-    type Verdict = Assessment;
-    type Error = Error;
+impl AzureKind for SessionPool {
+    const ARM: ArmType = ArmType {
+        noun: "session pool",
+        resource_type: SESSION_POOL_TYPE,
+        shape: &SHAPE,
+        immutable: &["location", "properties.containertype", "properties.environmentid"],
+        // ARM returns no secret values, so a PUT of the pool as it is would lose them.
+        tagging: Tagging::MergePatch,
+        mark: OwnerMark::Tag,
+    };
+    type Settings = ();
+    type Facts = PoolFacts;
+    type Child = NoChild;
 
-    async fn observe(&self, object: &Snapshot<SessionPool>) -> Result<Observed, Error> {
-        let observation = observe::observe(&self.context, &self.histories, object).await?;
-        Ok(Observed {
-            observation,
-            cloud: Arc::clone(self.context.cloud()),
+    fn azure_spec(&self) -> &AzureResourceSpec {
+        &self.spec.azure
+    }
+
+    async fn locate(&self, context: &Context, account: &Account) -> Result<ResourceId, Blocked> {
+        let placement = Placement {
+            namespace: self.meta().namespace.as_deref().unwrap_or_default(),
+            noun: Self::ARM.noun,
+            path: "spec",
+            resource_type: Self::ARM.resource_type,
+            name: self.spec.azure.name(&self.metadata),
+            resource_group: self.spec.resource_group.as_deref(),
+            resource_group_ref: self.spec.resource_group_ref.as_ref(),
+        };
+        let (lifecycle, known) = (Subject::of(self).lifecycle, self.reported().id.as_deref());
+        placement.locate(context, account, lifecycle, known).await
+    }
+
+    fn api_version(&self, desired: &Desired) -> &'static str {
+        PoolApiVersion::for_properties(&desired.body.0["properties"]).as_str()
+    }
+
+    async fn gather(
+        context: &Context,
+        (): &(),
+        object: &Self,
+        given_secrets: bool,
+    ) -> Result<Dependency<PoolFacts>, Error> {
+        let cloud = Arc::clone(context.cloud());
+        if object.meta().deletion_timestamp.is_some() {
+            let (secrets, identities) = (None, None);
+            return Ok(Dependency::Met(PoolFacts {
+                cloud,
+                secrets,
+                identities,
+            }));
+        }
+        let namespace = object.namespace().unwrap_or_default();
+        let secrets = match desired_secrets(context, &namespace, object, given_secrets).await? {
+            Dependency::Met(secrets) => secrets,
+            Dependency::Blocked(blocked) => return Ok(Dependency::Blocked(blocked)),
+        };
+        Ok(match Identities::find(context, &namespace, &object.spec).await {
+            Ok(identities) => Dependency::Met(PoolFacts {
+                cloud,
+                secrets,
+                identities: Some(identities),
+            }),
+            Err(blocked) => Dependency::Blocked(blocked),
         })
     }
 
-    fn plan(object: &SessionPool, observed: &Observed, now: Timestamp) -> Plan<Step, Assessment> {
-        let mut decision = decide(&Subject::of(object), &observed.observation, now);
-        if let Observation::Seen(resource) = &observed.observation {
-            status::refine(&mut decision, resource, &observed.cloud);
+    fn desired(&self, facts: &PoolFacts, account: &Account, context: &Context) -> Desired {
+        let secrets = facts.secrets.as_deref();
+        Desired {
+            body: body::desired(&self.spec, secrets, facts.identities.as_ref()),
+            defaults: body::defaults(account.spec().location.as_deref()),
+            secrets_digest: secrets
+                .filter(|values| !values.is_empty())
+                .map(|values| secrets::digest(values, context.key())),
         }
-        decision.into_plan()
     }
 
-    async fn carry_out(&self, pass: &mut Pass<Self>, step: Step) -> Result<Effect, Error> {
-        azure_resource::carry_out(&self.context, &self.histories, pass, step).await
+    fn complete(&self, facts: &PoolFacts, resource: &mut ResourceState) {
+        let Some(actual) = &resource.actual else { return };
+        let left = settings_left(&resource.desired.0, actual);
+        if facts.secrets.is_none() {
+            resource.unwritable = unknown_secrets(&foreign_secrets(actual, &resource.desired.0));
+        }
+        if let Some(settings) = left {
+            resource.desired.0["properties"]["managedIdentitySettings"] = settings;
+        }
     }
 
-    fn summarize(
-        object: &SessionPool,
-        seen: Seen<'_, Observed, Assessment>,
-        now: Timestamp,
-    ) -> Option<SessionPoolStatus> {
-        status::summarize(object, &seen, now)
+    /// A pool without an endpoint of this cloud cannot be used, whatever else is right.
+    fn refine(&self, facts: &PoolFacts, resource: &ResourceState, decision: &mut Decision<KindStep<NoChild>>) {
+        let cloud = &facts.cloud;
+        if decision.verdict.standing != Standing::Ready {
+            return;
+        }
+        match endpoint(resource).map(|endpoint| cloud.session_endpoint(endpoint)) {
+            Some(Ok(_)) => {}
+            Some(Err(error)) => decision.verdict = Verdict::stalled(Reason::UnsupportedCloud, error.to_string()),
+            None if cloud.sessions.is_none() => {
+                let message = format!("cloud {} has no known host of dynamic sessions", cloud.name);
+                decision.verdict = Verdict::stalled(Reason::UnsupportedCloud, message);
+            }
+            None => {
+                let message = "Azure has not given the pool's endpoint yet";
+                decision.verdict = Verdict::progressing(Reason::Provisioning, message);
+                decision.next = Next::Poll { after: None };
+            }
+        }
     }
 
-    fn notes(object: &SessionPool, status: &SessionPoolStatus) -> Vec<Note> {
-        azure_resource::notes(object, &status.azure.conditions)
+    fn given_secrets_digest(&self) -> Option<String> {
+        self.status.as_ref()?.secrets_digest.clone()
     }
 
-    fn settled(object: &SessionPool) -> bool {
-        object.meta().deletion_timestamp.is_none()
-            && readiness::is_ready(&object.reported().conditions, object.meta().generation)
+    fn status_of(
+        &self,
+        azure: AzureResourceStatus,
+        _: Vec<String>,
+        facts: Option<&PoolFacts>,
+        resource: Option<&ResourceState>,
+    ) -> SessionPoolStatus {
+        let before = self.status.clone().unwrap_or_default();
+        let (Some(PoolFacts { cloud, .. }), Some(resource)) = (facts, resource) else {
+            return SessionPoolStatus { azure, ..before };
+        };
+        let endpoint = endpoint(resource).filter(|it| cloud.session_endpoint(it).is_ok());
+        let principal_id = resource
+            .actual
+            .as_ref()
+            .and_then(|actual| actual.pointer("/identity/principalId")?.as_str());
+        SessionPoolStatus {
+            azure,
+            pool_management_endpoint: endpoint
+                .filter(|_| may_use(&Subject::of(self), resource))
+                .map(str::to_owned),
+            principal_id: principal_id.map(str::to_owned),
+            secrets_digest: if self.spec.secrets.is_empty() && !has_secrets(resource) {
+                None
+            } else {
+                resource.given_secrets_digest.clone()
+            },
+        }
     }
 
-    fn gone(&self, object: &Snapshot<SessionPool>) {
-        self.histories.forget(&object.uid().unwrap_or_default());
-        azure_resource::close_account(&self.context, &**object);
+    fn common(status: &SessionPoolStatus) -> &AzureResourceStatus {
+        &status.azure
     }
+}
+
+fn endpoint(resource: &ResourceState) -> Option<&str> {
+    resource.actual.as_ref().and_then(management_endpoint)
+}
+
+fn has_secrets(resource: &ResourceState) -> bool {
+    let secrets = resource
+        .actual
+        .as_ref()
+        .and_then(|it| it.pointer("/properties/secrets")?.as_array());
+    secrets.is_some_and(|secrets| !secrets.is_empty())
+}
+
+/// The values of the pool's secrets; `None` if the spec leaves its secrets alone. Once they were given, a spec without
+/// secrets takes them away again.
+async fn desired_secrets(
+    context: &Context,
+    namespace: &str,
+    object: &SessionPool,
+    were_given: bool,
+) -> Result<Dependency<Option<Vec<SecretValue>>>, Error> {
+    if object.spec.secrets.is_empty() && !were_given {
+        return Ok(Dependency::Met(None));
+    }
+    match secrets::read(context.client(), namespace, &object.spec.secrets).await {
+        Ok(values) => Ok(Dependency::Met(Some(values))),
+        Err(SecretError::Api(error)) => Err(error.into()),
+        Err(error @ SecretError::Missing { .. }) => Ok(Dependency::Blocked(Blocked {
+            verdict: Verdict::progressing(Reason::SecretNotFound, error.to_string()),
+            // Secrets are not watched.
+            next: Next::Poll { after: None },
+            is_credential_gone: false,
+        })),
+    }
+}
+
+fn unknown_secrets(names: &[String]) -> Option<String> {
+    (!names.is_empty()).then(|| {
+        format!(
+            "the pool has secrets that spec.secrets does not name: {}. Azure never returns their values, so any write would \
+             lose them: name them in spec.secrets",
+            names.join(", ")
+        )
+    })
 }

@@ -16,11 +16,11 @@ use crate::controller::azure_resource::observation::{
     Blocked, Body, Observation, Occupants, Registration, ResourceState, Tagging,
 };
 use crate::controller::azure_resource::ownership::{ClusterId, Origin, Owner, OwnerMark, Presence};
+use crate::controller::azure_resource::status::summarize;
 use crate::controller::azure_resource::subject::Subject;
 use crate::controller::operator_key::OperatorKey;
 use crate::controller::readiness::{Standing, Verdict};
-use crate::controller::resource_group::ResourceGroupReconciler;
-use crate::runtime::{Next, Outcome, Reconciler, Seen};
+use crate::runtime::{Next, Outcome, Seen};
 
 pub(super) const UID: &str = "0b9ff1d3-5f3e-4d0c-9c55-2f0f7a1de6b5";
 
@@ -299,11 +299,12 @@ pub(super) fn summary(
     observation: &Observation,
     now: Timestamp,
 ) -> Option<ResourceGroupStatus> {
-    let plan = ResourceGroupReconciler::plan(object, observation, now);
+    let verdict = decide(&Subject::of(object), observation, now).into_plan().verdict;
     let seen = Seen {
         observed: Some(observation),
-        verdict: Some(&plan.verdict),
-        outcome: Outcome::Done(plan.next),
+        verdict: Some(&verdict),
+        outcome: Outcome::Done(Next::AwaitChange),
     };
-    ResourceGroupReconciler::summarize(object, seen, now)
+    let azure = summarize(object, &seen, now)?;
+    Some(ResourceGroupStatus { azure })
 }

@@ -13,23 +13,27 @@ use crate::api::managed_identity::{FederatedCredential, IdentityExport};
 use crate::api::reference::LocalReference;
 use crate::api::{FINALIZER, ManagedIdentity, ManagedIdentitySpec};
 use crate::azure::managed_identity::{FederatedIdentityCredential, MANAGED_IDENTITY_API_VERSION, SHAPE};
+use crate::controller::azure_resource::children::{ChildHistory, ChildWrite, ChildrenState, take_note};
+use crate::controller::azure_resource::export::{Export, ExportState, ExportStep, Found};
 use crate::controller::azure_resource::ownership::{ClusterId, Origin, Owner, OwnerMark};
 use crate::controller::azure_resource::policy::Lifecycle;
 use crate::controller::azure_resource::{
-    self, Answer, History, Observation, Occupants, Registration, ResourceState, Subject, Tagging, may_use,
+    self, Answer, AzureKind, AzureReconciler, History, KindStep, Observation, Occupants, Parts, Registration,
+    ResourceState, Subject, Tagging, decide_whole, may_use,
 };
 use crate::controller::operator_key::OperatorKey;
 use crate::controller::readiness::Standing;
-use crate::runtime::{Next, Outcome, Reconciler, Seen};
+use crate::runtime::reconciler::Reconciler as _;
+use crate::runtime::{Next, Outcome, Seen};
 
-use super::super::credentials::{Attempt, CredentialMemory, CredentialWrite, CredentialsState, take_note};
-use super::super::export::{Export, ExportState, ExportStep, Found};
-use super::super::observe::{Details, defaults, desired};
-use super::super::plan::{Step, decide_identity};
-use super::super::wanted::wanted;
-use super::super::{ManagedIdentityReconciler, Observed};
+use super::super::credential::wanted;
+use super::super::{IdentityFacts, desired};
 
 pub const UID: &str = "0b9ff1d3-5f3e-4d0c-9c55-2f0f7a1de6b5";
+type Reconciler = AzureReconciler<ManagedIdentity>;
+type Observed = azure_resource::Observed<ManagedIdentity>;
+type Step = KindStep<FederatedIdentityCredential>;
+
 const ID: &str = "/subscriptions/s/resourceGroups/rg/providers/Microsoft.ManagedIdentity/userAssignedIdentities/runner";
 
 /// Azure, the cluster, the object, and what the process remembers.
@@ -45,7 +49,7 @@ pub struct World {
     /// How many identities Azure has made.
     pub made: usize,
     pub history: History,
-    pub credential_memory: CredentialMemory,
+    pub credential_history: ChildHistory<FederatedIdentityCredential>,
     pub now: Timestamp,
     pub log: Vec<String>,
     /// The names of credentials that the object wrote.
@@ -87,7 +91,7 @@ impl World {
             occupants: Occupants::None,
             made: 0,
             history: History::default(),
-            credential_memory: CredentialMemory::default(),
+            credential_history: ChildHistory::default(),
             now: Timestamp::from_second(1_800_000_000).unwrap(),
             log: Vec::new(),
             written: Vec::new(),
@@ -116,7 +120,7 @@ impl World {
     /// The process starts again.
     pub fn restart(&mut self) {
         self.history = History::default();
-        self.credential_memory = CredentialMemory::default();
+        self.credential_history = ChildHistory::default();
     }
 
     pub fn is_let_go(&self) -> bool {
@@ -161,7 +165,7 @@ impl World {
             mark: OwnerMark::Tag,
             owner: owner(),
             desired: desired(&self.object.spec),
-            defaults: defaults(Some("westeurope")),
+            defaults: json!({"location": "westeurope"}),
             actual: None,
             pause: None,
             secrets_digest: None,
@@ -177,17 +181,22 @@ impl World {
         self.history = resource.history.clone();
         let subject = Subject::of(&self.object);
         let is_usable = subject.lifecycle == Lifecycle::Wanted && may_use(&subject, &resource);
-        let details = is_usable.then(|| self.details());
+        let facts = IdentityFacts {
+            issuer: self.is_issuer_told.then(|| "https://cluster".to_owned()),
+            issuer_is_untold: (!self.is_issuer_told).then(|| "it is not told".to_owned()),
+            audience: "aud".to_owned(),
+        };
+        let parts = is_usable.then(|| self.parts(&facts));
         Observed {
             observation: Observation::Seen(Box::new(resource)),
-            details,
+            facts: Some(facts),
+            parts,
         }
     }
 
-    fn details(&mut self) -> Details {
-        take_note(&mut self.credential_memory, &self.credentials);
+    fn parts(&mut self, facts: &IdentityFacts) -> Parts<FederatedIdentityCredential> {
+        take_note(&mut self.credential_history, &self.credentials);
         let spec = &self.object.spec;
-        let issuer = self.is_issuer_told.then_some("https://cluster");
         let wanted_export = spec.export.as_ref().map(|it| it.config_map.name.clone());
         let former = self
             .status()
@@ -211,13 +220,11 @@ impl World {
                 Export { name, found }
             })
         };
-        Details {
-            credentials: CredentialsState {
-                named: spec.federated_credentials.iter().map(|it| it.name.clone()).collect(),
-                wanted: wanted(&spec.federated_credentials, "ns", issuer, "aud"),
-                issuer_is_untold: (!self.is_issuer_told).then(|| "it is not told".to_owned()),
+        Parts {
+            children: ChildrenState {
                 actual: Some(self.credentials.clone()),
-                history: self.credential_memory.clone(),
+                history: self.credential_history.clone(),
+                ..self.object.children(facts)
             },
             export: ExportState {
                 wanted: find(wanted_export),
@@ -229,7 +236,7 @@ impl World {
     /// One pass with at most one step: writes the status, does the step, and lets time go by. `false` at rest.
     pub fn pass(&mut self) -> bool {
         let observed = self.observed();
-        let decision = decide_identity(&self.object, &observed, self.now);
+        let decision = decide_whole(&self.object, &observed, self.now);
         self.write_status(&observed);
         let is_under_way = decision.verdict.standing == Standing::Progressing;
         let Some(step) = decision.step else {
@@ -262,13 +269,13 @@ impl World {
 
     pub fn write_status(&mut self, observed: &Observed) {
         let summarize = |object: &ManagedIdentity, now| {
-            let plan = ManagedIdentityReconciler::plan(object, observed, now);
+            let plan = Reconciler::plan(object, observed, now);
             let seen = Seen {
                 observed: Some(observed),
                 verdict: Some(&plan.verdict),
                 outcome: Outcome::Done(plan.next),
             };
-            ManagedIdentityReconciler::summarize(object, seen, now)
+            Reconciler::summarize(object, seen, now)
         };
         if let Some(once) = summarize(&self.object, self.now) {
             self.object.status = Some(once);
@@ -291,18 +298,12 @@ impl World {
 
     pub fn do_step(&mut self, step: Step) {
         match step {
-            Step::Azure(step) => self.do_azure(step),
-            Step::Record {
-                credentials,
-                config_map,
-            } => {
+            Step::Resource(step) => self.do_azure(step),
+            Step::Record { children, config_map } => {
                 self.log.push("record".to_owned());
-                let mut status = self.status();
-                status.federated_credentials = credentials;
-                status.azure.exported_config_map = config_map;
-                self.object.status = Some(status);
+                self.object.status = Some(self.object.recording(children, config_map));
             }
-            Step::Credential(write) => self.do_credential(write),
+            Step::Child(write) => self.do_credential(write),
             Step::Export(step) => self.do_export(step),
         }
     }
@@ -350,23 +351,20 @@ impl World {
     }
 
     /// Azure's answer to a write of a credential, its refusals included.
-    fn do_credential(&mut self, write: CredentialWrite) {
+    fn do_credential(&mut self, write: ChildWrite<FederatedIdentityCredential>) {
         let recorded = self.status().federated_credentials;
         let is_recorded = recorded.iter().any(|it| it.eq_ignore_ascii_case(write.name()));
         assert!(is_recorded, "{write:?} is not recorded");
-        let key = write.name().to_ascii_lowercase();
         self.written.push(write.name().to_owned());
         let answer = match &write {
-            CredentialWrite::Delete { name } => {
+            ChildWrite::Delete { name } => {
                 self.log.push(format!("remove {name}"));
                 self.credentials.retain(|it| !it.is_named(name));
-                self.credential_memory.remove(&key);
-                return;
+                Answer::Accepted
             }
-            CredentialWrite::Put { credential, .. } => {
-                self.log.push(format!("write {}", credential.name));
-                let clashes =
-                    |it: &FederatedIdentityCredential| !it.is_named(&credential.name) && it.clashes_with(credential);
+            ChildWrite::Put { child, .. } => {
+                self.log.push(format!("write {}", child.name));
+                let clashes = |it: &FederatedIdentityCredential| !it.is_named(&child.name) && it.clashes_with(child);
                 if self.credentials.iter().any(clashes) {
                     Answer::Refused {
                         reason: Reason::Rejected,
@@ -374,19 +372,19 @@ impl World {
                             .to_owned(),
                     }
                 } else {
-                    self.credentials.retain(|it| !it.is_named(&credential.name));
-                    self.credentials.push(credential.clone());
+                    self.credentials.retain(|it| !it.is_named(&child.name));
+                    self.credentials.push(child.clone());
                     Answer::Accepted
                 }
             }
         };
-        let attempt = Attempt {
-            at: self.now,
-            write,
-            answer,
-            has_shown: false,
+        let mut children = ChildrenState {
+            actual: Some(self.credentials.clone()),
+            history: self.credential_history.clone(),
+            ..ChildrenState::default()
         };
-        self.credential_memory.insert(key, attempt);
+        children.note_answer(write, answer, self.now);
+        self.credential_history = children.history;
     }
 
     fn do_export(&mut self, step: ExportStep) {

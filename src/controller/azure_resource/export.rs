@@ -1,4 +1,4 @@
-//! The ConfigMap that an identity's ids are exported to.
+//! The ConfigMap that the ids of a resource are exported to.
 //!
 //! A ConfigMap belongs to the object if the object is its controller, as its `ownerReferences` say; any other is left
 //! alone. Its name is recorded in the status before it is created, so that it is found again after the spec named another.
@@ -8,14 +8,13 @@ use std::collections::BTreeMap;
 use k8s_openapi::api::core::v1::ConfigMap;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::api::{DeleteParams, PostParams, Preconditions};
-use kube::{Api, Client, Resource, ResourceExt};
-use serde_json::Value;
+use kube::{Api, Client, ResourceExt};
 
-use crate::api::ManagedIdentity;
 use crate::api::condition::Reason;
-use crate::controller::azure_resource::Reports;
 use crate::controller::readiness::Verdict;
 use crate::runtime::ApiError;
+
+use super::kind::AzureKind;
 
 /// The ConfigMap that the spec names, and the one that the status does if that is another.
 #[derive(Debug, Clone, Default)]
@@ -64,24 +63,7 @@ pub enum ExportStep {
     Delete(Box<ConfigMap>),
 }
 
-/// What the ConfigMap holds.
-pub fn exported(id: &str, actual: &Value) -> Option<BTreeMap<String, String>> {
-    let text = |name: &str| actual.pointer(&format!("/properties/{name}"))?.as_str();
-    let values = [
-        ("clientId", text("clientId")?),
-        ("principalId", text("principalId")?),
-        ("tenantId", text("tenantId")?),
-        ("id", id),
-    ];
-    Some(
-        values
-            .map(|(name, value)| (name.to_owned(), value.to_owned()))
-            .into_iter()
-            .collect(),
-    )
-}
-
-/// Decides. `recorded` is the name that the status holds. A verdict says what is in the way.
+/// Decides for the ConfigMap. `recorded` is the name that the status holds. A verdict says what is in the way.
 pub fn decide_export(
     recorded: Option<&str>,
     resource: &ExportState,
@@ -131,9 +113,9 @@ pub fn still_exported(recorded: Option<&str>, resource: &ExportState) -> Option<
     former.map(|it| it.name.clone()).or_else(|| own(&resource.wanted))
 }
 
-/// Looks at the ConfigMaps.
-pub async fn look(client: &Client, object: &ManagedIdentity) -> Result<ExportState, ApiError> {
-    let wanted = object.spec.export.as_ref().map(|it| it.config_map.name.clone());
+/// Reads the ConfigMaps.
+pub async fn read_export<K: AzureKind>(client: &Client, object: &K) -> Result<ExportState, ApiError> {
+    let wanted = object.export().map(|it| it.name.clone());
     let recorded = object.reported().exported_config_map.clone();
     let former = recorded.filter(|it| wanted.as_ref() != Some(it));
     Ok(ExportState {
@@ -142,7 +124,7 @@ pub async fn look(client: &Client, object: &ManagedIdentity) -> Result<ExportSta
     })
 }
 
-async fn find(client: &Client, object: &ManagedIdentity, name: Option<String>) -> Result<Option<Export>, ApiError> {
+async fn find<K: AzureKind>(client: &Client, object: &K, name: Option<String>) -> Result<Option<Export>, ApiError> {
     let Some(name) = name else { return Ok(None) };
     let found = match api(client, object).get_opt(&name).await? {
         None => Found::Absent,
@@ -153,9 +135,9 @@ async fn find(client: &Client, object: &ManagedIdentity, name: Option<String>) -
 }
 
 /// Creates the ConfigMap; one that has appeared meanwhile is left alone.
-pub async fn create(
+pub async fn create<K: AzureKind>(
     client: &Client,
-    object: &ManagedIdentity,
+    object: &K,
     name: String,
     data: BTreeMap<String, String>,
 ) -> Result<(), ApiError> {
@@ -177,7 +159,7 @@ pub async fn create(
 }
 
 /// Replaces the ConfigMap over the version that was seen.
-pub async fn replace(client: &Client, object: &ManagedIdentity, config_map: &ConfigMap) -> Result<(), ApiError> {
+pub async fn replace<K: AzureKind>(client: &Client, object: &K, config_map: &ConfigMap) -> Result<(), ApiError> {
     let name = config_map.name_any();
     api(client, object)
         .replace(&name, &PostParams::default(), config_map)
@@ -186,7 +168,7 @@ pub async fn replace(client: &Client, object: &ManagedIdentity, config_map: &Con
 }
 
 /// Deletes the ConfigMap that was seen, and no other of its name.
-pub async fn delete(client: &Client, object: &ManagedIdentity, config_map: &ConfigMap) -> Result<(), ApiError> {
+pub async fn delete<K: AzureKind>(client: &Client, object: &K, config_map: &ConfigMap) -> Result<(), ApiError> {
     let parameters = DeleteParams {
         preconditions: Some(Preconditions {
             uid: config_map.uid(),
@@ -201,7 +183,7 @@ pub async fn delete(client: &Client, object: &ManagedIdentity, config_map: &Conf
     }
 }
 
-fn is_own(object: &ManagedIdentity, config_map: &ConfigMap) -> bool {
+fn is_own<K: AzureKind>(object: &K, config_map: &ConfigMap) -> bool {
     let uid = object.uid().unwrap_or_default();
     config_map
         .owner_references()
@@ -209,6 +191,6 @@ fn is_own(object: &ManagedIdentity, config_map: &ConfigMap) -> bool {
         .any(|it| it.uid == uid && it.controller == Some(true))
 }
 
-fn api(client: &Client, object: &ManagedIdentity) -> Api<ConfigMap> {
+fn api<K: AzureKind>(client: &Client, object: &K) -> Api<ConfigMap> {
     Api::namespaced(client.clone(), &object.namespace().unwrap_or_default())
 }

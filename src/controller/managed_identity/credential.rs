@@ -1,7 +1,56 @@
 //! The federated credentials that a spec asks for.
 
 use crate::api::managed_identity::FederatedCredential;
-use crate::azure::managed_identity::FederatedIdentityCredential;
+use serde_json::Value;
+
+use crate::azure::managed_identity::{
+    FederatedIdentityCredential, delete_federated_credential, federated_credentials, is_refused_for_good,
+    put_federated_credential,
+};
+use crate::azure::{ArmClient, AzureError, ResourceId};
+use crate::controller::azure_resource::children::Child;
+
+impl Child for FederatedIdentityCredential {
+    const NOUN: &'static str = "federated credential";
+    const PATH: &'static str = "federatedCredentials";
+
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn properties(&self) -> Value {
+        self.body()["properties"].take()
+    }
+
+    fn is_same(&self, other: &Self) -> bool {
+        self.trusts_the_same(other)
+    }
+
+    /// Issuer and subject are unique together.
+    fn clashes_with(&self, other: &Self) -> bool {
+        Self::clashes_with(self, other)
+    }
+
+    fn meaning(&self) -> String {
+        format!("{} of {} may be the identity", self.subject, self.issuer)
+    }
+
+    fn is_refused_for_good(error: &AzureError) -> bool {
+        is_refused_for_good(error)
+    }
+
+    async fn list(arm: &ArmClient, id: &ResourceId) -> Result<Option<Vec<Self>>, AzureError> {
+        federated_credentials(arm, id).await
+    }
+
+    async fn put(&self, arm: &ArmClient, id: &ResourceId) -> Result<(), AzureError> {
+        put_federated_credential(arm, id, self).await.map(|_| ())
+    }
+
+    async fn delete(arm: &ArmClient, id: &ResourceId, name: &str) -> Result<(), AzureError> {
+        delete_federated_credential(arm, id, name).await
+    }
+}
 
 /// Whether the issuer of this cluster has to be known.
 pub fn needs_cluster_issuer(credentials: &[FederatedCredential]) -> bool {
