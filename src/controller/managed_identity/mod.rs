@@ -83,7 +83,7 @@ pub fn controller(
     });
     let settings = Settings {
         plans_per_pass: PLANS_PER_PASS,
-        ..Settings::default()
+        ..context.settings()
     };
     Controller::new(
         source,

@@ -54,9 +54,7 @@ pub fn decide_identity(object: &ManagedIdentity, observed: &Observed, now: Times
     if subject.lifecycle == Lifecycle::Deleted || !is_at_rest || !may_use(&subject, resource) {
         return base;
     }
-    let soon = Next::Poll {
-        after: Some(SHORT_PACE),
-    };
+    let soon = Next::After(SHORT_PACE);
     let ids = resource
         .actual
         .as_ref()

@@ -9,7 +9,6 @@ use kube::{Resource, ResourceExt};
 
 use crate::api::azure_resource::ManagementSpec;
 use crate::api::{ResourceGroup, ResourceGroupStatus};
-use crate::runtime::drive::Settings;
 use crate::runtime::{Controller, Effect, Note, Pass, Plan, Reconciler, Seen, Snapshot, Source};
 
 use super::azure_resource::{self, Assessment, AzureObject, Histories, Observation, Reports, Step, Subject, decide};
@@ -35,7 +34,7 @@ pub fn controller(context: &Context, source: Source<ResourceGroup>) -> Controlle
         reconciler,
         context.status_writer(),
         context.events().clone(),
-        Settings::default(),
+        context.settings(),
         context.stop().clone(),
     )
     .indexed(context.references().clone(), azure_resource::entry)

@@ -17,7 +17,6 @@ use kube::{Resource, ResourceExt};
 use crate::api::azure_resource::ManagementSpec;
 use crate::api::{FINALIZER, ManagedIdentity, ResourceGroup, SessionPool, SessionPoolStatus};
 use crate::azure::Cloud;
-use crate::runtime::drive::Settings;
 use crate::runtime::{Controller, Effect, Note, Pass, Plan, Reconciler, Seen, Snapshot, Source, finalizer};
 
 use super::azure_resource::{self, Assessment, AzureObject, Histories, Observation, Reports, Step, Subject, decide};
@@ -67,7 +66,7 @@ pub fn controller(context: &Context, source: Source<SessionPool>) -> Controller<
         reconciler,
         context.status_writer(),
         context.events().clone(),
-        Settings::default(),
+        context.settings(),
         context.stop().clone(),
     )
     .indexed(context.references().clone(), azure_resource::entry)

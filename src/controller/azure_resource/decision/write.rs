@@ -106,7 +106,7 @@ pub(super) fn answered(
         Answer::Accepted if age < SETTLING => {
             let message = format!("Azure accepted {} and does not show it yet", resource.id);
             Some(Decision::rest(
-                poll(SHORT_PACE),
+                Next::After(SHORT_PACE),
                 Verdict::progressing(Reason::Updating, message),
             ))
         }
