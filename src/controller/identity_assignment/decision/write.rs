@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::api::condition::Reason;
 use crate::azure::container_group::unreturned_values;
-use crate::azure::operation::{self, Progress};
+use crate::azure::operation::Progress;
 use crate::controller::azure_resource::policy::Lifecycle;
 use crate::controller::azure_resource::{Answer, SETTLING, Subject, age};
 use crate::controller::readiness::Verdict;
@@ -56,7 +56,11 @@ pub(super) fn writing(subject: &Subject<'_>, resource: &TargetState, goal: &Goal
         Lifecycle::Wanted => Reason::Updating,
         Lifecycle::Deleted => Reason::Deleting,
     };
-    TargetDecision::step(Step::Write(write), Next::After(SHORT_PACE), Verdict::progressing(reason, message))
+    TargetDecision::step(
+        Step::Write(write),
+        Next::After(SHORT_PACE),
+        Verdict::progressing(reason, message),
+    )
 }
 
 /// What has to be so before anything is written; `None` if all of it is.
