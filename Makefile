@@ -45,7 +45,7 @@ test-build: tools # binaries too: end-to-end tests start those of the emulator a
 	@$(CARGO) build --workspace --bins --tests
 
 # Most end-to-end tests wait most of the time, so more of them than there are cores run side by side.
-export RUST_TEST_THREADS ?= 4
+export RUST_TEST_THREADS ?= 8
 
 .PHONY: test
 test: test-build ## run every test, unit to end to end

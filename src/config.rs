@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::controller::role_assignment::Grant;
+use crate::runtime::Pace;
 
 /// Watches over Azure Container Apps session pools, the identities that may use them, and command jobs.
 #[derive(Debug, Parser)]
@@ -112,6 +113,9 @@ pub struct Config {
     /// How log lines observation. What is logged is chosen by RUST_LOG, such as `info` or `lifeguard=debug`.
     #[arg(long, env = "LIFEGUARD_LOG_FORMAT", default_value = "text", value_enum)]
     pub log_format: LogFormat,
+    /// For tests only: a factor above 0 and at most 1 for the pauses that the operator makes by its own choice.
+    #[arg(long, hide = true, default_value = "1", value_name = "FACTOR")]
+    pub pace: Pace,
 }
 
 /// How log lines observation.

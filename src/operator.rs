@@ -83,6 +83,7 @@ pub async fn run(config: Config) -> Result<(), OperatorError> {
         key,
         events: events.clone(),
         health,
+        pace: config.pace,
         stop: stop.clone(),
     };
     let (context, sources) = Context::new(foundation);

@@ -1,10 +1,12 @@
 //! Faults: answers that the control API puts in the place of the service's own.
 
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use regex::{Regex, RegexBuilder};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use tokio::sync::Notify;
 
 /// A fault as the control API takes and shows it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -45,7 +47,7 @@ pub struct FaultAction {
     /// Body of that answer: a string as it stands, anything else as JSON.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub body: Option<Value>,
-    /// Wait before anything else happens, in real time.
+    /// Wait before anything else happens, in real time, or until the faults are cleared.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub delay_milliseconds: Option<u64>,
     /// Reset the TCP connection without carrying the request out.
@@ -89,6 +91,7 @@ pub struct FaultState {
 #[derive(Debug, Default)]
 pub struct Faults {
     armed: Mutex<(u64, Vec<FaultState>)>,
+    cleared: Notify,
 }
 
 impl Faults {
@@ -143,9 +146,16 @@ impl Faults {
         self.armed.lock().unwrap_or_else(PoisonError::into_inner).1.clone()
     }
 
-    /// Disarms all faults.
+    /// Disarms all faults, and lets the requests go on that they delay.
     pub fn clear(&self) {
         self.armed.lock().unwrap_or_else(PoisonError::into_inner).1.clear();
+        self.cleared.notify_waiters();
+    }
+
+    /// Returns after this time, or as soon as the faults are cleared.
+    pub async fn delay(&self, time: Duration) {
+        // The one error says that the time is over.
+        let _ = tokio::time::timeout(time, self.cleared.notified()).await;
     }
 }
 

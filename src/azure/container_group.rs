@@ -236,6 +236,6 @@ mod tests {
     fn a_group_that_is_unhealthy_is_not_under_way() {
         let state = |state: &str| progress(&json!({"properties": {"provisioningState": state}}), None);
         assert_eq!(state("Unhealthy"), Progress::Done);
-        assert_eq!(state("Pending"), Progress::Running(operation::DEFAULT_PACE));
+        assert_eq!(state("Pending"), Progress::Running(None));
     }
 }

@@ -11,16 +11,14 @@ use super::arm::ArmResponse;
 
 /// The pace where ARM does not give one. azure-core waits 30 s, azure-cli less; a pool takes seconds to minutes.
 pub const DEFAULT_PACE: Duration = Duration::from_secs(5);
-/// The shortest pace, whatever ARM says.
-pub const SHORTEST_PACE: Duration = Duration::from_secs(2);
 
 /// How far an operation has come.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Progress {
     /// It ended well.
     Done,
-    /// It goes on: look again after this time.
-    Running(Duration),
+    /// It goes on: look again after this time, if ARM asked for one.
+    Running(Option<Duration>),
     /// It ended badly.
     Failed(Failure),
 }
@@ -39,9 +37,9 @@ pub enum Failure {
 pub fn after_put(response: &ArmResponse) -> Progress {
     match provisioning_state(&response.body) {
         Some(state) => of_state(state, response.retry_after),
-        None if response.status.as_u16() == 202 => Progress::Running(pace(response.retry_after)),
+        None if response.status.as_u16() == 202 => Progress::Running(response.retry_after),
         None if response.body.is_null() && response.async_operation.is_some() => {
-            Progress::Running(pace(response.retry_after))
+            Progress::Running(response.retry_after)
         }
         None => Progress::Done,
     }
@@ -50,7 +48,7 @@ pub fn after_put(response: &ArmResponse) -> Progress {
 /// What the answer of a DELETE means: 200 and 204 are its end, 202 its beginning.
 pub fn after_delete(response: &ArmResponse) -> Progress {
     match response.status.as_u16() {
-        202 => Progress::Running(pace(response.retry_after)),
+        202 => Progress::Running(response.retry_after),
         _ => Progress::Done,
     }
 }
@@ -72,18 +70,13 @@ pub fn is_deleting(resource: &Value) -> bool {
     provisioning_state(resource).is_some_and(|state| state.eq_ignore_ascii_case("Deleting"))
 }
 
-/// The pause before the next look: ARM's, never too short; else the default.
-pub fn pace(retry_after: Option<Duration>) -> Duration {
-    retry_after.unwrap_or(DEFAULT_PACE).max(SHORTEST_PACE)
-}
-
 /// Three states are ends; every other means that the operation goes on ("Track asynchronous Azure operations").
 fn of_state(state: &str, retry_after: Option<Duration>) -> Progress {
     match state.to_ascii_lowercase().as_str() {
         "succeeded" => Progress::Done,
         "failed" => Progress::Failed(Failure::Failed),
         "canceled" | "cancelled" => Progress::Failed(Failure::Canceled),
-        _ => Progress::Running(pace(retry_after)),
+        _ => Progress::Running(retry_after),
     }
 }
 
@@ -94,7 +87,7 @@ mod tests {
     use reqwest::StatusCode;
     use serde_json::{Value, json};
 
-    use super::{ArmResponse, DEFAULT_PACE, Failure, Progress, SHORTEST_PACE, after_delete, after_put, of_resource};
+    use super::{ArmResponse, Failure, Progress, after_delete, after_put, of_resource};
 
     fn answer(status: u16, retry_after: Option<u64>, operation: bool, body: Value) -> ArmResponse {
         ArmResponse {
@@ -117,7 +110,7 @@ mod tests {
         assert_eq!(after_put(&answer(200, None, false, state("Succeeded"))), Progress::Done);
         assert_eq!(
             after_put(&answer(201, None, true, state("InProgress"))),
-            Progress::Running(DEFAULT_PACE)
+            Progress::Running(None)
         );
         assert_eq!(
             after_put(&answer(200, None, false, state("Failed"))),
@@ -126,11 +119,11 @@ mod tests {
         assert_eq!(after_put(&answer(200, None, false, json!({"id": "x"}))), Progress::Done);
         assert_eq!(
             after_put(&answer(202, Some(17), false, Value::Null)),
-            Progress::Running(Duration::from_secs(17))
+            Progress::Running(Some(Duration::from_secs(17)))
         );
         assert_eq!(
             after_put(&answer(201, Some(0), true, Value::Null)),
-            Progress::Running(SHORTEST_PACE)
+            Progress::Running(Some(Duration::ZERO))
         );
     }
 
@@ -140,16 +133,13 @@ mod tests {
         assert_eq!(after_delete(&answer(200, None, false, Value::Null)), Progress::Done);
         assert_eq!(
             after_delete(&answer(202, None, false, Value::Null)),
-            Progress::Running(DEFAULT_PACE)
+            Progress::Running(None)
         );
     }
 
     #[test]
     fn a_state_that_nobody_has_seen_means_that_it_goes_on() {
-        assert_eq!(
-            of_resource(&state("Provisioning"), None),
-            Progress::Running(DEFAULT_PACE)
-        );
+        assert_eq!(of_resource(&state("Provisioning"), None), Progress::Running(None));
         assert_eq!(
             of_resource(&state("canceled"), None),
             Progress::Failed(Failure::Canceled)

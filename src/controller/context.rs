@@ -12,10 +12,11 @@ use crate::api::{
     SessionPool,
 };
 use crate::azure::{Cloud, Http};
+use crate::runtime::drive::Settings;
 use crate::runtime::health::Health;
 use crate::runtime::reconciler::Object;
 use crate::runtime::references::Kind;
-use crate::runtime::{Cache, Clients, Events, Key, References, Scope, Snapshot, Source, StatusWriter, Triggers};
+use crate::runtime::{Cache, Clients, Events, Key, Pace, References, Scope, Snapshot, Source, StatusWriter, Triggers};
 
 use super::accounts::{Accounts, HostAccess};
 use super::azure_resource::ownership::ClusterId;
@@ -43,6 +44,8 @@ pub struct Foundation {
     pub events: Events,
     /// What is ready, and what is not.
     pub health: Health,
+    /// How fast it goes where it chooses itself.
+    pub pace: Pace,
     /// Cancelled when the process ends.
     pub stop: CancellationToken,
 }
@@ -253,6 +256,11 @@ impl Context {
     /// What is ready, and what is not.
     pub fn health(&self) -> &Health {
         &self.foundation.health
+    }
+
+    /// How a controller runs its passes, unless it says otherwise.
+    pub fn settings(&self) -> Settings {
+        Settings::at_pace(self.foundation.pace)
     }
 
     /// Cancelled when the process ends.

@@ -3,18 +3,22 @@
 use std::{
     collections::HashMap,
     sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use jiff::{SignedDuration, Timestamp};
 
+use super::pace::Pace;
+
 /// Passes that follow each other faster are counted as one: a status that a failing pass wrote is a change of the object,
 /// which asks for the next pass at once, and a second of those must not use up minutes of backoff.
-const ONE_PASS: SignedDuration = SignedDuration::from_secs(1);
+const ONE_PASS: Duration = Duration::from_secs(1);
 
 /// Counts per object uid. An entry exists only while an object is failing or in progress, and goes with the object.
 #[derive(Debug, Default)]
 pub struct Backoff {
     entries: Mutex<HashMap<String, Entry>>,
+    pace: Pace,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -40,6 +44,14 @@ pub struct Streak {
 }
 
 impl Backoff {
+    /// Counts of an operator that goes at this pace.
+    pub fn at_pace(pace: Pace) -> Self {
+        Self {
+            pace,
+            ..Self::default()
+        }
+    }
+
     /// Counts a failure.
     pub fn failed(&self, uid: &str, now: Timestamp) -> Streak {
         self.count(uid, now, |count, step| match count {
@@ -72,9 +84,10 @@ impl Backoff {
     }
 
     fn count(&self, uid: &str, now: Timestamp, next: impl FnOnce(Option<Count>, u32) -> Count) -> Streak {
+        let one_pass = SignedDuration::try_from(self.pace.of(ONE_PASS)).unwrap_or(SignedDuration::ZERO);
         let mut entries = self.lock();
         let before = entries.get(uid).copied();
-        let is_one = before.is_some_and(|entry| now.duration_since(entry.counted) < ONE_PASS);
+        let is_one = before.is_some_and(|entry| now.duration_since(entry.counted) < one_pass);
         let count = next(before.map(|entry| entry.count), u32::from(!is_one));
         let continues = before.filter(|entry| std::mem::discriminant(&entry.count) == std::mem::discriminant(&count));
         let entry = Entry {

@@ -27,6 +27,7 @@ use super::{
     events::Events,
     failure::Failure,
     invalid::Complaints,
+    pace::Pace,
     pass::Pass,
     reconciler::{Effect, Next, Outcome, Reconciler},
     requeue::{self, Delay},
@@ -50,6 +51,20 @@ pub struct Settings {
     pub plans_per_pass: u32,
     /// Over how long the first passes over settled objects are spread after a start.
     pub start_spread: Duration,
+    /// How fast the controller goes where it chooses itself.
+    pub pace: Pace,
+}
+
+impl Settings {
+    /// The defaults at a pace.
+    pub fn at_pace(pace: Pace) -> Self {
+        let settings = Self::default();
+        Self {
+            start_spread: pace.of(settings.start_spread),
+            pace,
+            ..settings
+        }
+    }
 }
 
 impl Default for Settings {
@@ -59,6 +74,7 @@ impl Default for Settings {
             deadline: Duration::from_mins(1),
             plans_per_pass: 10,
             start_spread: Duration::from_secs(30),
+            pace: Pace::FULL,
         }
     }
 }
@@ -107,8 +123,8 @@ impl<R: Reconciler> Drive<R> {
             underway: Underway::default(),
             events,
             permits: Semaphore::new(usize::from(settings.concurrency.max(1))),
+            backoff: Backoff::at_pace(settings.pace),
             settings,
-            backoff: Backoff::default(),
             counters: Arc::default(),
             stop,
             started: Instant::now(),
@@ -129,7 +145,7 @@ impl<R: Reconciler> Drive<R> {
             Err(panic) => {
                 tracing::error!(panic = text_of(&*panic), "a pass panicked outside of its steps");
                 self.counters.count_end(Ended::Panicked);
-                requeue::after_failure(&Class::Bug, 1, fastrand::f64())
+                requeue::after_failure(&Class::Bug, 1, self.settings.pace, fastrand::f64())
             }
         };
         Ok(delay.map_or_else(Action::await_change, Action::requeue))
@@ -245,7 +261,7 @@ impl<R: Reconciler> Drive<R> {
                     let failure = self.counted(uid, Failure::of(&error, now), now);
                     self.counters.count_end(Ended::from(&failure.class));
                     failure.log("status not written");
-                    requeue::after_failure(&failure.class, failure.failures, fastrand::f64())
+                    requeue::after_failure(&failure.class, failure.failures, self.settings.pace, fastrand::f64())
                 }
             },
             Work::Failed(failure, ended) => {
@@ -258,7 +274,7 @@ impl<R: Reconciler> Drive<R> {
                 {
                     Failure::of(&error, now).log("status of a failed pass not written");
                 }
-                requeue::after_failure(&failure.class, failure.failures, fastrand::f64())
+                requeue::after_failure(&failure.class, failure.failures, self.settings.pace, fastrand::f64())
             }
         }
     }
@@ -328,12 +344,17 @@ impl<R: Reconciler> Drive<R> {
     fn after_success(&self, uid: &str, next: Next, now: Timestamp) -> Delay {
         let polls = match next {
             Next::Poll { after: None } => self.backoff.polled(uid, now).count,
-            Next::AwaitChange | Next::Resync(_) | Next::Poll { after: Some(_) } | Next::At(_) | Next::Again => {
+            Next::AwaitChange
+            | Next::Resync(_)
+            | Next::Poll { after: Some(_) }
+            | Next::After(_)
+            | Next::At(_)
+            | Next::Again => {
                 self.backoff.forget(uid);
                 0
             }
         };
-        requeue::after_success(next, polls, now, fastrand::f64())
+        requeue::after_success(next, polls, now, self.settings.pace, fastrand::f64())
     }
 
     fn counted(&self, uid: &str, failure: Failure, now: Timestamp) -> Failure {

@@ -143,10 +143,20 @@ pub enum Next {
         /// What the other side asked for, for instance in `Retry-After`.
         after: Option<Duration>,
     },
+    /// Something is under way, and nobody but the plan says how long to pause: at least that long, at the operator's
+    /// [`Pace`](super::Pace).
+    After(Duration),
     /// Something happens at this time; never earlier.
     At(Timestamp),
     /// At once, as a pass of its own: the step used up its time and the work goes on (a long poll).
     Again,
+}
+
+impl Next {
+    /// A look at what is under way on the other side: when it asked for that, or else after a pause of our own.
+    pub fn asked_or(asked: Option<Duration>, own: Duration) -> Self {
+        asked.map_or(Self::After(own), |_| Self::Poll { after: asked })
+    }
 }
 
 /// What became of a step.

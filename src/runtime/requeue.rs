@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::{error::Class, reconciler::Next};
+use super::{error::Class, pace::Pace, reconciler::Next};
 
 /// The longest pause between two tries of something that may succeed by itself.
 pub const MAX_BACKOFF: Duration = Duration::from_mins(5);
@@ -25,13 +25,14 @@ pub type Delay = Option<Duration>;
 /// The pause after a pass in which nothing failed.
 ///
 /// `polls` counts the passes in a row that ended in [`Next::Poll`], this one included; `random` is in `0.0..1.0`.
-pub fn after_success(next: Next, polls: u32, now: Timestamp, random: f64) -> Delay {
+pub fn after_success(next: Next, polls: u32, now: Timestamp, pace: Pace, random: f64) -> Delay {
     match next {
         Next::AwaitChange => None,
         Next::Again => Some(Duration::ZERO),
-        Next::Resync(every) => Some(every.mul_f64(0.8 + 0.4 * random)),
-        Next::Poll { after: Some(hint) } => Some(at_least(hint.max(SHORTEST_POLL), random)),
-        Next::Poll { after: None } => Some(at_least(unhinted_poll(polls), random)),
+        Next::Resync(every) => Some(pace.of(every).mul_f64(0.8 + 0.4 * random)),
+        Next::Poll { after: Some(hint) } => Some(at_least(hint.max(pace.of(SHORTEST_POLL)), random)),
+        Next::Poll { after: None } => Some(at_least(pace.of(unhinted_poll(polls)), random)),
+        Next::After(pause) => Some(at_least(pace.of(pause), random)),
         Next::At(when) => {
             let wait = Duration::try_from(when.duration_since(now)).unwrap_or(Duration::ZERO);
             Some(wait + Duration::from_millis(100).mul_f64(random))
@@ -42,18 +43,16 @@ pub fn after_success(next: Next, polls: u32, now: Timestamp, random: f64) -> Del
 /// The pause after a pass that failed.
 ///
 /// `attempts` counts the passes in a row that failed with such a class, this one included; `random` is in `0.0..1.0`.
-pub fn after_failure(class: &Class, attempts: u32, random: f64) -> Delay {
-    Some(match class {
-        Class::Throttled { after } => at_least(*after, random),
-        Class::Waiting { after: Some(hint) } => at_least((*hint).max(SHORTEST_POLL), random),
+pub fn after_failure(class: &Class, attempts: u32, pace: Pace, random: f64) -> Delay {
+    let own = match class {
+        Class::Throttled { after } => return Some(at_least(*after, random)),
+        Class::Waiting { after: Some(hint) } => return Some(at_least((*hint).max(pace.of(SHORTEST_POLL)), random)),
         Class::Waiting { after: None } => at_least(unhinted_poll(attempts), random),
         // Losing a few times in a row is bad luck; losing for ever must not become a hot loop.
         Class::Conflict => {
             doubled(SHORTEST_BACKOFF, attempts.saturating_sub(5), MAX_BACKOFF / 3).mul_f64(1.0 + 2.0 * random)
         }
-        Class::Transient => doubled(Duration::from_secs(1), attempts, MAX_BACKOFF)
-            .mul_f64(random)
-            .max(SHORTEST_BACKOFF),
+        Class::Transient => doubled(Duration::from_secs(1), attempts, MAX_BACKOFF).mul_f64(random),
         Class::Denied => at_least(
             doubled(
                 Duration::from_mins(1),
@@ -64,7 +63,8 @@ pub fn after_failure(class: &Class, attempts: u32, random: f64) -> Delay {
         ),
         Class::Terminal => REJECTED_RESYNC.mul_f64(0.8 + 0.4 * random),
         Class::Bug => MAX_BACKOFF.mul_f64(0.8 + 0.2 * random),
-    })
+    };
+    Some(pace.of(own).max(SHORTEST_BACKOFF))
 }
 
 /// When, after the start of the process, an object that is settled is first looked at: its uid decides, so that a
@@ -106,7 +106,7 @@ mod tests {
     #[test]
     fn a_poll_without_a_hint_grows_from_5_to_30_seconds() {
         let pace: Vec<f64> = (1..=5)
-            .map(|n| seconds(after_success(Next::Poll { after: None }, n, NOW, 0.0)))
+            .map(|n| seconds(after_success(Next::Poll { after: None }, n, NOW, Pace::FULL, 0.0)))
             .collect();
         assert_eq!(pace, [5.0, 10.0, 20.0, 30.0, 30.0]);
     }
@@ -115,7 +115,7 @@ mod tests {
     fn transient_failures_double_to_five_minutes() {
         let pace: Vec<f64> = [1, 2, 3, 8, 9, 99]
             .iter()
-            .map(|n| seconds(after_failure(&Class::Transient, *n, 1.0)))
+            .map(|n| seconds(after_failure(&Class::Transient, *n, Pace::FULL, 1.0)))
             .collect();
         assert_eq!(pace, [2.0, 4.0, 8.0, 256.0, 300.0, 300.0]);
     }
@@ -123,7 +123,7 @@ mod tests {
     #[test]
     fn denied_calls_are_repeated_after_one_to_ten_minutes() {
         let pace: Vec<f64> = (1..=5)
-            .map(|n| seconds(after_failure(&Class::Denied, n, 0.0)))
+            .map(|n| seconds(after_failure(&Class::Denied, n, Pace::FULL, 0.0)))
             .collect();
         assert_eq!(pace, [60.0, 120.0, 240.0, 480.0, 600.0]);
     }
@@ -131,16 +131,43 @@ mod tests {
     #[test]
     fn a_point_in_time_that_has_passed_is_due_now() {
         let past = Timestamp::from_second(-100).unwrap();
-        assert_eq!(after_success(Next::At(past), 0, NOW, 0.0), Some(Duration::ZERO));
         assert_eq!(
-            after_success(Next::At(Timestamp::from_second(9).unwrap()), 0, NOW, 0.0),
+            after_success(Next::At(past), 0, NOW, Pace::FULL, 0.0),
+            Some(Duration::ZERO)
+        );
+        assert_eq!(
+            after_success(Next::At(Timestamp::from_second(9).unwrap()), 0, NOW, Pace::FULL, 0.0),
             Some(Duration::from_secs(9))
         );
     }
 
     #[test]
     fn only_awaiting_a_change_sets_no_timer() {
-        assert_eq!(after_success(Next::AwaitChange, 0, NOW, 0.5), None);
+        assert_eq!(after_success(Next::AwaitChange, 0, NOW, Pace::FULL, 0.5), None);
+    }
+
+    #[test]
+    fn a_pace_shortens_what_the_operator_chooses_itself() {
+        let pace: Pace = "0.1".parse().unwrap();
+        let second = Duration::from_secs(1);
+        for (next, expected) in [
+            (Next::After(5 * second), 0.5),
+            (Next::Poll { after: None }, 0.5),
+            (Next::Resync(10 * second), 0.8),
+            (Next::At(Timestamp::from_second(9).unwrap()), 9.0),
+        ] {
+            let delay = seconds(after_success(next, 1, NOW, pace, 0.0));
+            assert!((delay - expected).abs() < 1e-9, "{next:?}: {delay}");
+        }
+        for (class, expected) in [
+            (Class::Denied, 6.0),
+            (Class::Waiting { after: None }, 0.5),
+            (Class::Transient, 0.1),
+            (Class::Throttled { after: 7 * second }, 7.0),
+        ] {
+            let delay = seconds(after_failure(&class, 1, pace, 0.0));
+            assert!((delay - expected).abs() < 1e-9, "{class:?}: {delay}");
+        }
     }
 
     #[test]
@@ -156,12 +183,14 @@ mod tests {
 
     proptest! {
         #[test]
-        fn nobody_is_asked_again_earlier_than_they_said(hint in 0_u64..100_000, n in 0_u32..1000, random in 0.0..1.0) {
-            let hint = Duration::from_secs(hint);
+        fn nobody_is_asked_again_earlier_than_they_said_at_any_pace(
+            hint in 0_u64..100_000, n in 0_u32..1000, pace in prop_oneof![Just("1"), Just("0.05")], random in 0.0..1.0,
+        ) {
+            let (hint, pace) = (Duration::from_secs(hint), pace.parse().unwrap());
             for delay in [
-                after_success(Next::Poll { after: Some(hint) }, n, NOW, random),
-                after_failure(&Class::Throttled { after: hint }, n, random),
-                after_failure(&Class::Waiting { after: Some(hint) }, n, random),
+                after_success(Next::Poll { after: Some(hint) }, n, NOW, pace, random),
+                after_failure(&Class::Throttled { after: hint }, n, pace, random),
+                after_failure(&Class::Waiting { after: Some(hint) }, n, pace, random),
             ] {
                 prop_assert!(delay.unwrap() >= hint);
             }
@@ -170,7 +199,7 @@ mod tests {
         #[test]
         fn a_failure_never_spins_and_never_sleeps_for_ever(n in 0_u32..u32::MAX, random in 0.0..1.0) {
             for class in [Class::Waiting { after: None }, Class::Conflict, Class::Transient, Class::Denied, Class::Terminal, Class::Bug] {
-                let delay = after_failure(&class, n, random).unwrap();
+                let delay = after_failure(&class, n, Pace::FULL, random).unwrap();
                 prop_assert!(delay >= Duration::from_millis(100), "{class:?}: {delay:?}");
                 prop_assert!(delay <= Duration::from_mins(72), "{class:?}: {delay:?}");
             }

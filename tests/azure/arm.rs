@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use lifeguard::azure::AzureError;
 use lifeguard::azure::error::ErrorClass;
-use lifeguard::azure::operation::{DEFAULT_PACE, Progress, after_delete, after_put};
+use lifeguard::azure::operation::{Progress, after_delete, after_put};
 use lifeguard::azure::resource_group::{self, RESOURCE_GROUP_API_VERSION};
 use serde_json::json;
 
@@ -203,7 +203,10 @@ async fn a_long_running_operation_is_told_by_its_answer() {
     let headers = json!({"Location": "https://x/op", "Retry-After": "23", "x-ms-request-id": "r-1"});
     azure.fault("DELETE", GROUPS, 1, json!({"status": 202, "headers": headers}));
     let response = arm.delete(&path, "v").await.unwrap();
-    assert_eq!(after_delete(&response), Progress::Running(Duration::from_secs(23)));
+    assert_eq!(
+        after_delete(&response),
+        Progress::Running(Some(Duration::from_secs(23)))
+    );
     assert_eq!(
         (response.location.as_deref(), response.request_id.as_deref()),
         (Some("https://x/op"), Some("r-1"))
@@ -218,7 +221,7 @@ async fn a_long_running_operation_is_told_by_its_answer() {
         json!({"status": 201, "headers": headers, "body": body}),
     );
     let response = arm.put(&path, "v", &json!({})).await.unwrap();
-    assert_eq!(after_put(&response), Progress::Running(DEFAULT_PACE));
+    assert_eq!(after_put(&response), Progress::Running(None));
 }
 
 #[tokio::test]

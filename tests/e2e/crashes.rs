@@ -8,26 +8,28 @@ use lifeguard::api::{CommandJob, SessionPool};
 use serde_json::{Value, json};
 
 use crate::jobs::result;
+use crate::sessions::in_pool;
 use crate::witness::Witness;
 use crate::world::{World, script};
 
 /// Where the operator is when it dies: what its request meets, so that it waits there.
 struct Moment {
-    /// Name of the job, and of the moment.
+    /// Name of the moment, and of its job and pool: nothing that is left of another moment meets this one's fault.
     name: &'static str,
     method: &'static str,
+    /// Below the pool's sessions.
     path: &'static str,
     action: Value,
     /// Whether the attempt is in the status by then; `None` where the operator may have gone on before it is killed.
     is_claimed: Option<bool>,
 }
 
-/// Long enough for a kill, short enough for the operator not to give up by itself.
-const HELD_FOR: Duration = Duration::from_secs(3);
+/// Longer than a moment takes: what is held goes on when the faults are cleared.
+const HELD_FOR: Duration = Duration::from_mins(5);
 
 fn moments() -> [Moment; 5] {
     let held = || json!({"delayMilliseconds": HELD_FOR.as_millis()});
-    let files = r"/sessionPools/shell/files\?";
+    let files = r"files\?";
     [
         Moment {
             name: "while-it-uploads",
@@ -47,21 +49,21 @@ fn moments() -> [Moment; 5] {
         Moment {
             name: "after-the-claim",
             method: "POST",
-            path: r"/sessionPools/shell/executions\?",
+            path: r"executions\?",
             action: held(),
             is_claimed: Some(true),
         },
         Moment {
             name: "after-dispatch",
             method: "POST",
-            path: r"/sessionPools/shell/executions\?",
+            path: r"executions\?",
             action: json!({"dropResponse": true}),
             is_claimed: Some(true),
         },
         Moment {
             name: "while-it-reads-the-output",
             method: "GET",
-            path: r"/sessionPools/shell/files/[^/]+/content\?",
+            path: r"files/[^/]+/content\?",
             action: held(),
             is_claimed: Some(true),
         },
@@ -90,7 +92,6 @@ async fn running(world: &World, witness: &Witness, name: &str) {
 async fn a_job_whose_operator_died_at_any_effect_runs_once() {
     let mut world = World::new("crashes").await;
     let witness = Witness::new().await;
-    world.pool("shell", 20).await;
     for moment in moments() {
         let Moment {
             name,
@@ -99,11 +100,12 @@ async fn a_job_whose_operator_died_at_any_effect_runs_once() {
             action,
             is_claimed,
         } = moment;
-        let is_held = action.get("delayMilliseconds").is_some();
+        world.pool(name, 20).await;
+        let path = format!("/sessionPools/{name}/{path}");
         let fault = json!({"match": {"method": method, "path": path}, "times": 1, "action": action});
         world.fault(&fault).await;
         let text = format!("{}; head -c 9000 /dev/zero | tr '\\0' y; exit 6", witness.told(name));
-        world.job(name, &script(&text)).await;
+        world.job(name, &in_pool(name, &text)).await;
         struck(&world, name).await;
         world.kill_operator();
         let job: CommandJob = world.ours().get(name).await.expect("the job");
@@ -115,13 +117,12 @@ async fn a_job_whose_operator_died_at_any_effect_runs_once() {
         let job = world.ended(name).await;
         assert_eq!(result(&job), (6, vec![b'y'; 9000], Vec::new()), "{name}");
         assert_eq!(job.status.expect("a status").attempts.len(), 1, "{name}");
-        if is_held {
-            // The request that was held goes on although its sender is dead, and would meet the next moment's fault.
-            tokio::time::sleep(HELD_FOR).await;
-        }
+        // A request that was held goes on although its sender is dead and another operator has seen the job to its end.
+        world.control(reqwest::Method::DELETE, "faults", None).await;
     }
 
     // Its end comes while nobody looks.
+    world.pool("shell", 20).await;
     let name = "while-it-runs";
     let text = format!("{}; read -r line <&9; echo \"$line\"; exit 8", witness.held(name));
     world.job(name, &script(&text)).await;
@@ -137,9 +138,11 @@ async fn a_job_whose_operator_died_at_any_effect_runs_once() {
     assert_eq!(result(&world.ended(name).await), (8, b"go\n".to_vec(), Vec::new()));
 
     let name = "while-it-releases-the-session";
-    let release = json!({"match": {"method": "DELETE", "path": r"/session\?"}, "times": 1, "action": {"reset": true}});
+    world.pool(name, 20).await;
+    let path = format!(r"/sessionPools/{name}/session\?");
+    let release = json!({"match": {"method": "DELETE", "path": path}, "times": 1, "action": {"reset": true}});
     world.fault(&release).await;
-    let ended = world.run(name, &script(&witness.told(name))).await;
+    let ended = world.run(name, &in_pool(name, &witness.told(name))).await;
     struck(&world, name).await;
     world.kill_operator();
     world.start_operator().await;

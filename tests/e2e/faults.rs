@@ -12,7 +12,7 @@ use sha2::{Digest as _, Sha256};
 use crate::jobs::result;
 use crate::kills::{Sample, all_jobs, has_ended, sample_or_soak};
 use crate::witness::Witness;
-use crate::world::{PATIENCE, World, object, script, shell_pool};
+use crate::world::{PATIENCE, World, WorldOptions, object, script, shell_pool};
 
 /// How often each fault strikes each endpoint. A 429 without `Retry-After` holds a job back for ever longer, so a second
 /// one at each of them would take a minute and show nothing new.
@@ -97,7 +97,12 @@ where
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_fault_at_every_endpoint_is_overcome() {
-    let world = World::new("faults").await;
+    let options = WorldOptions {
+        // What is repeated too soon is asked for too often.
+        at_full_pace: true,
+        ..WorldOptions::default()
+    };
+    let world = World::with("faults", options).await;
     let witness = Witness::new().await;
     // Registers the provider, so that what follows is about the faults alone.
     world.pool("shell", 5).await;
@@ -250,7 +255,11 @@ const BROKEN_FOR: Duration = Duration::from_secs(15);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_service_that_stays_broken_is_asked_more_and_more_rarely() {
-    let world = World::new("broken").await;
+    let options = WorldOptions {
+        at_full_pace: true,
+        ..WorldOptions::default()
+    };
+    let world = World::with("broken", options).await;
     let witness = Witness::new().await;
     world.pool("shell", 20).await;
     world.pool("other", 20).await;
@@ -309,8 +318,10 @@ async fn a_service_that_stays_broken_is_asked_more_and_more_rarely() {
     }
 }
 
-/// How often a random fault is armed, in milliseconds.
-const FAULT_EVERY: std::ops::Range<u64> = 20..200;
+/// How many random faults are armed for each job.
+const FAULTS_PER_JOB: usize = 2;
+/// One session is lost for so many jobs.
+const JOBS_PER_LOST_SESSION: usize = 4;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn random_faults_and_lost_sessions_start_nothing_twice_and_falsify_nothing() {
@@ -335,7 +346,6 @@ async fn random_faults_and_lost_sessions_start_nothing_twice_and_falsify_nothing
     };
     let mut waiting = samples.iter();
     let mut created = 0;
-    let mut armed = 0;
     let mut dropped = HashSet::new();
     let mut last_end = (0, Instant::now());
     loop {
@@ -352,23 +362,22 @@ async fn random_faults_and_lost_sessions_start_nothing_twice_and_falsify_nothing
             world.operator_log()
         );
         for sample in waiting.by_ref().take(12_usize.saturating_sub(created - ended)) {
+            for _ in 0..FAULTS_PER_JOB {
+                let (_, action) = &faults[random.usize(..faults.len())];
+                let (method, path) = &endpoints[random.usize(..endpoints.len())];
+                arm(&world, method, path, random.usize(1..=2), action).await;
+            }
             world.job(&sample.name, &script(&sample.text)).await;
             created += 1;
+            if created % JOBS_PER_LOST_SESSION == 0
+                && let Some(identifier) = any_session(&world, &mut random).await
+            {
+                let path = format!("sessions?pool={pool_id}&identifier={identifier}");
+                world.control(reqwest::Method::DELETE, &path, None).await;
+                dropped.insert(identifier);
+            }
         }
-        tokio::time::sleep(Duration::from_millis(random.u64(FAULT_EVERY))).await;
-        if armed < 2 * total {
-            let (_, action) = &faults[random.usize(..faults.len())];
-            let (method, path) = &endpoints[random.usize(..endpoints.len())];
-            arm(&world, method, path, random.usize(1..=2), action).await;
-            armed += 1;
-        }
-        if random.u8(0..8) == 0
-            && let Some(identifier) = any_session(&world, &mut random).await
-        {
-            let path = format!("sessions?pool={pool_id}&identifier={identifier}");
-            world.control(reqwest::Method::DELETE, &path, None).await;
-            dropped.insert(identifier);
-        }
+        tokio::time::sleep(Duration::from_millis(random.u64(20..200))).await;
     }
 
     let digests: HashSet<_> = dropped.iter().map(|it| digest(it)).collect();
@@ -387,11 +396,18 @@ async fn random_faults_and_lost_sessions_start_nothing_twice_and_falsify_nothing
             assert_eq!(witness.count(name), 1, "{name} ran so often");
         }
     }
+    let struck = world.requests().await.iter().filter(|it| it["fault"].is_u64()).count();
     eprintln!(
-        "{total} jobs ended under {armed} faults; {} sessions were dropped, {lost} jobs lost",
+        "{total} jobs ended although {struck} requests failed; {} sessions were dropped, {lost} jobs lost",
         dropped.len()
     );
     assert!(lost < total / 2, "{lost} jobs lost");
+    assert!(struck >= total, "only {struck} requests failed");
+    assert!(
+        dropped.len() >= total / 10,
+        "only {} sessions were dropped",
+        dropped.len()
+    );
 }
 
 /// The identifier of a session that something was executed or uploaded in lately.

@@ -9,13 +9,13 @@ use reqwest::StatusCode;
 use serde_json::{Value, json};
 
 use crate::azure::Azure;
-use crate::world::{World, object, shell_pool};
+use crate::world::{OFTEN, World, object, shell_pool};
 
 const AUDIENCE: &str = "api://AzureADTokenExchange";
 
 /// An identity in the group `jobs` that is compared with Azure every second.
 fn identity(name: &str, more: &Value) -> Value {
-    let mut spec = json!({"resourceGroupRef": {"name": "jobs"}, "interval": "1s"});
+    let mut spec = json!({"resourceGroupRef": {"name": "jobs"}, "interval": OFTEN});
     spec.as_object_mut()
         .expect("an object")
         .extend(more.as_object().cloned().unwrap_or_default());
@@ -384,7 +384,7 @@ async fn an_identity_outlives_the_role_that_it_has_and_the_account_that_is_it() 
         "principal": {"managedIdentityRef": {"name": "runner"}},
         "role": "Azure ContainerApps Session Executor",
         "scope": {"sessionPoolRef": {"name": "shell"}},
-        "interval": "1s",
+        "interval": OFTEN,
     });
     world.apply(&object("RoleAssignment", "runs", &assignment)).await;
     let ready = world.azure();

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::azure::Azure;
 use crate::hosts::APPS;
-use crate::world::{World, object};
+use crate::world::{OFTEN, World, object};
 
 /// A world with the resource group `jobs`, compared with Azure every second.
 async fn world(name: &str) -> (World, Azure) {
@@ -21,7 +21,7 @@ fn identity(name: &str) -> Value {
     object(
         "ManagedIdentity",
         name,
-        &json!({"resourceGroupRef": {"name": "jobs"}, "interval": "1s"}),
+        &json!({"resourceGroupRef": {"name": "jobs"}, "interval": OFTEN}),
     )
 }
 
@@ -40,7 +40,7 @@ fn assignment(name: &str, target: &Value, system: bool, references: &[&str]) -> 
     object(
         "IdentityAssignment",
         name,
-        &json!({"interval": "1s", "target": target, "identity": identity}),
+        &json!({"interval": OFTEN, "target": target, "identity": identity}),
     )
 }
 

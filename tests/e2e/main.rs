@@ -1,6 +1,7 @@
 //! End to end: the operator as a process under the chart's own rights, a real Kubernetes API server, and the emulator over
 //! HTTPS. One control plane serves all tests of this binary; each test has a namespace, an emulator and an operator of
-//! its own, so that it may break them.
+//! its own, so that it may break them: faults, clock, switches and journal are the test's alone. (With a key that is made
+//! already, an emulator takes some ten milliseconds to start.)
 
 mod azure;
 mod data_plane;
@@ -12,6 +13,7 @@ mod witness;
 mod world;
 
 mod accounts;
+mod attempts;
 mod commands;
 mod cost;
 mod crashes;

@@ -3,21 +3,19 @@
 use serde_json::{Value, json};
 
 use crate::azure::Azure;
-use crate::world::{World, object, shell_pool};
-
-const EVERY_SECOND: &str = "1s";
+use crate::world::{OFTEN, World, object, shell_pool};
 
 fn pool(name: &str, more: &Value) -> Value {
     let mut pool = shell_pool(name, 5);
     let spec = pool["spec"].as_object_mut().expect("a spec");
     spec.extend(more.as_object().expect("an object").clone());
-    spec.insert("interval".into(), EVERY_SECOND.into());
+    spec.insert("interval".into(), OFTEN.into());
     pool
 }
 
 async fn jobs_group(world: &World) {
     world
-        .apply(&object("ResourceGroup", "jobs", &json!({"interval": EVERY_SECOND})))
+        .apply(&object("ResourceGroup", "jobs", &json!({"interval": OFTEN})))
         .await;
 }
 
@@ -265,7 +263,7 @@ async fn a_custom_container_pool_gets_its_secrets_and_follows_their_change() {
     let secret = |value: &str| json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "registry"}, "stringData": {"password": value}});
     let spec = json!({
         "resourceGroupRef": {"name": "jobs"}, "containerType": "CustomContainer", "environmentId": environment,
-        "scaleConfiguration": {"maxConcurrentSessions": 5, "readySessionInstances": 1}, "interval": EVERY_SECOND,
+        "scaleConfiguration": {"maxConcurrentSessions": 5, "readySessionInstances": 1}, "interval": OFTEN,
         "dynamicPoolConfiguration": {"lifecycleConfiguration": {"lifecycleType": "OnContainerExit", "maxAlivePeriodInSeconds": 600}},
         "secrets": [{"name": "password", "valueFrom": {"secretKeyRef": {"name": "registry", "key": "password"}}}],
         "customContainerTemplate": {
@@ -323,15 +321,9 @@ async fn what_azure_refuses_is_said_once_and_not_sent_again() {
         .await;
     let refused = world.until_reason("SessionPool", "huge", "Rejected").await;
     assert!(refused.message.contains("maxConcurrentSessions"), "{}", refused.message);
-    world.forget_requests().await;
-    tokio::time::sleep(std::time::Duration::from_secs(5)).await;
-    let writes: Vec<_> = world
-        .requests()
-        .await
-        .into_iter()
-        .filter(|it| it["method"] == "PUT")
-        .collect();
-    assert_eq!(writes.len(), 0, "{writes:?}");
+    let requests = world.until_read(&["/sessionPools/huge"], 5).await;
+    let writes: Vec<_> = requests.iter().filter(|it| it["method"] == "PUT").collect();
+    assert!(writes.is_empty(), "{writes:?}");
     world
         .merge(
             "SessionPool",

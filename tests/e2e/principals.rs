@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::hosts::APPS;
 use crate::roles::{EXECUTOR, assigned, assignment, shell, text, with};
-use crate::world::object;
+use crate::world::{OFTEN, object};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_principal_that_entra_does_not_know_is_waited_for() {
@@ -33,7 +33,7 @@ async fn a_principal_that_entra_does_not_know_is_waited_for() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_identity_that_was_recreated_gets_a_new_assignment_and_the_orphan_is_removed() {
-    let (world, azure) = with("roles-identity", &[]).await;
+    let (mut world, azure) = with("roles-identity", &[]).await;
     // Everything at once, and what needs the others first.
     world
         .apply(&assignment(
@@ -47,7 +47,7 @@ async fn an_identity_that_was_recreated_gets_a_new_assignment_and_the_orphan_is_
         .apply(&object(
             "ManagedIdentity",
             "runner",
-            &json!({"resourceGroupRef": {"name": "jobs"}, "interval": "1s"}),
+            &json!({"resourceGroupRef": {"name": "jobs"}, "interval": OFTEN}),
         ))
         .await;
     world.pool("shell", 5).await;
@@ -56,7 +56,10 @@ async fn an_identity_that_was_recreated_gets_a_new_assignment_and_the_orphan_is_
     let before = assigned(&azure, &pool).await;
     assert_eq!(before.len(), 1, "{before:#?}");
 
+    // An operator that wrote it just now would think that Azure does not show it yet.
+    world.kill_operator();
     azure.delete(&azure.identity_id("jobs", "runner")).await;
+    world.start_operator().await;
     let after = world
         .until("the new principal has the role, and the old one has not", || async {
             let found = assigned(&azure, &pool).await;
@@ -94,10 +97,10 @@ async fn a_system_assigned_identity_that_its_identity_assignment_gives_up_takes_
     world.pool("shell", 5).await;
     let web_has = |identity: Value| {
         let target = json!({"containerApp": {"name": "web", "resourceGroup": APPS}});
-        let spec = json!({"interval": "1s", "target": target, "identity": identity});
+        let spec = json!({"interval": OFTEN, "target": target, "identity": identity});
         object("IdentityAssignment", "web", &spec)
     };
-    let identity = json!({"resourceGroupRef": {"name": "jobs"}, "interval": "1s"});
+    let identity = json!({"resourceGroupRef": {"name": "jobs"}, "interval": OFTEN});
     world.apply(&object("ManagedIdentity", "another", &identity)).await;
     world.apply(&web_has(json!({"type": "SystemAssigned"}))).await;
     let web = json!({"identityAssignmentRef": {"name": "web"}});

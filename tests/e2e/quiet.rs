@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use crate::jobs::result;
 use crate::witness::Witness;
-use crate::world::{World, WorldOptions, object, script, shell_pool};
+use crate::world::{OFTEN, World, WorldOptions, object, script, shell_pool};
 
 /// How many drift checks are watched.
 const CHECKS: usize = 30;
@@ -62,11 +62,11 @@ async fn at_rest_and_while_a_command_runs_nothing_is_written() {
     let world = World::with("rest", options).await;
     let witness = Witness::new().await;
     world
-        .apply(&object("ResourceGroup", "jobs", &json!({"interval": "1s"})))
+        .apply(&object("ResourceGroup", "jobs", &json!({"interval": OFTEN})))
         .await;
     for name in ["shell", "second", "third"] {
         let mut pool = shell_pool(name, 5);
-        pool["spec"]["interval"] = json!("1s");
+        pool["spec"]["interval"] = OFTEN.into();
         world.apply(&pool).await;
     }
     for name in ["second", "third"] {

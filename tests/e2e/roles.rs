@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::azure::Azure;
 use crate::jobs::result;
-use crate::world::{World, WorldOptions, object, script, shell_pool};
+use crate::world::{OFTEN, World, WorldOptions, object, script, shell_pool};
 
 pub const EXECUTOR: &str = "0fb8eba5-a2bb-4abe-b1c1-49dfad359bb0";
 const READER: &str = "acdd72a7-3385-48ef-bd42-f606fba81ae7";
@@ -14,7 +14,7 @@ pub fn assignment(name: &str, principal: &Value, role: &str, scope: &Value) -> V
     object(
         "RoleAssignment",
         name,
-        &json!({"principal": principal, "role": role, "scope": scope, "interval": "1s"}),
+        &json!({"principal": principal, "role": role, "scope": scope, "interval": OFTEN}),
     )
 }
 

@@ -31,10 +31,10 @@ async fn everything(world: &World) -> String {
                 continue;
             }
             let api: Api<DynamicObject> = Api::all_with(world.client.clone(), &kind);
-            if let Ok(list) = api.list(&ListParams::default()).await {
-                all.push_str(&serde_json::to_string(&list.items).expect("JSON"));
-                all.push('\n');
-            }
+            let list = api.list(&ListParams::default()).await;
+            let list = list.unwrap_or_else(|error| panic!("{} cannot be listed: {error}", kind.kind));
+            all.push_str(&serde_json::to_string(&list.items).expect("JSON"));
+            all.push('\n');
         }
     }
     all

@@ -62,6 +62,28 @@ impl World {
         .await;
     }
 
+    /// Waits until each of the resources whose paths end so was read so often from now on; returns all requests meanwhile.
+    pub async fn until_read(&self, paths: &[impl AsRef<str>], times: usize) -> Vec<Value> {
+        self.forget_requests().await;
+        let reads = |requests: &[Value], path: &str| {
+            let wanted = path.to_lowercase();
+            let is_read = |it: &&Value| {
+                let path = it["path"].as_str().unwrap_or_default().to_lowercase();
+                // The ones with a name below it, where assignments are read by name.
+                let is_of_it = path.ends_with(&wanted)
+                    || (wanted.ends_with("/roleassignments") && path.contains(&format!("{wanted}/")));
+                is_of_it && it["method"] == "GET"
+            };
+            requests.iter().filter(is_read).count()
+        };
+        self.until(&format!("{times} looks"), || async {
+            let requests = self.requests().await;
+            let is_enough = paths.iter().all(|it| reads(&requests, it.as_ref()) >= times);
+            is_enough.then_some(requests)
+        })
+        .await
+    }
+
     /// Asks for the object's deletion.
     pub async fn delete(&self, kind: &str, name: &str) {
         let api = self.objects(&self.namespace, &object(kind, name, &Value::Null));

@@ -9,6 +9,7 @@ use kube::api::{Api, ApiResource, DynamicObject, GroupVersionKind, Patch, PatchP
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
 use lifeguard::api::{CommandJob, SessionPool};
+use lifeguard::runtime::Pace;
 use lifeguard_local::{
     ControlPlane, Emulator, EmulatorOptions, Operator, OperatorOptions, Options, ReadyLine, beside, temporary_folder,
 };
@@ -41,11 +42,24 @@ pub fn chart() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("charts/lifeguard")
 }
 
+/// The pace of the operator: a twentieth of its pauses, which are what most tests would wait for.
+const PACE: &str = "0.05";
+
+/// The shortest pause between two looks at what is under way, at that pace.
+pub fn shortest_poll() -> Duration {
+    PACE.parse::<Pace>().expect("a pace").of(Duration::from_secs(2))
+}
+
+/// A `spec.interval` by which objects are compared with Azure some times a second, at that pace.
+pub const OFTEN: &str = "8s";
+
 /// How a world is made.
 #[derive(Clone, Default)]
 pub struct WorldOptions {
     /// Further arguments of the operator.
     pub arguments: Vec<String>,
+    /// The operator pauses as long as in production, because how long is what the test is about.
+    pub at_full_pace: bool,
     /// `RUST_LOG` of the operator.
     pub log: Option<String>,
     /// Further namespaces that the operator works in, besides the test's own.
@@ -90,7 +104,8 @@ impl World {
         let path = folder.path().to_owned();
         let (server, emulator) = tokio::task::spawn_blocking(move || {
             let server = control_plane();
-            let options = EmulatorOptions::new(&binary("azure-emulator"), &path);
+            let mut options = EmulatorOptions::new(&binary("azure-emulator"), &path);
+            options.authority_key = Some(Path::new(env!("CARGO_TARGET_TMPDIR")).join("authority.key"));
             let emulator = Emulator::spawn(options).expect("the emulator starts");
             emulator
                 .register_issuer(ControlPlane::ISSUER, &server.jwks().expect("a JWKS"))
@@ -127,6 +142,9 @@ impl World {
             &emulator.ready().cloud,
             folder.path(),
         );
+        if !options.at_full_pace {
+            operator_options.arguments.extend(["--pace", PACE].map(str::to_owned));
+        }
         for watched in [&namespace].into_iter().chain(&options.namespaces) {
             operator_options
                 .arguments
@@ -218,7 +236,7 @@ impl World {
 
     /// The log of the operator, of all its starts.
     pub fn operator_log(&self) -> String {
-        std::fs::read_to_string(self.folder().join("operator.log")).unwrap_or_default()
+        std::fs::read_to_string(self.folder().join("operator.log")).expect("the log of an operator that was started")
     }
 
     /// Creates a namespace.
@@ -351,7 +369,8 @@ impl World {
                 return found;
             }
             if started.elapsed() > PATIENCE {
-                let log = self.operator_log();
+                // Absent if no operator was started yet.
+                let log = std::fs::read_to_string(self.folder().join("operator.log")).unwrap_or_default();
                 let tail: Vec<_> = log.lines().rev().take(40).collect();
                 let tail: Vec<_> = tail.into_iter().rev().collect();
                 panic!("not within {PATIENCE:?}: {what}\n{}", tail.join("\n"));

@@ -65,7 +65,11 @@ fn used_and_granted(values: &[&str], arguments: &[&str]) -> (BTreeSet<String>, B
         .kubeconfig_for_service_account("lifeguard-system", "lifeguard")
         .expect("a token of the operator's account");
     let mut options = OperatorOptions::new(lifeguard, &kubeconfig, &emulator.ready().cloud, folder.path());
-    options.arguments = arguments.iter().map(|&it| it.to_owned()).collect();
+    options.arguments = arguments
+        .iter()
+        .chain(&["--pace=0.05"])
+        .map(|&it| it.to_owned())
+        .collect();
     let operator = Operator::spawn(options).expect("the operator starts under the chart's rights");
 
     live_a_whole_life(&kubectl, &emulator);

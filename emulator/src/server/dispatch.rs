@@ -109,7 +109,7 @@ async fn carry_out(
     };
     entry.fault = Some(id);
     if let Some(milliseconds) = action.delay_milliseconds {
-        tokio::time::sleep(Duration::from_millis(milliseconds)).await;
+        state.faults().delay(Duration::from_millis(milliseconds)).await;
     }
     if action.reset {
         connection.reset();

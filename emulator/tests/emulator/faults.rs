@@ -145,6 +145,24 @@ async fn a_delay_holds_the_answer_back() {
 }
 
 #[tokio::test]
+async fn what_is_delayed_goes_on_when_the_faults_are_cleared() {
+    let wire = Wire::start().await;
+    arm(
+        &wire,
+        json!({ "match": { "method": "PUT" }, "action": { "delayMilliseconds": 3_600_000 } }),
+    )
+    .await;
+    let cleared = async {
+        while wire.control(Method::GET, "faults", None).await.expect(200).body[0]["times"] != 0 {
+            tokio::task::yield_now().await;
+        }
+        wire.control(Method::DELETE, "faults", None).await.expect(204);
+    };
+    let (answer, ()) = tokio::join!(wire.put_group("rg"), cleared);
+    assert_eq!(answer.unwrap().status(), 201);
+}
+
+#[tokio::test]
 async fn the_authority_has_faults_too_and_the_control_api_none() {
     let wire = Wire::start().await;
     arm(&wire, json!({ "times": 5, "action": { "status": 503 } })).await;

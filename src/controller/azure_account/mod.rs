@@ -14,7 +14,6 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::Resource;
 
 use crate::api::{ACCOUNT_FINALIZER, AzureAccount, AzureAccountStatus, ManagedIdentity};
-use crate::runtime::drive::Settings;
 use crate::runtime::references::Entry;
 use crate::runtime::{Controller, Effect, Note, ObjectId, Pass, Plan, Reconciler, Seen, Snapshot, Source, finalizer};
 
@@ -44,7 +43,7 @@ pub fn controller(context: &Context, source: Source<AzureAccount>) -> Controller
         reconciler,
         context.status_writer(),
         context.events().clone(),
-        Settings::default(),
+        context.settings(),
         context.stop().clone(),
     )
     .indexed(context.references().clone(), entry)

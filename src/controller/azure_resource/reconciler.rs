@@ -79,7 +79,7 @@ where
     };
     let passes = Settings {
         plans_per_pass: K::PLANS_PER_PASS,
-        ..Settings::default()
+        ..context.settings()
     };
     Controller::new(
         source,

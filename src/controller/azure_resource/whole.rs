@@ -64,9 +64,7 @@ pub fn decide_whole<K: AzureKind>(object: &K, observed: &Observed<K>, now: Times
     if subject.lifecycle == Lifecycle::Deleted || !is_at_rest || !may_use(&subject, resource) {
         return base;
     }
-    let soon = Next::Poll {
-        after: Some(SHORT_PACE),
-    };
+    let soon = Next::After(SHORT_PACE);
     let (Some(ids), Some(Parts { children, export })) = (object.exported(resource), &observed.parts) else {
         let message = format!("Azure has not told all of {} yet", resource.id);
         return Decision {

@@ -66,6 +66,7 @@ pub fn spawn(context: &Context, source: Source<CommandJob>, config: &Config, sup
         deadline: config.poll_window() + BEYOND_THE_WINDOW,
         plans_per_pass: 20,
         start_spread: Duration::ZERO,
+        ..context.settings()
     };
     let jobs = Arc::new(jobs);
     let watched = Arc::clone(&jobs);

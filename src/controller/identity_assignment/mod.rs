@@ -26,7 +26,6 @@ use kube::{Resource, ResourceExt};
 use crate::api::azure_resource::ManagementSpec;
 use crate::api::reference::LocalReference;
 use crate::api::{FINALIZER, IdentityAssignment, IdentityAssignmentStatus, ManagedIdentity, ResourceGroup};
-use crate::runtime::drive::Settings;
 use crate::runtime::{Controller, Effect, Note, Pass, Plan, Reconciler, Seen, Snapshot, Source, finalizer};
 
 use self::decision::{TargetAssessment, decide};
@@ -57,7 +56,7 @@ pub fn controller(context: &Context, source: Source<IdentityAssignment>) -> Cont
         reconciler,
         context.status_writer(),
         context.events().clone(),
-        Settings::default(),
+        context.settings(),
         context.stop().clone(),
     )
     .indexed(context.references().clone(), azure_resource::entry)

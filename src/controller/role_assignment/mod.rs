@@ -22,7 +22,6 @@ use crate::api::azure_resource::ManagementSpec;
 use crate::api::{
     FINALIZER, IdentityAssignment, ManagedIdentity, ResourceGroup, RoleAssignment, RoleAssignmentStatus, SessionPool,
 };
-use crate::runtime::drive::Settings;
 use crate::runtime::{Controller, Effect, Note, Pass, Plan, Reconciler, Seen, Snapshot, Source, finalizer};
 
 use super::azure_resource::{self, Assessment, AzureObject, Histories, Reports};
@@ -58,7 +57,7 @@ pub fn controller(
         reconciler,
         context.status_writer(),
         context.events().clone(),
-        Settings::default(),
+        context.settings(),
         context.stop().clone(),
     )
     .indexed(context.references().clone(), azure_resource::entry)

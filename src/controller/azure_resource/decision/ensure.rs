@@ -120,7 +120,7 @@ fn prepared(subject: &Subject<'_>, resource: &ResourceState) -> Option<Decision>
     if !resource.account_is_held {
         let message = "waits until the AzureAccount is marked as in use";
         return Some(Decision::rest(
-            poll(SHORT_PACE),
+            Next::After(SHORT_PACE),
             Verdict::progressing(Reason::Pending, message),
         ));
     }
@@ -132,10 +132,10 @@ fn prepared(subject: &Subject<'_>, resource: &ResourceState) -> Option<Decision>
         Registration::NotNeeded => None,
         Registration::Missing(name) => Some(Decision::step(
             Step::Register(name.clone()),
-            poll(REGISTRATION_PACE),
+            Next::After(REGISTRATION_PACE),
             registering(name),
         )),
-        Registration::UnderWay(name) => Some(Decision::rest(poll(REGISTRATION_PACE), registering(name))),
+        Registration::UnderWay(name) => Some(Decision::rest(Next::After(REGISTRATION_PACE), registering(name))),
     }
 }
 
@@ -145,7 +145,7 @@ fn creating(subject: &Subject<'_>, resource: &ResourceState, now: Timestamp) -> 
     }
     if is_settling(resource, now) {
         let message = format!("Azure accepted {} and does not show it yet", resource.id);
-        return Decision::rest(poll(SHORT_PACE), Verdict::progressing(Reason::Creating, message));
+        return Decision::rest(Next::After(SHORT_PACE), Verdict::progressing(Reason::Creating, message));
     }
     writing(subject, resource, Purpose::Create, Origin::Created, Vec::new(), now)
 }

@@ -62,7 +62,7 @@ pub(super) fn finalize(subject: &Subject<'_>, observation: &Observation, now: Ti
         {
             Decision::step(
                 Step::Delete,
-                poll(SHORT_PACE),
+                Next::After(SHORT_PACE),
                 progressing(format!("{} is being deleted", resource.id)),
             )
         }
@@ -94,13 +94,13 @@ fn deleting(subject: &Subject<'_>, resource: &ResourceState, now: Timestamp) -> 
         }
         Occupants::Ours(ids) => {
             let message = format!("{id} is deleted when these are gone: {}", listed(ids));
-            return Decision::rest(poll(SHORT_PACE), Verdict::progressing(Reason::Deleting, message));
+            return Decision::rest(Next::After(SHORT_PACE), Verdict::progressing(Reason::Deleting, message));
         }
     }
     let verdict = Verdict::progressing(Reason::Deleting, format!("{id} is being deleted"));
     let actual = resource.actual.as_ref().unwrap_or(&Value::Null);
     if operation::is_deleting(actual) {
-        return Decision::rest(poll(operation::pace(resource.pause)), verdict);
+        return Decision::rest(poll(resource.pause), verdict);
     }
     if let Progress::Running(after) = operation::of_resource(actual, resource.pause) {
         return Decision::rest(poll(after), verdict);
@@ -109,9 +109,9 @@ fn deleting(subject: &Subject<'_>, resource: &ResourceState, now: Timestamp) -> 
         Some(asked) if age(asked, now) < SETTLING => {
             let refused = resource.history.deletion_refusal.clone();
             let verdict = refused.map_or(verdict, |message| Verdict::stalled(Reason::Rejected, message));
-            Decision::rest(poll(operation::pace(resource.pause)), verdict)
+            Decision::rest(poll(resource.pause), verdict)
         }
-        Some(_) | None => Decision::step(Step::Delete, poll(SHORT_PACE), verdict),
+        Some(_) | None => Decision::step(Step::Delete, Next::After(SHORT_PACE), verdict),
     }
 }
 

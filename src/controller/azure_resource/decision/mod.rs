@@ -223,6 +223,7 @@ fn listed(ids: &[String]) -> String {
     }
 }
 
-fn poll(after: Duration) -> Next {
-    Next::Poll { after: Some(after) }
+/// The next look at an operation that is under way.
+fn poll(asked: Option<Duration>) -> Next {
+    Next::asked_or(asked, operation::DEFAULT_PACE)
 }

@@ -18,7 +18,7 @@ use super::super::drift::paths;
 use super::super::history::{Answer, Purpose, Written};
 use super::super::observation::{Body, ResourceState};
 use super::super::subject::{Subject, age};
-use super::{Decision, SETTLING, SHORT_PACE, Step, Write, failure, poll};
+use super::{Decision, SETTLING, SHORT_PACE, Step, Write, failure};
 
 /// How long a resource whose provisioning failed is left alone before its body is sent again.
 const FAILED_RETRY: Duration = Duration::from_mins(10);
@@ -106,7 +106,7 @@ pub(super) fn answered(
         Answer::Accepted if age < SETTLING => {
             let message = format!("Azure accepted {} and does not show it yet", resource.id);
             Some(Decision::rest(
-                poll(SHORT_PACE),
+                Next::After(SHORT_PACE),
                 Verdict::progressing(Reason::Updating, message),
             ))
         }

@@ -161,6 +161,7 @@ impl World {
             None => {
                 let wait = match decision.next {
                     Next::Poll { after } => after.unwrap_or(Duration::from_secs(5)),
+                    Next::After(pause) => pause,
                     Next::At(when) => Duration::try_from(when.duration_since(self.now)).unwrap_or_default(),
                     Next::Resync(_) | Next::AwaitChange | Next::Again if !is_under_way => return false,
                     Next::Resync(after) => after,

@@ -75,7 +75,12 @@ fn lacks_principal(resource: &TargetState) -> Option<TargetDecision> {
         "Azure has not told the principal of the system-assigned identity of {} yet",
         resource.id
     );
-    lacks.then(|| TargetDecision::rest(poll(SHORT_PACE), Verdict::progressing(Reason::Provisioning, message)))
+    lacks.then(|| {
+        TargetDecision::rest(
+            Next::After(SHORT_PACE),
+            Verdict::progressing(Reason::Provisioning, message),
+        )
+    })
 }
 
 fn observing(subject: &Subject<'_>, resource: &TargetState, goal: &Goal) -> TargetDecision {

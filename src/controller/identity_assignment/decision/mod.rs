@@ -153,6 +153,7 @@ fn state(resource: &TargetState) -> &str {
     operation::provisioning_state(actual).unwrap_or_default()
 }
 
-fn poll(after: Duration) -> Next {
-    Next::Poll { after: Some(after) }
+/// The next look at an operation that is under way.
+fn poll(asked: Option<Duration>) -> Next {
+    Next::asked_or(asked, operation::DEFAULT_PACE)
 }

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::api::condition::Reason;
 use crate::azure::container_group::unreturned_values;
-use crate::azure::operation::{self, Progress};
+use crate::azure::operation::Progress;
 use crate::controller::azure_resource::policy::Lifecycle;
 use crate::controller::azure_resource::{Answer, SETTLING, Subject, age};
 use crate::controller::readiness::Verdict;
@@ -56,8 +56,11 @@ pub(super) fn writing(subject: &Subject<'_>, resource: &TargetState, goal: &Goal
         Lifecycle::Wanted => Reason::Updating,
         Lifecycle::Deleted => Reason::Deleting,
     };
-    let pace = operation::pace(resource.pause).min(SHORT_PACE);
-    TargetDecision::step(Step::Write(write), poll(pace), Verdict::progressing(reason, message))
+    TargetDecision::step(
+        Step::Write(write),
+        Next::After(SHORT_PACE),
+        Verdict::progressing(reason, message),
+    )
 }
 
 /// What has to be so before anything is written; `None` if all of it is.
@@ -76,7 +79,7 @@ pub(super) fn prepared(subject: &Subject<'_>, resource: &TargetState) -> Option<
     if !resource.account_is_held {
         let message = "waits until the AzureAccount is marked as in use";
         let verdict = Verdict::progressing(Reason::Pending, message);
-        return Some(TargetDecision::rest(poll(SHORT_PACE), verdict));
+        return Some(TargetDecision::rest(Next::After(SHORT_PACE), verdict));
     }
     None
 }
@@ -153,7 +156,7 @@ fn answered(
         Answer::Accepted if age < SETTLING => {
             let message = format!("Azure accepted the change of {} and does not show it yet", resource.id);
             Some(TargetDecision::rest(
-                poll(SHORT_PACE),
+                Next::After(SHORT_PACE),
                 Verdict::progressing(Reason::Updating, message),
             ))
         }

@@ -242,6 +242,7 @@ impl World {
         let Some(step) = decision.step else {
             let wait = match decision.next {
                 Next::Poll { after } => after.unwrap_or(Duration::from_secs(5)),
+                Next::After(pause) => pause,
                 Next::At(when) => Duration::try_from(when.duration_since(self.now)).unwrap_or_default(),
                 Next::Resync(after) if is_under_way => after,
                 Next::Resync(_) | Next::AwaitChange | Next::Again => return false,

@@ -214,6 +214,7 @@ impl World {
             Next::Poll { after } => {
                 self.now += SignedDuration::try_from(after.unwrap_or(Duration::from_secs(5))).unwrap();
             }
+            Next::After(pause) => self.now += SignedDuration::try_from(pause).unwrap(),
             Next::At(when) => self.now = when,
             Next::Resync(_) | Next::AwaitChange | Next::Again => return is_changed,
         }
