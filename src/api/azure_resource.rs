@@ -72,7 +72,7 @@ impl AzureResourceSpec {
 pub enum DeletionPolicy {
     /// What this object made in Azure is deleted, and the object is removed once that is gone.
     Delete,
-    /// Everything stays in Azure; only the mark that says whose it is is removed.
+    /// Everything stays in Azure; only the mark of its owner is removed.
     Retain,
 }
 

@@ -8,6 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::environment::EnvironmentVariable;
+use super::form;
 use super::reference::{LocalReference, PoolReference};
 
 mod status;
@@ -116,16 +117,12 @@ pub struct Target {
 }
 
 /// A session pool in Azure that no object here manages.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct SessionPoolTarget {
     /// Resource id of the pool, as `az` and the portal show it:
     /// `/subscriptions/…/resourceGroups/…/providers/Microsoft.App/sessionPools/…`.
-    #[schemars(length(min = 1, max = 1024))]
-    #[x_kube(validation = (
-        "self.matches('^/[sS]ubscriptions/[0-9a-fA-F-]{36}/[rR]esource[gG]roups/[^/]+/providers/[mM]icrosoft[.][aA]pp/[sS]ession[pP]ools/[^/]+$')",
-        "must be the resource id of a session pool: /subscriptions/…/resourceGroups/…/providers/Microsoft.App/sessionPools/…"
-    ))]
+    #[schemars(length(min = 1, max = 1024), regex(pattern = form::GUID_POOL_ID))]
     pub resource_id: String,
 }
 
@@ -133,8 +130,7 @@ pub struct SessionPoolTarget {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct SessionSettings {
-    /// How the session is chosen. `Fresh` is a new session that no other job uses, and that is released when the command
-    /// has ended.
+    /// How the session is chosen. Default `Fresh`.
     #[serde(default)]
     pub mode: SessionMode,
 }
@@ -156,9 +152,8 @@ pub struct OutputSettings {
     #[serde(default = "default_max_bytes")]
     #[schemars(range(min = 1, max = 262_144))]
     pub max_bytes: i32,
-    /// Where a stream of more than `maxBytes` is kept whole. `None`: nowhere, so its middle is lost. `ConfigMap`: in
-    /// ConfigMaps of this namespace that are deleted with this object; `status.result.stdout.stored` and
-    /// `status.result.stderr.stored` name them. Of a stream of more than 8 MiB only the two ends are kept. Default `None`.
+    /// Where a stream of more than `maxBytes` is kept whole. Default `None`. Of a stream of more than 8 MiB only the
+    /// two ends are kept.
     #[serde(default)]
     pub overflow: OverflowPolicy,
 }
@@ -182,7 +177,8 @@ pub enum OverflowPolicy {
     /// Nowhere: what lies between the two halves that are kept is lost.
     #[default]
     None,
-    /// Into ConfigMaps that the job owns.
+    /// In ConfigMaps of this namespace that are deleted with this object; `status.result.stdout.stored` and
+    /// `status.result.stderr.stored` name them.
     ConfigMap,
 }
 

@@ -35,7 +35,7 @@ fn definition<K: CustomResourceExt + JsonSchema>() -> CustomResourceDefinition {
     let spec = properties.get_mut("spec").expect("invariant: every kind has a spec");
     spelling::refuse_others(&crd.spec.names.kind, spec);
     // What the derive macro writes there is about Rust; `kubectl explain` shows this line first.
-    root.description = spec.description.clone();
+    root.description.clone_from(&spec.description);
     let status = properties
         .get_mut("status")
         .expect("invariant: every kind has a status");
@@ -193,6 +193,21 @@ mod tests {
             seen > 60,
             "only {seen} values were found, so the walk through the schemas is wrong"
         );
+    }
+
+    /// `kubectl explain` does not show defaults.
+    #[test]
+    fn the_default_of_a_field_is_in_its_text() {
+        every_node(|path, node| {
+            let default = match &node["default"] {
+                Value::Null | Value::Object(_) | Value::Array(_) => return,
+                Value::String(text) => text.clone(),
+                other => other.to_string(),
+            };
+            let own = text(node).split("\n\n").next().unwrap_or_default();
+            let is_said = own.contains("efault") && own.contains(&default);
+            assert!(is_said, "{path}: {default} is not in: {own}");
+        });
     }
 
     #[test]

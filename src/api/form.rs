@@ -12,8 +12,8 @@ pub(super) const IDENTITY_ID_OR_SYSTEM: &str = "^([sS]ystem|/[sS]ubscriptions/[^
 /// The resource id of a session pool.
 pub(super) const POOL_ID: &str =
     "^/[sS]ubscriptions/[^/]+/[rR]esource[gG]roups/[^/]+/providers/[mM]icrosoft\\.[aA]pp/[sS]ession[pP]ools/[^/]+$";
-/// The resource id of a session pool of a subscription that is a GUID.
-const EXECUTABLE_POOL_ID: &str = "^/[sS]ubscriptions/[0-9a-fA-F-]{36}/[rR]esource[gG]roups/[^/]+/providers/[mM]icrosoft\\.[aA]pp/[sS]ession[pP]ools/[^/]+$";
+/// The resource id of a session pool whose subscription is a GUID, as Azure has it.
+pub(super) const GUID_POOL_ID: &str = "^/[sS]ubscriptions/[0-9a-fA-F-]{36}/[rR]esource[gG]roups/[^/]+/providers/[mM]icrosoft\\.[aA]pp/[sS]ession[pP]ools/[^/]+$";
 /// The resource id of any resource in a resource group.
 pub(super) const RESOURCE_ID: &str = "^/[sS]ubscriptions/[^/]+/[rR]esource[gG]roups/[^/]+/providers/[^/]+/[^/]+/[^/]+$";
 /// The id of a subscription or of anything in one.
@@ -53,7 +53,7 @@ const IN_WORDS: [(&str, &str); 14] = [
         "must be the Azure resource id of a session pool: /subscriptions/…/resourceGroups/…/providers/Microsoft.App/sessionPools/…",
     ),
     (
-        EXECUTABLE_POOL_ID,
+        GUID_POOL_ID,
         "must be the Azure resource id of a session pool: /subscriptions/GUID/resourceGroups/…/providers/Microsoft.App/sessionPools/…",
     ),
     (

@@ -100,6 +100,7 @@ async fn a_script_of_a_mebibyte_can_be_created_and_applied_by_the_server() {
 
 #[test]
 fn kubectl_explains_every_kind_and_field_in_words() {
+    let flat = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
     for (_, plural) in KINDS {
         let name = format!("{plural}.lifeguard.dev");
         let printed = server()
@@ -110,18 +111,38 @@ fn kubectl_explains_every_kind_and_field_in_words() {
             .as_str()
             .expect("described")
             .to_owned();
-        let flat = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
         assert!(flat(&printed).contains(&flat(&description)), "{printed}");
     }
-    let field = "sessionpools.spec.scaleConfiguration.maxConcurrentSessions";
-    let printed = server()
-        .kubectl()
-        .run(&["explain", "--api-version=lifeguard.dev/v1alpha1", field])
-        .expect("the field is explained");
-    assert!(
-        printed.contains("Sessions that may exist at the same time"),
-        "{printed}"
-    );
+    for (field, words) in [
+        (
+            "sessionpools.spec.scaleConfiguration.maxConcurrentSessions",
+            &["How many sessions may exist at the same time."][..],
+        ),
+        // Of an optional enum: its own text, the default, and each value.
+        (
+            "resourcegroups.spec.deletionPolicy",
+            &[
+                "Default: `Delete` for what this object created",
+                "`Delete`: What this object made in Azure is deleted",
+                "`Retain`: Everything stays in Azure",
+            ],
+        ),
+        (
+            "resourcegroups.spec.managementPolicy",
+            &[
+                "What Lifeguard may change in Azure. Default `Enforce`.",
+                "`ObserveOnly`: Lifeguard only observes.",
+            ],
+        ),
+    ] {
+        let printed = server()
+            .kubectl()
+            .run(&["explain", "--api-version=lifeguard.dev/v1alpha1", field])
+            .expect("the field is explained");
+        for words in words {
+            assert!(flat(&printed).contains(words), "{printed}");
+        }
+    }
 }
 
 #[test]

@@ -12,9 +12,7 @@ pub struct CommandJobStatus {
     /// The `metadata.generation` of the spec that this status is about; -1 until the operator has seen the object.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// Where the job stands. `Queued`: it waits, and nothing of it has been started. `Running`: the command was started, or
-    /// is about to be. `Succeeded`: the command ended with exit code 0. `Failed`: the job ended in any other way. It can be
-    /// used in field selectors.
+    /// Where the job stands. It can be used in field selectors.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub phase: Option<Phase>,
     /// Where the command runs, for people to read: `pool/NAME`.
@@ -47,12 +45,12 @@ pub struct CommandJobStatus {
     pub conditions: Vec<Condition>,
 }
 
-/// Where a job is in its life.
+/// The stages of a job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum Phase {
-    /// The job waits; nothing of it has been started.
+    /// It waits, and nothing of it has been started.
     Queued,
-    /// An attempt was claimed: the command may be running.
+    /// The command was started, or is about to be.
     Running,
     /// The command ended with exit code 0.
     Succeeded,
@@ -74,17 +72,16 @@ impl Phase {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct QueueStatus {
-    /// What the job waits for. `Target`: its pool, its account, or a Secret or ConfigMap of `env`. `Capacity`: a free
-    /// session of the pool. `Service`: Azure, which does not answer or asked to slow down.
+    /// What the job waits for.
     pub reason: QueueReason,
 }
 
-/// What a job waits for.
+/// What a job can wait for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum QueueReason {
-    /// Its pool, its account, or a Secret or ConfigMap.
+    /// Its pool, its account, or a Secret or ConfigMap of `env`.
     Target,
-    /// A free session in the pool.
+    /// A free session of the pool.
     Capacity,
     /// Azure, which does not answer or asked to slow down.
     Service,
@@ -101,19 +98,13 @@ pub struct Attempt {
     /// When the operator saw that the attempt had ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub completion_time: Option<Time>,
-    /// How the attempt ended. `Exited`: the command ended by itself or by a signal. `TimedOut`: it ran longer than
-    /// `timeoutSeconds` and was killed. `Cancelled`: it was ended from outside. `Lost`: it cannot be known whether it ran, in
-    /// part or to its end. Absent while the command may run, and if it was never started.
+    /// How the attempt ended. Absent while the command may run, and if it was never started.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outcome: Option<Outcome>,
     /// Exit code of the command; 128 + n if signal n killed it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exit_code: Option<i32>,
-    /// Why the attempt is lost or did not start. `Void`: the start came too late, so that nothing ran and nothing will;
-    /// another attempt takes its place. `SessionReplaced`: Azure replaced the session by an empty one, or its identifier can
-    /// no longer be derived. `RunnerDied`: what watched over the command in the session died without leaving an exit code.
-    /// `Unreachable`: the session could not be reached until long after the command's deadline, or the pool is gone.
-    /// `PreparationFailed`: the session could not prepare the command, which was not started.
+    /// Why the attempt is lost or did not start.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<AttemptReason>,
     /// A digest of the session's identifier. The identifier itself is a credential and is never shown.
@@ -126,14 +117,13 @@ pub struct Attempt {
 /// More about the end of an attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum AttemptReason {
-    /// The start was not carried out in time. It is proven that nothing ran and never will; another attempt, not
-    /// counted, takes its place.
+    /// The start came too late, so that nothing ran and nothing will; another attempt, not counted, takes its place.
     Void,
-    /// The session was replaced by an empty one, or can no longer be derived.
+    /// Azure replaced the session by an empty one, or its identifier can no longer be derived.
     SessionReplaced,
-    /// The runner in the session died without leaving an exit code.
+    /// What watched over the command in the session died without leaving an exit code.
     RunnerDied,
-    /// The session could not be reached until long after the command's deadline, or its pool is gone.
+    /// The session could not be reached until long after the command's deadline, or the pool is gone.
     Unreachable,
     /// The session could not prepare the command, or let every start come too late. The command was not started.
     PreparationFailed,
@@ -146,9 +136,9 @@ pub enum Outcome {
     Exited,
     /// It ran longer than `timeoutSeconds` and was killed.
     TimedOut,
-    /// It was cancelled.
+    /// It was ended from outside.
     Cancelled,
-    /// It cannot be known. It may have run, in part or whole, and is not run again.
+    /// It cannot be known whether it ran, in part or to its end. It is not run again.
     Lost,
 }
 
@@ -156,9 +146,7 @@ pub enum Outcome {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct CommandResult {
-    /// How the command ended. `Exited`: by itself or by a signal. `TimedOut`: it ran longer than `timeoutSeconds` and was
-    /// killed. `Cancelled`: it was ended from outside. `Lost`: it cannot be known whether it ran, in part or to its end; it is
-    /// not run again.
+    /// How the command ended.
     pub outcome: Outcome,
     /// Exit code of the command; 128 + n if signal n killed it. Absent if it is not known.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -50,7 +50,7 @@ pub fn cases() -> Vec<Case> {
         ),
         job(
             "spec.env[].name",
-            "must consist of letters, digits and _, and must not start with a digit",
+            "must be letters, digits and underscores, not starting with a digit",
             env(json!({"name": "_a1", "value": "a"})),
             env(json!({"name": "1a", "value": "a"})),
         ),
@@ -68,7 +68,7 @@ pub fn cases() -> Vec<Case> {
         ),
         job(
             "spec.target.sessionPool.resourceId",
-            "must be the resource id of a session pool: /subscriptions/…/resourceGroups/…/providers/Microsoft.App/sessionPools/…",
+            "must be the Azure resource id of a session pool: /subscriptions/GUID/resourceGroups/…/providers/Microsoft.App/sessionPools/…",
             Create(by_id(&format!("{group}/providers/microsoft.app/sessionpools/p"))),
             Create(by_id(group)),
         ),
