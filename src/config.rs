@@ -15,7 +15,7 @@ use crate::controller::role_assignment::Grant;
 pub struct Arguments {
     /// What to do instead of running the operator.
     #[command(subcommand)]
-    pub command: Option<Command>,
+    pub command: Option<Task>,
     /// How the operator runs.
     #[command(flatten)]
     pub config: Config,
@@ -23,7 +23,7 @@ pub struct Arguments {
 
 /// What can be done besides running the operator.
 #[derive(Debug, Subcommand)]
-pub enum Command {
+pub enum Task {
     /// Print the CustomResourceDefinitions as YAML.
     Crds,
 }

@@ -218,7 +218,7 @@ async fn deleting_a_job_kills_its_command_and_gives_its_session_back() {
             let log = world.operator_log();
             let calls = log
                 .lines()
-                .filter(|it| it.contains("/cold ") && it.contains("\"Call\""));
+                .filter(|it| it.contains("/cold ") && (it.contains("\"Start\"") || it.contains("\"Poll\"")));
             (calls.count() > 1).then_some(())
         })
         .await;
