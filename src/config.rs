@@ -16,7 +16,7 @@ use crate::runtime::Pace;
 pub struct Arguments {
     /// What to do instead of running the operator.
     #[command(subcommand)]
-    pub command: Option<Command>,
+    pub command: Option<Task>,
     /// How the operator runs.
     #[command(flatten)]
     pub config: Config,
@@ -24,7 +24,7 @@ pub struct Arguments {
 
 /// What can be done besides running the operator.
 #[derive(Debug, Subcommand)]
-pub enum Command {
+pub enum Task {
     /// Print the CustomResourceDefinitions as YAML.
     Crds,
 }

@@ -4,13 +4,13 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use clap::Parser;
-use lifeguard::config::{Arguments, Command, LogFormat};
+use lifeguard::config::{Arguments, LogFormat, Task};
 use lifeguard::{api, operator};
 use tracing_subscriber::EnvFilter;
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    if let Some(Command::Crds) = arguments.command {
+    if let Some(Task::Crds) = arguments.command {
         return print_crds();
     }
     // The first thing of all: rustls panics where it has to choose a provider by itself.

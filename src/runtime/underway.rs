@@ -25,7 +25,7 @@ pub struct Underway(Mutex<HashMap<String, watch::Sender<Delivered>>>);
 
 /// A pass under way, until it is dropped.
 #[derive(Debug)]
-pub struct Entry<'a> {
+pub struct CurrentPass<'a> {
     underway: &'a Underway,
     uid: String,
     delivered: watch::Receiver<Delivered>,
@@ -33,10 +33,10 @@ pub struct Entry<'a> {
 
 impl Underway {
     /// A pass over the object begins.
-    pub fn enter(&self, uid: &str) -> Entry<'_> {
+    pub fn enter(&self, uid: &str) -> CurrentPass<'_> {
         let (sender, delivered) = watch::channel(Delivered::Nothing);
         self.lock().insert(uid.to_owned(), sender);
-        Entry {
+        CurrentPass {
             underway: self,
             uid: uid.to_owned(),
             delivered,
@@ -73,7 +73,7 @@ impl Underway {
     }
 }
 
-impl Entry<'_> {
+impl CurrentPass<'_> {
     /// What the watch delivers while the pass is under way.
     pub fn delivered(&self) -> watch::Receiver<Delivered> {
         self.delivered.clone()
@@ -89,7 +89,7 @@ impl Entry<'_> {
     }
 }
 
-impl Drop for Entry<'_> {
+impl Drop for CurrentPass<'_> {
     fn drop(&mut self) {
         self.underway.lock().remove(&self.uid);
     }

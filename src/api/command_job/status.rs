@@ -74,6 +74,10 @@ impl Phase {
 pub struct QueueStatus {
     /// What the job waits for.
     pub reason: QueueReason,
+    /// Since when the pool has refused the account, because of a role that is missing or not in effect yet; absent unless it
+    /// does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refused_since: Option<Time>,
 }
 
 /// What a job can wait for.
@@ -91,8 +95,11 @@ pub enum QueueReason {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Attempt {
-    /// Number of the attempt, from 1. A number is left out if it is not certain what became of its uploads.
+    /// Number of the attempt, from 1.
     pub number: i32,
+    /// Names what was put into the session for this attempt. A start that does not find it there runs nothing.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub ticket: String,
     /// When the attempt began.
     pub start_time: Time,
     /// When the operator saw that the attempt had ended.

@@ -1,59 +1,117 @@
 //! What is found out about a job before it is planned. Reads only.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
-use super::conversation::Conversation;
-use super::inputs::Inputs;
-use super::target::Target;
-use crate::api::command_job::QueueReason;
-use crate::api::condition::Reason;
+use kube::{Client, ResourceExt};
+use uuid::Uuid;
 
-/// What is known of a job's surroundings in this pass.
+use super::JobError;
+use super::attempt::{AttemptKey, AttemptState, SessionNames, Ticket};
+use super::executor::Executor;
+use super::executor::session_pool::{PoolUse, Pools, SessionPoolExecutor, limits};
+use super::job::plan::is_finished;
+use super::job::{Inputs, JobFacts, attempts_that_matter, current_key, inputs};
+use super::memory::RememberedJob;
+use crate::api::CommandJob;
+use crate::controller::readiness::Verdict;
+use crate::runtime::Snapshot;
+
+/// What a pass over a job found out.
 #[derive(Debug)]
-pub struct Observed {
-    /// Whether a new attempt could be started, and if not, why.
-    pub ready: Result<(), NotReady>,
-    /// Whether the session of the attempt under way can be reached, and if not, why.
-    pub reachable: Result<(), NotReady>,
-    /// The digest of the session of the attempt under way, as it is derived now.
-    pub digest: Option<String>,
-    /// What a new attempt would be given, and where, as a digest; `None` while that is not known.
-    pub fingerprint: Option<String>,
-    /// What this process knows of the session.
-    pub conversation: Conversation,
-    /// The pool, if it can be used.
-    pub target: Option<Target>,
-    /// What the command gets, if it is complete.
-    pub inputs: Option<Arc<Inputs>>,
+pub struct JobObservation {
+    /// What the plan is made from.
+    pub facts: JobFacts,
+    /// What carries out its steps, where there is something to carry them out in.
+    pub executor: Option<SessionPoolExecutor>,
 }
 
-impl Observed {
-    /// Of a job that has ended nothing needs to be known.
-    pub fn of_a_finished_job() -> Self {
-        Self {
-            ready: Ok(()),
-            reachable: Ok(()),
-            digest: None,
-            fingerprint: None,
-            conversation: Conversation::default(),
-            target: None,
-            inputs: None,
+/// Finds out what is known around a job that has not ended.
+pub async fn observe(
+    client: &Client,
+    pools: &Arc<Pools>,
+    job: &Snapshot<CommandJob>,
+    remembered: RememberedJob<SessionPoolExecutor>,
+) -> Result<JobObservation, JobError> {
+    let uid = job.uid().unwrap_or_default();
+    let attempts: BTreeMap<_, _> = remembered
+        .attempts
+        .iter()
+        .map(|(key, (state, _))| (*key, state.clone()))
+        .collect();
+    if is_finished(job) {
+        return Ok(of_finished(pools, attempts));
+    }
+    let (key, is_claimed) = current_key(job, &attempts);
+    let known = remembered
+        .attempts
+        .get(&key)
+        .map(|(_, executor)| executor)
+        .filter(|_| is_claimed);
+    let purpose = if is_claimed { PoolUse::Reach } else { PoolUse::Start };
+    let pool = match (pools.resolve(job, purpose).await?, known) {
+        (Ok(pool), _) => Ok(pool),
+        // Where the attempt runs is known, even if the object that told is gone.
+        (Err(_), Some(known)) => Ok(known.pool().clone()),
+        (Err(why), None) => Err(why),
+    };
+    let limits = limits(pools.poll_window(), pool.as_ref().ok().map(|it| it.cooldown));
+    let inputs = match (known, &pool) {
+        (Some(known), _) => Ok(Arc::clone(known.inputs())),
+        (None, Err(why)) => Err(why.clone()),
+        (None, Ok(_)) => read_inputs(client, job, is_claimed, limits.grace_seconds).await?,
+    };
+    let executor = match (pool, &inputs) {
+        (Ok(pool), Ok(inputs)) => Ok(SessionPoolExecutor::new(pools, pool, job, Arc::clone(inputs))),
+        (Err(why), _) => Err(why),
+        (Ok(_), Err(why)) => Err(why.clone()),
+    };
+    let place = executor.as_ref().map(|it| it.place().to_owned()).map_err(Clone::clone);
+    let contents = executor.as_ref().map_err(Clone::clone);
+    let contents = contents.map(|it| if is_claimed { String::new() } else { it.contents() });
+    let session = |key: AttemptKey| SessionNames::derive(pools.key(), pools.cluster(), &uid, key).digest;
+    let facts = JobFacts {
+        limits,
+        place,
+        contents,
+        secrets_digest: executor.as_ref().ok().and_then(SessionPoolExecutor::secrets_digest),
+        sessions: attempts_that_matter(job).map(|key| (key, session(key))).collect(),
+        fresh: Ticket(Uuid::new_v4().simple().to_string()[..16].to_owned()),
+        attempts,
+        is_too_large: remembered.is_too_large,
+    };
+    let executor = executor.ok();
+    Ok(JobObservation { facts, executor })
+}
+
+/// Of a job that has ended only its attempts are of interest, which are to be left.
+fn of_finished(pools: &Pools, attempts: BTreeMap<AttemptKey, AttemptState>) -> JobObservation {
+    let facts = JobFacts {
+        limits: limits(pools.poll_window(), None),
+        place: Ok(String::new()),
+        contents: Ok(String::new()),
+        secrets_digest: None,
+        sessions: BTreeMap::new(),
+        fresh: Ticket(String::new()),
+        attempts,
+        is_too_large: false,
+    };
+    JobObservation { facts, executor: None }
+}
+
+/// An attempt that is under way has its values; only what follows from the job matters from there on.
+async fn read_inputs(
+    client: &Client,
+    job: &CommandJob,
+    is_claimed: bool,
+    grace_seconds: u32,
+) -> Result<Result<Arc<Inputs>, Verdict>, JobError> {
+    match inputs::resolve(client, job, grace_seconds).await {
+        Ok(inputs) => Ok(Ok(Arc::new(inputs))),
+        Err(error) => {
+            let why = error.verdict()?;
+            let shape = || Arc::new(inputs::shape(job, grace_seconds));
+            Ok(if is_claimed { Ok(shape()) } else { Err(why) })
         }
     }
-}
-
-/// Why a job cannot go on, in the words of its status.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct NotReady {
-    /// The reason of the conditions.
-    pub reason: Reason,
-    /// The message of the conditions.
-    pub message: String,
-    /// What the job is shown to wait for.
-    pub queue: QueueReason,
-    /// Whether somebody has to act.
-    pub stalled: bool,
-    /// When to look again, if something said so.
-    pub retry_after: Option<Duration>,
 }

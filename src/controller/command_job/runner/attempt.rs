@@ -48,12 +48,12 @@ impl fmt::Debug for AttemptId {
 
 /// An attempt at its place in a session.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Attempt {
+pub struct AttemptFiles {
     id: AttemptId,
     root: String,
 }
 
-impl Attempt {
+impl AttemptFiles {
     /// The attempt below [`DATA_DIRECTORY`].
     pub fn new(id: AttemptId) -> Self {
         Self {

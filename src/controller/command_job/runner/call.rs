@@ -7,8 +7,8 @@
 
 use std::fmt;
 
-use super::attempt::Attempt;
-use super::frame::{self, FrameError, Look};
+use super::attempt::AttemptFiles;
+use super::frame::{self, FrameError, Report};
 use super::quote::quote;
 use super::ticket::Work;
 
@@ -80,12 +80,12 @@ pub enum Action<'a> {
         /// What runs. Its [`uploads`](Work::uploads) must have been placed before the attempt was claimed.
         work: &'a Work,
         /// Seconds since the epoch, by the session's clock. Later than this it starts nothing but takes the lock with a
-        /// tombstone, which proves that nothing ran nor ever will ([`State::Void`](super::State::Void)).
+        /// tombstone, which proves that nothing ran nor ever will ([`ReportedState::Void`](super::ReportedState::Void)).
         start_by: u64,
     },
     /// Changes nothing, but for removing a secrets file that a killed runner left.
-    Look,
-    /// Asks the attempt to end, as the upload of [`Attempt::cancel_upload`] does; where nothing runs yet it takes the lock
+    Observe,
+    /// Asks the attempt to end, as the upload of [`AttemptFiles::cancel_upload`] does; where nothing runs yet it takes the lock
     /// with a tombstone.
     Cancel {
         /// Why.
@@ -109,7 +109,7 @@ pub enum Streams {
         stderr: u64,
     },
     /// After the end, as [`Self::Fitting`]; and a stream longer than both together is cut into the files
-    /// [`Attempt::STDOUT_HEAD`] and so on, for download.
+    /// [`AttemptFiles::STDOUT_HEAD`] and so on, for download.
     Cut {
         /// Bytes of the first file.
         head: u64,
@@ -122,7 +122,7 @@ pub enum Streams {
 #[derive(Debug, Clone)]
 pub struct Call<'a> {
     /// The attempt it is about.
-    pub attempt: &'a Attempt,
+    pub attempt: &'a AttemptFiles,
     /// Fresh for each call.
     pub nonce: Nonce,
     /// How long it waits for the command's end before it answers.
@@ -142,7 +142,7 @@ impl Call<'_> {
     }
 
     /// Reads the answer to this call.
-    pub fn parse(&self, stdout: &[u8], stderr: &[u8]) -> Result<Look, FrameError> {
+    pub fn parse(&self, stdout: &[u8], stderr: &[u8]) -> Result<Report, FrameError> {
         frame::parse(&self.nonce, self.streams, stdout, stderr)
     }
 
@@ -150,7 +150,7 @@ impl Call<'_> {
     pub(super) fn render_with(&self, prepare: &dyn Fn(&str) -> String) -> String {
         let action = match self.action {
             Action::Start { work, start_by } => self.start(work, start_by, prepare),
-            Action::Look => String::new(),
+            Action::Observe => String::new(),
             Action::Cancel { reason, grace_seconds } => prepare(include_str!("cancel.sh"))
                 .replace("@REASON@", reason.word())
                 .replace("@GRACE@", &grace_seconds.to_string()),

@@ -13,7 +13,7 @@ use super::call::{KillReason, Nonce, Streams};
 
 /// What a look found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum State {
+pub enum ReportedState {
     /// The ticket lies there and nothing of the attempt ran: a start is safe.
     Absent,
     /// Neither ticket nor attempt: this is not the container that the ticket was put into. What the other one did is not to
@@ -90,9 +90,9 @@ pub enum Missing {
 
 /// What a call found and brought.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Look {
+pub struct Report {
     /// The attempt's state.
-    pub state: State,
+    pub state: ReportedState,
     /// Standard output.
     pub stdout: Stream,
     /// Standard error.
@@ -116,7 +116,7 @@ pub enum FrameError {
 }
 
 /// Reads both streams of a call. Whatever else they contain is ignored.
-pub fn parse(nonce: &Nonce, streams: Streams, stdout: &[u8], stderr: &[u8]) -> Result<Look, FrameError> {
+pub fn parse(nonce: &Nonce, streams: Streams, stdout: &[u8], stderr: &[u8]) -> Result<Report, FrameError> {
     let fields = fields(nonce, stdout)?;
     let [
         state,
@@ -136,17 +136,17 @@ pub fn parse(nonce: &Nonce, streams: Streams, stdout: &[u8], stderr: &[u8]) -> R
     let number = |text: &str| text.parse::<u64>().map_err(|_| FrameError::Malformed);
     let killed = (reason != "-").then(|| KillReason::of_word(reason));
     let state = match state {
-        "absent" => State::Absent,
-        "replaced" => State::Replaced,
-        "registered" => State::Registered,
-        "void" => State::Void,
-        "cancelled" => State::Cancelled(KillReason::of_word(reason)),
-        "lost" => State::Lost { killed },
-        "unprepared" => State::Unprepared { killed },
-        "running" => State::Running {
+        "absent" => ReportedState::Absent,
+        "replaced" => ReportedState::Replaced,
+        "registered" => ReportedState::Registered,
+        "void" => ReportedState::Void,
+        "cancelled" => ReportedState::Cancelled(KillReason::of_word(reason)),
+        "lost" => ReportedState::Lost { killed },
+        "unprepared" => ReportedState::Unprepared { killed },
+        "running" => ReportedState::Running {
             elapsed: centiseconds(number(start)?, number(end)?),
         },
-        "ended" => State::Ended {
+        "ended" => ReportedState::Ended {
             exit_code: code.parse().map_err(|_| FrameError::Malformed)?,
             elapsed: centiseconds(number(start)?, number(end)?),
             killed,
@@ -161,7 +161,7 @@ pub fn parse(nonce: &Nonce, streams: Streams, stdout: &[u8], stderr: &[u8]) -> R
         },
         inline => inline,
     };
-    Ok(Look {
+    Ok(Report {
         state,
         stdout: stream(number(out_length)?, out, streams)?,
         stderr: stream(number(err_length)?, err_payload, streams)?,

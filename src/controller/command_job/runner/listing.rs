@@ -1,36 +1,36 @@
 //! The last resort where frames keep getting lost: what the files API says about the attempt's directory.
 
-use super::attempt::Attempt;
+use super::attempt::AttemptFiles;
 use super::call::KillReason;
-use super::frame::{Look, Payload, State, Stream, centiseconds};
+use super::frame::{Payload, Report, ReportedState, Stream, centiseconds};
 
-/// Reads the end of an attempt from a listing of [`Attempt::directory`] as `(name, size)`. `None` where no exit mark is
+/// Reads the end of an attempt from a listing of [`AttemptFiles::directory`] as `(name, size)`. `None` where no exit mark is
 /// there: the attempt may run or be lost, which a listing cannot tell.
-pub fn ended<'a>(files: impl IntoIterator<Item = (&'a str, u64)>) -> Option<Look> {
+pub fn ended<'a>(files: impl IntoIterator<Item = (&'a str, u64)>) -> Option<Report> {
     let (mut mark, mut prepared, mut out, mut err) = (None, false, 0, 0);
     for (name, size) in files {
         match name {
             "c.t" => prepared = true,
-            Attempt::STDOUT => out = size,
-            Attempt::STDERR => err = size,
+            AttemptFiles::STDOUT => out = size,
+            AttemptFiles::STDERR => err = size,
             _ => mark = mark.or(name.strip_prefix("exit.").and_then(exit_mark)),
         }
     }
     let (exit_code, start, end, killed) = mark?;
     let state = if prepared {
-        State::Ended {
+        ReportedState::Ended {
             exit_code,
             elapsed: centiseconds(start, end),
             killed,
         }
     } else {
-        State::Unprepared { killed }
+        ReportedState::Unprepared { killed }
     };
     let stream = |length| Stream {
         length,
         payload: Payload::Absent,
     };
-    Some(Look {
+    Some(Report {
         state,
         stdout: stream(out),
         stderr: stream(err),

@@ -2,7 +2,7 @@
 //!
 //! Pure: it renders texts and file contents and parses answers. An attempt goes like this: the [`uploads`](Work::uploads) of
 //! its [`Work`] are placed, then the attempt is claimed, then a [`Call`] with [`Action::Start`] is executed, and repeated
-//! unchanged for as long as its answer is lost; then [`Action::Look`] until it ended. What is captured is masked
+//! unchanged for as long as its answer is lost; then [`Action::Observe`] until it ended. What is captured is masked
 //! ([`Secrets`]) and cut ([`capture`]).
 //!
 //! After a normal end, processes that the command left behind live on until the session is released; after a kill (deadline,
@@ -20,10 +20,10 @@ mod ticket;
 #[cfg(test)]
 mod tests;
 
-pub use attempt::{Attempt, AttemptId, DATA_DIRECTORY, InvalidAttemptId};
+pub use attempt::{AttemptFiles, AttemptId, DATA_DIRECTORY, InvalidAttemptId};
 pub use call::{Action, Call, KillReason, Nonce, Streams};
 pub use capture::{Captured, Kept, capture, capture_ends, json_length};
-pub use frame::{FrameError, Look, Missing, Payload, State, Stream};
+pub use frame::{FrameError, Missing, Payload, Report, ReportedState, Stream};
 pub use listing::ended;
 pub use masked::Secrets;
 pub use quote::{REFUSED_ENV_NAMES, is_valid_env_name};

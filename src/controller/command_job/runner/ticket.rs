@@ -5,7 +5,7 @@
 
 use std::fmt;
 
-use super::attempt::Attempt;
+use super::attempt::AttemptFiles;
 use super::quote::{is_valid_env_name, quote, quote_bytes};
 
 /// What an attempt runs.
@@ -72,7 +72,7 @@ pub enum WorkError {
 impl Work {
     /// The files of the attempt, in the order in which they must be uploaded: the ticket is the last one, so that it
     /// stands for all.
-    pub fn uploads(&self, attempt: &Attempt) -> Result<Vec<Upload>, WorkError> {
+    pub fn uploads(&self, attempt: &AttemptFiles) -> Result<Vec<Upload>, WorkError> {
         let mut uploads = Vec::with_capacity(3);
         if let Some(env) = &self.env {
             uploads.push(Upload {
@@ -173,7 +173,7 @@ impl fmt::Debug for Upload {
     }
 }
 
-fn environment(env: &[EnvVar], attempt: &Attempt) -> Result<Vec<u8>, WorkError> {
+fn environment(env: &[EnvVar], attempt: &AttemptFiles) -> Result<Vec<u8>, WorkError> {
     let mut file = Vec::new();
     for EnvVar { name, value } in env {
         if !is_valid_env_name(name) {

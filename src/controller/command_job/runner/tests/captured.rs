@@ -167,7 +167,7 @@ fn every_character_survives_alone_and_in_company() {
 
 #[test]
 fn a_script_of_its_own_interpreter_is_quoted_whatever_it_says() {
-    let attempt = Attempt::new(AttemptId::new("attempt-1").expect("an id"));
+    let attempt = AttemptFiles::new(AttemptId::new("attempt-1").expect("an id"));
     let work = Work {
         program: Program::Shell("#!/bin/x '; @DIR@ $(id)\n".to_owned()),
         env: None,

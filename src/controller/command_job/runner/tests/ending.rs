@@ -10,9 +10,9 @@ const CANCEL: Action<'static> = Action::Cancel {
     grace_seconds: 1,
 };
 
-fn killed(look: &Look) -> Option<(u8, KillReason)> {
+fn killed(look: &Report) -> Option<(u8, KillReason)> {
     match look.state {
-        State::Ended {
+        ReportedState::Ended {
             exit_code,
             killed: Some(reason),
             ..
@@ -87,7 +87,7 @@ fn a_command_that_ends_in_time_is_not_killed() {
     assert!(
         matches!(
             look.state,
-            State::Ended {
+            ReportedState::Ended {
                 exit_code: 1,
                 killed: None,
                 ..
@@ -122,7 +122,7 @@ fn an_uploaded_cancel_file_keeps_a_command_from_starting() {
         session.place(&session.attempt.cancel_upload(KillReason::Deadline, 5));
         assert_eq!(
             session.run(&session.start(&work)).state,
-            State::Cancelled(KillReason::Deadline),
+            ReportedState::Cancelled(KillReason::Deadline),
             "{kind:?}"
         );
         assert!(!session.file("count").exists());
@@ -139,7 +139,7 @@ fn an_empty_cancel_file_is_a_cancellation() {
     session.place(&upload);
     assert_eq!(
         session.run(&session.start(&work)).state,
-        State::Cancelled(KillReason::Cancel)
+        ReportedState::Cancelled(KillReason::Cancel)
     );
 }
 
@@ -161,12 +161,12 @@ fn a_cancel_call_ends_a_running_command_and_seals_one_that_has_not_started() {
         session.upload(&work);
         assert_eq!(
             session.run(&session.call(CANCEL)).state,
-            State::Cancelled(KillReason::Cancel),
+            ReportedState::Cancelled(KillReason::Cancel),
             "{kind:?}"
         );
         assert_eq!(
             session.run(&session.start(&work)).state,
-            State::Cancelled(KillReason::Cancel),
+            ReportedState::Cancelled(KillReason::Cancel),
             "{kind:?}"
         );
         assert!(!session.file("count").exists());
@@ -201,8 +201,8 @@ fn of_start_and_cancel_at_the_same_time_either_wins_and_both_agree() {
         let ran = session.file("count").exists();
         for look in looks {
             match look.state {
-                State::Cancelled(KillReason::Cancel) => assert!(!ran, "round {round}"),
-                State::Ended {
+                ReportedState::Cancelled(KillReason::Cancel) => assert!(!ran, "round {round}"),
+                ReportedState::Ended {
                     killed: Some(KillReason::Cancel),
                     ..
                 } => {}

@@ -121,7 +121,11 @@ fn a_cut_or_broken_environment_is_a_failed_preparation_and_does_not_stay() {
             let name = format!("{}.env", session.attempt.directory());
             std::fs::write(session.file(&name), content).expect("a file");
             let look = session.run(&session.start(&work));
-            assert_eq!(look.state, State::Unprepared { killed: None }, "{kind:?} {index}");
+            assert_eq!(
+                look.state,
+                ReportedState::Unprepared { killed: None },
+                "{kind:?} {index}"
+            );
             assert_eq!(look.stdout.length, 0);
             assert!(!session.file(&name).exists());
             assert_eq!(
@@ -144,7 +148,7 @@ fn a_missing_environment_or_input_is_a_failed_preparation() {
         std::fs::remove_file(session.file(&format!("{}.{extension}", session.attempt.directory()))).expect("a file");
         assert_eq!(
             session.run(&session.start(&work)).state,
-            State::Unprepared { killed: None },
+            ReportedState::Unprepared { killed: None },
             "{extension}"
         );
     }
@@ -176,7 +180,7 @@ fn a_secrets_file_that_a_killed_runner_left_is_removed_by_the_next_call() {
         let look = session
             .run_killed_at(&session.start(&work), "runner-after-link")
             .expect("a frame");
-        assert_eq!(look.state, State::Lost { killed: None });
+        assert_eq!(look.state, ReportedState::Lost { killed: None });
         assert!(
             !session.file(&format!("{}.env", session.attempt.directory())).exists(),
             "{kind:?}"

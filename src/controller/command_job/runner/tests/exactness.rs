@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 use super::super::*;
 use super::session::*;
 
-fn outcome(kind: Shell, work: &Work) -> Look {
+fn outcome(kind: Shell, work: &Work) -> Report {
     let session = Session::new(kind);
     session.upload(work);
     let look = session.run(&session.start(work));

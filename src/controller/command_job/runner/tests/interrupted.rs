@@ -23,17 +23,27 @@ fn whoever_is_killed_where_a_command_starts_at_most_once() {
     use Then::{Ends, IsLost, IsUnprepared};
     // Where; what a look finds after it; what the same start finds after that; starts in all.
     let table = [
-        ("caller-before-mkdir", Some(State::Absent), Ends(3), 1),
-        ("caller-after-mkdir", Some(State::Registered), Ends(3), 1),
+        ("caller-before-mkdir", Some(ReportedState::Absent), Ends(3), 1),
+        ("caller-after-mkdir", Some(ReportedState::Registered), Ends(3), 1),
         ("caller-after-spawn", None, Ends(3), 1),
         ("caller-before-frame", None, Ends(3), 1),
-        ("runner-before-identity", Some(State::Registered), Ends(3), 1),
-        ("runner-before-link", Some(State::Registered), Ends(3), 1),
-        ("runner-after-link", Some(State::Lost { killed: None }), IsLost, 0),
-        ("runner-before-exit", Some(State::Lost { killed: None }), IsLost, 1),
+        ("runner-before-identity", Some(ReportedState::Registered), Ends(3), 1),
+        ("runner-before-link", Some(ReportedState::Registered), Ends(3), 1),
+        (
+            "runner-after-link",
+            Some(ReportedState::Lost { killed: None }),
+            IsLost,
+            0,
+        ),
+        (
+            "runner-before-exit",
+            Some(ReportedState::Lost { killed: None }),
+            IsLost,
+            1,
+        ),
         (
             "command-before-environment",
-            Some(State::Unprepared { killed: None }),
+            Some(ReportedState::Unprepared { killed: None }),
             IsUnprepared,
             0,
         ),
@@ -48,7 +58,7 @@ fn whoever_is_killed_where_a_command_starts_at_most_once() {
     });
 }
 
-fn survives(kind: Shell, (place, found, then, count): &(&str, Option<State>, Then, usize)) {
+fn survives(kind: Shell, (place, found, then, count): &(&str, Option<ReportedState>, Then, usize)) {
     let session = Session::new(kind);
     let mut work = shell(COUNTED);
     work.env = Some(vec![variable("A", "1")]);
@@ -62,8 +72,12 @@ fn survives(kind: Shell, (place, found, then, count): &(&str, Option<State>, The
         let look = session.run(&session.start(&work));
         match then {
             Then::Ends(code) => assert_eq!(exit_code(&look), Some(*code), "{kind:?} {place} {look:?}"),
-            Then::IsLost => assert_eq!(look.state, State::Lost { killed: None }, "{kind:?} {place}"),
-            Then::IsUnprepared => assert_eq!(look.state, State::Unprepared { killed: None }, "{kind:?} {place}"),
+            Then::IsLost => assert_eq!(look.state, ReportedState::Lost { killed: None }, "{kind:?} {place}"),
+            Then::IsUnprepared => assert_eq!(
+                look.state,
+                ReportedState::Unprepared { killed: None },
+                "{kind:?} {place}"
+            ),
         }
     }
     assert_eq!(starts(&session), *count, "{kind:?} {place}");
@@ -77,11 +91,15 @@ fn a_command_on_its_way_when_its_runner_dies_does_not_run_on() {
         let work = shell("echo started >>count; sleep 1000");
         session.upload(&work);
         let look = session.run_killed_at(&session.start(&work), "runner-before-command");
-        assert_eq!(look.expect("a frame").state, State::Lost { killed: None }, "{kind:?}");
+        assert_eq!(
+            look.expect("a frame").state,
+            ReportedState::Lost { killed: None },
+            "{kind:?}"
+        );
         assert!(session.comes_to_rest(), "{kind:?}");
         assert_eq!(
             session.run(&session.start(&work)).state,
-            State::Lost { killed: None },
+            ReportedState::Lost { killed: None },
             "{kind:?}"
         );
         assert!(starts(&session) <= 1, "{kind:?}");
@@ -99,13 +117,13 @@ fn a_command_whose_runner_dies_is_lost_and_does_not_run_on() {
         signal("KILL", lock.split(' ').next().expect("a pid"));
         assert_eq!(
             session.run(&session.look()).state,
-            State::Lost { killed: None },
+            ReportedState::Lost { killed: None },
             "{kind:?}"
         );
         assert!(session.comes_to_rest(), "{kind:?}");
         assert_eq!(
             session.run(&session.start(&work)).state,
-            State::Lost { killed: None },
+            ReportedState::Lost { killed: None },
             "{kind:?}"
         );
         assert_eq!(starts(&session), 1);
@@ -143,7 +161,7 @@ fn a_reused_process_number_is_not_taken_for_the_runner() {
         let mut call = session.look();
         call.window_seconds = 0;
         assert_eq!(
-            matches!(session.run(&call).state, State::Running { .. }),
+            matches!(session.run(&call).state, ReportedState::Running { .. }),
             alive,
             "{identity}"
         );
@@ -163,7 +181,7 @@ fn a_session_that_was_replaced_starts_nothing() {
                 grace_seconds: 1,
             }),
         ] {
-            assert_eq!(session.run(&call).state, State::Replaced, "{kind:?}");
+            assert_eq!(session.run(&call).state, ReportedState::Replaced, "{kind:?}");
         }
         assert!(!session.inner("").exists());
         assert_eq!(starts(&session), 0);
@@ -175,7 +193,7 @@ fn a_look_never_starts_anything() {
     let session = Session::new(Shell::installed()[0]);
     let work = shell(COUNTED);
     session.upload(&work);
-    assert_eq!(session.run(&session.look()).state, State::Absent);
+    assert_eq!(session.run(&session.look()).state, ReportedState::Absent);
     assert!(!session.inner("").exists());
 }
 
@@ -189,13 +207,13 @@ fn a_start_after_its_time_seals_the_attempt() {
             work: &work,
             start_by: now() - 1,
         });
-        assert_eq!(session.run(&late).state, State::Void, "{kind:?}");
+        assert_eq!(session.run(&late).state, ReportedState::Void, "{kind:?}");
         assert_eq!(
             session.run(&session.start(&work)).state,
-            State::Void,
+            ReportedState::Void,
             "{kind:?}: for good"
         );
-        assert_eq!(session.run(&session.look()).state, State::Void);
+        assert_eq!(session.run(&session.look()).state, ReportedState::Void);
         assert_eq!(starts(&session), 0);
     }
 }
@@ -231,8 +249,8 @@ fn a_disk_without_room_starts_nothing_and_says_so() {
     assert!(
         matches!(
             look,
-            Ok(Look {
-                state: State::Absent,
+            Ok(Report {
+                state: ReportedState::Absent,
                 ..
             })
         ),
@@ -259,7 +277,7 @@ fn a_job_longer_than_the_window_is_answered_by_the_next_call() {
             (Some(4), b"early\nlate\n".to_vec()),
             "{kind:?}"
         );
-        assert!(matches!(look.state, State::Ended { killed: None, .. }));
+        assert!(matches!(look.state, ReportedState::Ended { killed: None, .. }));
         assert_eq!(starts(&session), 1);
     }
 }

@@ -55,7 +55,7 @@ fn a_session_without_a_tool_enforces_the_timeout() {
         let look = session.run(&session.start(&work));
         let expected = Some(KillReason::Timeout);
         assert!(
-            matches!(look.state, State::Ended { exit_code: 137, killed, .. } if killed == expected),
+            matches!(look.state, ReportedState::Ended { exit_code: 137, killed, .. } if killed == expected),
             "{lacking} {look:?}"
         );
         assert!(session.comes_to_rest(), "{lacking}");

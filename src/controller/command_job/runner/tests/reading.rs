@@ -61,8 +61,8 @@ fn a_lost_stderr_is_known_to_be_missing() {
 }
 
 fn frame(state: &str) -> Call<'static> {
-    static ATTEMPT: std::sync::OnceLock<Attempt> = std::sync::OnceLock::new();
-    let attempt = ATTEMPT.get_or_init(|| Attempt::new(AttemptId::new("attempt-1").expect("an id")));
+    static ATTEMPT: std::sync::OnceLock<AttemptFiles> = std::sync::OnceLock::new();
+    let attempt = ATTEMPT.get_or_init(|| AttemptFiles::new(AttemptId::new("attempt-1").expect("an id")));
     assert!(!state.is_empty());
     Call {
         attempt,
@@ -70,7 +70,7 @@ fn frame(state: &str) -> Call<'static> {
         window_seconds: 30,
         linger_milliseconds: 0,
         streams: Streams::Fitting,
-        action: Action::Look,
+        action: Action::Observe,
     }
 }
 
@@ -83,7 +83,7 @@ fn only_a_whole_frame_of_this_call_is_read() {
         .expect("a frame");
     assert_eq!(exit_code(&look), Some(7));
     assert_eq!(bytes(&look.stdout), b"hi");
-    assert!(matches!(look.state, State::Ended { elapsed, .. } if elapsed.as_millis() == 1500));
+    assert!(matches!(look.state, ReportedState::Ended { elapsed, .. } if elapsed.as_millis() == 1500));
     for cut in 0..whole.len() {
         let error = call.parse(&whole.as_bytes()[..cut], b"").expect_err("no frame");
         assert!(matches!(error, FrameError::Missing | FrameError::Cut), "{cut}");
@@ -158,14 +158,14 @@ fn the_ends_of_a_long_stream_become_files() {
         assert_eq!(look.stdout.length, all.len() as u64);
         assert!(matches!(look.stdout.payload, Payload::Sha256(_)), "{kind:?} {look:?}");
         assert_eq!(
-            fs::read(session.inner(Attempt::STDOUT_HEAD)).expect("head"),
+            fs::read(session.inner(AttemptFiles::STDOUT_HEAD)).expect("head"),
             all[..1000]
         );
         assert_eq!(
-            fs::read(session.inner(Attempt::STDOUT_TAIL)).expect("tail"),
+            fs::read(session.inner(AttemptFiles::STDOUT_TAIL)).expect("tail"),
             all[all.len() - 500..]
         );
-        assert!(!session.inner(Attempt::STDERR_HEAD).exists());
+        assert!(!session.inner(AttemptFiles::STDERR_HEAD).exists());
     }
 }
 
@@ -202,7 +202,7 @@ fn a_listing_of_the_directory_says_how_it_ended() {
     let unprepared: Vec<_> = list().into_iter().filter(|(name, _)| name != "c.t").collect();
     assert_eq!(
         read(&unprepared).expect("an end").state,
-        State::Unprepared { killed: None }
+        ReportedState::Unprepared { killed: None }
     );
 }
 

@@ -74,7 +74,7 @@ const TOOLS: &[&str] = &[
 /// One session. Whatever an attempt of it still runs is killed when it is dropped.
 pub(super) struct Session {
     pub(super) root: TempDir,
-    pub(super) attempt: Attempt,
+    pub(super) attempt: AttemptFiles,
     shell: Shell,
     path: String,
 }
@@ -110,7 +110,7 @@ impl Session {
         } else {
             "/usr/local/bin:/usr/bin:/bin".to_owned()
         };
-        let attempt = Attempt::below(
+        let attempt = AttemptFiles::below(
             root.path().to_str().expect("a path"),
             AttemptId::new(fresh("attempt")).expect("an id"),
         );
@@ -150,7 +150,7 @@ impl Session {
     }
 
     pub(super) fn look(&self) -> Call<'_> {
-        self.call(Action::Look)
+        self.call(Action::Observe)
     }
 
     pub(super) fn call<'a>(&'a self, action: Action<'a>) -> Call<'a> {
@@ -165,24 +165,24 @@ impl Session {
     }
 
     /// Starts what runs for longer than a call waits.
-    pub(super) fn begin(&self, work: &Work) -> Look {
+    pub(super) fn begin(&self, work: &Work) -> Report {
         let mut call = self.start(work);
         call.window_seconds = 1;
         // A busy machine may not come so far within a second.
         let mut looks = (0..20)
             .map(|_| self.run(&call))
-            .skip_while(|look| look.state == State::Registered);
+            .skip_while(|look| look.state == ReportedState::Registered);
         let look = looks.next().expect("a start");
-        assert!(matches!(look.state, State::Running { .. }), "{look:?}");
+        assert!(matches!(look.state, ReportedState::Running { .. }), "{look:?}");
         look
     }
 
     /// Executes a call and reads its answer.
-    pub(super) fn run(&self, call: &Call<'_>) -> Look {
+    pub(super) fn run(&self, call: &Call<'_>) -> Report {
         self.try_run(call).expect("a frame")
     }
 
-    pub(super) fn try_run(&self, call: &Call<'_>) -> Result<Look, FrameError> {
+    pub(super) fn try_run(&self, call: &Call<'_>) -> Result<Report, FrameError> {
         let output = self.spawn(call, "").wait_with_output().expect("an answer");
         assert!(
             output.stdout.len() <= 4096 && output.stderr.len() <= 4096,
@@ -192,7 +192,7 @@ impl Session {
     }
 
     /// Executes a call that is killed at the marked place.
-    pub(super) fn run_killed_at(&self, call: &Call<'_>, place: &str) -> Result<Look, FrameError> {
+    pub(super) fn run_killed_at(&self, call: &Call<'_>, place: &str) -> Result<Report, FrameError> {
         let output = self.spawn(call, place).wait_with_output().expect("an answer");
         call.parse(&output.stdout, &output.stderr)
     }
@@ -323,9 +323,9 @@ fn work(program: Program) -> Work {
     }
 }
 
-pub(super) fn exit_code(look: &Look) -> Option<u8> {
+pub(super) fn exit_code(look: &Report) -> Option<u8> {
     match look.state {
-        State::Ended { exit_code, .. } => Some(exit_code),
+        ReportedState::Ended { exit_code, .. } => Some(exit_code),
         _ => None,
     }
 }

@@ -41,7 +41,7 @@ fn unreliable(
     random: &mut Random,
     chance: u64,
     figures: &Figures,
-) -> Option<Look> {
+) -> Option<Report> {
     let plans: Vec<_> = calls
         .iter()
         .map(|_| {
@@ -132,9 +132,9 @@ fn one(seed: u64, figures: &Figures) {
     let ended = loop {
         match seen.take() {
             Some(look) => match look.state {
-                State::Ended { .. } => break look,
-                State::Running { .. } => {}
-                State::Absent | State::Registered => {
+                ReportedState::Ended { .. } => break look,
+                ReportedState::Running { .. } => {}
+                ReportedState::Absent | ReportedState::Registered => {
                     seen = unreliable(&session, &[start()], random, 40, figures);
                     continue;
                 }

@@ -4,7 +4,8 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
-use crate::controller::command_job::conversation::Conversation;
+use crate::controller::command_job::attempt::{AttemptKey, Ticket};
+use crate::runtime::Next;
 
 fn at(second: i64) -> Timestamp {
     Timestamp::from_millisecond(1_800_000_000_000 + second * 1000 + 123).unwrap()
@@ -20,8 +21,28 @@ fn job() -> CommandJob {
     .expect("a valid job")
 }
 
-fn known(outcome: Outcome, exit_code: Option<i32>) -> Verdict {
-    Verdict::Known(Box::new(CommandResult {
+fn told(job: &CommandJob, verdict: &JobVerdict, second: i64) -> CommandJobStatus {
+    status(job, verdict, at(second)).expect("a status")
+}
+
+fn claim(number: i32, second: i64) -> JobVerdict {
+    JobVerdict::Claimed(AttemptClaim {
+        key: AttemptKey::of_number(number),
+        ticket: Ticket("t".into()),
+        at: at(second),
+        session: "s".into(),
+        secrets_digest: None,
+    })
+}
+
+fn claimed_job() -> CommandJob {
+    let mut job = job();
+    job.status = Some(told(&job, &claim(1, 0), 0));
+    job
+}
+
+fn known(outcome: Outcome, exit_code: Option<i32>) -> Ending {
+    Ending::Known(Box::new(CommandResult {
         outcome,
         exit_code,
         execution_time_in_milliseconds: Some(2130),
@@ -36,10 +57,8 @@ fn known(outcome: Outcome, exit_code: Option<i32>) -> Verdict {
     }))
 }
 
-fn end(verdict: &Verdict) -> CommandJobStatus {
-    let mut job = job();
-    job.status = Some(claimed(&job, 1, "s", None, at(0)));
-    finished(&job, verdict, at(5))
+fn end(ending: Ending, is_cut: bool) -> CommandJobStatus {
+    told(&claimed_job(), &JobVerdict::Ended { ending, is_cut }, 5)
 }
 
 fn condition<'a>(status: &'a CommandJobStatus, type_: &str) -> Option<(&'a str, &'a str)> {
@@ -52,7 +71,7 @@ fn condition<'a>(status: &'a CommandJobStatus, type_: &str) -> Option<(&'a str, 
 
 #[test]
 fn a_successful_job_is_complete_as_a_job_of_kubernetes_is() {
-    let status = end(&known(Outcome::Exited, Some(0)));
+    let status = end(known(Outcome::Exited, Some(0)), false);
     assert_eq!(status.phase, Some(Phase::Succeeded));
     assert_eq!(condition(&status, "Complete"), Some(("True", "CommandSucceeded")));
     assert_eq!(condition(&status, "Ready"), Some(("True", "CommandSucceeded")));
@@ -66,15 +85,15 @@ fn a_successful_job_is_complete_as_a_job_of_kubernetes_is() {
 
 #[test]
 fn every_other_end_is_a_failure_with_its_reason() {
-    for (verdict, reason) in [
+    for (ending, reason) in [
         (known(Outcome::Exited, Some(7)), "NonZeroExitCode"),
         (known(Outcome::Exited, Some(137)), "NonZeroExitCode"),
         (known(Outcome::TimedOut, Some(143)), "DeadlineExceeded"),
         (known(Outcome::Cancelled, None), "Cancelled"),
-        (Verdict::Lost(AttemptReason::SessionReplaced), "Lost"),
-        (Verdict::Unprepared, "PreparationFailed"),
+        (Ending::Lost(AttemptReason::SessionReplaced), "Lost"),
+        (Ending::Unprepared, "PreparationFailed"),
     ] {
-        let status = end(&verdict);
+        let status = end(ending, false);
         assert_eq!(status.phase, Some(Phase::Failed), "{reason}");
         for (type_, truth) in [("Failed", "True"), ("Stalled", "True"), ("Ready", "False")] {
             assert_eq!(condition(&status, type_), Some((truth, reason)));
@@ -85,7 +104,7 @@ fn every_other_end_is_a_failure_with_its_reason() {
 
 #[test]
 fn a_lost_command_has_no_exit_code() {
-    let status = end(&Verdict::Lost(AttemptReason::RunnerDied));
+    let status = end(Ending::Lost(AttemptReason::RunnerDied), false);
     let result = status.result.expect("a result");
     assert_eq!((result.outcome, result.exit_code), (Outcome::Lost, None));
     assert_eq!(status.attempts[0].reason, Some(AttemptReason::RunnerDied));
@@ -93,9 +112,7 @@ fn a_lost_command_has_no_exit_code() {
 
 #[test]
 fn a_result_that_does_not_fit_is_cut_and_keeps_its_exit_code() {
-    let mut job = job();
-    job.status = Some(claimed(&job, 1, "s", None, at(0)));
-    let status = cut_to_fit(&job, finished(&job, &known(Outcome::Exited, Some(0)), at(5)), at(5));
+    let status = end(known(Outcome::Exited, Some(0)), true);
     let result = status.result.as_ref().expect("a result");
     assert!(result.stdout.text.as_ref().is_some_and(|it| it.len() == 2048));
     assert!(result.stdout.truncated);
@@ -106,23 +123,26 @@ fn a_result_that_does_not_fit_is_cut_and_keeps_its_exit_code() {
 
 #[test]
 fn a_claim_after_a_void_attempt_says_so_and_keeps_the_first_start() {
-    let mut job = job();
-    job.status = Some(claimed(&job, 1, "a", None, at(0)));
-    let status = claimed(&job, 2, "b", Some("d".into()), at(200));
+    let job = claimed_job();
+    let status = told(&job, &claim(2, 200), 200);
     assert_eq!(status.attempts.len(), 2);
     assert_eq!(status.attempts[0].reason, Some(AttemptReason::Void));
-    assert_eq!(live_attempt(&status.attempts).map(|it| it.number), Some(2));
     assert_eq!(
         status.start_time,
         job.status.as_ref().and_then(|it| it.start_time.clone())
     );
+    let after = CommandJob {
+        status: Some(status),
+        ..job
+    };
+    assert_eq!(last_claim(&after).map(|it| it.key.number), Some(2));
 }
 
 #[test]
 fn a_long_row_of_void_attempts_is_cut_at_its_old_end() {
     let mut job = job();
     for number in 1..=50 {
-        job.status = Some(claimed(&job, number, "s", None, at(i64::from(number))));
+        job.status = Some(told(&job, &claim(number, i64::from(number)), i64::from(number)));
     }
     let attempts = &job.status.as_ref().expect("a status").attempts;
     assert_eq!(attempts.len(), MAX_ATTEMPTS);
@@ -142,53 +162,75 @@ fn durations_read_like_ages() {
     }
 }
 
-fn observed(ready: Result<(), NotReady>) -> Observed {
-    let reachable = ready.clone();
-    Observed {
-        ready,
-        reachable,
-        digest: None,
-        fingerprint: None,
-        conversation: Conversation::default(),
-        target: None,
-        inputs: None,
-    }
-}
-
-fn seen(observed: &Observed) -> Seen<'_, Observed> {
-    Seen {
-        verdict: None,
-        observed: Some(observed),
-        outcome: PassOutcome::Done(crate::runtime::Next::AwaitChange),
-    }
-}
-
 #[test]
 fn a_running_job_is_summarized_as_its_claim_left_it() {
-    let mut job = job();
-    job.status = Some(claimed(&job, 1, "s", None, at(0)));
-    assert_eq!(summarize(&job, &seen(&observed(Ok(()))), at(500)), job.status);
+    let job = claimed_job();
+    assert_eq!(status(&job, &JobVerdict::Running(None), at(500)), job.status);
 }
 
 #[test]
 fn a_finished_job_is_never_summarized_again() {
+    let mut job = claimed_job();
+    job.status = Some(end(known(Outcome::Exited, Some(0)), false));
+    for verdict in [JobVerdict::Running(None), claim(2, 500)] {
+        assert_eq!(status(&job, &verdict, at(500)), None);
+    }
+}
+
+#[test]
+fn a_restart_does_not_begin_the_time_again_for_which_a_role_is_waited() {
+    let why = Verdict::progressing(Reason::RolePropagating, "waited for");
+    let refused_since = Some(at(0));
     let mut job = job();
-    job.status = Some(end(&known(Outcome::Exited, Some(0))));
-    assert_eq!(summarize(&job, &seen(&observed(Ok(()))), at(500)), None);
+    job.status = Some(told(&job, &JobVerdict::Waiting { why, refused_since }, 1));
+    let since = super::super::untouched(&job).denied_since.expect("it is remembered");
+    assert_eq!(since.as_second(), at(0).as_second());
+}
+
+#[test]
+fn a_hiccup_is_not_told_and_what_stays_broken_is() {
+    let mut failure = Failure {
+        class: crate::runtime::Class::Transient,
+        reason: "Unavailable".into(),
+        message: "reset".into(),
+        failures: 1,
+        since: at(0),
+    };
+    let summarized = |job: &CommandJob, failure: &Failure| {
+        let seen = Seen {
+            observed: None,
+            verdict: None,
+            outcome: PassOutcome::Failed(failure),
+        };
+        summarize(job, &seen, at(1))
+    };
+    assert_eq!(summarized(&job(), &failure), None);
+    assert_eq!(summarized(&claimed_job(), &failure), claimed_job().status);
+    failure.failures = 3;
+    for (job, phase) in [(job(), Phase::Queued), (claimed_job(), Phase::Running)] {
+        let status = summarized(&job, &failure).expect("it is told");
+        assert_eq!(status.phase, Some(phase));
+        assert_eq!(condition(&status, "Ready"), Some(("Unknown", "Unavailable")));
+    }
 }
 
 proptest! {
     #[test]
     fn summarizing_twice_changes_nothing(stalled: bool, claimed_before: bool, later in 0_i64..1000) {
-        let mut job = job();
-        if claimed_before {
-            job.status = Some(claimed(&job, 1, "s", None, at(0)));
-        }
-        let mut why = NotReady::waiting(Reason::ReferenceNotReady, "the pool is not ready");
-        why.stalled = stalled;
-        let observed = observed(Err(why));
-        let once = summarize(&job, &seen(&observed), at(10)).expect("a status");
+        let mut job = if claimed_before { claimed_job() } else { job() };
+        let standing = if stalled { Standing::Stalled } else { Standing::Progressing };
+        let why = Verdict::new(standing, Reason::ReferenceNotReady, "the pool is not ready");
+        let verdict = JobVerdict::waiting(&job, why, &AttemptState::default());
+        let summarized = |job: &CommandJob, second| {
+            let seen = Seen {
+                observed: None,
+                verdict: Some(&verdict),
+                outcome: PassOutcome::Done(Next::AwaitChange),
+            };
+            summarize(job, &seen, at(second))
+        };
+        let once = summarized(&job, 10).expect("a status");
         job.status = Some(once.clone());
-        prop_assert_eq!(summarize(&job, &seen(&observed), at(10 + later)), Some(once));
+        prop_assert_eq!(summarized(&job, 10 + later), Some(once));
     }
 }

@@ -1,7 +1,9 @@
 //! From what a session printed to what a status keeps. Pure.
 
-use super::runner::{Captured, Kept, KillReason, Look, Secrets, State, capture, capture_ends};
 use crate::api::command_job::{CapturedStream, CommandResult, Outcome};
+use crate::controller::command_job::runner::{
+    Captured, Kept, KillReason, Report, ReportedState, Secrets, capture, capture_ends,
+};
 
 /// A stream as it was read from the session.
 #[derive(Debug, PartialEq, Eq)]
@@ -23,29 +25,29 @@ pub enum Raw {
 
 /// A stream ready for the status, and what masking did to it.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Prepared {
+pub struct MaskedStream {
     /// What the status keeps.
     pub stream: CapturedStream,
     /// How many secret values were masked in it.
-    pub masked: u64,
+    pub count: u64,
     /// All of the masked stream, where all of it was read: what goes into ConfigMaps.
     pub whole: Option<Vec<u8>>,
 }
 
 /// Masks a stream, then cuts it to `max_bytes`. Length and digest are those of the masked stream; where the middle was
 /// never read and there is something to mask, the digest is unknown.
-pub fn prepare(raw: Raw, secrets: &Secrets, max_bytes: usize) -> Prepared {
+pub fn mask_and_cut(raw: Raw, secrets: &Secrets, max_bytes: usize) -> MaskedStream {
     match raw {
         Raw::Whole(bytes) => {
-            let (bytes, masked) = if secrets.is_empty() {
+            let (bytes, count) = if secrets.is_empty() {
                 (bytes, 0)
             } else {
                 secrets.mask(&bytes)
             };
             let stream = into_stream(capture(&bytes, max_bytes));
-            Prepared {
+            MaskedStream {
                 stream,
-                masked,
+                count,
                 whole: Some(bytes),
             }
         }
@@ -57,18 +59,18 @@ pub fn prepare(raw: Raw, secrets: &Secrets, max_bytes: usize) -> Prepared {
         } => {
             if secrets.is_empty() {
                 let stream = into_stream(capture_ends(&head, &tail, length, sha256, max_bytes));
-                return Prepared {
+                return MaskedStream {
                     stream,
-                    masked: 0,
+                    count: 0,
                     whole: None,
                 };
             }
             let (head, in_head) = secrets.mask_head(&head);
             let (tail, in_tail) = secrets.mask_tail(&tail);
             let stream = into_stream(capture_ends(&head, &tail, length, None, max_bytes));
-            Prepared {
+            MaskedStream {
                 stream,
-                masked: in_head + in_tail,
+                count: in_head + in_tail,
                 whole: None,
             }
         }
@@ -76,7 +78,7 @@ pub fn prepare(raw: Raw, secrets: &Secrets, max_bytes: usize) -> Prepared {
 }
 
 /// The result of a command whose end is known and whose output is not.
-pub fn without_output(look: &Look) -> CommandResult {
+pub fn without_output(look: &Report) -> CommandResult {
     let withheld = |length: u64| CapturedStream {
         bytes: signed(length),
         truncated: length > 0,
@@ -91,21 +93,23 @@ pub fn without_output(look: &Look) -> CommandResult {
 }
 
 /// How a command ended, with empty streams.
-pub fn ending(look: &Look) -> CommandResult {
+pub fn ending(look: &Report) -> CommandResult {
     let (outcome, exit_code, elapsed) = match look.state {
-        State::Ended {
+        ReportedState::Ended {
             exit_code,
             elapsed,
             killed,
         } => (outcome(killed), Some(i32::from(exit_code)), Some(elapsed)),
-        State::Cancelled(reason) | State::Lost { killed: Some(reason) } => (outcome(Some(reason)), None, None),
-        State::Absent
-        | State::Replaced
-        | State::Registered
-        | State::Void
-        | State::Running { .. }
-        | State::Unprepared { .. }
-        | State::Lost { killed: None } => (Outcome::Lost, None, None),
+        ReportedState::Cancelled(reason) | ReportedState::Lost { killed: Some(reason) } => {
+            (outcome(Some(reason)), None, None)
+        }
+        ReportedState::Absent
+        | ReportedState::Replaced
+        | ReportedState::Registered
+        | ReportedState::Void
+        | ReportedState::Running { .. }
+        | ReportedState::Unprepared { .. }
+        | ReportedState::Lost { killed: None } => (Outcome::Lost, None, None),
     };
     CommandResult {
         outcome,
@@ -193,22 +197,22 @@ mod tests {
 
     #[test]
     fn a_short_text_is_kept_as_it_is() {
-        let prepared = prepare(Raw::Whole(b"hello\n".to_vec()), &none(), 100);
-        assert_eq!(prepared.stream.text.as_deref(), Some("hello\n"));
-        assert_eq!(prepared.stream.bytes, 6);
-        assert!(!prepared.stream.truncated);
-        assert_eq!(prepared.whole.as_deref(), Some(b"hello\n".as_slice()));
+        let masked = mask_and_cut(Raw::Whole(b"hello\n".to_vec()), &none(), 100);
+        assert_eq!(masked.stream.text.as_deref(), Some("hello\n"));
+        assert_eq!(masked.stream.bytes, 6);
+        assert!(!masked.stream.truncated);
+        assert_eq!(masked.whole.as_deref(), Some(b"hello\n".as_slice()));
     }
 
     #[test]
     fn a_secret_is_masked_before_the_stream_is_measured() {
-        let prepared = prepare(
+        let masked = mask_and_cut(
             Raw::Whole(b"x hunter2 y".to_vec()),
             &Secrets::new([b"hunter2".as_slice()]),
             100,
         );
-        assert_eq!(prepared.stream.text.as_deref(), Some("x *** y"));
-        assert_eq!((prepared.stream.bytes, prepared.masked), (7, 1));
+        assert_eq!(masked.stream.text.as_deref(), Some("x *** y"));
+        assert_eq!((masked.stream.bytes, masked.count), (7, 1));
     }
 
     #[test]
@@ -219,9 +223,11 @@ mod tests {
             length: 1000,
             sha256: Some("d".into()),
         };
-        assert_eq!(prepare(raw(), &none(), 8).stream.sha256.as_deref(), Some("d"));
+        assert_eq!(mask_and_cut(raw(), &none(), 8).stream.sha256.as_deref(), Some("d"));
         assert_eq!(
-            prepare(raw(), &Secrets::new([b"hush".as_slice()]), 8).stream.sha256,
+            mask_and_cut(raw(), &Secrets::new([b"hush".as_slice()]), 8)
+                .stream
+                .sha256,
             None
         );
     }
@@ -236,7 +242,7 @@ mod tests {
             max in 8_usize..600,
         ) {
             use base64::Engine as _;
-            let before = prepare(Raw::Whole(bytes), &none(), 1000).stream;
+            let before = mask_and_cut(Raw::Whole(bytes), &none(), 1000).stream;
             let mut stream = before.clone();
             shorten(&mut stream, max);
             let kept = [&stream.text, &stream.tail_text, &stream.base64, &stream.tail_base64];
@@ -252,7 +258,7 @@ mod tests {
         #[test]
         fn an_untruncated_stream_is_byte_for_byte(bytes in proptest::collection::vec(any::<u8>(), 0..2000)) {
             use base64::Engine as _;
-            let stream = prepare(Raw::Whole(bytes.clone()), &none(), 2000).stream;
+            let stream = mask_and_cut(Raw::Whole(bytes.clone()), &none(), 2000).stream;
             let kept = match (&stream.text, &stream.base64) {
                 (Some(text), None) => text.clone().into_bytes(),
                 (None, Some(text)) => base64::engine::general_purpose::STANDARD.decode(text).unwrap(),

@@ -7,10 +7,11 @@ use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use kube::{Api, Client};
 
 use super::expansion::expand;
-use super::plan::GRACE_SECONDS;
-use super::runner::{EnvVar, Program, Work, WorkError};
 use crate::api::command_job::CommandJob;
+use crate::api::condition::Reason;
 use crate::api::environment::EnvironmentVariable;
+use crate::controller::command_job::runner::{EnvVar, Program, Secrets, Work, WorkError};
+use crate::controller::readiness::Verdict;
 use crate::controller::secret;
 use crate::runtime::ApiError;
 
@@ -18,7 +19,7 @@ use crate::runtime::ApiError;
 pub struct Inputs {
     /// What runs.
     pub work: Work,
-    /// The values that come from Secrets: to be masked in what is captured.
+    /// The values that come from Secrets.
     pub secrets: Vec<Vec<u8>>,
 }
 
@@ -32,6 +33,11 @@ impl fmt::Debug for Inputs {
 }
 
 impl Inputs {
+    /// The values to mask in what is captured.
+    pub fn to_mask(&self) -> Secrets {
+        Secrets::new(self.secrets.iter().map(Vec::as_slice))
+    }
+
     /// Everything that makes a difference to what runs, secret values included: for a keyed digest and nothing else.
     pub fn parts(&self) -> Vec<Vec<u8>> {
         let Work {
@@ -88,6 +94,21 @@ pub enum InputsError {
     Api(#[from] ApiError),
 }
 
+impl InputsError {
+    /// What a job that waits for its inputs says; an error of the API server stays an error.
+    pub fn verdict(self) -> Result<Verdict, ApiError> {
+        let message = self.to_string();
+        match self {
+            Self::Secret { .. } => Ok(Verdict::progressing(Reason::SecretNotFound, message)),
+            Self::ConfigMap { .. } => Ok(Verdict::progressing(Reason::ConfigMapNotFound, message)),
+            Self::Work(
+                WorkError::EnvName(_) | WorkError::EnvValue(_) | WorkError::Argument(_) | WorkError::EmptyCommand,
+            ) => Ok(Verdict::stalled(Reason::InvalidSpec, message)),
+            Self::Api(error) => Err(error),
+        }
+    }
+}
+
 /// Values by the name of the variable; a variable that is absent is left out of the environment.
 type Values = BTreeMap<String, (Vec<u8>, Origin)>;
 
@@ -97,15 +118,16 @@ enum Origin {
     Secret,
 }
 
-/// Reads the Secrets and ConfigMaps that the job names, all of its own namespace, and makes its inputs.
-pub async fn resolve(client: &Client, job: &CommandJob) -> Result<Inputs, InputsError> {
+/// Reads the Secrets and ConfigMaps that the job names, all of its own namespace, and makes its inputs. When it is killed
+/// the command has `grace_seconds` between TERM and KILL.
+pub async fn resolve(client: &Client, job: &CommandJob, grace_seconds: u32) -> Result<Inputs, InputsError> {
     let values = read(client, job).await?;
-    compose(job, &values).map_err(InputsError::from)
+    compose(job, &values, grace_seconds).map_err(InputsError::from)
 }
 
 /// The inputs of a job whose values are not known any more: enough to ask a session about an attempt that was given
 /// them, and not enough to prepare one.
-pub fn shape(job: &CommandJob) -> Inputs {
+pub fn shape(job: &CommandJob, grace_seconds: u32) -> Inputs {
     let names = job
         .spec
         .env
@@ -118,11 +140,11 @@ pub fn shape(job: &CommandJob) -> Inputs {
             env: None,
             stdin: None,
             timeout_seconds: None,
-            grace_seconds: GRACE_SECONDS,
+            grace_seconds,
         },
         secrets: Vec::new(),
     };
-    compose(job, &names.collect()).unwrap_or_else(unknown)
+    compose(job, &names.collect(), grace_seconds).unwrap_or_else(unknown)
 }
 
 async fn read(client: &Client, job: &CommandJob) -> Result<Values, InputsError> {
@@ -187,7 +209,7 @@ async fn read(client: &Client, job: &CommandJob) -> Result<Values, InputsError> 
 }
 
 /// Makes the inputs of a job from the values of its variables. Pure.
-fn compose(job: &CommandJob, values: &Values) -> Result<Inputs, WorkError> {
+fn compose(job: &CommandJob, values: &Values, grace_seconds: u32) -> Result<Inputs, WorkError> {
     let spec = &job.spec;
     let env = environment(spec.env.as_deref().unwrap_or_default(), values);
     let lookup = |name: &str| {
@@ -215,7 +237,7 @@ fn compose(job: &CommandJob, values: &Values) -> Result<Inputs, WorkError> {
         env: spec.env.as_ref().filter(|it| !it.is_empty()).map(|_| env),
         stdin: spec.stdin.as_ref().map(|it| it.clone().into_bytes()),
         timeout_seconds: u32::try_from(spec.timeout_seconds).ok(),
-        grace_seconds: GRACE_SECONDS,
+        grace_seconds,
     };
     Ok(Inputs { work, secrets })
 }
@@ -270,7 +292,7 @@ mod tests {
                 {"name": "GONE", "valueFrom": {"secretKeyRef": {"name": "s", "key": "none", "optional": true}}},
             ],
         }));
-        let inputs = compose(&job, &Values::from([("TOKEN".into(), secret("hush"))])).unwrap();
+        let inputs = compose(&job, &Values::from([("TOKEN".into(), secret("hush"))]), 10).unwrap();
         let env: Vec<_> = inputs
             .work
             .env
@@ -294,7 +316,7 @@ mod tests {
             "target": {"sessionPoolRef": {"name": "p"}}, "script": "echo $(A)", "env": [{"name": "A", "value": "1"}],
             "stdin": "in",
         }));
-        let inputs = compose(&job, &Values::new()).unwrap();
+        let inputs = compose(&job, &Values::new(), 10).unwrap();
         assert_eq!(inputs.work.program, Program::Shell("echo $(A)".into()));
         assert_eq!(inputs.work.stdin.as_deref(), Some(b"in".as_slice()));
         assert_eq!(inputs.work.timeout_seconds, Some(600));

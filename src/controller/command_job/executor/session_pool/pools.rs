@@ -1,4 +1,4 @@
-//! Where a job's command runs: from the spec's reference to a client of the pool's sessions.
+//! The session pools that jobs run in: from the spec's reference to a client of the pool's sessions.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -7,17 +7,19 @@ use std::time::{Duration, Instant};
 use k8s_openapi::api::core::v1::Namespace;
 use kube::{Api, ResourceExt};
 
-use super::JobError;
-use super::observe::NotReady;
 use crate::api::azure_account::AzureAccountSpec;
-use crate::api::command_job::{CommandJob, QueueReason, SessionPoolTarget, selector_matches};
+use crate::api::command_job::{CommandJob, SessionPoolTarget, selector_matches};
 use crate::api::condition::{Reason, kind};
 use crate::api::reference::PoolReference;
 use crate::api::session_pool::{ContainerType, NamespacesFrom, SessionPool};
 use crate::azure::session::PoolEndpoint;
-use crate::azure::{ResourceId, SessionClient, session_pool};
+use crate::azure::{AzureError, ResourceId, SessionClient, session_pool};
 use crate::controller::Context;
 use crate::controller::accounts::{Account, AccountError};
+use crate::controller::command_job::JobError;
+use crate::controller::command_job::output::Output;
+use crate::controller::operator_key::OperatorKey;
+use crate::controller::readiness::Verdict;
 use crate::runtime::Key;
 
 /// How long the answer of Azure about a pool that no object manages is believed.
@@ -28,37 +30,39 @@ const DEFAULT_COOLDOWN: Duration = Duration::from_mins(5);
 
 /// A pool whose sessions can be used, for one account.
 #[derive(Clone)]
-pub struct Target {
+pub struct UsablePool {
     /// The pool's data plane.
     pub client: SessionClient,
-    /// The pool.
-    pub pool: ResourceId,
+    /// The pool's resource id.
+    pub id: ResourceId,
     /// The account that executes.
     pub account: Arc<Account>,
     /// How long a session lives without a request.
     pub cooldown: Duration,
 }
 
-impl std::fmt::Debug for Target {
+impl std::fmt::Debug for UsablePool {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Target")
-            .field("pool", &self.pool)
+        f.debug_struct("UsablePool")
+            .field("id", &self.id)
             .finish_non_exhaustive()
     }
 }
 
-/// What the target is needed for.
+/// What a pool is needed for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Purpose {
+pub enum PoolUse {
     /// A new attempt: the pool has to be ready and to let the job in.
     Start,
     /// An attempt that is under way: what counts is that its session can be reached.
     Reach,
 }
 
-/// Finds targets, and keeps one client a pool and account, because a client remembers what the pool accepts.
-pub struct Targets {
+/// Finds pools, and keeps one client a pool and account, because a client remembers what the pool accepts.
+pub struct Pools {
     context: Context,
+    output: Output,
+    poll_window: Duration,
     clients: Mutex<OfAccounts<PoolEndpoint, SessionClient>>,
     looked_up: Mutex<OfAccounts<ResourceId, (Instant, PoolFacts)>>,
 }
@@ -72,22 +76,45 @@ struct PoolFacts {
     cooldown: Duration,
 }
 
-impl Targets {
-    /// Finds pools among the objects of `context`, and others by asking Azure.
-    pub fn new(context: Context) -> Self {
+impl Pools {
+    /// Finds pools among the objects of `context`, and others by asking Azure. A call to a session waits at most
+    /// `poll_window` for a command's end.
+    pub fn new(context: Context, poll_window: Duration) -> Self {
         Self {
+            output: Output::new(context.client().clone(), context.events().clone()),
+            poll_window,
             context,
             clients: Mutex::default(),
             looked_up: Mutex::default(),
         }
     }
 
-    /// The target of a job, or why it cannot be used yet.
-    pub async fn resolve(&self, job: &CommandJob, purpose: Purpose) -> Result<Result<Target, NotReady>, JobError> {
+    /// The operator's key.
+    pub fn key(&self) -> &OperatorKey {
+        self.context.key()
+    }
+
+    /// The cluster, as sessions are marked with it.
+    pub fn cluster(&self) -> &str {
+        self.context.cluster().as_str()
+    }
+
+    /// How long a call may wait for a command's end.
+    pub fn poll_window(&self) -> Duration {
+        self.poll_window
+    }
+
+    /// What keeps the output of commands.
+    pub fn output(&self) -> &Output {
+        &self.output
+    }
+
+    /// The pool that a job runs in, or why it cannot be used yet.
+    pub async fn resolve(&self, job: &CommandJob, purpose: PoolUse) -> Result<Result<UsablePool, Verdict>, JobError> {
         match (&job.spec.target.session_pool_ref, &job.spec.target.session_pool) {
             (Some(reference), _) => self.of_reference(job, reference, purpose).await,
             (None, Some(pool)) => self.of_resource_id(job, pool, purpose).await,
-            (None, None) => Ok(Err(NotReady::stalled(Reason::InvalidSpec, "spec.target names no pool"))),
+            (None, None) => Ok(Err(Verdict::stalled(Reason::InvalidSpec, "spec.target names no pool"))),
         }
     }
 
@@ -95,27 +122,27 @@ impl Targets {
         &self,
         job: &CommandJob,
         reference: &PoolReference,
-        purpose: Purpose,
-    ) -> Result<Result<Target, NotReady>, JobError> {
+        purpose: PoolUse,
+    ) -> Result<Result<UsablePool, Verdict>, JobError> {
         let own = job.namespace().unwrap_or_default();
         let namespace = reference.namespace.clone().unwrap_or_else(|| own.clone());
         let key = Key::new(namespace.clone(), reference.name.clone());
         let pool = self.context.session_pools.get(&key);
         // Whether a pool of another namespace exists is not told to whom it does not let in. What was let in stays.
-        if purpose == Purpose::Start && namespace != own && !self.lets_in(pool.as_deref(), &own).await? {
+        if purpose == PoolUse::Start && namespace != own && !self.lets_in(pool.as_deref(), &own).await? {
             let message = format!(
                 "spec.target.sessionPoolRef: no SessionPool {key} lets the namespace {own} in; its owner can, by \
                  spec.allowedNamespaces"
             );
-            return Ok(Err(NotReady::stalled(Reason::NamespaceNotAllowed, message)));
+            return Ok(Err(Verdict::stalled(Reason::NamespaceNotAllowed, message)));
         }
         let Some(pool) = pool else {
             let message = format!("spec.target.sessionPoolRef: the SessionPool {key} does not exist");
-            return Ok(Err(NotReady::waiting(Reason::ReferenceNotFound, message)));
+            return Ok(Err(Verdict::progressing(Reason::ReferenceNotFound, message)));
         };
-        if purpose == Purpose::Start && pool.spec.container_type != ContainerType::Shell {
+        if purpose == PoolUse::Start && pool.spec.container_type != ContainerType::Shell {
             let message = format!("spec.target.sessionPoolRef: the SessionPool {key} is not of containerType Shell");
-            return Ok(Err(NotReady::stalled(Reason::UnsupportedTarget, message)));
+            return Ok(Err(Verdict::stalled(Reason::UnsupportedTarget, message)));
         }
         let status = pool.status.as_ref();
         let refused = status
@@ -123,12 +150,13 @@ impl Targets {
             .flat_map(|it| &it.azure.conditions)
             .any(|it| it.type_ == kind::READY && it.status == "False");
         let facts = status.and_then(|it| Some((it.pool_management_endpoint.as_deref()?, it.azure.id.as_deref()?)));
-        let not_ready = || NotReady::waiting(Reason::ReferenceNotReady, format!("the SessionPool {key} is not ready"));
+        let not_ready =
+            || Verdict::progressing(Reason::ReferenceNotReady, format!("the SessionPool {key} is not ready"));
         let Some((endpoint, id)) = facts else {
             return Ok(Err(not_ready()));
         };
         let unusable = refused || pool.metadata.deletion_timestamp.is_some();
-        if purpose == Purpose::Start && unusable {
+        if purpose == PoolUse::Start && unusable {
             return Ok(Err(not_ready()));
         }
         let account_name = match &job.spec.account_ref {
@@ -144,7 +172,7 @@ impl Targets {
         };
         let endpoint = match self.context.cloud().session_endpoint(endpoint) {
             Ok(endpoint) => endpoint,
-            Err(error) => return Ok(Err(NotReady::stalled(Reason::UnsupportedCloud, error.to_string()))),
+            Err(error) => return Ok(Err(Verdict::stalled(Reason::UnsupportedCloud, error.to_string()))),
         };
         let Ok(id) = id.parse::<ResourceId>() else {
             return Ok(Err(not_ready()));
@@ -157,15 +185,15 @@ impl Targets {
             .and_then(|it| it.cooldown_period_in_seconds)
             .and_then(|it| u64::try_from(it).ok())
             .map_or(DEFAULT_COOLDOWN, Duration::from_secs);
-        Ok(Ok(self.target(id, account, &PoolFacts { endpoint, cooldown })))
+        Ok(Ok(self.usable(id, account, &PoolFacts { endpoint, cooldown })))
     }
 
     async fn of_resource_id(
         &self,
         job: &CommandJob,
         pool: &SessionPoolTarget,
-        purpose: Purpose,
-    ) -> Result<Result<Target, NotReady>, JobError> {
+        purpose: PoolUse,
+    ) -> Result<Result<UsablePool, Verdict>, JobError> {
         let own = job.namespace().unwrap_or_default();
         let name = AzureAccountSpec::name_for(job.spec.account_ref.as_ref()).to_owned();
         let account = match self.account(Key::new(own, name), purpose).await? {
@@ -174,31 +202,31 @@ impl Targets {
         };
         let Ok(id) = pool.resource_id.parse::<ResourceId>() else {
             let message = "spec.target.sessionPool.resourceId is not the id of a session pool";
-            return Ok(Err(NotReady::stalled(Reason::InvalidSpec, message)));
+            return Ok(Err(Verdict::stalled(Reason::InvalidSpec, message)));
         };
         let cache_key = (id.clone(), account_key(&account));
         let known = lock(&self.looked_up).get(&cache_key).cloned();
         if let Some((_, (_, facts))) = known.filter(|(_, (at, _))| at.elapsed() < POOL_BELIEVED_FOR) {
-            return Ok(Ok(self.target(id, account, &facts)));
+            return Ok(Ok(self.usable(id, account, &facts)));
         }
         let version = session_pool::PoolApiVersion::for_reading();
         let Some(found) = session_pool::find(account.arm(), &id, version).await? else {
             let message = format!("spec.target.sessionPool.resourceId: Azure has no session pool {id}");
-            return Ok(Err(NotReady::waiting(Reason::ReferenceNotFound, message)));
+            return Ok(Err(Verdict::progressing(Reason::ReferenceNotFound, message)));
         };
         if session_pool::container_type(&found.body) != Some("Shell") {
             let message = format!("spec.target.sessionPool.resourceId: the pool {id} is not of containerType Shell");
-            return Ok(Err(NotReady::stalled(Reason::UnsupportedTarget, message)));
+            return Ok(Err(Verdict::stalled(Reason::UnsupportedTarget, message)));
         }
         let Some(endpoint) = session_pool::management_endpoint(&found.body) else {
-            return Ok(Err(NotReady::waiting(
+            return Ok(Err(Verdict::progressing(
                 Reason::ReferenceNotReady,
                 format!("the pool {id} is not ready"),
             )));
         };
         let endpoint = match self.context.cloud().session_endpoint(endpoint) {
             Ok(endpoint) => endpoint,
-            Err(error) => return Ok(Err(NotReady::stalled(Reason::UnsupportedCloud, error.to_string()))),
+            Err(error) => return Ok(Err(Verdict::stalled(Reason::UnsupportedCloud, error.to_string()))),
         };
         let cooldown = session_pool::cooldown_seconds(&found.body).map_or(DEFAULT_COOLDOWN, Duration::from_secs);
         let facts = PoolFacts { endpoint, cooldown };
@@ -206,23 +234,23 @@ impl Targets {
         looked_up.retain(|_, (account, ..)| account.strong_count() > 0);
         looked_up.insert(cache_key, (Arc::downgrade(&account), (Instant::now(), facts.clone())));
         drop(looked_up);
-        Ok(Ok(self.target(id, account, &facts)))
+        Ok(Ok(self.usable(id, account, &facts)))
     }
 
     /// Whether Azure still knows the pool. An error is no answer.
-    pub async fn exists(&self, target: &Target) -> Result<bool, JobError> {
+    pub async fn exists(&self, pool: &UsablePool) -> Result<bool, AzureError> {
         let version = session_pool::PoolApiVersion::for_reading();
-        Ok(session_pool::find(target.account.arm(), &target.pool, version)
+        Ok(session_pool::find(pool.account.arm(), &pool.id, version)
             .await?
             .is_some())
     }
 
-    async fn account(&self, key: Key, purpose: Purpose) -> Result<Result<Arc<Account>, NotReady>, JobError> {
+    async fn account(&self, key: Key, purpose: PoolUse) -> Result<Result<Arc<Account>, Verdict>, JobError> {
         let Some(object) = self.context.azure_accounts.get(&key) else {
             // What is open stays open for what is under way, so that it can be ended.
-            let held = self.context.accounts().held(&key).filter(|_| purpose == Purpose::Reach);
+            let held = self.context.accounts().held(&key).filter(|_| purpose == PoolUse::Reach);
             let message = format!("the AzureAccount {} does not exist in this namespace", key.name);
-            return Ok(held.ok_or_else(|| NotReady::waiting(Reason::AccountNotFound, message)));
+            return Ok(held.ok_or_else(|| Verdict::progressing(Reason::AccountNotFound, message)));
         };
         let verdict = object
             .status
@@ -234,18 +262,18 @@ impl Targets {
             Some(ready) if ready.status == "False" => Some(ready.message.as_str()),
             Some(_) => None,
         };
-        if let (Purpose::Start, Some(why)) = (purpose, refusal) {
+        if let (PoolUse::Start, Some(why)) = (purpose, refusal) {
             let message = format!("the AzureAccount {} is not ready: {why}", key.name);
-            return Ok(Err(NotReady::waiting(Reason::AccountNotReady, message)));
+            return Ok(Err(Verdict::progressing(Reason::AccountNotReady, message)));
         }
         match self.context.accounts().open(&object).await {
             Ok(account) => Ok(Ok(account)),
             Err(AccountError::Unreadable { source, .. }) => Err(source.into()),
-            Err(error) => Ok(Err(NotReady::waiting(error.reason(), error.to_string()))),
+            Err(error) => Ok(Err(Verdict::progressing(error.reason(), error.to_string()))),
         }
     }
 
-    fn target(&self, pool: ResourceId, account: Arc<Account>, facts: &PoolFacts) -> Target {
+    fn usable(&self, id: ResourceId, account: Arc<Account>, facts: &PoolFacts) -> UsablePool {
         let mut clients = lock(&self.clients);
         let key = (facts.endpoint.clone(), account_key(&account));
         let client = if let Some((_, client)) = clients.get(&key) {
@@ -260,9 +288,9 @@ impl Targets {
             clients.insert(key, (Arc::downgrade(&account), client.clone()));
             client
         };
-        Target {
+        UsablePool {
             client,
-            pool,
+            id,
             account,
             cooldown: facts.cooldown,
         }
@@ -295,25 +323,4 @@ fn account_key(account: &Arc<Account>) -> usize {
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-impl NotReady {
-    /// Something that may come by itself.
-    pub fn waiting(reason: Reason, message: impl Into<String>) -> Self {
-        Self {
-            reason,
-            message: message.into(),
-            queue: QueueReason::Target,
-            stalled: false,
-            retry_after: None,
-        }
-    }
-
-    /// Something that somebody has to change.
-    pub fn stalled(reason: Reason, message: impl Into<String>) -> Self {
-        Self {
-            stalled: true,
-            ..Self::waiting(reason, message)
-        }
-    }
 }

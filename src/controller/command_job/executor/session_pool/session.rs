@@ -1,52 +1,43 @@
-//! The conversation with one session, in the words of an attempt.
+//! One attempt's session, through the client of its pool.
 
 use std::time::Duration;
 
 use uuid::Uuid;
 
-use super::JobError;
-use super::identifier::AttemptIdentity;
-use super::runner::{Attempt, AttemptId, Call, FrameError, Look, Nonce, Upload, ended};
-use crate::azure::SessionClient;
-use crate::azure::session::{SessionIdentifier, SessionPath};
+use crate::azure::session::{InvalidSessionPath, SessionIdentifier, SessionPath};
+use crate::azure::{SessionClient, SessionError};
+use crate::controller::command_job::attempt::AttemptIdentity;
+use crate::controller::command_job::runner::{AttemptFiles, AttemptId, Call, FrameError, Nonce, Report, Upload, ended};
 
-/// One attempt's session, through the client of its pool.
+/// One attempt's session.
 #[derive(Clone, Debug)]
-pub struct Talk {
+pub struct AttemptSession {
     client: SessionClient,
     identifier: SessionIdentifier,
-    /// The attempt in it.
-    pub attempt: Attempt,
+    /// The attempt's files in it.
+    pub files: AttemptFiles,
 }
 
-/// The same session of the same pool.
-impl PartialEq for Talk {
-    fn eq(&self, other: &Self) -> bool {
-        self.identifier == other.identifier && self.client.endpoint() == other.client.endpoint()
-    }
-}
-
-impl Talk {
+impl AttemptSession {
     /// The session of an attempt.
     pub fn new(client: SessionClient, identity: &AttemptIdentity) -> Self {
-        let identifier = SessionIdentifier::new(identity.session.as_str());
+        let identifier = SessionIdentifier::new(identity.session.identifier.as_str());
         let id = AttemptId::new(identity.attempt.as_str());
         Self {
             client,
             identifier: identifier.expect("invariant: derived identifiers have the characters that Azure allows"),
-            attempt: Attempt::new(id.expect("invariant: derived identifiers have the characters of an attempt id")),
+            files: AttemptFiles::new(id.expect("invariant: derived identifiers have the characters of an attempt id")),
         }
     }
 
     /// Puts a file into the session. Starts nothing; allocates the session if there is none.
-    pub async fn upload(&self, upload: Upload) -> Result<(), JobError> {
-        let path = SessionPath::in_root(upload.name).map_err(JobError::path)?;
-        self.client.upload(&self.identifier, &path, upload.content).await?;
-        Ok(())
+    pub async fn upload(&self, upload: Upload) -> Result<(), SessionError> {
+        let path = valid(SessionPath::in_root(upload.name));
+        self.client.upload(&self.identifier, &path, upload.content).await
     }
 
     /// Sends one call, once, and reads its frame.
-    pub async fn execute(&self, call: &Call<'_>, window: Duration) -> Result<Result<Look, FrameError>, JobError> {
+    pub async fn execute(&self, call: &Call<'_>, window: Duration) -> Result<Result<Report, FrameError>, SessionError> {
         let execution = self
             .client
             .execute_shell(&self.identifier, &call.render(), window)
@@ -55,27 +46,30 @@ impl Talk {
     }
 
     /// What the files of the attempt say of its end: for when frames keep getting lost.
-    pub async fn end_by_files(&self) -> Result<Option<Look>, JobError> {
+    pub async fn end_by_files(&self) -> Result<Option<Report>, SessionError> {
         let files = self.client.list_files(&self.identifier, &self.directory()).await?;
         Ok(ended(files.iter().map(|it| (it.name.as_str(), it.size_in_bytes))))
     }
 
     /// Reads a file of the attempt, at most `max_bytes` of it.
-    pub async fn download(&self, name: &str, max_bytes: u64) -> Result<Vec<u8>, JobError> {
-        let path = SessionPath::new(self.directory(), name).map_err(JobError::path)?;
+    pub async fn download(&self, name: &str, max_bytes: u64) -> Result<Vec<u8>, SessionError> {
+        let path = valid(SessionPath::new(self.directory(), name));
         let max_bytes = usize::try_from(max_bytes).unwrap_or(usize::MAX);
         Ok(self.client.download(&self.identifier, &path, max_bytes).await?.bytes)
     }
 
     /// Ends the session with everything in it. One that is gone is as good.
-    pub async fn release(&self) -> Result<(), JobError> {
-        self.client.delete_session(&self.identifier).await?;
-        Ok(())
+    pub async fn release(&self) -> Result<(), SessionError> {
+        self.client.delete_session(&self.identifier).await
     }
 
     fn directory(&self) -> String {
-        format!("{}/{}", SessionPath::ROOT, self.attempt.directory())
+        format!("{}/{}", SessionPath::ROOT, self.files.directory())
     }
+}
+
+fn valid(path: Result<SessionPath, InvalidSessionPath>) -> SessionPath {
+    path.expect("invariant: the names of an attempt's files are such that the files API takes them")
 }
 
 /// A fresh mark for the frame of one call.

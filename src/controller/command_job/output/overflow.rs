@@ -1,5 +1,6 @@
 //! Streams that are longer than a status keeps, in ConfigMaps that the job owns.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use k8s_openapi::ByteString;
@@ -8,9 +9,10 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::api::PostParams;
 use kube::{Api, Client, Resource, ResourceExt};
 
-use super::JobError;
-use super::runner::json_length;
 use crate::api::command_job::{CommandJob, StoredKey, StoredPart};
+use crate::api::condition::Reason;
+use crate::controller::command_job::runner::json_length;
+use crate::runtime::{ApiError, Class, Classify};
 
 /// Bytes of the stream in one ConfigMap: the API server takes 1 MiB, of which base64 would use four thirds.
 const CHUNK_BYTES: usize = 512 * 1024;
@@ -18,9 +20,50 @@ const CHUNK_BYTES: usize = 512 * 1024;
 /// The key within each ConfigMap.
 const KEY: &str = "data";
 
+/// Why a stream could not be stored.
+#[derive(Debug, thiserror::Error)]
+pub enum OverflowError {
+    /// A ConfigMap of that name exists and is not the job's.
+    #[error("the config map {name} exists and is not owned by this job; delete it")]
+    Foreign {
+        /// Name of the ConfigMap.
+        name: String,
+    },
+    /// The API server.
+    #[error(transparent)]
+    Kubernetes(#[from] ApiError),
+}
+
+impl From<kube::Error> for OverflowError {
+    fn from(error: kube::Error) -> Self {
+        Self::Kubernetes(error.into())
+    }
+}
+
+impl Classify for OverflowError {
+    fn class(&self) -> Class {
+        match self {
+            Self::Foreign { .. } => Class::Waiting { after: None },
+            Self::Kubernetes(error) => error.class(),
+        }
+    }
+
+    fn reason(&self) -> Cow<'static, str> {
+        match self {
+            Self::Foreign { .. } => Reason::AlreadyExists.as_str().into(),
+            Self::Kubernetes(error) => error.reason(),
+        }
+    }
+}
+
 /// Stores a stream and returns where its parts are, in order. Repeating it stores nothing twice: the names follow from the
 /// job, and a ConfigMap of that name that the job owns is taken for the one of an earlier try.
-pub async fn store(client: &Client, job: &CommandJob, stream: &str, bytes: &[u8]) -> Result<Vec<StoredPart>, JobError> {
+pub async fn store(
+    client: &Client,
+    job: &CommandJob,
+    stream: &str,
+    bytes: &[u8],
+) -> Result<Vec<StoredPart>, OverflowError> {
     let namespace = job.namespace().unwrap_or_default();
     let api: Api<ConfigMap> = Api::namespaced(client.clone(), &namespace);
     let mut parts = Vec::new();
@@ -32,7 +75,7 @@ pub async fn store(client: &Client, job: &CommandJob, stream: &str, bytes: &[u8]
             Err(kube::Error::Api(status)) if status.is_already_exists() => {
                 let uid = job.uid().unwrap_or_default();
                 if !api.get(&name).await?.owner_references().iter().any(|it| it.uid == uid) {
-                    return Err(JobError::ForeignConfigMap { name });
+                    return Err(OverflowError::Foreign { name });
                 }
             }
             Err(error) => return Err(error.into()),

@@ -1,0 +1,138 @@
+//! The names of an attempt: deterministic, so that a restarted operator finds the session again, and unguessable,
+//! because whoever knows a session's identifier shares the session.
+
+use std::fmt;
+
+use sha2::{Digest, Sha256};
+
+use crate::controller::operator_key::{OperatorKey, hex};
+
+/// Tells the attempts of a job apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct AttemptKey {
+    /// Which of the commands that a job runs side by side; 0 where it runs one.
+    pub index: u32,
+    /// Counts the attempts to run that command, from 1.
+    pub number: i32,
+}
+
+impl AttemptKey {
+    /// An attempt of a job that runs one command.
+    pub fn of_number(number: i32) -> Self {
+        Self { index: 0, number }
+    }
+}
+
+/// Names one preparation of an attempt: what a start must find in the session. Never used for two of them.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Ticket(pub String);
+
+/// The identifiers of one attempt, as one preparation of it uses them.
+#[derive(Clone, PartialEq, Eq)]
+pub struct AttemptIdentity {
+    /// Names the attempt's files within its session: 32 hexadecimal digits.
+    pub attempt: String,
+    /// The names of the session.
+    pub session: SessionNames,
+}
+
+/// The names of an attempt's session.
+#[derive(Clone, PartialEq, Eq)]
+pub struct SessionNames {
+    /// The session's identifier at Azure. It is a credential: never shown, never logged.
+    pub identifier: String,
+    /// A digest of it that may be shown: 16 hexadecimal digits.
+    pub digest: String,
+}
+
+impl fmt::Debug for SessionNames {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SessionNames({})", self.digest)
+    }
+}
+
+impl fmt::Debug for AttemptIdentity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "AttemptIdentity({})", self.session.digest)
+    }
+}
+
+impl AttemptIdentity {
+    /// The identity of an attempt of the job with this UID, with this ticket. The same arguments always give the same
+    /// identity; without the key it cannot be guessed. `cluster` marks the session as one of this cluster.
+    pub fn derive(operator: &OperatorKey, cluster: &str, uid: &str, key: AttemptKey, ticket: &Ticket) -> Self {
+        let (index, number) = (key.index.to_string(), key.number.to_string());
+        let parts = [uid, &index, &number, &ticket.0].map(str::as_bytes);
+        Self {
+            attempt: hex(&operator.derive("attempt", parts)[..16]),
+            session: SessionNames::derive(operator, cluster, uid, key),
+        }
+    }
+}
+
+impl SessionNames {
+    /// The names of the session of an attempt; all preparations of it go into the same one.
+    pub fn derive(operator: &OperatorKey, cluster: &str, uid: &str, key: AttemptKey) -> Self {
+        let (index, number) = (key.index.to_string(), key.number.to_string());
+        let derived = operator.derive("session", [uid, &index, &number].map(str::as_bytes));
+        // Azure documents [A-Za-z0-9-]{4,128} as safe in every reading of its rules; this is 3 + 8 + 1 + 40 characters.
+        let identifier = format!("{}{}", session_prefix(cluster), hex(&derived[..20]));
+        let digest = hex(&Sha256::digest(identifier.as_bytes())[..8]);
+        Self { identifier, digest }
+    }
+}
+
+/// What the identifiers of all sessions of a cluster begin with.
+fn session_prefix(cluster: &str) -> String {
+    format!("lg-{}-", hex(&Sha256::digest(cluster.as_bytes())[..4]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn identity(key: u8, uid: &str, number: i32, ticket: &str) -> AttemptIdentity {
+        let attempt = AttemptKey::of_number(number);
+        AttemptIdentity::derive(&OperatorKey::new([key; 32]), "c", uid, attempt, &Ticket(ticket.into()))
+    }
+
+    #[test]
+    fn the_same_attempt_has_the_same_identity_after_a_restart() {
+        assert_eq!(identity(1, "uid", 1, "t"), identity(1, "uid", 1, "t"));
+    }
+
+    #[test]
+    fn another_key_job_or_number_gives_another_session() {
+        let one = identity(1, "uid", 1, "t");
+        for other in [
+            identity(2, "uid", 1, "t"),
+            identity(1, "uid2", 1, "t"),
+            identity(1, "uid", 2, "t"),
+        ] {
+            assert_ne!(one.session.identifier, other.session.identifier);
+            assert_ne!(one.session.digest, other.session.digest);
+            assert_ne!(one.attempt, other.attempt);
+        }
+    }
+
+    #[test]
+    fn another_ticket_gives_other_files_in_the_same_session() {
+        let (one, other) = (identity(1, "uid", 1, "t"), identity(1, "uid", 1, "u"));
+        assert_ne!(one.attempt, other.attempt);
+        assert_eq!(one.session, other.session);
+    }
+
+    #[test]
+    fn a_session_identifier_has_only_characters_that_every_azure_document_allows() {
+        let session = identity(1, "uid", 1, "t").session.identifier;
+        assert!(session.chars().all(|c| c.is_ascii_alphanumeric() || c == '-') && (4..=128).contains(&session.len()));
+        assert!(session.starts_with(&session_prefix("c")));
+    }
+
+    #[test]
+    fn debug_output_does_not_show_the_session() {
+        let identity = identity(7, "uid", 1, "t");
+        let shown = format!("{identity:?} {:?}", identity.session);
+        assert!(!shown.contains(&identity.session.identifier) && !shown.contains(&identity.attempt));
+    }
+}

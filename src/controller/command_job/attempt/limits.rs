@@ -1,0 +1,34 @@
+//! What the service that runs a command allows, and how it is to be treated.
+
+use std::time::Duration;
+
+use jiff::SignedDuration;
+
+/// What the kind of target allows. Whoever decides about an attempt takes it from here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// How long after its claim an attempt may still be started. Later the session refuses for good.
+    pub start_within: SignedDuration,
+    /// How old a preparation may be when it is claimed; the session that holds it may have ended since.
+    pub preparation_lasts: SignedDuration,
+    /// How long one call may wait for the command's end.
+    pub window: Duration,
+    /// The shortest time from one call about a running command to the next: a call that answers sooner did not wait.
+    pub between_calls: SignedDuration,
+    /// How long a session can outlive the last request to it, at most.
+    pub session_outlives: SignedDuration,
+    /// Seconds between TERM and KILL.
+    pub grace_seconds: u32,
+    /// Answers in a row without a frame after which the session's files are asked.
+    pub unreadable_answers: u32,
+    /// How often what a command printed is looked for in its session before the job ends without it.
+    pub looks_for_output: u32,
+    /// The pause between two of these looks.
+    pub between_looks: SignedDuration,
+    /// How long a refusal of the account may mean a role that is not in effect everywhere yet.
+    pub role_propagates: SignedDuration,
+    /// The pause between two looks at a command that is being killed.
+    pub between_checks: SignedDuration,
+    /// The pauses between tries to release a session. After the last one it is left to its own end.
+    pub release_pauses: &'static [SignedDuration],
+}

@@ -1,0 +1,266 @@
+//! What is done next for an attempt.
+
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::{AttemptKey, AttemptState, Command, Finding, Limits, Preparation, Ticket};
+use crate::api::command_job::{Attempt, AttemptReason, CommandResult};
+use crate::controller::command_job::output::without_output;
+
+/// An attempt that is in the job's status: from there on it may run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AttemptClaim {
+    /// The attempt.
+    pub key: AttemptKey,
+    /// What a start must find in the session.
+    pub ticket: Ticket,
+    /// When it was claimed.
+    pub at: Timestamp,
+    /// The digest of its session's identifier.
+    pub session: String,
+    /// A keyed digest of the secret values that it was given.
+    pub secrets_digest: Option<String>,
+}
+
+impl AttemptClaim {
+    /// The claim that an attempt in a status is.
+    pub fn of(attempt: &Attempt) -> Self {
+        Self {
+            key: AttemptKey::of_number(attempt.number),
+            ticket: Ticket(attempt.ticket.clone()),
+            at: attempt.start_time.0,
+            session: attempt.session.clone(),
+            secrets_digest: attempt.secrets_digest.clone(),
+        }
+    }
+}
+
+/// What a new attempt would be.
+#[derive(Clone, Copy, Debug)]
+pub struct Surroundings<'a> {
+    /// Where its files would lie.
+    pub place: &'a str,
+    /// What would be put where, as a keyed digest.
+    pub contents: &'a str,
+    /// A ticket that no preparation has had yet.
+    pub fresh: &'a Ticket,
+}
+
+/// What there is to know of the world around an attempt that is claimed.
+#[derive(Clone, Copy, Debug)]
+pub struct Pursuit<'a> {
+    /// The claim.
+    pub claim: &'a AttemptClaim,
+    /// How long the command may run.
+    pub timeout: SignedDuration,
+    /// The digest of the attempt's session, as it is derived now.
+    pub session: &'a str,
+    /// The digest of the secret values that are at hand.
+    pub secrets_digest: Option<&'a str>,
+    /// Whether the session can be asked.
+    pub is_reachable: bool,
+}
+
+/// Why an attempt is left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Farewell {
+    /// Nothing of it runs any more, or ever will.
+    Idle,
+    /// Its job was deleted: the command is killed, and the session ends with everything in it.
+    Abandoned,
+}
+
+/// What is done next for an attempt that is not claimed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum BeforeClaim {
+    /// Have the executor do this.
+    Do(Command),
+    /// Write the attempt, with this preparation, into the job's status.
+    Claim(Preparation),
+    /// Leave what was put elsewhere. Nothing was started there, and that target is no longer the job's.
+    Leave,
+}
+
+/// What is done next for an attempt that is claimed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AfterClaim {
+    /// Have the executor do this.
+    Do(Command),
+    /// Nothing before then.
+    Wait(Timestamp),
+    /// Nothing, until the target can be reached.
+    Blocked,
+    /// It has come to its end.
+    End(Ending),
+}
+
+/// What is done next for an attempt of which nothing is wanted any more.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AfterEnd {
+    /// Have the executor do this.
+    Do(Command),
+    /// Nothing before then.
+    Wait(Timestamp),
+    /// Nothing any more: its session is released, or left to its own end.
+    Rest,
+}
+
+/// How an attempt ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// The command's end is known.
+    Known(Box<CommandResult>),
+    /// It cannot be known.
+    Lost(AttemptReason),
+    /// The command was never started, because it could not be prepared in the session.
+    Unprepared,
+    /// The start came too late. Nothing ran nor ever will, so another attempt can take its place.
+    Void,
+}
+
+impl AttemptState {
+    /// For an attempt that is not claimed.
+    pub fn begin(&self, key: AttemptKey, around: Surroundings<'_>, limits: &Limits, now: Timestamp) -> BeforeClaim {
+        if self.place.as_deref().is_some_and(|it| it != around.place) {
+            return BeforeClaim::Leave;
+        }
+        let usable =
+            |it: &&Preparation| now.duration_since(it.at) < limits.preparation_lasts && it.contents == around.contents;
+        match self.preparation.as_ref().filter(usable) {
+            Some(preparation) => BeforeClaim::Claim(preparation.clone()),
+            None => BeforeClaim::Do(Command::Prepare {
+                key,
+                ticket: around.fresh.clone(),
+            }),
+        }
+    }
+
+    /// For an attempt that is claimed.
+    pub fn pursue(&self, around: Pursuit<'_>, limits: &Limits, now: Timestamp) -> AfterClaim {
+        let claim = around.claim;
+        if around.session != claim.session {
+            // The operator's key is not the one that this attempt was claimed with, so its session cannot be found again.
+            return AfterClaim::End(Ending::Lost(AttemptReason::SessionReplaced));
+        }
+        let is_given_up = now > given_up_at(claim, around.timeout, limits);
+        match &self.finding {
+            Finding::Collected(result) => AfterClaim::End(Ending::Known(result.clone())),
+            Finding::Ended(report) => {
+                // Values that are not known any more cannot be masked.
+                let is_maskable =
+                    claim.secrets_digest.is_none() || claim.secrets_digest.as_deref() == around.secrets_digest;
+                if !is_maskable || is_given_up || self.missing_output >= limits.looks_for_output {
+                    return AfterClaim::End(Ending::Known(Box::new(without_output(report))));
+                }
+                let (claim, report) = (claim.clone(), report.clone());
+                self.ask(
+                    Command::Collect { claim, report },
+                    around,
+                    self.pause_for_output(limits),
+                    now,
+                )
+            }
+            Finding::Unprepared => AfterClaim::End(Ending::Unprepared),
+            Finding::Void => AfterClaim::End(Ending::Void),
+            Finding::Replaced => AfterClaim::End(Ending::Lost(AttemptReason::SessionReplaced)),
+            Finding::Died => AfterClaim::End(Ending::Lost(AttemptReason::RunnerDied)),
+            Finding::Gone => AfterClaim::End(Ending::Lost(AttemptReason::Unreachable)),
+            Finding::Running | Finding::NotBegun | Finding::Nothing if is_given_up => {
+                AfterClaim::End(Ending::Lost(AttemptReason::Unreachable))
+            }
+            Finding::Running | Finding::NotBegun | Finding::Nothing => {
+                let claim = claim.clone();
+                if self.unreadable >= limits.unreadable_answers {
+                    return self.ask(Command::ReadEnd { claim }, around, SignedDuration::ZERO, now);
+                }
+                let window = limits.window;
+                if self.finding == Finding::Running {
+                    return self.ask(Command::Poll { claim, window }, around, limits.between_calls, now);
+                }
+                let start_by = claim.at + limits.start_within;
+                let start = Command::Start {
+                    claim,
+                    start_by,
+                    window,
+                };
+                self.ask(start, around, SignedDuration::ZERO, now)
+            }
+        }
+    }
+
+    fn ask(&self, command: Command, around: Pursuit<'_>, pause: SignedDuration, now: Timestamp) -> AfterClaim {
+        if !around.is_reachable {
+            return AfterClaim::Blocked;
+        }
+        self.after(pause, now).map_or(AfterClaim::Do(command), AfterClaim::Wait)
+    }
+
+    fn pause_for_output(&self, limits: &Limits) -> SignedDuration {
+        if self.missing_output > 0 {
+            limits.between_looks
+        } else {
+            SignedDuration::ZERO
+        }
+    }
+
+    /// For an attempt of which nothing is wanted any more. `claim` is what is in the status of it, if anything is.
+    ///
+    /// A session is not released while a start that was never answered may still arrive: it would allocate another one,
+    /// which nobody releases. Where an abandoned command is seen to have ended, its start has arrived.
+    pub fn leave(
+        &self,
+        key: AttemptKey,
+        claim: Option<&AttemptClaim>,
+        farewell: Farewell,
+        limits: &Limits,
+        now: Timestamp,
+    ) -> AfterEnd {
+        if self.is_released || self.failed_releases > limits.release_pauses.len() {
+            return AfterEnd::Rest;
+        }
+        if let Some(claim) = claim
+            && self.may_still_start()
+        {
+            let arrived = claim.at + limits.start_within + SignedDuration::from_secs(1);
+            let has_arrived = now >= arrived || (farewell == Farewell::Abandoned && self.finding.is_final());
+            match farewell {
+                _ if has_arrived => {}
+                Farewell::Idle => return AfterEnd::Wait(arrived),
+                Farewell::Abandoned if !self.is_cancelled => {
+                    return AfterEnd::Do(Command::Cancel {
+                        claim: claim.clone(),
+                        grace_seconds: limits.grace_seconds,
+                    });
+                }
+                Farewell::Abandoned => {
+                    if let Some(next) = self.after(limits.between_checks, now) {
+                        return AfterEnd::Wait(next);
+                    }
+                    let claim = claim.clone();
+                    let window = Duration::from_secs(u64::from(limits.grace_seconds) + 2);
+                    return AfterEnd::Do(Command::Poll { claim, window });
+                }
+            }
+        }
+        let pause = match self.failed_releases {
+            0 => SignedDuration::ZERO,
+            failed => limits.release_pauses[failed - 1],
+        };
+        self.after(pause, now)
+            .map_or(AfterEnd::Do(Command::Release { key }), AfterEnd::Wait)
+    }
+
+    /// When a pause after the last command is over, if it is not.
+    fn after(&self, pause: SignedDuration, now: Timestamp) -> Option<Timestamp> {
+        let over = self.issued_at? + pause;
+        (now < over).then_some(over)
+    }
+}
+
+/// When nothing more can come of an attempt: its latest start, its deadline, the grace, and the time for which a session
+/// can outlive them.
+fn given_up_at(claim: &AttemptClaim, timeout: SignedDuration, limits: &Limits) -> Timestamp {
+    let grace = SignedDuration::from_secs(i64::from(limits.grace_seconds));
+    claim.at + limits.start_within + timeout + grace + limits.session_outlives
+}

@@ -1,0 +1,302 @@
+//! What this process knows of an attempt beyond the job's status, and how every answer changes it.
+
+use jiff::Timestamp;
+
+use super::{Command, Event, Limits, Problem, Ticket};
+use crate::api::command_job::CommandResult;
+use crate::api::condition::Reason;
+use crate::controller::command_job::runner::{Report, ReportedState};
+use crate::runtime::{Class, Effect};
+
+/// What this process knows of an attempt. Losing it costs requests, never correctness: an empty state asks the session.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AttemptState {
+    /// What lies in the session for a start, where that was confirmed.
+    pub preparation: Option<Preparation>,
+    /// Where files of the attempt may lie, confirmed or not.
+    pub place: Option<String>,
+    /// What the session said last.
+    pub finding: Finding,
+    /// Since when the service has refused the account; nothing was started meanwhile.
+    pub denied_since: Option<Timestamp>,
+    /// Whether its session was handed over to be released.
+    pub has_left: bool,
+    /// When the last command was issued.
+    pub(super) issued_at: Option<Timestamp>,
+    /// Answers in a row without a readable frame.
+    pub(super) unreadable: u32,
+    /// How often in a row what the command printed was not there.
+    pub(super) missing_output: u32,
+    /// Whether the command was told to end.
+    pub(super) is_cancelled: bool,
+    /// Tries to release the session that failed.
+    pub(super) failed_releases: usize,
+    /// Whether the session is released.
+    pub(super) is_released: bool,
+    start: Calls,
+}
+
+/// What lies in a session, ready to be claimed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Preparation {
+    /// Names it.
+    pub ticket: Ticket,
+    /// When the last file was there.
+    pub at: Timestamp,
+    /// What was put where, as a keyed digest: secret values and specs can change between preparation and claim.
+    pub contents: String,
+}
+
+/// What became of the starts that were sent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Calls {
+    /// One is under way.
+    pending: bool,
+    /// One was never answered; it may still arrive.
+    unanswered: bool,
+}
+
+/// What a session says of an attempt.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Finding {
+    /// It has not been asked, or did not say.
+    #[default]
+    Nothing,
+    /// The session could not begin; what keeps it from beginning may pass.
+    NotBegun,
+    /// The command runs, or is about to.
+    Running,
+    /// The command has ended; what it printed is not read yet.
+    Ended(Box<Report>),
+    /// The command has ended, and its result is ready to be written.
+    Collected(Box<CommandResult>),
+    /// It is proven that nothing ran nor ever will.
+    Void,
+    /// The session is not the one that was prepared.
+    Replaced,
+    /// The runner died without leaving an exit code.
+    Died,
+    /// The runner could not prepare the command.
+    Unprepared,
+    /// The target no longer exists.
+    Gone,
+}
+
+impl Finding {
+    fn of(report: Box<Report>) -> Self {
+        match report.state {
+            ReportedState::Absent | ReportedState::Registered => Self::NotBegun,
+            ReportedState::Running { .. } => Self::Running,
+            ReportedState::Replaced => Self::Replaced,
+            ReportedState::Void => Self::Void,
+            ReportedState::Lost { killed: None } => Self::Died,
+            ReportedState::Unprepared { .. } => Self::Unprepared,
+            // A runner that died while it was killing the command: how that ended is known, its exit code is not.
+            ReportedState::Lost { killed: Some(_) } | ReportedState::Ended { .. } | ReportedState::Cancelled(_) => {
+                Self::Ended(report)
+            }
+        }
+    }
+
+    /// Whether the session will never say anything else.
+    pub fn is_final(&self) -> bool {
+        match self {
+            Self::Nothing | Self::NotBegun | Self::Running => false,
+            Self::Ended(_)
+            | Self::Collected(_)
+            | Self::Void
+            | Self::Replaced
+            | Self::Died
+            | Self::Unprepared
+            | Self::Gone => true,
+        }
+    }
+}
+
+impl AttemptState {
+    /// The state of an attempt that another process claimed: a start that it sent may still arrive.
+    pub fn of_another_process() -> Self {
+        let mut state = Self::default();
+        state.start.unanswered = true;
+        state
+    }
+
+    /// Whether its session is released.
+    pub fn is_released(&self) -> bool {
+        self.is_released
+    }
+
+    /// Whether a start of the attempt may still arrive at its session.
+    pub fn may_still_start(&self) -> bool {
+        self.start.pending || self.start.unanswered
+    }
+
+    /// A command is about to be carried out. Whatever interrupts it, what it may have done is known from here on.
+    pub fn issue(&mut self, command: &Command, place: &str, now: Timestamp) {
+        self.issued_at = Some(now);
+        match command {
+            Command::Prepare { .. } => {
+                self.preparation = None;
+                self.place = Some(place.to_owned());
+            }
+            Command::Start { .. } => {
+                self.start.unanswered |= self.start.pending;
+                self.start.pending = true;
+            }
+            Command::Poll { .. }
+            | Command::ReadEnd { .. }
+            | Command::Collect { .. }
+            | Command::Cancel { .. }
+            | Command::Release { .. } => {}
+        }
+    }
+
+    /// Takes note of what became of a command: there is something else to do now, or what was waited for goes on. An error is
+    /// what keeps the attempt from going on; when it is tried again follows from its class.
+    pub fn on(&mut self, command: &Command, event: Event, limits: &Limits) -> Result<Effect, Problem> {
+        match command {
+            Command::Prepare { ticket, .. } => self.on_prepare(ticket, event, limits),
+            Command::Start { .. } => {
+                self.start.pending = false;
+                self.start.unanswered |= matches!(event, Event::Unanswered(_));
+                self.on_answer(event, limits)
+            }
+            Command::Poll { .. } => self.on_answer(event, limits),
+            Command::ReadEnd { .. } => match event {
+                Event::NoFrame => {
+                    self.unreadable = 0;
+                    Err(unreadable())
+                }
+                event => self.on_answer(event, limits),
+            },
+            Command::Collect { .. } => match event {
+                Event::Collected(result) => {
+                    self.finding = Finding::Collected(result);
+                    Ok(Effect::Replan)
+                }
+                Event::OutputMissing(_) => {
+                    self.missing_output += 1;
+                    Ok(Effect::Replan)
+                }
+                event => failed(event),
+            },
+            // A command that cannot be told to end ends with its session.
+            Command::Cancel { .. } => {
+                self.is_cancelled = true;
+                self.issued_at = None;
+                Ok(Effect::Replan)
+            }
+            Command::Release { .. } => {
+                match event {
+                    Event::Done => self.is_released = true,
+                    _ => self.failed_releases += 1,
+                }
+                Ok(Effect::Replan)
+            }
+        }
+    }
+
+    fn on_prepare(&mut self, ticket: &Ticket, event: Event, limits: &Limits) -> Result<Effect, Problem> {
+        match event {
+            Event::Prepared { at, contents } => {
+                self.denied_since = None;
+                self.preparation = Some(Preparation {
+                    ticket: ticket.clone(),
+                    at,
+                    contents,
+                });
+                Ok(Effect::Replan)
+            }
+            Event::Denied { at, problem } => Err(self.denied(at, problem, limits)),
+            event => failed(event),
+        }
+    }
+
+    /// What a session answered, or not, when it was asked for the attempt.
+    fn on_answer(&mut self, event: Event, limits: &Limits) -> Result<Effect, Problem> {
+        match event {
+            Event::Frame(report) => {
+                self.denied_since = None;
+                self.unreadable = 0;
+                self.finding = Finding::of(report);
+                match self.finding {
+                    Finding::Running => Ok(Effect::Done),
+                    Finding::NotBegun => Err(not_begun()),
+                    // Another attempt takes its place, for which more has to be known than for this one.
+                    Finding::Void => Ok(Effect::Reobserve),
+                    _ => Ok(Effect::Replan),
+                }
+            }
+            // Nothing was learnt, so what was known stays.
+            Event::NoFrame => {
+                self.denied_since = None;
+                self.unreadable += 1;
+                Ok(Effect::Replan)
+            }
+            Event::Gone => {
+                self.finding = Finding::Gone;
+                Ok(Effect::Replan)
+            }
+            Event::Denied { at, problem } if self.finding == Finding::Nothing => Err(self.denied(at, problem, limits)),
+            event => failed(event),
+        }
+    }
+
+    /// A refusal before the start: for a while after a role was assigned, Azure does not know it everywhere, and answers as
+    /// if it were not there.
+    fn denied(&mut self, at: Timestamp, problem: Problem, limits: &Limits) -> Problem {
+        let until = *self.denied_since.get_or_insert(at) + limits.role_propagates;
+        let minutes = limits.role_propagates.as_mins();
+        let refused = problem.message;
+        if at >= until {
+            return Problem {
+                class: Class::Denied,
+                reason: Reason::Unauthorized.as_str().into(),
+                message: format!(
+                    "{refused}: it needs the role Azure ContainerApps Session Executor on the pool, and did not get it \
+                     within {minutes} minutes; tried again slowly"
+                ),
+            };
+        }
+        // Messages that differ in fractions of a second would be written for nothing.
+        let until = Timestamp::from_second(until.as_second()).unwrap_or(until);
+        Problem {
+            class: Class::Waiting { after: None },
+            reason: Reason::RolePropagating.as_str().into(),
+            message: format!(
+                "{refused}: a role that was assigned takes up to {minutes} minutes to be effective, so it is waited for \
+                 until {until}"
+            ),
+        }
+    }
+}
+
+/// What an event that brought nothing says.
+fn failed(event: Event) -> Result<Effect, Problem> {
+    match event {
+        Event::Unanswered(problem)
+        | Event::Failed(problem)
+        | Event::Full(problem)
+        | Event::OutputMissing(problem)
+        | Event::Denied { problem, .. } => Err(problem),
+        Event::Prepared { .. } | Event::Gone | Event::Frame(_) | Event::NoFrame | Event::Collected(_) | Event::Done => {
+            Ok(Effect::Done)
+        }
+    }
+}
+
+fn unreadable() -> Problem {
+    transient("the session's answer could not be read")
+}
+
+fn not_begun() -> Problem {
+    transient("the session cannot start the command; its disk may be full")
+}
+
+fn transient(message: &str) -> Problem {
+    Problem {
+        class: Class::Transient,
+        reason: Reason::Unavailable.as_str().into(),
+        message: message.to_owned(),
+    }
+}

@@ -1,0 +1,90 @@
+//! The controller of CommandJobs: what is wired to what.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::api::{CommandJob, SessionPool};
+use crate::config::Config;
+use crate::controller::Context;
+use crate::controller::reference::accounts_of;
+use crate::runtime::references::Entry;
+use crate::runtime::supervisor::Supervisor;
+use crate::runtime::{Controller, ObjectId, Source, Target, drive};
+
+use super::executor::Farewells;
+use super::executor::session_pool::Pools;
+use super::finished;
+use super::job::plan::last_claim;
+use super::reconciler::CommandJobs;
+
+/// Selects the jobs that have not ended: only these are kept in memory.
+pub const LIVE: &str = "status.phase!=Succeeded,status.phase!=Failed";
+
+/// How many jobs are worked on at the same time. A pass spends its time waiting for a session to answer.
+const CONCURRENCY: u16 = 4096;
+
+/// What a pass may take beyond the time for which it waits for a command's end.
+const BEYOND_THE_WINDOW: Duration = Duration::from_secs(90);
+
+/// Starts the controller of CommandJobs and the deletion of finished ones.
+pub fn spawn(context: &Context, source: Source<CommandJob>, config: &Config, supervisor: &mut Supervisor) {
+    let farewells = Farewells::new(context.stop().clone());
+    let pools = Arc::new(Pools::new(context.clone(), config.poll_window()));
+    let jobs = CommandJobs::new(context.clone(), pools, farewells.clone());
+    let settings = drive::Settings {
+        concurrency: CONCURRENCY,
+        deadline: config.poll_window() + BEYOND_THE_WINDOW,
+        plans_per_pass: 20,
+        start_spread: Duration::ZERO,
+        ..context.settings()
+    };
+    let controller = Controller::new(
+        source,
+        Arc::new(jobs),
+        context.status_writer(),
+        context.events().clone(),
+        settings,
+        context.stop().clone(),
+    )
+    .indexed(context.references().clone(), entry)
+    .report_to(context.health().check("commandjobs"));
+    supervisor.spawn("controller of CommandJobs", async move {
+        let ended = controller.run().await;
+        farewells.finish().await;
+        ended
+    });
+
+    let (watch, scope, stop) = (
+        context.clients().watch.clone(),
+        context.scope().clone(),
+        context.stop().clone(),
+    );
+    let writers = finished::Writers {
+        client: context.clients().write.clone(),
+        status: Arc::new(context.status_writer()),
+    };
+    let default_ttl = config.default_ttl();
+    supervisor.spawn("care of finished CommandJobs", async move {
+        finished::run(watch, writers, scope, default_ttl, stop).await;
+        Ok::<_, Infallible>(())
+    });
+}
+
+/// What the index knows of a job. One that has not begun waits for its pool, and for any account of its namespace.
+fn entry(job: &CommandJob) -> Entry {
+    let mut entry = Entry::default();
+    if last_claim(job).is_some() {
+        return entry;
+    }
+    let own = job.metadata.namespace.as_deref().unwrap_or_default();
+    entry.refer(Target::External(accounts_of(own)), false);
+    if let Some(pool) = &job.spec.target.session_pool_ref {
+        let namespace = pool.namespace.as_deref().unwrap_or(own);
+        entry.refer(
+            Target::Object(ObjectId::new::<SessionPool>(namespace, &pool.name)),
+            false,
+        );
+    }
+    entry
+}

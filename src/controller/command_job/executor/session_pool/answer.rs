@@ -1,0 +1,120 @@
+//! What the answers of a pool's data plane mean for an attempt.
+
+use jiff::Timestamp;
+
+use super::pools::UsablePool;
+use super::streams::StreamError;
+use crate::api::condition::Reason;
+use crate::azure::session::{Dispatch, SessionErrorKind};
+use crate::azure::{AzureError, ErrorClass, SessionError};
+use crate::controller::command_job::attempt::{Event, Problem};
+use crate::controller::command_job::runner::WorkError;
+use crate::controller::error::{class_of, reason_of};
+use crate::runtime::Class;
+
+/// A request that failed.
+pub fn to_request(pool: &UsablePool, error: SessionError) -> Event {
+    match error.kind {
+        SessionErrorKind::Denied => Event::Denied {
+            at: Timestamp::now(),
+            problem: Problem {
+                message: format!(
+                    "the session pool {} refuses the principal {} ({})",
+                    pool.id,
+                    pool.account.principal(),
+                    error.code
+                ),
+                ..problem(&error)
+            },
+        },
+        SessionErrorKind::Exhausted => Event::Full(problem(&error)),
+        _ if error.dispatch == Dispatch::Unknown => Event::Unanswered(problem(&error)),
+        _ => Event::Failed(problem(&error)),
+    }
+}
+
+/// A request that has nothing to tell.
+pub fn to_done(pool: &UsablePool, result: Result<(), SessionError>) -> Event {
+    result.map_or_else(|error| to_request(pool, error), |()| Event::Done)
+}
+
+/// A stream that could not be read.
+pub fn to_reading(pool: &UsablePool, error: StreamError) -> Event {
+    match error {
+        StreamError::Session(error) if is_not_found(&error) => Event::OutputMissing(problem(&error)),
+        StreamError::Session(error) => to_request(pool, error),
+        StreamError::Unreadable(_) => Event::Failed(transient(error.to_string())),
+        StreamError::Short(_) | StreamError::Altered(_) => Event::OutputMissing(transient(error.to_string())),
+    }
+}
+
+/// Whether the session, a file in it, or the pool was not found.
+pub fn is_not_found(error: &SessionError) -> bool {
+    error.kind == SessionErrorKind::NotFound
+}
+
+/// It could not be found out whether the pool exists.
+pub fn unknown_pool(error: &AzureError) -> Problem {
+    Problem {
+        class: class_of(error),
+        reason: reason_of(error).as_str().into(),
+        message: error.to_string(),
+    }
+}
+
+/// What is to run cannot be written down for a session.
+pub fn not_runnable(error: &WorkError) -> Problem {
+    Problem {
+        class: Class::Terminal,
+        reason: Reason::InvalidSpec.as_str().into(),
+        message: error.to_string(),
+    }
+}
+
+fn transient(message: String) -> Problem {
+    Problem {
+        class: Class::Transient,
+        reason: Reason::Unavailable.as_str().into(),
+        message,
+    }
+}
+
+fn problem(error: &SessionError) -> Problem {
+    Problem {
+        class: class(error),
+        reason: reason(error.kind).as_str().into(),
+        message: error.to_string(),
+    }
+}
+
+fn class(error: &SessionError) -> Class {
+    // A full pool is no failure: the job waits for its turn.
+    if error.kind == SessionErrorKind::Exhausted {
+        return Class::Waiting {
+            after: error.retry_after,
+        };
+    }
+    match error.class() {
+        ErrorClass::Throttled(after) => Class::Throttled { after },
+        ErrorClass::Waiting | ErrorClass::Unregistered => Class::Waiting { after: None },
+        // What is not found may be replicating; whether a pool is really gone is asked of Resource Manager.
+        ErrorClass::NotFound | ErrorClass::Transient | ErrorClass::Conflict => Class::Transient,
+        ErrorClass::Denied => Class::Denied,
+        ErrorClass::Terminal => Class::Terminal,
+    }
+}
+
+fn reason(kind: SessionErrorKind) -> Reason {
+    match kind {
+        SessionErrorKind::Exhausted => Reason::PoolExhausted,
+        SessionErrorKind::Credential => Reason::InvalidCredential,
+        SessionErrorKind::Denied => Reason::Unauthorized,
+        SessionErrorKind::Throttled => Reason::Throttled,
+        SessionErrorKind::Rejected | SessionErrorKind::TooLarge => Reason::Rejected,
+        SessionErrorKind::NotFound
+        | SessionErrorKind::Unreachable
+        | SessionErrorKind::TimedOut
+        | SessionErrorKind::Broken
+        | SessionErrorKind::ServiceFailed => Reason::Unavailable,
+    }
+}

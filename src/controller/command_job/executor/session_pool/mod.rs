@@ -1,0 +1,249 @@
+//! Commands in sessions of a session pool of type Shell.
+
+mod answer;
+mod pools;
+mod session;
+mod streams;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use kube::ResourceExt;
+
+use self::session::{AttemptSession, nonce};
+use self::streams::StreamFiles;
+use super::Executor;
+use crate::api::command_job::{CommandJob, CommandResult};
+use crate::azure::SessionError;
+use crate::controller::command_job::attempt::{AttemptIdentity, AttemptKey, Command, Event, Limits, Problem, Ticket};
+use crate::controller::command_job::job::Inputs;
+use crate::controller::command_job::output::{end_bytes, ending};
+use crate::controller::command_job::runner::{Action, Call, KillReason, Report, Streams};
+use crate::runtime::Snapshot;
+
+pub use pools::{PoolUse, Pools, UsablePool};
+
+/// The longest cooldown that Azure allows: after it, no session is left that nobody asked for anything.
+const LONGEST_COOLDOWN: SignedDuration = SignedDuration::from_secs(3600);
+
+/// Seconds between TERM and KILL when a command is killed.
+pub const GRACE_SECONDS: u32 = 10;
+
+/// Pauses between tries to release a session. After the last one it is left to its pool's cooldown.
+const RELEASE_PAUSES: [SignedDuration; 6] = [
+    SignedDuration::from_millis(500),
+    SignedDuration::from_secs(2),
+    SignedDuration::from_secs(5),
+    SignedDuration::from_secs(15),
+    SignedDuration::from_mins(1),
+    SignedDuration::from_mins(2),
+];
+
+/// What session pools allow: `poll_window` is the longest that a call may wait for a command, `cooldown` the time for which
+/// a session of the pool lives without a request, where it is known.
+pub fn limits(poll_window: Duration, cooldown: Option<Duration>) -> Limits {
+    // A session lives as long as it is asked often enough.
+    let window = cooldown.map_or(poll_window, |it| poll_window.min(it / 3));
+    Limits {
+        start_within: SignedDuration::from_secs(120),
+        preparation_lasts: SignedDuration::from_secs(60),
+        window: window.max(Duration::from_secs(1)),
+        between_calls: SignedDuration::from_secs(1),
+        session_outlives: LONGEST_COOLDOWN,
+        grace_seconds: GRACE_SECONDS,
+        unreadable_answers: 2,
+        looks_for_output: 3,
+        between_looks: SignedDuration::from_millis(500),
+        // "Troubleshoot Azure RBAC": up to ten minutes.
+        role_propagates: SignedDuration::from_mins(10),
+        between_checks: SignedDuration::from_secs(5),
+        release_pauses: &RELEASE_PAUSES,
+    }
+}
+
+/// Carries out the commands of one job's attempts in sessions of a pool.
+#[derive(Clone)]
+pub struct SessionPoolExecutor {
+    pools: Arc<Pools>,
+    pool: UsablePool,
+    job: Snapshot<CommandJob>,
+    inputs: Arc<Inputs>,
+}
+
+impl std::fmt::Debug for SessionPoolExecutor {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "SessionPoolExecutor({})", self.pool.id)
+    }
+}
+
+impl SessionPoolExecutor {
+    /// Runs what `inputs` are of the job in `pool`.
+    pub fn new(pools: &Arc<Pools>, pool: UsablePool, job: &Snapshot<CommandJob>, inputs: Arc<Inputs>) -> Self {
+        Self {
+            pools: Arc::clone(pools),
+            pool,
+            job: job.clone(),
+            inputs,
+        }
+    }
+
+    /// The pool.
+    pub fn pool(&self) -> &UsablePool {
+        &self.pool
+    }
+
+    /// What the command is given.
+    pub fn inputs(&self) -> &Arc<Inputs> {
+        &self.inputs
+    }
+
+    /// What an attempt is given, and where, as a digest. Nobody without the operator's key learns anything from it.
+    pub fn contents(&self) -> String {
+        let mut parts = self.inputs.parts();
+        parts.push(self.pool.id.key().into_bytes());
+        parts.push(self.pool.account.principal().as_bytes().to_vec());
+        self.pools.key().digest(parts.iter().map(Vec::as_slice))
+    }
+
+    /// The keyed digest of the secret values that the command is given, if there are any.
+    pub fn secrets_digest(&self) -> Option<String> {
+        let secrets = &self.inputs.secrets;
+        let digest = || self.pools.key().digest(secrets.iter().map(Vec::as_slice));
+        (!secrets.is_empty()).then(digest)
+    }
+
+    fn session(&self, key: AttemptKey, ticket: &Ticket) -> AttemptSession {
+        let uid = self.job.uid().unwrap_or_default();
+        let identity = AttemptIdentity::derive(self.pools.key(), self.pools.cluster(), &uid, key, ticket);
+        AttemptSession::new(self.pool.client.clone(), &identity)
+    }
+
+    async fn prepare(&self, key: AttemptKey, ticket: &Ticket) -> Event {
+        let session = self.session(key, ticket);
+        let uploads = match self.inputs.work.uploads(&session.files) {
+            Ok(uploads) => uploads,
+            Err(error) => return Event::Failed(answer::not_runnable(&error)),
+        };
+        for upload in uploads {
+            if let Err(error) = session.upload(upload).await {
+                return answer::to_request(&self.pool, error);
+            }
+        }
+        Event::Prepared {
+            at: Timestamp::now(),
+            contents: self.contents(),
+        }
+    }
+
+    async fn ask(&self, session: &AttemptSession, action: Action<'_>, streams: Streams, window: Duration) -> Event {
+        let call = Call {
+            attempt: &session.files,
+            nonce: nonce(),
+            window_seconds: u32::try_from(window.as_secs()).unwrap_or(1),
+            linger_milliseconds: 0,
+            streams,
+            action,
+        };
+        match session.execute(&call, window).await {
+            Ok(Ok(report)) => Event::Frame(Box::new(report)),
+            Ok(Err(_)) => Event::NoFrame,
+            Err(error) => self.without_answer(error).await,
+        }
+    }
+
+    /// What is not found may be replicating, or full in words that are not known; Resource Manager tells whether the
+    /// pool is gone.
+    async fn without_answer(&self, error: SessionError) -> Event {
+        if answer::is_not_found(&error) {
+            match self.pools.exists(&self.pool).await {
+                Ok(true) => {}
+                Ok(false) => return Event::Gone,
+                Err(error) => return Event::Failed(answer::unknown_pool(&error)),
+            }
+        }
+        answer::to_request(&self.pool, error)
+    }
+
+    async fn collect(&self, session: &AttemptSession, report: &Report) -> Event {
+        match self.read_and_keep(session, report).await {
+            Ok(result) => Event::Collected(Box::new(result)),
+            Err(event) => event,
+        }
+    }
+
+    async fn read_and_keep(&self, session: &AttemptSession, report: &Report) -> Result<CommandResult, Event> {
+        let secrets = self.inputs.to_mask();
+        let output = self.pools.output();
+        let mut kept = Vec::with_capacity(2);
+        for (name, stream, files) in [
+            ("stdout", &report.stdout, StreamFiles::STDOUT),
+            ("stderr", &report.stderr, StreamFiles::STDERR),
+        ] {
+            let _room = output.room(stream.length).await;
+            let raw = streams::read(session, stream, files, end_bytes(&self.job, &secrets)).await;
+            let raw = raw.map_err(|error| answer::to_reading(&self.pool, error))?;
+            let stream = output.keep(&self.job, name, raw, &secrets).await;
+            kept.push(stream.map_err(|error| Event::Failed(Problem::of(&error)))?);
+        }
+        let count: u64 = kept.iter().map(|(_, count)| count).sum();
+        let mut streams = kept.into_iter().map(|(stream, _)| stream);
+        Ok(CommandResult {
+            masked_count: (count > 0).then(|| i64::try_from(count).unwrap_or(i64::MAX)),
+            stdout: streams.next().unwrap_or_default(),
+            stderr: streams.next().unwrap_or_default(),
+            ..ending(report)
+        })
+    }
+}
+
+impl Executor for SessionPoolExecutor {
+    fn limits(&self) -> Limits {
+        limits(self.pools.poll_window(), Some(self.pool.cooldown))
+    }
+
+    fn place(&self) -> &str {
+        self.pool.client.endpoint().as_str()
+    }
+
+    async fn run(&self, command: &Command) -> Event {
+        match command {
+            Command::Prepare { key, ticket } => self.prepare(*key, ticket).await,
+            Command::Start {
+                claim,
+                start_by,
+                window,
+            } => {
+                // The latest start is meant by the clock of the session.
+                let start_by = *start_by + self.pool.client.clock_skew();
+                let action = Action::Start {
+                    work: &self.inputs.work,
+                    start_by: start_by.as_second().unsigned_abs(),
+                };
+                let session = self.session(claim.key, &claim.ticket);
+                self.ask(&session, action, Streams::Fitting, *window).await
+            }
+            Command::Poll { claim, window } => {
+                let session = self.session(claim.key, &claim.ticket);
+                self.ask(&session, Action::Observe, Streams::Fitting, *window).await
+            }
+            Command::ReadEnd { claim } => match self.session(claim.key, &claim.ticket).end_by_files().await {
+                Ok(Some(report)) => Event::Frame(Box::new(report)),
+                Ok(None) => Event::NoFrame,
+                Err(error) => answer::to_request(&self.pool, error),
+            },
+            Command::Collect { claim, report } => self.collect(&self.session(claim.key, &claim.ticket), report).await,
+            Command::Cancel { claim, grace_seconds } => {
+                let session = self.session(claim.key, &claim.ticket);
+                // A file, because a file waits behind no execution.
+                let upload = session.files.cancel_upload(KillReason::Delete, *grace_seconds);
+                answer::to_done(&self.pool, session.upload(upload).await)
+            }
+            Command::Release { key } => {
+                // The session is that of any ticket.
+                let session = self.session(*key, &Ticket(String::new()));
+                answer::to_done(&self.pool, session.release().await)
+            }
+        }
+    }
+}

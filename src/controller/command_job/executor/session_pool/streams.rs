@@ -1,0 +1,103 @@
+//! Reading what a command printed, from its session.
+
+use std::time::Duration;
+
+use sha2::{Digest as _, Sha256};
+
+use super::session::{AttemptSession, nonce};
+use crate::azure::SessionError;
+use crate::controller::command_job::output::{Raw, WHOLE_STREAM_BYTES};
+use crate::controller::command_job::runner::{Action, AttemptFiles, Call, FrameError, Payload, Stream, Streams};
+use crate::controller::operator_key::hex;
+
+/// Why a stream could not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum StreamError {
+    /// The data plane.
+    #[error(transparent)]
+    Session(#[from] SessionError),
+    /// The answer of the session has no frame.
+    #[error("the session's answer could not be read")]
+    Unreadable(#[from] FrameError),
+    /// A file of the session is shorter than it was said to be.
+    #[error("the file {0} of the session is shorter than it was a moment ago")]
+    Short(&'static str),
+    /// A file of the session is not what its digest says.
+    #[error("the file {0} of the session is not what it was when the command ended")]
+    Altered(&'static str),
+}
+
+/// The names of a stream's files in a session.
+#[derive(Clone, Copy, Debug)]
+pub struct StreamFiles {
+    whole: &'static str,
+    head: &'static str,
+    tail: &'static str,
+}
+
+impl StreamFiles {
+    /// Of the standard output.
+    pub const STDOUT: Self = Self {
+        whole: AttemptFiles::STDOUT,
+        head: AttemptFiles::STDOUT_HEAD,
+        tail: AttemptFiles::STDOUT_TAIL,
+    };
+    /// Of the standard error.
+    pub const STDERR: Self = Self {
+        whole: AttemptFiles::STDERR,
+        head: AttemptFiles::STDERR_HEAD,
+        tail: AttemptFiles::STDERR_TAIL,
+    };
+}
+
+/// Reads a stream: all of it, or of one over [`WHOLE_STREAM_BYTES`] the first and the last `end_bytes`.
+pub async fn read(
+    session: &AttemptSession,
+    stream: &Stream,
+    files: StreamFiles,
+    end_bytes: u64,
+) -> Result<Raw, StreamError> {
+    let digest = match &stream.payload {
+        _ if stream.length == 0 => return Ok(Raw::Whole(Vec::new())),
+        Payload::Bytes(bytes) => return Ok(Raw::Whole(bytes.clone())),
+        Payload::Sha256(digest) => Some(digest),
+        Payload::Absent => None,
+    };
+    if stream.length > WHOLE_STREAM_BYTES {
+        let call = Call {
+            attempt: &session.files,
+            nonce: nonce(),
+            window_seconds: 1,
+            linger_milliseconds: 0,
+            streams: Streams::Cut {
+                head: end_bytes,
+                tail: end_bytes,
+            },
+            action: Action::Observe,
+        };
+        session.execute(&call, Duration::from_secs(1)).await??;
+        return Ok(Raw::Ends {
+            head: at_least(session, files.head, end_bytes, end_bytes).await?,
+            tail: at_least(session, files.tail, end_bytes, end_bytes).await?,
+            length: stream.length,
+            sha256: digest.cloned(),
+        });
+    }
+    // A process that outlived the command may have written on; the stream is what was measured at the end.
+    let mut bytes = at_least(session, files.whole, WHOLE_STREAM_BYTES, stream.length).await?;
+    bytes.truncate(usize::try_from(stream.length).unwrap_or(usize::MAX));
+    // Whatever stands between here and the session may answer with a page of its own.
+    if digest.is_some_and(|it| hex(&Sha256::digest(&bytes)) != *it) {
+        return Err(StreamError::Altered(files.whole));
+    }
+    Ok(Raw::Whole(bytes))
+}
+
+/// At most `most` bytes of a file that has at least `least`.
+async fn at_least(session: &AttemptSession, file: &'static str, most: u64, least: u64) -> Result<Vec<u8>, StreamError> {
+    let bytes = session.download(file, most).await?;
+    if (bytes.len() as u64) < least {
+        return Err(StreamError::Short(file));
+    }
+    Ok(bytes)
+}

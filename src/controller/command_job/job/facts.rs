@@ -1,0 +1,61 @@
+//! What a job's plan is made from, besides the job.
+
+use std::collections::BTreeMap;
+
+use super::plan::{last_claim, next_key};
+use crate::api::command_job::CommandJob;
+use crate::controller::command_job::attempt::{AttemptKey, AttemptState, Finding, Limits, Ticket};
+use crate::controller::readiness::Verdict;
+
+/// What is known around a job.
+#[derive(Clone, Debug)]
+pub struct JobFacts {
+    /// What the target allows.
+    pub limits: Limits,
+    /// The target, as far as the next thing that is to be done in it goes; or why it cannot be used.
+    pub place: Result<String, Verdict>,
+    /// What a new attempt would be given, and where, as a keyed digest; or why that is not complete. Empty while an attempt
+    /// is under way.
+    pub contents: Result<String, Verdict>,
+    /// The keyed digest of the secret values that are at hand, if there are any.
+    pub secrets_digest: Option<String>,
+    /// The digests of the sessions of the attempts that matter.
+    pub sessions: BTreeMap<AttemptKey, String>,
+    /// A ticket that no preparation has had yet.
+    pub fresh: Ticket,
+    /// What this process knows of the attempts.
+    pub attempts: BTreeMap<AttemptKey, AttemptState>,
+    /// Whether the API server refused the job's result as too large.
+    pub is_too_large: bool,
+}
+
+impl JobFacts {
+    /// What is known of an attempt of the job.
+    pub fn attempt(&self, job: &CommandJob, key: AttemptKey) -> AttemptState {
+        self.attempts.get(&key).cloned().unwrap_or_else(|| untouched(job))
+    }
+}
+
+/// The attempt that a pass is about, and whether it is claimed: the last one in the status, unless it is void; else the next.
+pub fn current_key(job: &CommandJob, attempts: &BTreeMap<AttemptKey, AttemptState>) -> (AttemptKey, bool) {
+    let is_void = |key: &AttemptKey| attempts.get(key).is_some_and(|it| it.finding == Finding::Void);
+    match last_claim(job).map(|it| it.key).filter(|key| !is_void(key)) {
+        Some(key) => (key, true),
+        None => (next_key(job), false),
+    }
+}
+
+/// The attempts whose sessions a plan asks about: the one in the status that is open, void or not, and the next one.
+pub fn attempts_that_matter(job: &CommandJob) -> impl Iterator<Item = AttemptKey> {
+    let claimed = last_claim(job).map(|it| it.key);
+    claimed.into_iter().chain([next_key(job)])
+}
+
+/// The state of an attempt that nothing was done about yet. Since when the job has been refused is in its status, so that a
+/// restart does not begin that time again.
+pub fn untouched(job: &CommandJob) -> AttemptState {
+    let queue = job.status.as_ref().and_then(|it| it.queue.as_ref());
+    let mut state = AttemptState::default();
+    state.denied_since = queue.and_then(|it| it.refused_since.as_ref()).map(|it| it.0);
+    state
+}

@@ -1,0 +1,13 @@
+//! A job as a whole: what it does next, what its status says, what its command gets. Pure, but for the reading of Secrets and
+//! ConfigMaps.
+
+mod expansion;
+mod facts;
+pub mod inputs;
+pub mod plan;
+pub mod status;
+
+pub use facts::{JobFacts, attempts_that_matter, current_key, untouched};
+pub use inputs::Inputs;
+pub use plan::{JobStep, plan};
+pub use status::JobVerdict;

@@ -1,0 +1,239 @@
+//! The plan of a job, as tables. That it keeps its promises whatever happens is shown by the model.
+
+use serde_json::json;
+
+use super::*;
+use crate::api::condition::Reason;
+use crate::controller::command_job::attempt::fixtures::{at, claim, ended, found as of_finding, key, limits, result};
+use crate::controller::command_job::attempt::{AttemptState, Finding, Preparation, Ticket};
+use crate::controller::command_job::job::status::status;
+use crate::controller::readiness::Verdict;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
+fn new_job() -> CommandJob {
+    serde_json::from_value(json!({
+        "apiVersion": "lifeguard.dev/v1alpha1", "kind": "CommandJob",
+        "metadata": {"name": "j", "namespace": "n", "uid": "u", "generation": 1},
+        "spec": {"target": {"sessionPoolRef": {"name": "p"}}, "script": "true", "timeoutSeconds": 60},
+    }))
+    .expect("a valid job")
+}
+
+fn told(mut job: CommandJob, verdict: &JobVerdict, second: i64) -> CommandJob {
+    job.status = status(&job, verdict, at(second));
+    job
+}
+
+fn claimed_by(job: CommandJob, number: i32, second: i64) -> CommandJob {
+    let claim = AttemptClaim {
+        key: AttemptKey::of_number(number),
+        at: at(second),
+        ..claim()
+    };
+    told(job, &JobVerdict::Claimed(claim), second)
+}
+
+fn claimed_job() -> CommandJob {
+    claimed_by(new_job(), 1, 0)
+}
+
+fn facts() -> JobFacts {
+    let sessions = (1..=20).map(|number| (AttemptKey::of_number(number), "s".to_owned()));
+    JobFacts {
+        limits: limits(),
+        place: Ok("place".into()),
+        contents: Ok("c".into()),
+        secrets_digest: None,
+        sessions: sessions.collect(),
+        fresh: Ticket("fresh".into()),
+        attempts: [].into(),
+        is_too_large: false,
+    }
+}
+
+fn knowing(number: i32, state: AttemptState) -> JobFacts {
+    JobFacts {
+        attempts: [(AttemptKey::of_number(number), state)].into(),
+        ..facts()
+    }
+}
+
+fn found(number: i32, finding: Finding) -> JobFacts {
+    knowing(number, of_finding(finding))
+}
+
+fn step(job: &CommandJob, facts: &JobFacts, second: i64) -> Option<JobStep> {
+    plan(job, facts, at(second)).step
+}
+
+fn prepares(number: i32) -> Option<JobStep> {
+    let key = AttemptKey::of_number(number);
+    let ticket = Ticket("fresh".into());
+    Some(JobStep::Run(key, Command::Prepare { key, ticket }))
+}
+
+#[test]
+fn a_new_job_is_prepared_and_then_claimed_with_the_ticket_of_its_preparation() {
+    assert_eq!(step(&new_job(), &facts(), 0), prepares(1));
+    let preparation = Preparation {
+        ticket: Ticket("t".into()),
+        at: at(0),
+        contents: "c".into(),
+    };
+    let mut state = AttemptState::default();
+    state.preparation = Some(preparation);
+    let claim = AttemptClaim { at: at(1), ..claim() };
+    let expected = Some(JobStep::Write(JobVerdict::Claimed(claim)));
+    assert_eq!(step(&new_job(), &knowing(1, state), 1), expected);
+}
+
+#[test]
+fn a_job_whose_pool_is_not_ready_waits_and_says_for_what() {
+    let why = Verdict::progressing(Reason::ReferenceNotReady, "the pool is not ready");
+    let facts = JobFacts {
+        place: Err(why.clone()),
+        ..facts()
+    };
+    let waiting = plan(&new_job(), &facts, at(0));
+    assert_eq!((waiting.step, waiting.next), (None, Next::Poll { after: None }));
+    let refused_since = None;
+    assert_eq!(
+        waiting.verdict,
+        JobVerdict::Waiting {
+            why: why.clone(),
+            refused_since
+        }
+    );
+    let running = plan(&claimed_job(), &facts, at(0));
+    assert_eq!((running.step, running.verdict), (None, JobVerdict::Running(Some(why))));
+}
+
+#[test]
+fn a_claimed_job_is_started_and_never_prepared_again_unless_it_is_proven_that_nothing_ran() {
+    let Some(JobStep::Run(_, Command::Start { claim, start_by, .. })) = step(&claimed_job(), &facts(), 1) else {
+        panic!("it is started")
+    };
+    assert_eq!((claim.ticket, start_by), (Ticket("t".into()), at(120)));
+    assert_eq!(step(&claimed_job(), &found(1, Finding::Void), 200), prepares(2));
+}
+
+#[test]
+fn what_is_known_of_another_attempt_does_not_count() {
+    assert!(matches!(
+        step(&claimed_job(), &found(2, Finding::Died), 1),
+        Some(JobStep::Run(_, Command::Start { .. }))
+    ));
+}
+
+#[test]
+fn an_attempt_that_has_ended_ends_its_job_and_its_session_is_left() {
+    let ended = |ending| Some(JobStep::Write(JobVerdict::Ended { ending, is_cut: false }));
+    for (finding, ending) in [
+        (Finding::Collected(result()), Ending::Known(result())),
+        (Finding::Died, Ending::Lost(AttemptReason::RunnerDied)),
+        (Finding::Unprepared, Ending::Unprepared),
+    ] {
+        assert_eq!(step(&claimed_job(), &found(1, finding), 1), ended(ending));
+    }
+    let is_cut = true;
+    let verdict = JobVerdict::Ended {
+        ending: Ending::Known(result()),
+        is_cut,
+    };
+    let facts = JobFacts {
+        is_too_large: true,
+        ..found(1, Finding::Collected(result()))
+    };
+    assert_eq!(step(&claimed_job(), &facts, 1), Some(JobStep::Write(verdict.clone())));
+
+    let finished = told(claimed_job(), &verdict, 5);
+    let Some(JobStep::Leave(left, Some(_), Farewell::Idle)) = step(&finished, &facts, 9) else {
+        panic!("its session is left")
+    };
+    assert_eq!(left, key());
+    let mut facts = facts;
+    facts.attempts.values_mut().for_each(|it| it.has_left = true);
+    let rest = plan(&finished, &facts, at(9));
+    assert_eq!((rest.step, rest.next), (None, Next::AwaitChange));
+}
+
+#[test]
+fn the_session_of_a_void_attempt_is_left_once_another_one_is_claimed() {
+    let job = claimed_by(claimed_job(), 2, 200);
+    let mut facts = found(1, Finding::Void);
+    assert!(matches!(
+        step(&job, &facts, 201),
+        Some(JobStep::Leave(AttemptKey { number: 1, .. }, Some(_), Farewell::Idle))
+    ));
+    facts.attempts.values_mut().for_each(|it| it.has_left = true);
+    assert!(matches!(step(&job, &facts, 201), Some(JobStep::Run(..))));
+}
+
+#[test]
+fn a_job_that_is_being_deleted_is_abandoned_once_and_never_started() {
+    let deleting = |mut job: CommandJob| {
+        job.metadata.deletion_timestamp = Some(Time(at(0)));
+        job
+    };
+    assert_eq!(step(&deleting(new_job()), &facts(), 0), None);
+    for facts in [facts(), found(1, Finding::Running)] {
+        assert!(matches!(
+            step(&deleting(claimed_job()), &facts, 0),
+            Some(JobStep::Leave(_, Some(_), Farewell::Abandoned))
+        ));
+    }
+    let mut left = AttemptState::default();
+    left.has_left = true;
+    assert_eq!(step(&deleting(claimed_job()), &knowing(1, left), 0), None);
+}
+
+#[test]
+fn a_job_that_nobody_can_reach_any_more_is_not_abandoned_before_somebody_can() {
+    let mut job = claimed_job();
+    job.metadata.deletion_timestamp = Some(Time(at(0)));
+    let why = Verdict::progressing(Reason::AccountNotFound, "no account");
+    let facts = JobFacts {
+        place: Err(why),
+        ..facts()
+    };
+    let plan = plan(&job, &facts, at(0));
+    assert_eq!((plan.step, plan.next), (None, Next::Poll { after: None }));
+}
+
+#[test]
+fn starts_that_keep_coming_too_late_are_tried_more_and_more_seldom_and_not_for_ever() {
+    let mut job = new_job();
+    let mut waits = Vec::new();
+    let mut known = facts();
+    let mut void = |number: i32| {
+        for state in known.attempts.values_mut() {
+            state.has_left = true;
+        }
+        known.attempts.extend(found(number, Finding::Void).attempts);
+        known.clone()
+    };
+    for number in 1..=9 {
+        let now = i64::from(number) * 10_000;
+        job = claimed_by(job, number, now);
+        let facts = void(number);
+        let wait = (0..4000)
+            .find(|wait| step(&job, &facts, now + wait).is_some())
+            .expect("it goes on");
+        waits.push(wait);
+    }
+    assert_eq!(waits, [0, 10, 20, 40, 80, 160, 320, 640, 1280]);
+    job = claimed_by(job, 10, 100_000);
+    let (ending, is_cut) = (Ending::Unprepared, false);
+    let end = step(&job, &void(10), 100_001);
+    assert_eq!(end, Some(JobStep::Write(JobVerdict::Ended { ending, is_cut })));
+}
+
+#[test]
+fn a_step_is_named_in_logs_by_what_it_does_and_shows_nothing_of_it() {
+    let collect = Command::Collect {
+        claim: claim(),
+        report: ended(0),
+    };
+    let name = format!("{:?}", JobStep::Run(key(), collect));
+    assert_eq!(name, "Collect");
+}

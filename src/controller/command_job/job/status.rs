@@ -1,0 +1,337 @@
+//! What a job's status says. Pure, and a fixpoint: computed again from its own answer, it is the same.
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+
+use super::facts::JobFacts;
+use super::plan::{is_finished, last_claim, next_key};
+use crate::api::command_job::{
+    Attempt, AttemptReason, CapturedStream, CommandJob, CommandJobStatus, CommandResult, Outcome, Phase, QueueReason,
+    QueueStatus,
+};
+use crate::api::condition::{Reason, kind};
+use crate::controller::command_job::attempt::{AttemptClaim, AttemptState, Ending};
+use crate::controller::command_job::output::shorten;
+use crate::controller::readiness::{Standing, Verdict};
+use crate::runtime::conditions::Conditions;
+use crate::runtime::{Failure, Outcome as PassOutcome, Seen};
+
+/// Void attempts cost nothing and are not counted; of a long row of them only the newest are kept.
+const MAX_ATTEMPTS: usize = 20;
+
+/// What a stream is cut to when the whole result does not fit into the object.
+const SMALL_STREAM_BYTES: usize = 4096;
+
+/// What is to be said of a job.
+#[derive(Clone, Debug, PartialEq)]
+pub enum JobVerdict {
+    /// Nothing that its status does not say.
+    Unchanged,
+    /// It waits, and nothing of it has been started.
+    Waiting {
+        /// For what.
+        why: Verdict,
+        /// Since when the pool has refused the account, where it does.
+        refused_since: Option<Timestamp>,
+    },
+    /// An attempt begins. One before it that is still open is void: that was proven by its session.
+    Claimed(AttemptClaim),
+    /// An attempt is under way; and what keeps it from being asked, if anything does.
+    Running(Option<Verdict>),
+    /// It has ended.
+    Ended {
+        /// How.
+        ending: Ending,
+        /// Whether the streams are cut, because the object would otherwise be larger than the API server takes.
+        is_cut: bool,
+    },
+}
+
+impl JobVerdict {
+    /// The job cannot go on for now.
+    pub fn waiting(job: &CommandJob, why: Verdict, state: &AttemptState) -> Self {
+        if last_claim(job).is_some() {
+            return Self::Running(Some(why));
+        }
+        let refused_since = state.denied_since;
+        Self::Waiting { why, refused_since }
+    }
+
+    /// The verdict on a pass that failed.
+    fn of_failure(job: &CommandJob, failure: &Failure, facts: Option<&JobFacts>, now: Timestamp) -> Self {
+        let state = facts.map(|it| it.attempt(job, next_key(job))).unwrap_or_default();
+        match Verdict::of_failure(failure, now) {
+            Some(why) => Self::waiting(job, why, &state),
+            None if last_claim(job).is_some() => Self::Running(None),
+            // A hiccup that is not worth a word yet, or a conflict: the next pass will say.
+            None => Self::Unchanged,
+        }
+    }
+}
+
+/// The status after a pass; `None` leaves it as it is.
+pub fn summarize(job: &CommandJob, seen: &Seen<'_, JobFacts, JobVerdict>, now: Timestamp) -> Option<CommandJobStatus> {
+    let verdict = match seen.outcome {
+        PassOutcome::Failed(failure) => JobVerdict::of_failure(job, failure, seen.observed, now),
+        PassOutcome::Done(_) => seen.verdict?.clone(),
+    };
+    status(job, &verdict, now)
+}
+
+/// The status that says this of a job; `None` for the one that it has. Nothing else makes a job's status.
+pub fn status(job: &CommandJob, verdict: &JobVerdict, now: Timestamp) -> Option<CommandJobStatus> {
+    if is_finished(job) || job.metadata.deletion_timestamp.is_some() {
+        return None;
+    }
+    let previous = job.status.clone().unwrap_or_default();
+    match verdict {
+        JobVerdict::Unchanged => None,
+        JobVerdict::Waiting { why, refused_since } => Some(waiting(job, previous, why, *refused_since, now)),
+        JobVerdict::Claimed(claim) => Some(claimed(job, previous, claim, now)),
+        JobVerdict::Running(trouble) => Some(running(job, previous, trouble.as_ref(), now)),
+        JobVerdict::Ended { ending, is_cut } => Some(ended(job, previous, ending, *is_cut, now)),
+    }
+}
+
+fn waiting(
+    job: &CommandJob,
+    previous: CommandJobStatus,
+    why: &Verdict,
+    refused_since: Option<Timestamp>,
+    now: Timestamp,
+) -> CommandJobStatus {
+    let queue = QueueStatus {
+        reason: queue_reason(why.reason),
+        refused_since: refused_since.map(whole_seconds),
+    };
+    CommandJobStatus {
+        observed_generation: job.metadata.generation,
+        phase: Some(Phase::Queued),
+        target: Some(display_target(job)),
+        queue: Some(queue),
+        conditions: why.conditions(&previous.conditions, job.metadata.generation, now),
+        ..previous
+    }
+}
+
+fn queue_reason(reason: Reason) -> QueueReason {
+    match reason {
+        Reason::PoolExhausted => QueueReason::Capacity,
+        Reason::Unavailable | Reason::Throttled | Reason::InternalError => QueueReason::Service,
+        _ => QueueReason::Target,
+    }
+}
+
+fn claimed(job: &CommandJob, mut status: CommandJobStatus, claim: &AttemptClaim, now: Timestamp) -> CommandJobStatus {
+    let at = whole_seconds(claim.at);
+    if let Some(open) = status.attempts.last_mut()
+        && open.outcome.is_none()
+        && open.reason.is_none()
+    {
+        open.reason = Some(AttemptReason::Void);
+        open.completion_time = Some(at.clone());
+    }
+    status.attempts.push(Attempt {
+        number: claim.key.number,
+        ticket: claim.ticket.0.clone(),
+        start_time: at.clone(),
+        completion_time: None,
+        outcome: None,
+        exit_code: None,
+        reason: None,
+        session: claim.session.clone(),
+        secrets_digest: claim.secrets_digest.clone(),
+    });
+    let surplus = status.attempts.len().saturating_sub(MAX_ATTEMPTS);
+    status.attempts.drain(..surplus);
+    status.start_time.get_or_insert(at);
+    running(job, status, None, now)
+}
+
+fn running(
+    job: &CommandJob,
+    previous: CommandJobStatus,
+    trouble: Option<&Verdict>,
+    now: Timestamp,
+) -> CommandJobStatus {
+    let verdict = match trouble {
+        // Without trouble a running job is as its claim left it, so that a long poll writes nothing.
+        None => Verdict::progressing(Reason::Running, "the command has been started, or is about to be"),
+        // The command goes on, whatever keeps it from being asked.
+        Some(trouble) => Verdict::new(Standing::Unknown, trouble.reason, trouble.message.clone()),
+    };
+    CommandJobStatus {
+        observed_generation: job.metadata.generation,
+        phase: Some(Phase::Running),
+        target: Some(display_target(job)),
+        queue: None,
+        conditions: verdict.conditions(&previous.conditions, job.metadata.generation, now),
+        ..previous
+    }
+}
+
+fn ended(
+    job: &CommandJob,
+    mut status: CommandJobStatus,
+    ending: &Ending,
+    is_cut: bool,
+    now: Timestamp,
+) -> CommandJobStatus {
+    let at = whole_seconds(now);
+    if let Some(attempt) = status.attempts.last_mut() {
+        attempt.completion_time = Some(at.clone());
+        match ending {
+            Ending::Known(result) => {
+                attempt.outcome = Some(result.outcome);
+                attempt.exit_code = result.exit_code;
+            }
+            Ending::Lost(why) => {
+                attempt.outcome = Some(Outcome::Lost);
+                attempt.reason = Some(*why);
+            }
+            Ending::Unprepared | Ending::Void => attempt.reason = Some(AttemptReason::PreparationFailed),
+        }
+    }
+    let mut result = result(ending);
+    let (mut reason, mut message) = explain(ending);
+    if is_cut {
+        // It fails the job, whatever the command returned: what was asked for could not be kept.
+        (reason, message) = (Reason::ResultTooLarge, too_large(result.as_ref()));
+        for stream in result.iter_mut().flat_map(|it| [&mut it.stdout, &mut it.stderr]) {
+            shorten(stream, SMALL_STREAM_BYTES);
+        }
+    }
+    let milliseconds = result.as_ref().and_then(|it| it.execution_time_in_milliseconds);
+    let succeeded = reason == Reason::CommandSucceeded;
+    CommandJobStatus {
+        observed_generation: job.metadata.generation,
+        phase: Some(if succeeded { Phase::Succeeded } else { Phase::Failed }),
+        target: Some(display_target(job)),
+        duration: milliseconds.map(display_duration),
+        queue: None,
+        completion_time: Some(at),
+        result,
+        conditions: final_conditions(job, &status.conditions, reason, &message, now),
+        ..status
+    }
+}
+
+fn result(ending: &Ending) -> Option<CommandResult> {
+    match ending {
+        Ending::Known(result) => Some((**result).clone()),
+        Ending::Lost(_) => Some(CommandResult {
+            outcome: Outcome::Lost,
+            exit_code: None,
+            execution_time_in_milliseconds: None,
+            masked_count: None,
+            withheld: false,
+            stdout: CapturedStream::default(),
+            stderr: CapturedStream::default(),
+        }),
+        Ending::Unprepared | Ending::Void => None,
+    }
+}
+
+/// As a Job has them, and as kstatus reads them.
+fn final_conditions(
+    job: &CommandJob,
+    previous: &[Condition],
+    reason: Reason,
+    message: &str,
+    now: Timestamp,
+) -> Vec<Condition> {
+    let (verdict, type_) = if reason == Reason::CommandSucceeded {
+        (Verdict::ready(reason, message), kind::COMPLETE)
+    } else {
+        (Verdict::stalled(reason, message), kind::FAILED)
+    };
+    let generation = job.metadata.generation;
+    let previous = verdict.conditions(previous, generation, now);
+    let mut conditions = Conditions::from_previous(&previous, generation, now);
+    conditions.set_while(type_, Some((reason.as_str(), message)));
+    conditions.into_vec()
+}
+
+fn too_large(result: Option<&CommandResult>) -> String {
+    match result.and_then(|it| it.exit_code) {
+        Some(code) => format!(
+            "the command ended with exit code {code}, and its result does not fit into the object together with its \
+             spec; both streams were cut to {SMALL_STREAM_BYTES} bytes: lower spec.output.maxBytes"
+        ),
+        None => "the result does not fit into the object; both streams were cut".to_owned(),
+    }
+}
+
+fn explain(ending: &Ending) -> (Reason, String) {
+    match ending {
+        Ending::Known(result) => match (result.outcome, result.exit_code) {
+            (Outcome::Exited, Some(0)) => (Reason::CommandSucceeded, "the command ended with exit code 0".into()),
+            (Outcome::Exited, Some(code)) if (129..=192).contains(&code) => (
+                Reason::NonZeroExitCode,
+                format!(
+                    "the command ended with exit code {code}, as after death by signal {}",
+                    code - 128
+                ),
+            ),
+            (Outcome::Exited, Some(code)) => (
+                Reason::NonZeroExitCode,
+                format!("the command ended with exit code {code}"),
+            ),
+            (Outcome::TimedOut, _) => (
+                Reason::DeadlineExceeded,
+                "the command ran longer than spec.timeoutSeconds and was killed".into(),
+            ),
+            (Outcome::Cancelled, _) => (Reason::Cancelled, "the command was cancelled".into()),
+            (Outcome::Lost | Outcome::Exited, _) => (Reason::Lost, "the end of the command is not known".into()),
+        },
+        Ending::Lost(why) => {
+            let how = match why {
+                AttemptReason::SessionReplaced => "its session was replaced by an empty one or can no longer be found",
+                AttemptReason::RunnerDied => "what watched over it in its session died without leaving an exit code",
+                AttemptReason::Unreachable => "its session could not be reached until long after it must have ended",
+                AttemptReason::Void | AttemptReason::PreparationFailed => "its session answered in an unexpected way",
+            };
+            (
+                Reason::Lost,
+                format!("it is not known whether the command ran, in part or to its end: {how}. It is not run again"),
+            )
+        }
+        Ending::Unprepared | Ending::Void => (
+            Reason::PreparationFailed,
+            "the session could not prepare or start the command (its disk may be full, or its clock wrong); it was not started".into(),
+        ),
+    }
+}
+
+/// The API server keeps whole seconds; more would make the status differ from itself once stored.
+fn whole_seconds(time: Timestamp) -> Time {
+    Time(Timestamp::from_second(time.as_second()).unwrap_or(time))
+}
+
+/// Where the command runs, for the column.
+fn display_target(job: &CommandJob) -> String {
+    let target = &job.spec.target;
+    match (&target.session_pool_ref, &target.session_pool) {
+        (Some(pool), _) => match &pool.namespace {
+            Some(namespace) if Some(namespace) != job.metadata.namespace.as_ref() => {
+                format!("pool/{namespace}/{}", pool.name)
+            }
+            _ => format!("pool/{}", pool.name),
+        },
+        (None, Some(pool)) => format!("pool/{}", pool.resource_id.rsplit('/').next().unwrap_or_default()),
+        (None, None) => String::new(),
+    }
+}
+
+/// A duration as kubectl shows ages, with tenths below a minute: `2.1s`, `3m12s`, `1h5m`.
+fn display_duration(milliseconds: i64) -> String {
+    let seconds = milliseconds / 1000;
+    match seconds {
+        ..60 => format!("{seconds}.{}s", milliseconds % 1000 / 100),
+        60..3600 => format!("{}m{}s", seconds / 60, seconds % 60),
+        _ => format!("{}h{}m", seconds / 3600, seconds % 3600 / 60),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,133 @@
+//! A pool of sessions as the runner keeps it; the runner's own tests hold it to this.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use crate::controller::command_job::attempt::fixtures::{ended, report, result};
+use crate::controller::command_job::attempt::{AttemptClaim, AttemptKey, Command, Event, Ticket};
+use crate::controller::command_job::runner::{KillReason, ReportedState};
+
+/// What became of an attempt in a container, once somebody took its lock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lock {
+    Running,
+    Ended,
+    /// A tombstone, of a start that came too late or of a cancellation: nothing ran nor ever will.
+    Late,
+    Cancelled,
+    /// The runner died.
+    Dead,
+}
+
+/// The container behind a session.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Container {
+    tickets: BTreeSet<Ticket>,
+    cancelled: BTreeSet<Ticket>,
+    pub locks: BTreeMap<Ticket, Lock>,
+}
+
+/// The service, and what is on its way to it.
+#[derive(Clone, Debug, Default)]
+pub struct Service {
+    pub sessions: BTreeMap<AttemptKey, Container>,
+    /// Requests that were sent and never answered. Each may arrive at any time, or never.
+    pub on_their_way: Vec<Command>,
+    /// The tickets whose command was started, once for each start.
+    pub started: Vec<Ticket>,
+    pub has_ended: bool,
+}
+
+impl Service {
+    /// What a request does when it arrives, and what is answered.
+    pub fn receive(&mut self, command: &Command, now: jiff::Timestamp) -> Event {
+        match command {
+            Command::Prepare { key, ticket } => {
+                self.sessions.entry(*key).or_default().tickets.insert(ticket.clone());
+                Event::Prepared {
+                    at: now,
+                    contents: super::CONTENTS.into(),
+                }
+            }
+            Command::Start { claim, start_by, .. } => self.start(claim, now > *start_by),
+            // Whoever waits for a command sees its end.
+            Command::Poll { claim, .. } => {
+                self.end(claim.key);
+                self.look(claim)
+            }
+            Command::ReadEnd { claim } => match self.look(claim) {
+                Event::Frame(report) if matches!(report.state, ReportedState::Ended { .. }) => Event::Frame(report),
+                _ => Event::NoFrame,
+            },
+            Command::Collect { .. } => Event::Collected(result()),
+            Command::Cancel { claim, .. } => {
+                let container = self.sessions.entry(claim.key).or_default();
+                container.cancelled.insert(claim.ticket.clone());
+                if container.locks.get(&claim.ticket) == Some(&Lock::Running) {
+                    container.locks.insert(claim.ticket.clone(), Lock::Ended);
+                }
+                Event::Done
+            }
+            Command::Release { key } => {
+                self.sessions.remove(key);
+                Event::Done
+            }
+        }
+    }
+
+    fn start(&mut self, claim: &AttemptClaim, is_late: bool) -> Event {
+        let container = self.sessions.entry(claim.key).or_default();
+        if !container.locks.contains_key(&claim.ticket) && container.tickets.contains(&claim.ticket) {
+            let lock = match (container.cancelled.contains(&claim.ticket), is_late) {
+                (true, _) => Lock::Cancelled,
+                (false, true) => Lock::Late,
+                (false, false) => {
+                    self.started.push(claim.ticket.clone());
+                    Lock::Running
+                }
+            };
+            container.locks.insert(claim.ticket.clone(), lock);
+        }
+        self.look(claim)
+    }
+
+    fn look(&mut self, claim: &AttemptClaim) -> Event {
+        let container = self.sessions.entry(claim.key).or_default();
+        Event::Frame(match container.locks.get(&claim.ticket) {
+            Some(Lock::Ended) => ended(0),
+            Some(Lock::Running) => report(ReportedState::Running {
+                elapsed: Duration::ZERO,
+            }),
+            Some(Lock::Late) => report(ReportedState::Void),
+            Some(Lock::Cancelled) => report(ReportedState::Cancelled(KillReason::Delete)),
+            Some(Lock::Dead) => report(ReportedState::Lost { killed: None }),
+            None if container.tickets.contains(&claim.ticket) => report(ReportedState::Absent),
+            None => report(ReportedState::Replaced),
+        })
+    }
+
+    /// The commands that run in a session end by themselves.
+    pub fn end(&mut self, key: AttemptKey) {
+        self.turn(key, Lock::Ended);
+    }
+
+    /// The runners of a session die.
+    pub fn kill_runner(&mut self, key: AttemptKey) -> bool {
+        self.turn(key, Lock::Dead)
+    }
+
+    fn turn(&mut self, key: AttemptKey, into: Lock) -> bool {
+        let locks = self
+            .sessions
+            .get_mut(&key)
+            .into_iter()
+            .flat_map(|it| it.locks.values_mut());
+        let running: Vec<_> = locks.filter(|it| **it == Lock::Running).collect();
+        let has_run = !running.is_empty();
+        for lock in running {
+            *lock = into;
+        }
+        self.has_ended |= has_run && into == Lock::Ended;
+        has_run
+    }
+}

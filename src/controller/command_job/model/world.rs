@@ -1,0 +1,399 @@
+//! The operator, its job and the service, and everything that can happen to them next.
+
+use std::collections::{BTreeMap, HashSet};
+use std::fmt::Write as _;
+
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use serde_json::json;
+
+use super::Text;
+use super::service::Service;
+use crate::api::command_job::{AttemptReason, CommandJob, Outcome, Phase};
+use crate::controller::command_job::attempt::fixtures::{at, limits};
+use crate::controller::command_job::attempt::{
+    AfterEnd, AttemptClaim, AttemptKey, AttemptState, Command, Event, Farewell, Problem, Ticket,
+};
+use crate::controller::command_job::job::plan::is_finished;
+use crate::controller::command_job::job::{
+    JobFacts, JobStep, JobVerdict, attempts_that_matter, plan, status, untouched,
+};
+use crate::runtime::{Class, Next};
+
+const PLACE: &str = "place";
+const SESSION: &str = "session";
+
+/// An attempt that is left, in the background.
+#[derive(Clone, Debug)]
+struct Leaving {
+    key: AttemptKey,
+    claim: Option<AttemptClaim>,
+    state: AttemptState,
+    farewell: Farewell,
+}
+
+/// Everything there is.
+#[derive(Clone, Debug)]
+pub struct World {
+    job: CommandJob,
+    /// What the operator remembers; it goes when the operator dies.
+    attempts: BTreeMap<AttemptKey, AttemptState>,
+    leaving: Vec<Leaving>,
+    service: Service,
+    now: Timestamp,
+    /// Preparations so far: no two have the same ticket.
+    tickets: u32,
+    troubles_left: u32,
+    /// Whether the job is still to be deleted.
+    may_be_deleted: bool,
+    /// Whether a session was replaced, or a runner died.
+    was_disturbed: bool,
+    /// Whether something may be left behind: the operator died, or a request may yet arrive.
+    may_leak: bool,
+}
+
+/// What becomes of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fortune {
+    /// It is carried out and answered.
+    Answered,
+    /// It is carried out, and the answer is lost.
+    AnswerLost,
+    /// It is carried out, and the answer has no frame.
+    NoFrame,
+    /// It is not carried out, and that is said.
+    Refused,
+    /// It may arrive later. Its sender lives, and is told that there was no answer.
+    Late,
+    /// It may arrive later. Its sender lives, and gave up waiting.
+    Dropped,
+    /// It is carried out; its sender dies.
+    Died,
+    /// It may arrive later; its sender dies.
+    DiedEarly,
+}
+
+impl World {
+    pub fn new(troubles: u32) -> Self {
+        let job = serde_json::from_value(json!({
+            "apiVersion": "lifeguard.dev/v1alpha1", "kind": "CommandJob",
+            "metadata": {"name": "j", "namespace": "n", "uid": "u", "generation": 1},
+            "spec": {"target": {"sessionPoolRef": {"name": "p"}}, "script": "true", "timeoutSeconds": 60},
+        }));
+        Self {
+            job: job.expect("a valid job"),
+            attempts: BTreeMap::new(),
+            leaving: Vec::new(),
+            service: Service::default(),
+            now: at(0),
+            tickets: 0,
+            troubles_left: troubles,
+            may_be_deleted: false,
+            was_disturbed: false,
+            may_leak: false,
+        }
+    }
+
+    pub fn to_be_deleted(troubles: u32) -> Self {
+        Self {
+            may_be_deleted: true,
+            ..Self::new(troubles)
+        }
+    }
+
+    /// Equal for worlds in which the same can happen.
+    pub fn key(&self) -> u64 {
+        let mut hasher = Text::default();
+        let job = (&self.job.status, &self.job.metadata.deletion_timestamp);
+        let operator = (&self.attempts, &self.leaving, self.now, self.tickets);
+        let rest = (
+            self.troubles_left,
+            self.may_be_deleted,
+            self.was_disturbed,
+            self.may_leak,
+        );
+        write!(hasher, "{job:?} {operator:?} {:?} {rest:?}", self.service).expect("a hasher takes every text");
+        hasher.hash()
+    }
+
+    fn facts(&self) -> JobFacts {
+        let sessions = attempts_that_matter(&self.job).map(|key| (key, SESSION.to_owned()));
+        JobFacts {
+            limits: limits(),
+            place: Ok(PLACE.into()),
+            contents: Ok(super::CONTENTS.into()),
+            secrets_digest: None,
+            sessions: sessions.collect(),
+            fresh: Ticket(self.tickets.to_string()),
+            attempts: self.attempts.clone(),
+            is_too_large: false,
+        }
+    }
+
+    /// Everything that can happen next.
+    pub fn successors(&self) -> Vec<Self> {
+        let mut next = self.steps();
+        for index in 0..self.leaving.len() {
+            next.extend(self.farewells(index));
+        }
+        for index in 0..self.service.on_their_way.len() {
+            let mut world = self.clone();
+            let command = world.service.on_their_way.remove(index);
+            world.service.receive(&command, world.now);
+            next.push(world);
+        }
+        if self.may_be_deleted {
+            let mut world = self.clone();
+            world.may_be_deleted = false;
+            world.job.metadata.deletion_timestamp = Some(Time(world.now));
+            next.push(world);
+        }
+        if self.troubles_left > 0 {
+            next.extend(self.disturbances());
+        }
+        next
+    }
+
+    fn disturbances(&self) -> Vec<Self> {
+        let mut next = Vec::new();
+        let mut trouble = |change: &dyn Fn(&mut Self)| {
+            let mut world = self.clone();
+            world.troubles_left -= 1;
+            change(&mut world);
+            next.push(world);
+        };
+        trouble(&Self::die);
+        trouble(&|world| world.now += SignedDuration::from_secs(130));
+        for key in self.service.sessions.keys() {
+            trouble(&|world| {
+                world.was_disturbed = true;
+                world
+                    .service
+                    .sessions
+                    .insert(*key, super::service::Container::default());
+            });
+            trouble(&|world| world.was_disturbed |= world.service.kill_runner(*key));
+        }
+        next
+    }
+
+    fn die(&mut self) {
+        self.attempts.clear();
+        self.leaving.clear();
+        self.may_leak = true;
+    }
+
+    /// What a pass does next, with every fortune.
+    fn steps(&self) -> Vec<Self> {
+        let mut world = self.clone();
+        let plan = plan(&world.job, &world.facts(), world.now);
+        match plan.step {
+            None => {
+                match plan.next {
+                    Next::At(then) => world.now = world.now.max(then),
+                    Next::AwaitChange => return Vec::new(),
+                    Next::Resync(_) | Next::Poll { .. } | Next::After(_) | Next::Again => {
+                        panic!("it waits for nothing: {plan:?}")
+                    }
+                }
+                vec![world]
+            }
+            Some(JobStep::Run(key, command)) => {
+                if let Command::Prepare { ticket, .. } = &command {
+                    let claimed = world.job.status.iter().flat_map(|it| &it.attempts);
+                    let mut claimed = claimed.map(|it| (it.number, &it.ticket));
+                    assert!(
+                        !claimed.any(|(number, of)| number == key.number || *of == ticket.0),
+                        "what was claimed is prepared again"
+                    );
+                    world.tickets += 1;
+                }
+                world.update(key, |state, now| state.issue(&command, PLACE, now));
+                let sent = |world: &mut Self, event| {
+                    world.update(key, |state, _| state.on(&command, event, &limits()).map(drop))
+                };
+                world.fortunes(&command, sent)
+            }
+            Some(JobStep::Write(verdict)) => {
+                let mut stored = world.clone();
+                stored.store(&verdict);
+                let mut next = vec![stored.clone()];
+                if world.troubles_left > 0 {
+                    // Stored or not, its writer dies.
+                    for mut world in [stored, world] {
+                        world.troubles_left -= 1;
+                        world.die();
+                        next.push(world);
+                    }
+                }
+                next
+            }
+            Some(JobStep::Leave(key, claim, farewell)) => {
+                let state = world.attempts.get(&key).cloned();
+                world.leaving.push(Leaving {
+                    key,
+                    claim,
+                    state: state.unwrap_or_else(AttemptState::of_another_process),
+                    farewell,
+                });
+                world.update(key, |state, _| state.has_left = true);
+                vec![world]
+            }
+        }
+    }
+
+    fn update<T>(&mut self, key: AttemptKey, change: impl FnOnce(&mut AttemptState, Timestamp) -> T) -> T {
+        let state = self.attempts.entry(key).or_insert_with(|| untouched(&self.job));
+        change(state, self.now)
+    }
+
+    /// A command is carried out, or not; `sent` tells whoever sent it.
+    fn fortunes<T>(&self, command: &Command, sent: impl Fn(&mut Self, Event) -> T) -> Vec<Self> {
+        let asks = matches!(
+            command,
+            Command::Start { .. } | Command::Poll { .. } | Command::ReadEnd { .. }
+        );
+        let changes = !matches!(command, Command::ReadEnd { .. } | Command::Collect { .. });
+        let mut next = Vec::new();
+        for fortune in [
+            Fortune::Answered,
+            Fortune::AnswerLost,
+            Fortune::NoFrame,
+            Fortune::Refused,
+            Fortune::Late,
+            Fortune::Dropped,
+            Fortune::Died,
+            Fortune::DiedEarly,
+        ] {
+            let is_late = matches!(fortune, Fortune::Late | Fortune::Dropped | Fortune::DiedEarly);
+            let is_possible = match fortune {
+                Fortune::Answered => true,
+                Fortune::NoFrame => asks && self.troubles_left > 0,
+                _ if is_late => changes && self.troubles_left > 0,
+                _ => self.troubles_left > 0,
+            };
+            if !is_possible {
+                continue;
+            }
+            let mut world = self.clone();
+            if fortune != Fortune::Answered {
+                world.troubles_left -= 1;
+            }
+            if is_late {
+                world.may_leak = true;
+                world.service.on_their_way.push(command.clone());
+            }
+            let arrives = matches!(
+                fortune,
+                Fortune::Answered | Fortune::AnswerLost | Fortune::NoFrame | Fortune::Died
+            );
+            let answer = arrives.then(|| world.service.receive(command, world.now));
+            match (fortune, answer) {
+                (Fortune::Answered, Some(answer)) => _ = sent(&mut world, answer),
+                (Fortune::NoFrame, _) => _ = sent(&mut world, Event::NoFrame),
+                (Fortune::AnswerLost | Fortune::Late, _) => _ = sent(&mut world, Event::Unanswered(problem())),
+                (Fortune::Refused, _) => _ = sent(&mut world, Event::Failed(problem())),
+                (Fortune::Died | Fortune::DiedEarly, _) => world.die(),
+                (Fortune::Dropped | Fortune::Answered, _) => {}
+            }
+            next.push(world);
+        }
+        next
+    }
+
+    /// What becomes of an attempt that is left.
+    fn farewells(&self, index: usize) -> Vec<Self> {
+        let mut world = self.clone();
+        let Leaving {
+            key,
+            claim,
+            state,
+            farewell,
+        } = &mut world.leaving[index];
+        match state.leave(*key, claim.as_ref(), *farewell, &limits(), world.now) {
+            AfterEnd::Rest => {
+                world.leaving.remove(index);
+                vec![world]
+            }
+            AfterEnd::Wait(until) => {
+                world.now = world.now.max(until);
+                vec![world]
+            }
+            AfterEnd::Do(command) => {
+                state.issue(&command, PLACE, world.now);
+                world.fortunes(&command, |world, event| {
+                    let leaving = world.leaving.get_mut(index);
+                    leaving.map(|it| it.state.on(&command, event, &limits()).is_ok())
+                })
+            }
+        }
+    }
+
+    fn store(&mut self, verdict: &JobVerdict) {
+        if let Some(status) = status::status(&self.job, verdict, self.now) {
+            self.job.status = Some(status);
+        }
+    }
+
+    /// What must hold in every world.
+    pub fn check(&self) {
+        let started = &self.service.started;
+        assert!(started.len() <= 1, "started {} times: {self:#?}", started.len());
+        let Some(status) = &self.job.status else { return };
+        for attempt in &status.attempts {
+            let has_started = started.iter().any(|it| it.0 == attempt.ticket);
+            if attempt.reason == Some(AttemptReason::Void) {
+                assert!(!has_started, "an attempt is void and was started: {self:#?}");
+            }
+        }
+        match (status.phase, status.result.as_ref().map(|it| it.outcome)) {
+            (Some(Phase::Succeeded), outcome) => {
+                assert_eq!(outcome, Some(Outcome::Exited));
+                assert!(self.service.has_ended, "it succeeded and never ran: {self:#?}");
+            }
+            (Some(Phase::Failed), Some(Outcome::Lost)) => {
+                assert!(self.was_disturbed, "lost without a cause: {self:#?}");
+            }
+            (Some(Phase::Failed), None) => assert!(started.is_empty(), "it was not prepared, and ran: {self:#?}"),
+            (Some(Phase::Queued | Phase::Running) | None, None) => {}
+            other => panic!("{other:?}: {self:#?}"),
+        }
+    }
+
+    /// Goes on without further trouble; what is on its way never arrives. `resting` has the worlds that are known to.
+    pub fn comes_to_rest(mut self, steps: usize, resting: &mut HashSet<u64>) {
+        self.troubles_left = 0;
+        self.may_be_deleted = false;
+        for _ in 0..steps {
+            if !resting.insert(self.key()) {
+                return;
+            }
+            self.check();
+            let mut next = self.steps();
+            if next.is_empty() {
+                next = (0..self.leaving.len())
+                    .flat_map(|index| self.farewells(index))
+                    .collect();
+            }
+            match next.into_iter().next() {
+                Some(world) => self = world,
+                None => break,
+            }
+        }
+        let is_deleted = self.job.metadata.deletion_timestamp.is_some();
+        assert!(is_finished(&self.job) || is_deleted, "it does not end: {self:#?}");
+        assert!(self.leaving.is_empty(), "its session is not released: {self:#?}");
+        assert!(
+            self.may_leak || self.service.sessions.is_empty(),
+            "a session is left: {self:#?}"
+        );
+    }
+}
+
+fn problem() -> Problem {
+    Problem {
+        class: Class::Transient,
+        reason: "Unavailable".into(),
+        message: String::new(),
+    }
+}

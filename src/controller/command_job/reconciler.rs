@@ -1,0 +1,191 @@
+//! The reconciler of jobs: carries out what is planned, and ends what a job that goes leaves behind.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use kube::ResourceExt;
+
+use super::JobError;
+use super::attempt::{AttemptClaim, AttemptKey, AttemptState, Command, Farewell};
+use super::departure::Departure;
+use super::executor::session_pool::{Pools, SessionPoolExecutor};
+use super::executor::{Executor, Farewells, Leaving};
+use super::job::plan::{is_finished, last_claim};
+use super::job::{JobStep, JobVerdict, plan, status};
+use super::memory::JobMemory;
+use super::observe::{JobObservation, observe};
+use crate::api::command_job::{CommandJob, CommandJobStatus};
+use crate::controller::{Context, readiness};
+use crate::runtime::{Effect, Note, Pass, Plan, Reconciler, Seen, Severity, Snapshot, WriteError};
+
+/// Reconciles CommandJobs.
+pub struct CommandJobs {
+    context: Context,
+    pools: Arc<Pools>,
+    farewells: Farewells,
+    memory: JobMemory<SessionPoolExecutor>,
+}
+
+impl CommandJobs {
+    /// Jobs run in `pools`; their attempts are left through `farewells`.
+    pub fn new(context: Context, pools: Arc<Pools>, farewells: Farewells) -> Self {
+        Self {
+            context,
+            pools,
+            farewells,
+            memory: JobMemory::default(),
+        }
+    }
+
+    /// Changes what is known of an attempt, both for this pass and for the next one.
+    fn update<T>(
+        &self,
+        pass: &mut Pass<Self>,
+        key: AttemptKey,
+        executor: &SessionPoolExecutor,
+        change: impl FnOnce(&mut AttemptState) -> T,
+    ) -> T {
+        let mut state = pass.observed().facts.attempt(pass.object(), key);
+        let changed = change(&mut state);
+        let uid = pass.object().uid().unwrap_or_default();
+        let remembered = (state.clone(), executor.clone());
+        self.memory.update(&uid, |job| job.attempts.insert(key, remembered));
+        pass.observed_mut().facts.attempts.insert(key, state);
+        changed
+    }
+
+    async fn run(&self, pass: &mut Pass<Self>, key: AttemptKey, command: Command) -> Result<Effect, JobError> {
+        let executor = pass.observed().executor.clone().ok_or(JobError::NoTarget)?;
+        self.update(pass, key, &executor, |state| {
+            state.issue(&command, executor.place(), Timestamp::now());
+        });
+        let event = tokio::select! {
+            event = executor.run(&command) => event,
+            () = pass.interrupted(), if command.waits() => return Ok(Effect::Done),
+        };
+        let limits = executor.limits();
+        let effect = self.update(pass, key, &executor, |state| state.on(&command, event, &limits))?;
+        Ok(effect)
+    }
+
+    async fn write(&self, pass: &mut Pass<Self>, verdict: &JobVerdict) -> Result<Effect, JobError> {
+        let Some(status) = status::status(pass.object(), verdict, Timestamp::now()) else {
+            return Ok(Effect::Done);
+        };
+        match pass.write_status(&status).await {
+            Ok(()) => {}
+            Err(WriteError::TooLarge) if !pass.observed().facts.is_too_large => {
+                let uid = pass.object().uid().unwrap_or_default();
+                self.memory.update(&uid, |job| job.is_too_large = true);
+                pass.observed_mut().facts.is_too_large = true;
+            }
+            Err(error) => return Err(error.into()),
+        }
+        if let JobVerdict::Claimed(_) = verdict {
+            self.warn_of_short_secrets(pass);
+        }
+        Ok(Effect::Replan)
+    }
+
+    /// A value of a few bytes would be found everywhere, so it is not masked; its owner should know.
+    fn warn_of_short_secrets(&self, pass: &Pass<Self>) {
+        let executor = pass.observed().executor.as_ref();
+        let ignored = executor.map_or(0, |it| it.inputs().to_mask().ignored());
+        if ignored > 0 {
+            let note = Note {
+                severity: Severity::Warning,
+                reason: "SecretTooShort".into(),
+                action: "Mask".into(),
+                message: format!(
+                    "{ignored} secret values of spec.env are under 4 bytes and are not masked in the output"
+                ),
+            };
+            self.context.events().publish(&**pass.object(), &note);
+        }
+    }
+
+    /// Leaves an attempt, of which this process may never have heard.
+    fn leave(
+        &self,
+        pass: &mut Pass<Self>,
+        key: AttemptKey,
+        claim: Option<AttemptClaim>,
+        farewell: Farewell,
+    ) -> Result<Effect, JobError> {
+        let uid = pass.object().uid().unwrap_or_default();
+        let known = self.memory.of(&uid).attempts.remove(&key);
+        let (state, executor) = match (known, pass.observed().executor.clone()) {
+            (Some(known), _) => known,
+            (None, Some(executor)) => (AttemptState::of_another_process(), executor),
+            (None, None) => return Err(JobError::NoTarget),
+        };
+        self.farewells.leave(Leaving {
+            executor: executor.clone(),
+            key,
+            claim,
+            state,
+            farewell,
+        });
+        self.update(pass, key, &executor, |state| state.has_left = true);
+        Ok(Effect::Replan)
+    }
+}
+
+impl Reconciler for CommandJobs {
+    type Object = CommandJob;
+    type Observed = JobObservation;
+    type Step = JobStep;
+    type Verdict = JobVerdict;
+    type Error = JobError;
+
+    async fn observe(&self, job: &Snapshot<CommandJob>) -> Result<JobObservation, JobError> {
+        let remembered = self.memory.of(&job.uid().unwrap_or_default());
+        observe(self.context.client(), &self.pools, job, remembered).await
+    }
+
+    fn plan(job: &CommandJob, observed: &JobObservation, now: Timestamp) -> Plan<JobStep, JobVerdict> {
+        plan(job, &observed.facts, now)
+    }
+
+    async fn carry_out(&self, pass: &mut Pass<Self>, step: JobStep) -> Result<Effect, JobError> {
+        match step {
+            JobStep::Run(key, command) => self.run(pass, key, command).await,
+            JobStep::Write(verdict) => self.write(pass, &verdict).await,
+            JobStep::Leave(key, claim, farewell) => self.leave(pass, key, claim, farewell),
+        }
+    }
+
+    fn summarize(
+        job: &CommandJob,
+        seen: Seen<'_, JobObservation, JobVerdict>,
+        now: Timestamp,
+    ) -> Option<CommandJobStatus> {
+        let facts = seen.observed.map(|it| &it.facts);
+        let seen = Seen {
+            observed: facts,
+            verdict: seen.verdict,
+            outcome: seen.outcome,
+        };
+        status::summarize(job, &seen, now)
+    }
+
+    fn notes(job: &CommandJob, status: &CommandJobStatus) -> Vec<Note> {
+        let before = job.status.as_ref().map(|it| it.conditions.as_slice());
+        readiness::notes(before.unwrap_or_default(), &status.conditions)
+    }
+
+    fn gone(&self, job: &Snapshot<CommandJob>) {
+        let remembered = self.memory.take(&job.uid().unwrap_or_default());
+        let departure = Departure {
+            context: self.context.clone(),
+            pools: Arc::clone(&self.pools),
+            farewells: self.farewells.clone(),
+            job: job.clone(),
+        };
+        if is_finished(job) {
+            departure.leave(remembered, Farewell::Idle);
+        } else if last_claim(job).is_some() || !remembered.attempts.is_empty() {
+            self.farewells.spawn(departure.see_off(remembered));
+        }
+    }
+}
