@@ -144,7 +144,7 @@ fn attempts(world: &World, azure: &Azure, client_id: &str) -> Vec<Attempt> {
         attempt(
             "AzureAccount",
             "by-secret",
-            of_account(json!({"clientSecret": certificate})),
+            of_account(json!({"clientSecret": {"clientId": client_id, "secretKeyRef": {"name": "secret"}}})),
             "SecretNotFound",
             "Secret secret does not exist",
         ),
