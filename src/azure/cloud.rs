@@ -305,6 +305,19 @@ caBundle: ca.pem
     }
 
     #[test]
+    fn further_authorities_are_trusted_beside_those_of_the_cloud() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("proxy.pem");
+        std::fs::write(&path, "proxy").unwrap();
+        let mut cloud = Cloud::public();
+        cloud.ca_bundle = Some(b"own".to_vec());
+        let cloud = cloud.trusting(&path).unwrap();
+        assert_eq!(cloud.ca_bundle.as_deref(), Some(b"own\nproxy".as_slice()));
+        let missing = Cloud::public().trusting(&folder.path().join("missing.pem"));
+        assert!(matches!(missing, Err(CloudError::Read { .. })));
+    }
+
+    #[test]
     fn tokens_go_to_hosts_of_the_cloud_only() {
         let cloud = Cloud::public();
         for good in [

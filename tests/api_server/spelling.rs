@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::examples;
 use crate::schema::{KINDS, Path, Step, is_refused, schema, spec, walk};
-use crate::server::{client, message, namespace, objects};
+use crate::server::{admission, client, message, namespace, objects};
 
 /// Every known other spelling of a kind, as its declaration has it: where it is, its type, and what to write instead.
 fn spellings(plural: &str) -> Vec<(Path, Value, String)> {
@@ -66,11 +66,12 @@ async fn a_property_as_public_arm_files_spell_it_is_refused_with_the_right_spell
             apply(&example).await.expect("the example is accepted");
             let (_, place) = parent.find(&mut example).expect("found above");
             place[name] = value(&kind_of_value);
-            let refusal = apply(&example).await.expect_err("the other spelling is refused");
-            assert!(
-                refusal.contains(&format!("{path}: ")) && refusal.contains(&words),
-                "{kind}.{path}: {refusal}"
-            );
+            // A server-side apply, and a plain creation, of which the server drops what it does not know.
+            for refusal in [apply(&example).await, admission(&client, &namespace, &example).await] {
+                let refusal = refusal.expect_err("the other spelling is refused");
+                let is_told = refusal.contains(&format!("{path}: ")) && refusal.contains(&words);
+                assert!(is_told, "{kind}.{path}: {refusal}");
+            }
             tried.push(format!("{kind}.{path}"));
         }
     }
