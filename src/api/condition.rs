@@ -8,6 +8,8 @@ pub mod kind {
     pub const RECONCILING: &str = "Reconciling";
     /// Present and true while nothing will happen until somebody acts (kstatus).
     pub const STALLED: &str = "Stalled";
+    /// Whether Azure has what the spec says.
+    pub const IN_SYNC: &str = "InSync";
     /// True once a CommandJob's command ended with exit code 0, as for a Job.
     pub const COMPLETE: &str = "Complete";
     /// True once a CommandJob ended in any other way, as for a Job.

@@ -27,6 +27,7 @@ use super::reference::LocalReference;
     printcolumn(name = "REASON", type_ = "string", json_path = ".status.conditions[?(@.type=='Ready')].reason"),
     printcolumn(name = "CLIENT-ID", type_ = "string", json_path = ".status.clientId"),
     printcolumn(name = "PRINCIPAL-ID", type_ = "string", json_path = ".status.principalId", priority = 1),
+    printcolumn(name = "LOCATION", type_ = "string", json_path = ".status.location", priority = 1),
     printcolumn(name = "AGE", type_ = "date", json_path = ".metadata.creationTimestamp"),
     validation = ("has(self.spec.azureName) || self.metadata.name.matches('^[a-z0-9][-a-z0-9]{2,127}$')", "metadata.name is not a valid name of a managed identity (3 to 128 letters, digits, hyphens and underscores, starting with a letter or digit); set spec.azureName")
 )]

@@ -50,5 +50,8 @@ pub const ACCOUNT_FINALIZER: &str = "lifeguard.dev/in-use";
 /// deleted. The UID makes it impossible to carry the decision over to another object by accident.
 pub const ABANDON_ANNOTATION: &str = "lifeguard.dev/abandon";
 
+/// An annotation that asks for a look at Azure at once. Any new value also makes a write be tried again that Azure refused.
+pub const RECONCILE_ANNOTATION: &str = "lifeguard.dev/reconcile-requested-at";
+
 /// The tag on an Azure resource that names its owner.
 pub const OWNER_TAG: &str = "lifeguard-owner";

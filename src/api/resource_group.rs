@@ -30,7 +30,7 @@ use super::azure_resource::{AzureResourceSpec, AzureResourceStatus, without_expo
         json_path = ".status.conditions[?(@.type=='Ready')].reason"
     ),
     printcolumn(name = "STATE", type_ = "string", json_path = ".status.provisioningState"),
-    printcolumn(name = "LOCATION", type_ = "string", json_path = ".spec.location"),
+    printcolumn(name = "LOCATION", type_ = "string", json_path = ".status.location"),
     printcolumn(name = "AGE", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
 #[x_kube(validation = ("has(self.azureName) == has(oldSelf.azureName) && (!has(self.azureName) || self.azureName == oldSelf.azureName)", "azureName cannot be changed; create another object"))]

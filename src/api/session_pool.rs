@@ -38,6 +38,7 @@ pub use container::{
     printcolumn(name = "TYPE", type_ = "string", json_path = ".spec.containerType"),
     printcolumn(name = "MAX", type_ = "integer", json_path = ".spec.scaleConfiguration.maxConcurrentSessions"),
     printcolumn(name = "STATE", type_ = "string", json_path = ".status.provisioningState"),
+    printcolumn(name = "LOCATION", type_ = "string", json_path = ".status.location", priority = 1),
     printcolumn(name = "AGE", type_ = "date", json_path = ".metadata.creationTimestamp"),
     validation = ("has(self.spec.azureName) || self.metadata.name.matches('^[a-z][a-z0-9-]{1,61}[a-z0-9]$')", "metadata.name is not a valid session pool name (3 to 63 lower-case letters, digits and hyphens, starting with a letter); set spec.azureName")
 )]

@@ -35,7 +35,7 @@ pub use observation::{Blocked, Body, Observation, Occupants, Registration, Resou
 pub use placement::Placement;
 pub use read::{cause_of_failure, find, read_state};
 pub use reconciler::{AzureReconciler, Observed, Parts, controller};
-pub use status::{notes, summarize};
+pub use status::{notes, summarize, with_sync};
 pub use subject::{AzureObject, Reports, Subject, age, entry};
 pub use whole::{KindStep, decide_whole};
 

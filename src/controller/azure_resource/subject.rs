@@ -7,7 +7,8 @@ use jiff::{SignedDuration, Timestamp};
 use crate::api::azure_resource::{AzureResourceStatus, ManagementSpec};
 use crate::api::condition::kind;
 use crate::api::{
-    ABANDON_ANNOTATION, FINALIZER, IdentityAssignment, ManagedIdentity, ResourceGroup, RoleAssignment, SessionPool,
+    ABANDON_ANNOTATION, FINALIZER, IdentityAssignment, ManagedIdentity, RECONCILE_ANNOTATION, ResourceGroup,
+    RoleAssignment, SessionPool,
 };
 use crate::controller::azure_resource::policy::Lifecycle;
 use crate::controller::context::WatchedKind;
@@ -82,13 +83,19 @@ pub struct Subject<'a> {
     pub stalled_since: Option<Timestamp>,
     /// The last known id of its resource.
     pub id: Option<&'a str>,
+    /// The value of the annotation by which a look was asked for.
+    pub request: Option<&'a str>,
+    /// Whether nobody has acted on that yet.
+    pub is_requested: bool,
 }
 
 impl<'a> Subject<'a> {
     /// The subject that an object is.
     pub fn of<K: AzureObject>(object: &'a K) -> Self {
         let meta = object.meta();
-        let abandoned = meta.annotations.as_ref().and_then(|it| it.get(ABANDON_ANNOTATION));
+        let annotation = |name: &str| meta.annotations.as_ref().and_then(|it| it.get(name));
+        let abandoned = annotation(ABANDON_ANNOTATION);
+        let request = annotation(RECONCILE_ANNOTATION).map(String::as_str);
         let reported = object.reported();
         Self {
             spec: object.management(),
@@ -102,6 +109,8 @@ impl<'a> Subject<'a> {
             is_abandoned: abandoned.is_some() && abandoned == meta.uid.as_ref(),
             stalled_since: find(&reported.conditions, kind::STALLED).map(|it| it.last_transition_time.0),
             id: reported.id.as_deref(),
+            request,
+            is_requested: request.is_some() && request != reported.last_handled_reconcile_at.as_deref(),
         }
     }
 

@@ -118,6 +118,9 @@ pub fn decide_whole<K: AzureKind>(object: &K, observed: &Observed<K>, now: Times
         None => base.next,
     };
     let drift = [base.drift, drift].concat();
+    let in_sync = base
+        .in_sync
+        .map(|it| it && step.is_none() && problem.is_none() && drift.is_empty());
     let verdict = problem.unwrap_or_else(|| {
         if base.verdict.reason == Reason::Available && !drift.is_empty() {
             let message = format!("{} differs and is not changed: {}", resource.id, paths(&drift));
@@ -131,6 +134,7 @@ pub fn decide_whole<K: AzureKind>(object: &K, observed: &Observed<K>, now: Times
         next,
         verdict,
         drift,
+        in_sync,
     }
 }
 

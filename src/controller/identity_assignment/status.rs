@@ -6,8 +6,8 @@ use crate::api::azure_resource::AzureResourceStatus;
 use crate::api::{IdentityAssignment, IdentityAssignmentStatus};
 use crate::azure::operation;
 use crate::controller::azure_resource::policy::Lifecycle;
-use crate::controller::azure_resource::{Subject, drift};
-use crate::controller::readiness::Verdict;
+use crate::controller::azure_resource::{Subject, drift, with_sync};
+use crate::controller::readiness::{Standing, Verdict};
 use crate::runtime::{Outcome, Seen};
 
 use super::decision::TargetAssessment;
@@ -45,10 +45,21 @@ pub fn summarize(
             (assessment.verdict.clone(), status)
         }
     };
-    let conditions = verdict.conditions(&before.azure.conditions, object.metadata.generation, now);
+    let (in_sync, last_handled_reconcile_at) = match (seen.outcome, seen.observed, seen.verdict) {
+        (Outcome::Done(_), Some(TargetObservation::Seen(_)), Some(assessment)) => {
+            let is_wanted = subject.lifecycle == Lifecycle::Wanted;
+            let in_sync = assessment.drift.is_empty() && assessment.verdict.standing == Standing::Ready;
+            (is_wanted.then_some(in_sync), subject.request.map(str::to_owned))
+        }
+        _ => (None, before.azure.last_handled_reconcile_at.clone()),
+    };
+    let generation = object.metadata.generation;
+    let conditions = verdict.conditions(&before.azure.conditions, generation, now);
+    let conditions = with_sync(conditions, &verdict, in_sync, generation, now);
     Some(IdentityAssignmentStatus {
         azure: AzureResourceStatus {
             conditions,
+            last_handled_reconcile_at,
             ..status.azure
         },
         ..status

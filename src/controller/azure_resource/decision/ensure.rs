@@ -43,7 +43,7 @@ pub(super) fn ensure(subject: &Subject<'_>, resource: &ResourceState, now: Times
             .unwrap_or_else(|| {
                 let owner = resource.owner.clone().with_origin(Origin::Adopted);
                 let body = resource.mark_body(Some(&owner));
-                let fingerprint = fingerprint(&body, &[]);
+                let fingerprint = fingerprint(&body, &[], subject.request);
                 let verdict = Verdict::progressing(Reason::Updating, format!("{id} is being adopted"));
                 if let Some(decision) = answered(resource, &fingerprint, &[], interval, now) {
                     return decision;

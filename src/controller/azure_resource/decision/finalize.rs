@@ -43,7 +43,7 @@ pub(super) fn finalize(subject: &Subject<'_>, observation: &Observation, now: Ti
         Intent::Disown if resource.history.disowned >= DISOWN_TRIES => release(Release::Left),
         Intent::Disown => {
             let body = resource.mark_body(None);
-            let fingerprint = fingerprint(&body, &[]);
+            let fingerprint = fingerprint(&body, &[], subject.request);
             let verdict = progressing(format!("{} is kept; its owner tag is being removed", resource.id));
             Decision::step(
                 Step::Tag {

@@ -44,6 +44,8 @@ pub struct Decision<S = Step> {
     pub verdict: Verdict,
     /// What differs and is not put right.
     pub drift: Vec<Difference>,
+    /// Whether Azure has what the spec says; `None` where nobody can tell.
+    pub in_sync: Option<bool>,
 }
 
 /// One effect, with every choice made.
@@ -99,6 +101,8 @@ pub struct Assessment {
     pub verdict: Verdict,
     /// What differs and is not put right.
     pub drift: Vec<Difference>,
+    /// Whether Azure has what the spec says; `None` where nobody can tell.
+    pub in_sync: Option<bool>,
 }
 
 impl<S> Decision<S> {
@@ -109,6 +113,7 @@ impl<S> Decision<S> {
             next,
             verdict,
             drift: Vec::new(),
+            in_sync: None,
         }
     }
 
@@ -133,6 +138,7 @@ impl<S> Decision<S> {
             next: self.next,
             verdict: self.verdict,
             drift: self.drift,
+            in_sync: self.in_sync,
         }
     }
 
@@ -143,11 +149,16 @@ impl<S> Decision<S> {
             next,
             verdict,
             drift,
+            in_sync,
         } = self;
         Plan {
             step,
             next,
-            verdict: Assessment { verdict, drift },
+            verdict: Assessment {
+                verdict,
+                drift,
+                in_sync,
+            },
         }
     }
 }
@@ -156,7 +167,14 @@ impl<S> Decision<S> {
 pub fn decide(subject: &Subject<'_>, observation: &Observation, now: Timestamp) -> Decision {
     match (subject.lifecycle, observation) {
         (Lifecycle::Wanted, Observation::Blocked(held)) => Decision::rest(held.next, held.verdict.clone()),
-        (Lifecycle::Wanted, Observation::Seen(resource)) => ensure::ensure(subject, resource, now),
+        (Lifecycle::Wanted, Observation::Seen(resource)) => {
+            let decision = ensure::ensure(subject, resource, now);
+            let is_as_specified = may_use(subject, resource) && resource.differences().is_empty();
+            Decision {
+                in_sync: Some(is_as_specified && !resource.secrets_differ()),
+                ..decision
+            }
+        }
         (Lifecycle::Deleted, observation) => finalize::finalize(subject, observation, now),
     }
 }

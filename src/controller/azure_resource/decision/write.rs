@@ -32,11 +32,11 @@ pub(super) fn failed(
     now: Timestamp,
 ) -> Decision {
     let body = resource.body(origin);
-    let fingerprint = fingerprint(&body, differences);
+    let fingerprint = fingerprint(&body, differences, subject.request);
     let verdict = failure(resource);
     let last = resource.history.write.as_ref();
     let is_different = !differences.is_empty() || resource.mark_differs(origin) || resource.secrets_differ();
-    let is_new = is_different && last.is_none_or(|last| last.fingerprint != fingerprint);
+    let is_new = (is_different || subject.is_requested) && last.is_none_or(|last| last.fingerprint != fingerprint);
     let since = last.map(|last| last.at).max(subject.stalled_since);
     let retry = since.map_or(now, |since| since + FAILED_RETRY);
     if is_new || now >= retry {
@@ -65,7 +65,7 @@ pub(super) fn writing(
         return Decision::rest(interval, Verdict::stalled(Reason::InvalidSpec, why.clone())).with_drift(differences);
     }
     let body = resource.body(origin);
-    let fingerprint = fingerprint(&body, &differences);
+    let fingerprint = fingerprint(&body, &differences, subject.request);
     if let Some(decision) = answered(resource, &fingerprint, &differences, interval, now) {
         return decision;
     }
@@ -124,7 +124,8 @@ pub(super) fn answered(
     }
 }
 
-pub(super) fn fingerprint(body: &Body, differences: &[Difference]) -> String {
+/// What is sent, over which state of the resource, and at whose request: an answer to it is an answer to nothing else.
+pub(super) fn fingerprint(body: &Body, differences: &[Difference], request: Option<&str>) -> String {
     let mut hash = Sha256::new();
     hash.update(body.0.to_string());
     for difference in differences {
@@ -132,6 +133,10 @@ pub(super) fn fingerprint(body: &Body, differences: &[Difference]) -> String {
         hash.update(&difference.path);
         hash.update([0]);
         hash.update(difference.actual.as_ref().map(Value::to_string).unwrap_or_default());
+    }
+    if let Some(request) = request {
+        hash.update([0]);
+        hash.update(request);
     }
     hex(&hash.finalize()[..16])
 }
