@@ -83,6 +83,5 @@ fn with_claim(status: RoleAssignmentStatus, claim: &Claim) -> RoleAssignmentStat
         principal_id: Some(tuple.principal.to_string()),
         role_definition_id: Some(tuple.role.definition_id(tuple.scope.subscription())),
         scope: Some(tuple.scope.to_string()),
-        ..status
     }
 }

@@ -126,7 +126,6 @@ impl<S> Decision<S> {
     }
 
     /// The same, and this differs and is not put right.
-    #[must_use]
     pub fn with_drift(self, drift: Vec<Difference>) -> Self {
         Self { drift, ..self }
     }
