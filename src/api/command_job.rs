@@ -21,6 +21,9 @@ pub use status::{
 /// Labels of an object.
 pub type Labels = BTreeMap<String, String>;
 
+/// The field selector of jobs that have not ended: only these are kept in memory.
+pub const LIVE: &str = "status.phase!=Succeeded,status.phase!=Failed";
+
 /// A command that runs once in a session of an Azure Container Apps session pool. What it printed and its exit code are
 /// in `status.result`. Whatever fails meanwhile, the command is never started twice.
 #[derive(CustomResource, Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]

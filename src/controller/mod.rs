@@ -2,6 +2,7 @@
 
 pub mod accounts;
 pub mod azure_account;
+pub mod azure_error;
 pub mod azure_resource;
 pub mod command_job;
 pub mod context;
@@ -9,15 +10,18 @@ pub mod error;
 pub mod identity_assignment;
 pub mod managed_identity;
 pub mod operator_key;
+pub mod ownership;
 pub mod readiness;
 pub mod reference;
 pub mod resource_group;
 pub mod role_assignment;
 pub mod secret;
 pub mod session_pool;
+pub mod watched;
 
-pub use context::{Context, Foundation, Sources, Watched};
+pub use context::{Context, Foundation};
 pub use error::Error;
+pub use watched::{Sources, Watched};
 
 use crate::config::Config;
 use crate::runtime::supervisor::Supervisor;

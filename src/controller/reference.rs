@@ -2,6 +2,7 @@
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
+use crate::api::azure_resource::ManagementPolicy;
 use crate::api::condition::{Reason, kind};
 use crate::api::reference::LocalReference;
 use crate::api::{
@@ -12,8 +13,8 @@ use crate::runtime::conditions::find;
 use crate::runtime::references::{Entry, Kind};
 use crate::runtime::{Key, ObjectId, Snapshot, Target};
 
-use super::context::{Context, Watched, WatchedKind};
 use super::readiness::is_ready;
+use super::watched::{Kinds, Watched, WatchedKind};
 
 /// A reference to an object of the same namespace.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -176,8 +177,8 @@ impl Unresolved {
 /// The object that a reference names, once it is ready.
 ///
 /// One that cannot be decoded is there and not ready: what was made with it stays.
-pub async fn resolve<K: Referable>(context: &Context, namespace: &str, name: &str) -> Result<Snapshot<K>, Unresolved> {
-    let watched = K::watched(context);
+pub async fn resolve<K: Referable>(kinds: &Kinds, namespace: &str, name: &str) -> Result<Snapshot<K>, Unresolved> {
+    let watched = K::watched(kinds);
     watched.cache().ready().await;
     resolve_in(watched, namespace, name)
 }
@@ -231,8 +232,8 @@ pub struct UsableIdentity {
 }
 
 /// The identity that an object of the namespace refers to.
-pub async fn usable_identity(context: &Context, namespace: &str, name: &str) -> Result<UsableIdentity, Unresolved> {
-    usable(&*resolve::<ManagedIdentity>(context, namespace, name).await?, name)
+pub async fn usable_identity(kinds: &Kinds, namespace: &str, name: &str) -> Result<UsableIdentity, Unresolved> {
+    usable(&*resolve::<ManagedIdentity>(kinds, namespace, name).await?, name)
 }
 
 /// The same among identities that were listed already.
@@ -258,6 +259,27 @@ fn usable(object: &ManagedIdentity, name: &str) -> Result<UsableIdentity, Unreso
             ": it has no principal yet",
         )),
     }
+}
+
+/// Whether a ManagedIdentity of another namespace manages this identity. Then it is that namespace's to say who may be it:
+/// neither its id nor an object that only observes it makes it anybody else's, even where both namespaces use the same
+/// credential and Azure would allow it.
+pub async fn is_of_another_namespace(kinds: &Kinds, namespace: &str, id: &str) -> bool {
+    let Ok(id) = id.parse::<ResourceId>() else { return false };
+    let providers = kinds.references().providers(&id.key()).await;
+    let mut identities = providers.iter().filter(|it| it.kind == ManagedIdentity::NAME);
+    identities
+        .any(|it| it.key.namespace != namespace && kinds.managed_identities.get(&it.key).is_some_and(|it| manages(&it)))
+}
+
+fn manages(identity: &ManagedIdentity) -> bool {
+    identity.spec.azure.management.management_policy != ManagementPolicy::ObserveOnly
+}
+
+/// The client id of an identity that may be on its way out, for those who still have to remove something as it.
+pub fn known_client_id(identities: &Watched<ManagedIdentity>, namespace: &str, name: &str) -> Option<String> {
+    let found = identities.get(&Key::new(namespace, name))?;
+    found.status.as_ref()?.client_id.clone()
 }
 
 #[cfg(test)]

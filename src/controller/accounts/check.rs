@@ -5,7 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::azure::AzureError;
-use crate::controller::error::class_of;
+use crate::controller::azure_error::class_of;
 use crate::runtime::Class;
 
 /// A refused credential is left alone for so long, doubled each time …

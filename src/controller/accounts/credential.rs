@@ -9,11 +9,9 @@ use crate::api::azure_account::{
 };
 use crate::api::{AzureAccount, ManagedIdentity};
 use crate::azure::{ClientCertificate, Cloud, Credential, HostIdentity, Http, Tokens};
-use crate::controller::azure_resource::account_key;
-use crate::controller::context::Watched;
-use crate::controller::managed_identity::known_client_id;
-use crate::controller::reference::usable_identity_in;
+use crate::controller::reference::{account_id, known_client_id, usable_identity_in};
 use crate::controller::secret;
+use crate::controller::watched::Watched;
 use crate::runtime::Key;
 
 use super::error::AccountError;
@@ -105,7 +103,7 @@ impl<'a> Way<'a> {
                 (Some(client_id), None) => Ok(Principal::Application(client_id.clone())),
                 (None, Some(reference)) => {
                     let identity = identities.get(&Key::new(namespace, &reference.name));
-                    if identity.is_some_and(|identity| account_key(&*identity) == *account) {
+                    if identity.is_some_and(|it| account_of(&it) == *account) {
                         let name = reference.name.clone();
                         return Err(AccountError::IdentityOfItself { name });
                     }
@@ -170,6 +168,12 @@ impl<'a> Way<'a> {
             }
         }
     }
+}
+
+/// The account that an identity is made with.
+fn account_of(identity: &ManagedIdentity) -> Key {
+    let namespace = identity.metadata.namespace.as_deref().unwrap_or_default();
+    account_id(namespace, identity.spec.azure.management.account_ref.as_ref()).key
 }
 
 /// What tokens are got with.

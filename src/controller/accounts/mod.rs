@@ -20,7 +20,7 @@ use kube::{Client, Resource, ResourceExt};
 use crate::api::ManagedIdentity;
 use crate::api::azure_account::{AzureAccount, AzureAccountSpec};
 use crate::azure::{ArmClient, AzureError, Cloud, Gates, Http, Tokens};
-use crate::controller::context::Watched;
+use crate::controller::watched::Watched;
 use crate::runtime::Key;
 
 use check::Checked;

@@ -160,3 +160,13 @@ pub fn close_account<K: AzureObject>(context: &Context, object: &K) {
         context.accounts().close(&account.key);
     }
 }
+
+/// What an object says that would attach an identity of another namespace.
+pub fn of_another_namespace(id: &str) -> Blocked {
+    let message = format!("the identity {id} is managed by a ManagedIdentity of another namespace");
+    Blocked {
+        verdict: Verdict::stalled(Reason::OwnedByAnother, message),
+        next: UNTOLD,
+        is_credential_gone: false,
+    }
+}

@@ -7,8 +7,9 @@ use serde_json::Value;
 use crate::api::{FINALIZER, azure_resource::ManagementPolicy};
 use crate::azure::provider::RegistrationState;
 use crate::azure::{ArmClient, AzureError, ErrorClass, provider};
+use crate::controller::azure_error::{is_credential_refused, reason_of};
 use crate::controller::context::Context;
-use crate::controller::error::{Error, is_credential_refused, reason_of};
+use crate::controller::error::Error;
 use crate::runtime::{Effect, Note, Pass, Reconciler, Severity};
 
 use super::decision::{Release, Step, Write};

@@ -19,9 +19,9 @@ use super::children::{Child, ChildrenState};
 use super::decision::Decision;
 use super::dependency::Dependency;
 use super::observation::{Blocked, Body, ResourceState, Tagging};
-use super::ownership::OwnerMark;
 use super::subject::AzureObject;
 use super::whole::KindStep;
+use crate::controller::ownership::OwnerMark;
 
 /// What Resource Manager does with a type of resource.
 #[derive(Debug, Clone, Copy)]

@@ -15,7 +15,7 @@ pub mod export;
 mod history;
 mod kind;
 mod observation;
-pub mod ownership;
+mod parts;
 mod placement;
 pub mod policy;
 mod read;
@@ -26,7 +26,8 @@ mod whole;
 
 pub use decision::{Assessment, Decision, Release, SETTLING, Step, decide, lets_go_unseen, may_use};
 pub use dependency::{
-    Dependency, OpenAccount, account_id, account_key, close_account, credential_gone, held, open_account, unresolved,
+    Dependency, OpenAccount, account_id, account_key, close_account, credential_gone, held, of_another_namespace,
+    open_account, unresolved,
 };
 pub use effect::{carry_out, is_about_the_resource};
 pub use history::{Answer, Histories, History, OperationUrl, Purpose, Written};

@@ -9,8 +9,8 @@ use crate::api::OWNER_TAG;
 use crate::azure::comparison::{Shape, compare};
 use crate::azure::overlay::overlay;
 use crate::azure::{ArmClient, Difference, ResourceId};
-use crate::controller::azure_resource::ownership::{Origin, Owner, OwnerMark, Presence};
 use crate::controller::operator_key::OperatorKey;
+use crate::controller::ownership::{Origin, Owner, OwnerMark, Presence};
 use crate::controller::readiness::Verdict;
 use crate::runtime::Next;
 

@@ -4,7 +4,7 @@
 
 use crate::api::azure_resource::{AdoptionPolicy, DeletionPolicy, ManagementPolicy, ManagementSpec};
 
-use super::ownership::{Origin, Presence};
+use crate::controller::ownership::{Origin, Presence};
 
 /// Whether the object is to exist.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

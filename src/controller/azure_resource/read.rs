@@ -7,9 +7,10 @@ use crate::azure::arm::ArmResponse;
 use crate::azure::operation::{self, Progress};
 use crate::azure::provider::{self, RegistrationState};
 use crate::azure::{ArmClient, AzureError, ErrorClass, ResourceId};
+use crate::controller::azure_error::is_credential_refused;
 use crate::controller::azure_resource::policy::Lifecycle;
 use crate::controller::context::Context;
-use crate::controller::error::{Error, is_credential_refused};
+use crate::controller::error::Error;
 
 use super::dependency::{Dependency, account_key, credential_gone};
 use super::history::{Histories, OperationUrl};

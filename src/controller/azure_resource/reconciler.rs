@@ -6,8 +6,9 @@ use jiff::Timestamp;
 use kube::ResourceExt;
 use kube::core::object::HasStatus;
 
+use crate::controller::azure_error::is_credential_refused;
 use crate::controller::context::Context;
-use crate::controller::error::{Error, is_credential_refused};
+use crate::controller::error::Error;
 use crate::controller::readiness;
 use crate::runtime::drive::Settings;
 use crate::runtime::{Controller, Effect, Note, Object, Pass, Plan, Reconciler, Seen, Snapshot, Source};
@@ -19,12 +20,12 @@ use super::export::{ExportState, read_export};
 use super::history::Histories;
 use super::kind::{AzureKind, Desired};
 use super::observation::{Observation, Occupants, Registration, ResourceState};
-use super::ownership::{Origin, Owner};
 use super::policy::{Intent, Lifecycle, Situation};
 use super::read::read_state;
 use super::status::{notes, summarize};
 use super::subject::{Subject, entry};
 use super::whole::{KindStep, decide_whole};
+use crate::controller::ownership::{Origin, Owner};
 
 /// The reconciler of a kind that owns an Azure resource.
 pub struct AzureReconciler<K: AzureKind> {

@@ -11,8 +11,8 @@ use crate::api::{
     RoleAssignment, SessionPool,
 };
 use crate::controller::azure_resource::policy::Lifecycle;
-use crate::controller::context::WatchedKind;
 use crate::controller::reference::{self, Reference};
+use crate::controller::watched::WatchedKind;
 use crate::runtime::conditions::find;
 use crate::runtime::references::Entry;
 use crate::runtime::{Target, finalizer};

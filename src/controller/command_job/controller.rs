@@ -18,9 +18,6 @@ use super::finished;
 use super::job::plan::last_claim;
 use super::reconciler::CommandJobs;
 
-/// Selects the jobs that have not ended: only these are kept in memory.
-pub const LIVE: &str = "status.phase!=Succeeded,status.phase!=Failed";
-
 /// How many jobs are worked on at the same time. A pass spends its time waiting for a session to answer.
 const CONCURRENCY: u16 = 4096;
 

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use crate::api::condition::Reason;
 use crate::azure::AzureError;
-use crate::controller::error::{class_of, reason_of};
+use crate::controller::azure_error::{class_of, reason_of};
 use crate::runtime::{ApiError, Class, Classify, WriteError};
 
 use super::attempt::Problem;

@@ -19,5 +19,5 @@ pub mod output;
 mod reconciler;
 pub mod runner;
 
-pub use controller::{LIVE, spawn};
+pub use controller::spawn;
 pub use error::JobError;

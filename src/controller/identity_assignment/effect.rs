@@ -9,11 +9,12 @@ use kube::ResourceExt;
 use crate::api::FINALIZER;
 use crate::azure::arm::ArmResponse;
 use crate::azure::{ArmClient, AzureError, ErrorClass};
+use crate::controller::azure_error::{is_credential_refused, reason_of};
 use crate::controller::azure_resource::{
     Answer, Histories, OperationUrl, Purpose, Release, Reports, Written, account_key, find, is_about_the_resource,
 };
 use crate::controller::context::Context;
-use crate::controller::error::{Error, is_credential_refused, reason_of};
+use crate::controller::error::Error;
 use crate::runtime::{Effect, Note, Pass, Severity};
 
 use super::IdentityAssignmentReconciler;

@@ -7,16 +7,18 @@ use crate::api::{IdentityAssignment, OWNER_TAG, SessionPool};
 use crate::azure::operation::{self, Progress};
 use crate::azure::resource_group::tag;
 use crate::azure::{AzureError, ErrorClass};
-use crate::controller::azure_resource::ownership::Owner;
+use crate::controller::azure_error::is_credential_refused;
+use crate::controller::azure_resource::of_another_namespace;
 use crate::controller::azure_resource::policy::Lifecycle;
 use crate::controller::azure_resource::{
     Answer, Dependency, Histories, Reports, Subject, account_key, cause_of_failure, credential_gone, find,
     open_account, unresolved,
 };
 use crate::controller::context::Context;
-use crate::controller::error::{Error, is_credential_refused};
-use crate::controller::managed_identity::{is_of_another_namespace, of_another_namespace};
+use crate::controller::error::Error;
+use crate::controller::ownership::Owner;
 use crate::controller::readiness::Verdict;
+use crate::controller::reference::is_of_another_namespace;
 use crate::controller::reference::usable_identity;
 use crate::runtime::references::Kind;
 use crate::runtime::{Key, ObjectId};

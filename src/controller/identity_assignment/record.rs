@@ -13,8 +13,8 @@ use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
 use crate::azure::identity_block::{IdentityBlock, UserAssigned};
-use crate::controller::azure_resource::ownership::ClusterId;
 use crate::controller::operator_key::hex;
+use crate::controller::ownership::ClusterId;
 
 /// What the names of all tags of identity assignments begin with.
 pub const TAG_PREFIX: &str = "lifeguard-assignment-";

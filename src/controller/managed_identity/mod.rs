@@ -3,12 +3,10 @@
 
 mod credential;
 mod issuer;
-mod reference;
 #[cfg(test)]
 mod tests;
 
 pub use issuer::ClusterIssuer;
-pub use reference::{is_of_another_namespace, known_client_id, of_another_namespace};
 
 use std::collections::BTreeMap;
 
@@ -26,13 +24,13 @@ use crate::runtime::ObjectId;
 
 use super::accounts::Account;
 use super::azure_resource::children::ChildrenState;
-use super::azure_resource::ownership::OwnerMark;
 use super::azure_resource::{
     ArmType, AzureKind, AzureObject, Blocked, Body, Dependency, Desired, Occupants, Placement, Reports, ResourceState,
     Subject, Tagging, account_id, body_of, location_of, may_use,
 };
 use super::context::Context;
 use super::error::Error;
+use super::ownership::OwnerMark;
 use super::reference::Reference;
 
 use credential::{needs_cluster_issuer, wanted};

@@ -9,13 +9,13 @@ use crate::runtime::Next;
 
 use super::accounts::Account;
 use super::azure_resource::children::NoChild;
-use super::azure_resource::ownership::{ClusterId, Owner, OwnerMark};
 use super::azure_resource::{
     ArmType, AzureKind, AzureObject, Blocked, Body, Dependency, Desired, Occupants, ResourceState, Tagging, body_of,
     location_of,
 };
 use super::context::Context;
 use super::error::Error;
+use super::ownership::{ClusterId, Owner, OwnerMark};
 use super::readiness::Verdict;
 use super::reference::Reference;
 
@@ -117,7 +117,7 @@ fn occupants(found: &[ContainedResource], cluster: &ClusterId) -> Occupants {
 
 #[cfg(test)]
 mod tests {
-    use super::super::azure_resource::ownership::Origin;
+    use super::super::ownership::Origin;
     use super::*;
 
     fn resource(id: &str, cluster: Option<&str>) -> ContainedResource {

@@ -9,13 +9,13 @@ use crate::api::{RoleAssignment, RoleAssignmentStatus};
 use crate::azure::ResourceId;
 use crate::azure::role_assignment::{IMMUTABLE, SHAPE, Tuple, at_scope, scope_of};
 use crate::azure::role_definition::{AUTHORIZATION_API_VERSION, RoleId};
-use crate::controller::azure_resource::ownership::{Origin, Owner, OwnerMark, Presence};
 use crate::controller::azure_resource::{
     Blocked, Body, Dependency, Histories, Observation, Occupants, OpenAccount, Registration, Reports, ResourceState,
     Subject, Tagging, open_account, read_state,
 };
 use crate::controller::context::Context;
 use crate::controller::error::Error;
+use crate::controller::ownership::{Origin, Owner, OwnerMark, Presence};
 use crate::controller::readiness::Verdict;
 use crate::runtime::Next;
 

@@ -9,10 +9,10 @@ use crate::azure::resource_group::RESOURCE_GROUP_API_VERSION;
 use crate::azure::role_assignment::Tuple;
 use crate::azure::session_pool::PoolApiVersion;
 use crate::azure::{ArmClient, ResourceId};
-use crate::controller::azure_resource::ownership::{Origin, Owner, OwnerMark, Presence};
 use crate::controller::azure_resource::{AzureObject, Blocked};
 use crate::controller::context::Context;
 use crate::controller::error::Error;
+use crate::controller::ownership::{Origin, Owner, OwnerMark, Presence};
 
 use crate::runtime::Snapshot;
 

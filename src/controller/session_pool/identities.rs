@@ -10,10 +10,11 @@ use crate::api::identity::ManagedServiceIdentity;
 use crate::api::reference::LocalReference;
 use crate::azure::IdentityBlock;
 use crate::azure::identity_block::Spelling;
+use crate::controller::azure_resource::of_another_namespace;
 use crate::controller::azure_resource::{Blocked, unresolved};
 use crate::controller::context::Context;
-use crate::controller::managed_identity::{is_of_another_namespace, of_another_namespace};
 use crate::controller::readiness::Verdict;
+use crate::controller::reference::is_of_another_namespace;
 use crate::controller::reference::{UsableIdentity, usable_identity};
 use crate::runtime::Next;
 

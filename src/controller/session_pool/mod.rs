@@ -19,13 +19,13 @@ use crate::runtime::{Next, finalizer};
 
 use super::accounts::Account;
 use super::azure_resource::children::NoChild;
-use super::azure_resource::ownership::OwnerMark;
 use super::azure_resource::{
     ArmType, AzureKind, AzureObject, Blocked, Decision, Dependency, Desired, KindStep, Placement, Reports,
     ResourceState, Subject, Tagging, may_use,
 };
 use super::context::Context;
 use super::error::Error;
+use super::ownership::OwnerMark;
 use super::readiness::{Standing, Verdict};
 use super::reference::Reference;
 

@@ -188,6 +188,34 @@ impl<C: Child> ChildWrite<C> {
     }
 }
 
+impl<C: Child> ChildrenState<C> {
+    /// Brings the children up to date with what Azure answered a write. Pure.
+    pub fn note_answer(&mut self, write: ChildWrite<C>, answer: Answer, at: Timestamp) {
+        let actual = self.actual.get_or_insert_default();
+        let key = write.name().to_ascii_lowercase();
+        if answer == Answer::Accepted {
+            actual.retain(|it| !is_named(it, write.name()));
+        }
+        match (&write, &answer) {
+            (ChildWrite::Delete { .. }, Answer::Accepted) => {
+                self.history.remove(&key);
+            }
+            (ChildWrite::Put { .. }, _) | (ChildWrite::Delete { .. }, Answer::Refused { .. }) => {
+                if let (ChildWrite::Put { child, .. }, Answer::Accepted) = (&write, &answer) {
+                    actual.push(child.clone());
+                }
+                let attempt = Attempt {
+                    at,
+                    write,
+                    answer,
+                    has_shown: false,
+                };
+                self.history.insert(key, attempt);
+            }
+        }
+    }
+}
+
 /// The names that the status holds after a observation: what was written or is about to be, without what is gone.
 pub fn still_recorded<C: Child>(
     spec: &ManagementSpec,

@@ -9,8 +9,8 @@ use crate::api::azure_resource::ManagementPolicy;
 use crate::api::condition::Reason;
 use crate::azure::Difference;
 use crate::azure::operation::{self, Progress};
-use crate::controller::azure_resource::ownership::{Origin, Presence};
 use crate::controller::azure_resource::policy::{Intent, Lifecycle, Situation};
+use crate::controller::ownership::{Origin, Presence};
 use crate::controller::readiness::{Standing, Verdict};
 use crate::runtime::Next;
 

@@ -16,8 +16,8 @@ use crate::api::azure_resource::ManagementPolicy;
 use crate::api::condition::Reason;
 use crate::azure::Difference;
 use crate::azure::operation;
-use crate::controller::azure_resource::ownership::{Owner, Presence};
 use crate::controller::azure_resource::policy::Lifecycle;
+use crate::controller::ownership::{Owner, Presence};
 use crate::controller::readiness::Verdict;
 use crate::runtime::{Next, Plan};
 

@@ -8,8 +8,8 @@ use sha2::{Digest, Sha256};
 
 use crate::api::condition::Reason;
 use crate::azure::Difference;
-use crate::controller::azure_resource::ownership::Origin;
 use crate::controller::operator_key::hex;
+use crate::controller::ownership::Origin;
 use crate::controller::readiness::Verdict;
 use crate::runtime::Next;
 use crate::runtime::requeue::REJECTED_RESYNC;

@@ -15,10 +15,10 @@ use crate::controller::azure_resource::history::{Answer, History, Purpose, Writt
 use crate::controller::azure_resource::observation::{
     Blocked, Body, Observation, Occupants, Registration, ResourceState, Tagging,
 };
-use crate::controller::azure_resource::ownership::{ClusterId, Origin, Owner, OwnerMark, Presence};
 use crate::controller::azure_resource::status::summarize;
 use crate::controller::azure_resource::subject::Subject;
 use crate::controller::operator_key::OperatorKey;
+use crate::controller::ownership::{ClusterId, Origin, Owner, OwnerMark, Presence};
 use crate::controller::readiness::{Standing, Verdict};
 use crate::runtime::{Next, Outcome, Seen};
 

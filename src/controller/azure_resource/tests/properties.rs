@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use crate::api::azure_resource::{AdoptionPolicy, DeletionPolicy, ManagementPolicy, ManagementSpec};
 use crate::controller::azure_resource::history::Purpose;
-use crate::controller::azure_resource::ownership::{Origin, Presence};
+use crate::controller::ownership::{Origin, Presence};
 
 use super::model::{Start, World};
 

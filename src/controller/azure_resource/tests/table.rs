@@ -9,8 +9,8 @@ use crate::api::{ABANDON_ANNOTATION, FINALIZER};
 use crate::controller::azure_resource::decision::{Step, decide};
 use crate::controller::azure_resource::history::{Answer, Written};
 use crate::controller::azure_resource::observation::{Body, Observation, Occupants};
-use crate::controller::azure_resource::ownership::{Origin, Presence};
 use crate::controller::azure_resource::subject::Subject;
+use crate::controller::ownership::{Origin, Presence};
 
 use super::model::{Start, UID, World};
 

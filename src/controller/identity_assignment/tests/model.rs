@@ -13,7 +13,6 @@ use crate::api::identity::{IdentityType, ManagedServiceIdentity};
 use crate::api::identity_assignment::{AssignmentTarget, IdentityAssignmentSpec, TargetResource};
 use crate::api::{FINALIZER, IdentityAssignment};
 use crate::azure::identity_block::IdentityBlock;
-use crate::controller::azure_resource::ownership::ClusterId;
 use crate::controller::azure_resource::{Answer, Blocked, History, Purpose, Release, Subject, Written};
 use crate::controller::identity_assignment::IdentityAssignmentReconciler;
 use crate::controller::identity_assignment::decision::{Step, Write, decide};
@@ -22,6 +21,7 @@ use crate::controller::identity_assignment::observation::{TargetObservation, Tar
 use crate::controller::identity_assignment::record::Signature;
 use crate::controller::identity_assignment::target::TargetKind;
 use crate::controller::operator_key::OperatorKey;
+use crate::controller::ownership::ClusterId;
 use crate::controller::readiness::{Standing, Verdict};
 use crate::runtime::{Next, Outcome, Reconciler, Seen};
 

@@ -15,13 +15,13 @@ use crate::api::{FINALIZER, ManagedIdentity, ManagedIdentitySpec};
 use crate::azure::managed_identity::{FederatedIdentityCredential, MANAGED_IDENTITY_API_VERSION, SHAPE};
 use crate::controller::azure_resource::children::{ChildHistory, ChildWrite, ChildrenState, take_note};
 use crate::controller::azure_resource::export::{Export, ExportState, ExportStep, Found};
-use crate::controller::azure_resource::ownership::{ClusterId, Origin, Owner, OwnerMark};
 use crate::controller::azure_resource::policy::Lifecycle;
 use crate::controller::azure_resource::{
     self, Answer, AzureKind, AzureReconciler, History, KindStep, Observation, Occupants, Parts, Registration,
     ResourceState, Subject, Tagging, decide_whole, may_use,
 };
 use crate::controller::operator_key::OperatorKey;
+use crate::controller::ownership::{ClusterId, Origin, Owner, OwnerMark};
 use crate::controller::readiness::Standing;
 use crate::runtime::reconciler::Reconciler as _;
 use crate::runtime::{Next, Outcome, Seen};

@@ -3,7 +3,7 @@
 use crate::api::azure_resource::{AdoptionPolicy, ManagementPolicy};
 use crate::api::{FINALIZER, ManagedIdentitySpec};
 use crate::controller::azure_resource::Occupants;
-use crate::controller::azure_resource::ownership::Origin;
+use crate::controller::ownership::Origin;
 
 use super::model::{World, export_to, named, owner, trusted};
 

@@ -15,11 +15,11 @@ use crate::api::{RoleAssignment, RoleAssignmentStatus};
 use crate::azure::role_assignment::{IMMUTABLE, SHAPE, Tuple};
 use crate::azure::role_definition::AUTHORIZATION_API_VERSION;
 use crate::azure::{ResourceId, RoleId};
-use crate::controller::azure_resource::ownership::{ClusterId, Origin, Owner, OwnerMark, Presence};
 use crate::controller::azure_resource::{
     self, Blocked, Body, History, Observation, Occupants, Registration, ResourceState, Tagging,
 };
 use crate::controller::operator_key::OperatorKey;
+use crate::controller::ownership::{ClusterId, Origin, Owner, OwnerMark, Presence};
 use crate::controller::readiness::Verdict;
 use crate::runtime::conditions::find;
 use crate::runtime::{Next, Outcome, Reconciler, Seen};

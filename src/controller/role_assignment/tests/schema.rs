@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::azure::official_schema::violations;
 use crate::azure::role_definition::AUTHORIZATION_API_VERSION;
 use crate::controller::azure_resource::Body;
-use crate::controller::azure_resource::ownership::Origin;
+use crate::controller::ownership::Origin;
 
 use super::model::{World, stored, tuple};
 

@@ -10,7 +10,7 @@ use crate::api::azure_resource::ManagementPolicy;
 use crate::api::role_assignment::PrincipalType;
 use crate::azure::{ResourceId, RoleId};
 use crate::controller::azure_resource::Body;
-use crate::controller::azure_resource::ownership::{DESCRIPTION_PREFIX, Origin};
+use crate::controller::ownership::{DESCRIPTION_PREFIX, Origin};
 
 use super::model::{POOL, World, owner, stored, tuple};
 

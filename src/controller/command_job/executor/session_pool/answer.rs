@@ -7,9 +7,9 @@ use super::streams::StreamError;
 use crate::api::condition::Reason;
 use crate::azure::session::{Dispatch, SessionErrorKind};
 use crate::azure::{AzureError, ErrorClass, SessionError};
+use crate::controller::azure_error::{class_of, reason_of};
 use crate::controller::command_job::attempt::{Event, Problem};
 use crate::controller::command_job::runner::WorkError;
-use crate::controller::error::{class_of, reason_of};
 use crate::runtime::Class;
 
 /// A request that failed.

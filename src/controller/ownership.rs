@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 use crate::api::OWNER_TAG;
 use crate::azure::resource_group::tag;
 
-use crate::controller::operator_key::hex;
+use super::operator_key::hex;
 
 /// Tag values may have 256 characters ("Use tags to organize your Azure resources and management hierarchy").
 const MAX_TAG: usize = 256;
