@@ -110,7 +110,7 @@ pub struct Config {
         value_name = "ADDRESS"
     )]
     pub health_address: SocketAddr,
-    /// How log lines observation. What is logged is chosen by RUST_LOG, such as `info` or `lifeguard=debug`.
+    /// How log lines look. What is logged is chosen by RUST_LOG, such as `info` or `lifeguard=debug`.
     #[arg(long, env = "LIFEGUARD_LOG_FORMAT", default_value = "text", value_enum)]
     pub log_format: LogFormat,
     /// For tests only: a factor above 0 and at most 1 for the pauses that the operator makes by its own choice.
@@ -118,7 +118,7 @@ pub struct Config {
     pub pace: Pace,
 }
 
-/// How log lines observation.
+/// How log lines look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum LogFormat {
     /// One JSON object a line.

@@ -21,7 +21,7 @@ const RENEW_BEFORE: Duration = Duration::from_mins(15);
 /// A token is not exchanged in its last seconds.
 const LAST_SECONDS: Duration = Duration::from_secs(10);
 
-/// The tokens of one ServiceAccount for one audience, kept in history and nowhere else.
+/// The tokens of one ServiceAccount for one audience, kept in memory and nowhere else.
 ///
 /// The last one is kept to its end, because a namespace that is being deleted gets no new ones.
 pub struct Federation {

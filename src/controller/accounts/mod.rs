@@ -1,4 +1,4 @@
-//! The accounts of all namespaces, opened: tokens and clients that are kept in history while they are needed.
+//! The accounts of all namespaces, opened: tokens and clients that are kept in memory while they are needed.
 //!
 //! Secrets are read when an account is opened and when it is checked, and never watched. What is open stays open when
 //! the AzureAccount, its Secret or its ServiceAccount go, until nothing uses it any more: a namespace that is being deleted

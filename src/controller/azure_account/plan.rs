@@ -40,7 +40,7 @@ pub fn plan(object: &AzureAccount, observed: &Observed, _now: Timestamp) -> Plan
     match (observed.users.is_empty(), is_marked) {
         (false, false) if !is_deleted => Plan::step(Step::AddFinalizer, next),
         (true, true) => Plan::step(Step::RemoveFinalizer, next),
-        // Users tell when they go; the observation in between is for the case that nobody heard it.
+        // Users tell when they go; the look in between is for the case that nobody heard it.
         (false, true) if is_deleted => Plan::rest(Next::Resync(Duration::from_mins(1))),
         (true | false, true | false) => Plan::rest(next),
     }

@@ -55,7 +55,7 @@ pub fn account_key<K: AzureObject>(object: &K) -> Key {
 /// Opens the account of an object.
 ///
 /// An object that is to exist waits until its account was checked. One that is being deleted takes whatever is left of
-/// it, the tokens in history included. Nobody is asked about one that was abandoned: it goes whatever Azure, or what stands
+/// it, the tokens in memory included. Nobody is asked about one that was abandoned: it goes whatever Azure, or what stands
 /// in between, would answer.
 pub async fn open_account<K: AzureObject>(context: &Context, object: &K) -> Result<Dependency<OpenAccount>, Error> {
     let subject = Subject::of(object);

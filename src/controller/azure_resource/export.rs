@@ -102,7 +102,7 @@ pub fn decide_export(
     }
 }
 
-/// The name that the status holds after a observation: of the ConfigMap that is the object's own, or is about to be.
+/// The name that the status holds after a look: of the ConfigMap that is the object's own, or is about to be.
 pub fn still_exported(recorded: Option<&str>, resource: &ExportState) -> Option<String> {
     let own = |export: &Option<Export>| {
         let export = export.as_ref()?;

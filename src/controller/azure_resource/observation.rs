@@ -1,4 +1,4 @@
-//! What one observation at an Azure resource found.
+//! What a look at an Azure resource found.
 
 use std::fmt;
 use std::time::Duration;
@@ -73,7 +73,7 @@ pub struct ResourceState {
     pub defaults: Value,
     /// The resource as ARM answered it.
     pub actual: Option<Value>,
-    /// The pause that ARM asked for before the next observation.
+    /// The pause that ARM asked for before the next look.
     pub pause: Option<Duration>,
     /// A keyed digest of the secret values that the spec gives; `None` if it gives none.
     pub secrets_digest: Option<String>,

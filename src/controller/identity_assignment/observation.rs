@@ -1,4 +1,4 @@
-//! What one observation at an identity assignment's target found.
+//! What a look at an identity assignment's target found.
 
 use serde_json::Value;
 use std::time::Duration;
@@ -36,7 +36,7 @@ pub struct TargetState {
     pub wanted: Wanted,
     /// The target as ARM answered it.
     pub actual: Option<Value>,
-    /// The pause that ARM asked for before the next observation.
+    /// The pause that ARM asked for before the next look.
     pub pause: Option<Duration>,
     /// Why the identities of the target are a matter of another object.
     pub managed_elsewhere: Option<String>,

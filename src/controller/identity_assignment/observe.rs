@@ -1,4 +1,4 @@
-//! One observation at an identity assignment's target, and at what the assignment refers to.
+//! One look at an identity assignment's target, and at what the assignment refers to.
 
 use kube::ResourceExt;
 

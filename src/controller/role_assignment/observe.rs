@@ -1,4 +1,4 @@
-//! One observation at a role assignment: at what is wanted, or at what is held and no longer wanted.
+//! One look at a role assignment: at what is wanted, or at what is held and no longer wanted.
 
 use kube::{Resource, ResourceExt};
 use serde_json::{Value, json};
@@ -26,7 +26,7 @@ use super::reference::{Unresolved, Wanted, resolve, stalled};
 /// What a pass observed, and what it is about.
 #[derive(Debug)]
 pub struct Observed {
-    /// The observation at the assignment that the aim names.
+    /// What was found at the assignment that the aim names.
     pub observation: Observation,
     /// What the pass is about.
     pub aim: Aim,
@@ -172,7 +172,7 @@ pub async fn observe(
     })
 }
 
-/// What a observation at the wanted assignment came upon.
+/// What a look at the wanted assignment came upon.
 enum Found {
     /// It, or its absence.
     Wanted(Box<ResourceState>),
@@ -180,7 +180,7 @@ enum Found {
     Orphan(ResourceId),
 }
 
-/// What every observation needs.
+/// What every look needs.
 struct Sight<'a> {
     context: &'a Context,
     histories: &'a Histories,

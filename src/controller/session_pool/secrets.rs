@@ -1,4 +1,4 @@
-//! The values of a pool's secrets. They are read when they are needed and live in history only.
+//! The values of a pool's secrets. They are read when they are needed and live in memory only.
 
 use std::collections::BTreeMap;
 use std::fmt;

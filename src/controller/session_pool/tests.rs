@@ -45,7 +45,7 @@ fn specs() -> Vec<Value> {
             "containers": [{
                 "name": "main", "image": "r.azurecr.io/i:1", "command": ["/bin/sh"], "args": ["-c", "true"],
                 "env": [{"name": "A", "value": "1"}, {"name": "B", "secretRef": "password"}],
-                "resources": {"cpu": 0.5, "history": "1Gi"},
+                "resources": {"cpu": 0.5, "memory": "1Gi"},
             }],
             "ingress": {"targetPort": 8080},
         },

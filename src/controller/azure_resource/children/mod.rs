@@ -216,7 +216,7 @@ impl<C: Child> ChildrenState<C> {
     }
 }
 
-/// The names that the status holds after a observation: what was written or is about to be, without what is gone.
+/// The names that the status holds after a look: what was written or is about to be, without what is gone.
 pub fn still_recorded<C: Child>(
     spec: &ManagementSpec,
     recorded: &[String],

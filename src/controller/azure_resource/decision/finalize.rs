@@ -56,7 +56,7 @@ pub(super) fn finalize(subject: &Subject<'_>, observation: &Observation, now: Ti
             )
         }
         Intent::Delete => deleting(subject, resource, now),
-        // It may have been created so lately that this observation could not see it.
+        // It may have been created so lately that this look could not see it.
         Intent::LetGo
             if resource.actual.is_none() && is_settling(resource, now) && resource.history.deletion.is_none() =>
         {

@@ -223,7 +223,7 @@ fn failure(resource: &ResourceState) -> Verdict {
     Verdict::stalled(Reason::ProvisioningFailed, message)
 }
 
-/// Whether Azure accepted a write so lately that a observation may not show it.
+/// Whether Azure accepted a write so lately that a look may not show it.
 fn is_settling(resource: &ResourceState, now: Timestamp) -> bool {
     resource
         .history

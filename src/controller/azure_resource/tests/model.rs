@@ -24,7 +24,7 @@ use crate::runtime::{Next, Outcome, Seen};
 
 pub(super) const UID: &str = "0b9ff1d3-5f3e-4d0c-9c55-2f0f7a1de6b5";
 
-/// Whose a resource is before the first observation.
+/// Whose a resource is before the first look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Start {
     Absent,

@@ -262,13 +262,13 @@ impl World {
             }
             Step::Azure(azure_resource::Step::Release(_)) => self.object.metadata.finalizers = None,
             Step::Azure(azure_resource::Step::Write(write)) => {
-                self.put(&resource.expect("a observation at what is written").id, &write.body.0);
+                self.put(&resource.expect("a look at what is written").id, &write.body.0);
             }
             Step::Azure(azure_resource::Step::Tag { body, .. }) => {
-                self.put(&resource.expect("a observation at what is written").id, &body.0);
+                self.put(&resource.expect("a look at what is written").id, &body.0);
             }
             Step::Azure(azure_resource::Step::Delete) => {
-                let id = resource.expect("a observation at what is deleted").id;
+                let id = resource.expect("a look at what is deleted").id;
                 let mark = self.azure.iter().find(|it| it["id"] == id.as_str());
                 let presence = Presence::of(mark, &owner("c1", "mine"), OwnerMark::Description);
                 assert!(

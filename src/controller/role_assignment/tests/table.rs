@@ -26,7 +26,7 @@ fn an_assignment_is_claimed_in_the_status_and_then_made_under_its_own_name() {
     assert_eq!(status.scope.as_deref(), Some(POOL));
     world.now += SignedDuration::from_hours(1);
     world.settle();
-    assert_eq!(world.log.len(), 1, "a second observation writes nothing");
+    assert_eq!(world.log.len(), 1, "a second look writes nothing");
 }
 
 #[test]
