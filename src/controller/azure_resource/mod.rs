@@ -6,6 +6,7 @@
 //! [`decide()`](decision::decision) decides everything, without I/O: what to do next, when to look again, and what the
 //! status says. [`carry_out`](effect::carry_out) does it and decides nothing.
 
+mod answer;
 mod decision;
 mod dependency;
 pub mod drift;
@@ -19,11 +20,12 @@ mod read;
 mod status;
 mod subject;
 
+pub use answer::is_about_the_resource;
 pub use decision::{Assessment, Decision, Release, SETTLING, Step, decide, lets_go_unseen, may_use};
 pub use dependency::{
     Dependency, OpenAccount, account_id, account_key, close_account, credential_gone, held, open_account, unresolved,
 };
-pub use effect::{carry_out, is_about_the_resource};
+pub use effect::carry_out;
 pub use history::{Answer, Histories, History, OperationUrl, Purpose, Written};
 pub use observation::{Blocked, Body, Observation, Occupants, Registration, ResourceState, Tagging};
 pub use placement::Placement;
