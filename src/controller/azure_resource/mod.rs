@@ -6,6 +6,7 @@
 //! [`decide()`](decision::decision) decides everything, without I/O: what to do next, when to look again, and what the
 //! status says. [`carry_out`](effect::carry_out) does it and decides nothing.
 
+mod answer;
 pub mod children;
 mod decision;
 mod dependency;
@@ -24,12 +25,13 @@ mod status;
 mod subject;
 mod whole;
 
+pub use answer::is_about_the_resource;
 pub use decision::{Assessment, Decision, Release, SETTLING, Step, decide, lets_go_unseen, may_use};
 pub use dependency::{
     Dependency, OpenAccount, account_id, account_key, close_account, credential_gone, held, of_another_namespace,
     open_account, unresolved,
 };
-pub use effect::{carry_out, is_about_the_resource};
+pub use effect::carry_out;
 pub use history::{Answer, Histories, History, OperationUrl, Purpose, Written};
 pub use kind::{ArmType, AzureKind, Desired, StatusOf, body_of, location_of};
 pub use observation::{Blocked, Body, Observation, Occupants, Registration, ResourceState, Tagging};

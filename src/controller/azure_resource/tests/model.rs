@@ -1,17 +1,24 @@
 //! A small model of Azure, and an object in it.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use reqwest::StatusCode;
 use serde_json::{Value, json};
 
 use crate::api::azure_resource::{AzureResourceSpec, ManagementSpec};
 use crate::api::condition::Reason;
 use crate::api::{FINALIZER, ResourceGroup, ResourceGroupSpec, ResourceGroupStatus};
+use crate::azure::AzureError;
+use crate::azure::arm::ArmResponse;
+use crate::azure::error::ServiceError;
+use crate::azure::provider::RegistrationState;
 use crate::azure::resource_group::SHAPE;
+use crate::controller::azure_resource::answer::Claim;
 use crate::controller::azure_resource::decision::{Release, Step, decide};
-use crate::controller::azure_resource::history::{Answer, History, Purpose, Written};
+use crate::controller::azure_resource::history::History;
 use crate::controller::azure_resource::observation::{
     Blocked, Body, Observation, Occupants, Registration, ResourceState, Tagging,
 };
@@ -33,6 +40,19 @@ pub(super) enum Start {
     Ours(Origin),
 }
 
+/// What may become of a request instead of its effect and an answer that shows it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fault {
+    /// It does not reach Azure.
+    Unreached,
+    /// It has its effect, and the answer is lost.
+    AnswerLost,
+    /// Azure answers that it is done, and does nothing.
+    Ignored,
+    /// Azure refuses it for good.
+    Refused,
+}
+
 /// Azure, the object, and what the process remembers.
 #[derive(Debug, Clone)]
 pub(super) struct World {
@@ -45,6 +65,8 @@ pub(super) struct World {
     pub(super) is_stubborn: bool,
     pub(super) occupants: Occupants,
     pub(super) is_credential_gone: bool,
+    /// What becomes of the next requests; `None` and those after the last have their effect.
+    pub(super) faults: VecDeque<Option<Fault>>,
     pub(super) history: History,
     pub(super) now: Timestamp,
     pub(super) log: Vec<&'static str>,
@@ -91,6 +113,7 @@ impl World {
             is_stubborn: false,
             occupants: Occupants::None,
             is_credential_gone: false,
+            faults: VecDeque::new(),
             history: History::default(),
             now: Timestamp::from_second(1_800_000_000).unwrap(),
             log: Vec::new(),
@@ -151,13 +174,15 @@ impl World {
     }
 
     /// One pass: decides, writes the status, does the step, and lets time go by. `false` at rest.
+    ///
+    /// What Azure answers goes through the functions that the effects give it to.
     pub(super) fn pass(&mut self) -> bool {
         let observation = self.look();
         let decision = decide(&Subject::of(&self.object), &observation, self.now);
         self.write_status(&observation);
         let is_under_way = decision.verdict.standing == Standing::Progressing;
         match decision.step {
-            Some(step) => self.do_step(step),
+            Some(step) => self.do_step(step, observation),
             None => {
                 let wait = match decision.next {
                     Next::Poll { after } => after.unwrap_or(Duration::from_secs(5)),
@@ -183,65 +208,90 @@ impl World {
         }
     }
 
-    pub(super) fn do_step(&mut self, step: Step) {
-        let written = |history: &mut History, purpose, fingerprint| {
-            history.write = Some(Written {
-                at: self.now,
-                purpose,
-                fingerprint,
-                answer: Answer::Accepted,
-            });
+    fn do_step(&mut self, step: Step, observation: Observation) {
+        let name = match &step {
+            Step::AddFinalizer => "finalizer",
+            Step::Register(_) => "register",
+            Step::Write(_) => "put",
+            Step::Tag { .. } => "tag",
+            Step::Delete => "delete",
+            Step::Release(_) => "release",
         };
-        match step {
-            Step::AddFinalizer => {
-                self.log.push("finalizer");
-                self.object.metadata.finalizers = Some(vec![FINALIZER.to_owned()]);
+        self.log.push(name);
+        match (step, observation) {
+            (Step::AddFinalizer, _) => self.object.metadata.finalizers = Some(vec![FINALIZER.to_owned()]),
+            (Step::Release(release), _) => {
+                if release == Release::Gone {
+                    assert!(self.actual.is_none(), "released as gone while it is there");
+                }
+                self.object.metadata.finalizers = None;
             }
-            Step::Register(_) => {
-                self.log.push("register");
+            (step, Observation::Seen(mut resource)) => self.ask(step, &mut resource),
+            (step, Observation::Blocked(_)) => panic!("{step:?} without a look at Azure"),
+        }
+    }
+
+    /// Asks Azure, and remembers what the answer changes. One that is an error is followed by another look.
+    fn ask(&mut self, step: Step, resource: &mut ResourceState) {
+        let now = self.now;
+        let before = resource.history.clone();
+        let result = match step {
+            Step::Register(namespace) => {
                 self.is_registered = true;
+                Ok(resource.on_register(namespace, RegistrationState::Registered))
             }
             Step::Write(write) => {
-                self.log.push("put");
-                written(&mut self.history, write.purpose, write.fingerprint);
-                let mut body = write.body.0;
+                let mut body = write.body.0.clone();
                 if self.is_stubborn {
                     body["tags"]["a"] = "azure's own".into();
                 }
                 let state = if self.is_slow { "InProgress" } else { "Succeeded" };
                 body["properties"] = json!({"provisioningState": state});
-                self.actual = Some(body);
+                let answer = self.answer(Some(body));
+                resource.on_put(write, answer, now)
             }
             Step::Tag {
                 owner,
                 body,
                 fingerprint,
             } => {
-                self.log.push("tag");
-                if owner.is_none() {
-                    self.history.disowned += 1;
-                } else {
-                    written(&mut self.history, Purpose::Adopt, fingerprint);
-                }
                 let mut body = body.0;
                 body["properties"] = json!({"provisioningState": "Succeeded"});
-                self.actual = Some(body);
+                let answer = self.answer(Some(body));
+                resource.on_tag(owner.map(|_| Claim { fingerprint }), answer, now)
             }
             Step::Delete => {
-                self.log.push("delete");
-                self.history.deletion = Some(self.now);
-                match &mut self.actual {
-                    Some(actual) if self.is_slow => actual["properties"]["provisioningState"] = "Deleting".into(),
-                    _ => self.actual = None,
+                let mut left = self.actual.clone().filter(|_| self.is_slow);
+                if let Some(left) = &mut left {
+                    left["properties"]["provisioningState"] = "Deleting".into();
                 }
+                let answer = self.answer(left);
+                resource.on_delete(answer, now)
             }
-            Step::Release(release) => {
-                self.log.push("release");
-                if release == Release::Gone {
-                    assert!(self.actual.is_none(), "released as gone while it is there");
-                }
-                self.object.metadata.finalizers = None;
-            }
+            Step::AddFinalizer | Step::Release(_) => return,
+        };
+        if result.is_err() {
+            assert_eq!(
+                resource.history, before,
+                "an answer that decides nothing was remembered"
+            );
+            self.now += SignedDuration::from_secs(1);
+            self.azure_goes_on();
+        }
+        self.history = resource.history.clone();
+    }
+
+    /// What Azure answers to a request that leaves the resource like this.
+    fn answer(&mut self, after: Option<Value>) -> Result<ArmResponse, AzureError> {
+        let fault = self.faults.pop_front().flatten();
+        if matches!(fault, None | Some(Fault::AnswerLost)) {
+            self.actual = after;
+        }
+        match fault {
+            None => Ok(accepted(self.actual.clone().unwrap_or_default())),
+            Some(Fault::Ignored) => Ok(accepted(Value::Null)),
+            Some(Fault::Unreached | Fault::AnswerLost) => Err(refusal(503, "ServiceUnavailable")),
+            Some(Fault::Refused) => Err(refusal(400, "InvalidParameterValue")),
         }
     }
 
@@ -263,7 +313,7 @@ impl World {
 
     /// Passes until nothing is left to do; how many it took.
     pub(super) fn settle(&mut self) -> usize {
-        for passes in 0..60 {
+        for passes in 0..60 + 60 * self.faults.len() {
             if !self.pass() {
                 return passes;
             }
@@ -308,4 +358,26 @@ pub(super) fn summary(
     };
     let azure = summarize(object, &seen, now)?;
     Some(ResourceGroupStatus { azure })
+}
+
+fn accepted(body: Value) -> ArmResponse {
+    ArmResponse {
+        status: StatusCode::OK,
+        retry_after: None,
+        async_operation: None,
+        location: None,
+        request_id: None,
+        body,
+    }
+}
+
+fn refusal(status: u16, code: &str) -> AzureError {
+    AzureError::Service(Box::new(ServiceError {
+        status,
+        code: code.to_owned(),
+        message: "no".to_owned(),
+        details: Vec::new(),
+        request_id: None,
+        retry_after: None,
+    }))
 }

@@ -6,7 +6,7 @@ use crate::api::azure_resource::{AdoptionPolicy, DeletionPolicy, ManagementPolic
 use crate::controller::azure_resource::history::Purpose;
 use crate::controller::ownership::{Origin, Presence};
 
-use super::model::{Start, World};
+use super::model::{Fault, Start, World};
 
 fn specs() -> impl Strategy<Value = ManagementSpec> {
     let management = prop_oneof![
@@ -52,11 +52,31 @@ fn worlds() -> impl Strategy<Value = World> {
     })
 }
 
+/// The next requests meet some of these faults.
+fn with_faults(worlds: impl Strategy<Value = World>, faults: &'static [Fault]) -> impl Strategy<Value = World> {
+    let fault = proptest::option::of(proptest::sample::select(faults));
+    (worlds, proptest::collection::vec(fault, 0..5)).prop_map(|(mut world, faults)| {
+        world.faults = faults.into();
+        world
+    })
+}
+
+/// Whatever may become of a request.
+fn troubled() -> impl Strategy<Value = World> {
+    let faults = &[Fault::Unreached, Fault::AnswerLost, Fault::Ignored, Fault::Refused];
+    with_faults(worlds(), faults)
+}
+
+/// Whatever passes by itself.
+fn shaky() -> impl Strategy<Value = World> {
+    with_faults(worlds(), &[Fault::Unreached, Fault::AnswerLost])
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 2000, ..ProptestConfig::default() })]
 
     #[test]
-    fn every_start_comes_to_rest_and_stays_there(mut world in worlds()) {
+    fn every_start_comes_to_rest_and_stays_there(mut world in troubled()) {
         world.settle();
         let (writes, status) = (world.writes(), world.object.status.clone());
         for _ in 0..5 {
@@ -69,7 +89,7 @@ proptest! {
     }
 
     #[test]
-    fn nothing_is_written_that_a_policy_forbids(world in worlds()) {
+    fn nothing_is_written_that_a_policy_forbids(world in troubled()) {
         let mut after = world.clone();
         after.settle();
         let spec = &world.object.spec.azure.management;
@@ -86,7 +106,7 @@ proptest! {
     }
 
     #[test]
-    fn nothing_is_written_before_the_finalizer_is_there(mut world in worlds()) {
+    fn nothing_is_written_before_the_finalizer_is_there(mut world in troubled()) {
         world.settle();
         if let Some(first) = world.log.iter().position(|it| matches!(*it, "put" | "tag" | "delete" | "register")) {
             let was_there = world.object.metadata.deletion_timestamp.is_some();
@@ -95,7 +115,7 @@ proptest! {
     }
 
     #[test]
-    fn what_may_be_enforced_is_as_specified_in_the_end(mut world in worlds()) {
+    fn what_may_be_enforced_is_as_specified_in_the_end(mut world in shaky()) {
         let start = world.presence();
         let spec = world.object.spec.azure.management.clone();
         let is_going = world.actual.as_ref().is_some_and(|it| it["properties"]["provisioningState"] == "Deleting");
@@ -124,7 +144,7 @@ proptest! {
     }
 
     #[test]
-    fn a_deleted_object_ends_with_its_resource_deleted_or_disowned(world in worlds()) {
+    fn a_deleted_object_ends_with_its_resource_deleted_or_disowned(world in shaky()) {
         let mut after = world.clone();
         if world.object.metadata.deletion_timestamp.is_none() { return Ok(()); }
         after.settle();

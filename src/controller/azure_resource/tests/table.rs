@@ -5,14 +5,13 @@ use serde_json::json;
 
 use crate::api::azure_resource::{AdoptionPolicy, DeletionPolicy, ManagementSpec};
 use crate::api::condition::Reason;
-use crate::api::{ABANDON_ANNOTATION, FINALIZER};
+use crate::api::{ABANDON_ANNOTATION, FINALIZER, RECONCILE_ANNOTATION};
 use crate::controller::azure_resource::decision::{Step, decide};
-use crate::controller::azure_resource::history::{Answer, Written};
 use crate::controller::azure_resource::observation::{Body, Observation, Occupants};
 use crate::controller::azure_resource::subject::Subject;
 use crate::controller::ownership::{Origin, Presence};
 
-use super::model::{Start, UID, World};
+use super::model::{Fault, Start, UID, World};
 
 fn spec() -> ManagementSpec {
     ManagementSpec::default()
@@ -134,22 +133,11 @@ fn a_failed_resource_is_sent_again_slowly() {
 fn a_refused_write_is_not_sent_again_until_it_is_another() {
     let mut world = World::new(spec(), Start::Absent, false, "Succeeded");
     world.pass();
-    let observation = world.look();
-    let Some(Step::Write(write)) = decide(&Subject::of(&world.object), &observation, world.now).step else {
-        panic!("a write was expected");
-    };
-    let answer = Answer::Refused {
-        reason: Reason::Rejected,
-        message: "InvalidParameter: no".to_owned(),
-    };
-    world.history.write = Some(Written {
-        at: world.now,
-        purpose: write.purpose,
-        fingerprint: write.fingerprint,
-        answer,
-    });
+    world.faults = [Some(Fault::Refused)].into();
     world.settle();
-    assert_eq!((world.reason().as_deref(), world.writes()), (Some("Rejected"), 0));
+    assert_eq!((world.reason().as_deref(), world.writes()), (Some("Rejected"), 1));
+    world.settle();
+    assert_eq!(world.writes(), 1);
     world.object.spec.azure.tags.insert("new".to_owned(), "x".to_owned());
     let Observation::Seen(mut resource) = world.look() else {
         panic!("seen")
@@ -157,6 +145,54 @@ fn a_refused_write_is_not_sent_again_until_it_is_another() {
     resource.desired = Body(json!({"location": "westeurope", "tags": {"a": "1", "new": "x"}}));
     let next = decide(&Subject::of(&world.object), &Observation::Seen(resource), world.now);
     assert!(matches!(next.step, Some(Step::Write(_))));
+}
+
+#[test]
+fn a_refused_write_is_sent_again_when_somebody_asks_and_once_for_each_time() {
+    let mut world = World::new(spec(), Start::Absent, false, "Succeeded");
+    world.pass();
+    world.faults = [Some(Fault::Refused), Some(Fault::Refused)].into();
+    world.settle();
+    assert_eq!(world.writes(), 1);
+    let ask = |world: &mut World, value: &str| {
+        world.object.metadata.annotations = Some([(RECONCILE_ANNOTATION.to_owned(), value.to_owned())].into());
+        world.settle();
+    };
+    ask(&mut world, "1");
+    assert_eq!((world.reason().as_deref(), world.writes()), (Some("Rejected"), 2));
+    let handled = |world: &World| world.object.status.clone().unwrap().azure.last_handled_reconcile_at;
+    assert_eq!(handled(&world).as_deref(), Some("1"));
+    world.settle();
+    assert_eq!(world.writes(), 2, "it was asked for once");
+    ask(&mut world, "2");
+    assert_eq!((world.reason().as_deref(), world.writes()), (Some("Available"), 3));
+    assert_eq!(handled(&world).as_deref(), Some("2"));
+}
+
+#[test]
+fn in_sync_says_whether_azure_has_what_the_spec_says() {
+    let in_sync = |world: &World| {
+        let conditions = world.object.status.clone().unwrap().azure.conditions;
+        conditions
+            .into_iter()
+            .find(|it| it.type_ == "InSync")
+            .map(|it| (it.status, it.reason))
+    };
+    let told = |status: &str, reason: &str| Some((status.to_owned(), reason.to_owned()));
+    let mut world = World::new(spec(), Start::Absent, false, "Succeeded");
+    world.pass();
+    assert_eq!(in_sync(&world), told("False", "Pending"));
+    world.settle();
+    assert_eq!(in_sync(&world), told("True", "Available"));
+    world.object.spec.azure.management.suspend = true;
+    world.actual.as_mut().unwrap()["tags"]["a"] = "2".into();
+    world.settle();
+    assert_eq!(in_sync(&world), told("False", "Suspended"));
+    assert_eq!(
+        world.object.status.unwrap().azure.location.as_deref(),
+        Some("westeurope"),
+        "as Azure names it"
+    );
 }
 
 #[test]
@@ -202,4 +238,26 @@ fn an_object_without_a_token_is_let_go_by_its_author_only() {
     world.object.spec.azure.management.deletion_policy = Some(DeletionPolicy::Retain);
     world.pass();
     assert_eq!(world.log, ["release"]);
+}
+
+#[test]
+fn a_write_whose_answer_was_lost_is_found_done_and_not_sent_again() {
+    let mut world = World::new(spec(), Start::Absent, false, "Succeeded");
+    world.faults = [Some(Fault::AnswerLost)].into();
+    world.settle();
+    assert_eq!(world.log, ["finalizer", "put"]);
+    assert_eq!(world.reason().as_deref(), Some("Available"));
+}
+
+#[test]
+fn a_refused_deletion_is_told_and_asked_for_again_slowly() {
+    let mut world = World::new(spec(), Start::Ours(Origin::Created), false, "Succeeded").deleted();
+    world.faults = [Some(Fault::Refused)].into();
+    let start = world.now;
+    world.pass();
+    world.pass();
+    assert_eq!(world.reason().as_deref(), Some("Rejected"));
+    world.settle();
+    assert_eq!(world.log, ["delete", "delete", "release"]);
+    assert!(world.now.duration_since(start).as_secs() >= 60);
 }

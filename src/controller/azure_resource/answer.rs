@@ -1,0 +1,187 @@
+//! What an answer of Azure to a write changes in what is known of a resource, and what the pass does then.
+//!
+//! Pure: no I/O and no clock. An answer that decides nothing is an error, and leaves everything as it was: the runtime
+//! observes again, and so finds out what became of the write.
+
+use jiff::Timestamp;
+use serde_json::Value;
+
+use crate::azure::arm::ArmResponse;
+use crate::azure::provider::{self, RegistrationState};
+use crate::azure::{AzureError, ErrorClass};
+use crate::controller::azure_error::reason_of;
+use crate::controller::error::Error;
+use crate::runtime::Effect;
+
+use super::decision::Write;
+use super::history::{Answer, OperationUrl, Purpose, Written};
+use super::observation::{Registration, ResourceState};
+
+impl ResourceState {
+    /// After the registration of a resource provider was asked for.
+    pub(super) fn on_register(&mut self, namespace: String, state: RegistrationState) -> Effect {
+        self.registration = match state {
+            RegistrationState::Registered => Registration::NotNeeded,
+            RegistrationState::Registering | RegistrationState::NotRegistered | RegistrationState::Unregistering => {
+                self.history.registering = Some(namespace.clone());
+                Registration::UnderWay(namespace)
+            }
+        };
+        Effect::Replan
+    }
+
+    /// After a PUT.
+    pub(super) fn on_put(
+        &mut self,
+        write: Write,
+        answer: Result<ArmResponse, AzureError>,
+        now: Timestamp,
+    ) -> Result<Effect, Error> {
+        let written = |answer| {
+            Some(Written {
+                at: now,
+                purpose: write.purpose,
+                fingerprint: write.fingerprint,
+                answer,
+            })
+        };
+        match answer {
+            Ok(response) => {
+                // What was deleted before is not what is there now.
+                self.history.deletion = None;
+                self.history.deletion_refusal = None;
+                self.history.secrets_digest.clone_from(&self.secrets_digest);
+                self.given_secrets_digest.clone_from(&self.secrets_digest);
+                self.history.operation = response.async_operation.clone().map(OperationUrl);
+                self.history.operation_error = None;
+                self.history.write = written(Answer::Accepted);
+                self.pause = response.retry_after;
+                if response.body.is_object() {
+                    self.take_note(Some(response.body));
+                    return Ok(Effect::Replan);
+                }
+                Ok(Effect::Reobserve)
+            }
+            Err(error) if is_refusal(&error) => {
+                self.history.write = written(refused(&error));
+                Ok(Effect::Replan)
+            }
+            Err(error) if error.class() == ErrorClass::Unregistered => {
+                let Some(namespace) = provider::missing_namespace(&error) else {
+                    return Err(error.into());
+                };
+                self.registration = Registration::Missing(namespace.to_owned());
+                Ok(Effect::Replan)
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// After the owner's mark was written, as `claim` of the resource, or removed.
+    pub(super) fn on_tag(
+        &mut self,
+        claim: Option<Claim>,
+        answer: Result<ArmResponse, AzureError>,
+        now: Timestamp,
+    ) -> Result<Effect, Error> {
+        let (effect, answer) = match answer {
+            Ok(response) if response.body.is_object() => {
+                self.actual = Some(response.body);
+                (Effect::Replan, Answer::Accepted)
+            }
+            Ok(_) => (Effect::Reobserve, Answer::Accepted),
+            // It is gone, or cannot be tagged; the tries are counted.
+            Err(error) if is_refusal_of_tag(&error, claim.is_some()) => (Effect::Reobserve, refused(&error)),
+            Err(error) => return Err(error.into()),
+        };
+        match claim {
+            Some(Claim { fingerprint }) => {
+                self.history.write = Some(Written {
+                    at: now,
+                    purpose: Purpose::Adopt,
+                    fingerprint,
+                    answer,
+                });
+            }
+            None => self.history.disowned += 1,
+        }
+        Ok(effect)
+    }
+
+    /// After a DELETE.
+    pub(super) fn on_delete(
+        &mut self,
+        answer: Result<ArmResponse, AzureError>,
+        now: Timestamp,
+    ) -> Result<Effect, Error> {
+        let refusal = match answer {
+            Ok(response) => {
+                self.pause = response.retry_after;
+                None
+            }
+            Err(error) if error.class() == ErrorClass::NotFound => None,
+            Err(error) if is_refusal(&error) => Some(error.to_string()),
+            Err(error) => return Err(error.into()),
+        };
+        self.history.deletion = Some(now);
+        self.history.deletion_refusal = refusal;
+        Ok(Effect::Reobserve)
+    }
+
+    /// A write that had its effect must not be mistaken for one that Azure ignores, should the same drift come again.
+    fn forget_if_converged(&mut self) {
+        if self.actual.is_some()
+            && self.differences().is_empty()
+            && let Some(write) = &mut self.history.write
+            && write.answer == Answer::Accepted
+        {
+            write.fingerprint.clear();
+        }
+    }
+
+    /// Takes note of the resource as Azure answered it.
+    pub fn take_note(&mut self, actual: Option<Value>) {
+        self.actual = actual;
+        self.forget_if_converged();
+    }
+}
+
+/// A resource that exists is taken over by its mark alone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Claim {
+    /// See [`Written`].
+    pub fingerprint: String,
+}
+
+fn refused(error: &AzureError) -> Answer {
+    Answer::Refused {
+        reason: reason_of(error),
+        message: error.to_string(),
+    }
+}
+
+/// Whether Azure refused a PUT or a DELETE for good, so that the same one need not be sent again soon.
+pub(super) fn is_refusal(error: &AzureError) -> bool {
+    error.class() == ErrorClass::Terminal && is_about_the_resource(error)
+}
+
+/// Whether Azure refused for good to write a mark, or there is nothing to mark.
+///
+/// Azure takes no write of an assignment of a principal that is gone, and such a one does not come back: the end of an
+/// object must not wait for it.
+pub(super) fn is_refusal_of_tag(error: &AzureError, is_claim: bool) -> bool {
+    matches!(error.class(), ErrorClass::NotFound | ErrorClass::Terminal)
+        || (!is_claim && error.code().eq_ignore_ascii_case("PrincipalNotFound"))
+}
+
+/// Whether a refusal is about what was sent, and not about the subscription or the way there.
+pub fn is_about_the_resource(error: &AzureError) -> bool {
+    match error {
+        AzureError::Service(service) => !service.code.eq_ignore_ascii_case("SubscriptionNotFound"),
+        AzureError::InvalidRequest(_) => true,
+        AzureError::Credential(_)
+        | AzureError::GateClosed { .. }
+        | AzureError::Transport(_)
+        | AzureError::Unexpected { .. } => false,
+    }
+}
