@@ -74,9 +74,9 @@ impl Context {
             host.clone(),
         );
         let context = Self {
+            foundation,
             accounts,
             kinds,
-            foundation,
         };
         (context, sources)
     }

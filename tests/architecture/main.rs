@@ -235,9 +235,9 @@ fn the_modules_of_the_controllers_form_no_circle() {
         }
         for name in free {
             left.remove(name);
-            left.values_mut().for_each(|on| {
+            for on in left.values_mut() {
                 on.remove(name);
-            });
+            }
         }
     }
     assert!(left.is_empty(), "these need each other: {left:?}");
