@@ -325,10 +325,11 @@ mod tests {
             Way::of(&credential).map(|way| way.is_federated()).ok()
         };
         let secret = json!({"clientId": "c", "secretKeyRef": {"name": "s"}});
+        let certificate = json!({"clientId": "c", "secretRef": {"name": "s"}});
         for (credential, is_federated) in [
             (json!({"workloadIdentity": {"clientId": "c"}}), Some(true)),
             (json!({"clientSecret": secret}), Some(false)),
-            (json!({"clientCertificate": secret}), Some(false)),
+            (json!({"clientCertificate": certificate}), Some(false)),
             (json!({"hostIdentity": {}}), Some(false)),
             (json!({}), None),
             (json!({"hostIdentity": {}, "clientSecret": secret}), None),
