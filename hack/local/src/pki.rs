@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::io::Write as _;
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use rcgen::{
@@ -131,20 +130,14 @@ impl Client {
     }
 }
 
-/// Writes a file that only its owner may read, in one step for those who read it meanwhile.
+/// Writes a file that only its owner may read, in one step for those who read or write it meanwhile.
 pub fn write_private(path: &Path, text: &str) -> Result<(), Error> {
-    let mut new = path.as_os_str().to_owned();
-    new.push(".new");
-    let new = PathBuf::from(new);
     let write = || {
-        let mut file = fs::OpenOptions::new()
-            .create(true)
-            .write(true)
-            .truncate(true)
-            .mode(0o600)
-            .open(&new)?;
+        // Made for its owner only, under a name that nobody else writes to.
+        let mut file = tempfile::NamedTempFile::new_in(path.parent().unwrap_or(Path::new(".")))?;
         file.write_all(text.as_bytes())?;
-        fs::rename(&new, path)
+        file.persist(path).map_err(|error| error.error)?;
+        Ok(())
     };
     write().map_err(Error::file("write", path))
 }
