@@ -163,6 +163,11 @@ pub(super) fn without_state(schema: &mut Schema) {
     without(schema, &["provisioningState"]);
 }
 
+/// For somebody else's resource, which exports nothing.
+pub(super) fn without_location_and_export(schema: &mut Schema) {
+    without(schema, &["exportedConfigMap", "location"]);
+}
+
 /// For a resource that exports nothing.
 pub(super) fn without_export(schema: &mut Schema) {
     without(schema, &["exportedConfigMap"]);

@@ -5,7 +5,7 @@ use schemars::{JsonSchema, Schema};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::azure_resource::{AzureResourceStatus, ManagementSpec, without_export};
+use super::azure_resource::{AzureResourceStatus, ManagementSpec, without_location_and_export};
 use super::form;
 use super::identity::ManagedServiceIdentity;
 use super::reference::LocalReference;
@@ -129,7 +129,7 @@ pub struct TargetPool {
 
 /// The observed state of an IdentityAssignment.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
-#[schemars(transform = without_export)]
+#[schemars(transform = without_location_and_export)]
 #[serde(rename_all = "camelCase")]
 pub struct IdentityAssignmentStatus {
     /// What every kind that has something in Azure reports.

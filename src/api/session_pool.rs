@@ -6,7 +6,7 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::azure_resource::{AzureResourceSpec, AzureResourceStatus};
+use super::azure_resource::{AzureResourceSpec, AzureResourceStatus, without_export};
 use super::form;
 use super::identity::ManagedServiceIdentity;
 use super::reference::{LocalReference, SecretKeySelector};
@@ -295,6 +295,7 @@ pub enum NamespacesFrom {
 
 /// The observed state of a SessionPool.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[schemars(transform = without_export)]
 #[serde(rename_all = "camelCase")]
 pub struct SessionPoolStatus {
     /// What every kind that has something in Azure reports.
