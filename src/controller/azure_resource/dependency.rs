@@ -60,7 +60,7 @@ pub fn account_key<K: AzureObject>(object: &K) -> Key {
 pub async fn open_account<K: AzureObject>(context: &Context, object: &K) -> Result<Dependency<OpenAccount>, Error> {
     let subject = Subject::of(object);
     if subject.lifecycle == Lifecycle::Deleted && subject.is_abandoned {
-        return Ok(held(Verdict::progressing(Reason::Deleting, "the object is let go")));
+        return Ok(blocked(Verdict::progressing(Reason::Deleting, "the object is let go")));
     }
     context.azure_accounts.cache().ready().await;
     let key = account_key(object);
@@ -70,7 +70,7 @@ pub async fn open_account<K: AzureObject>(context: &Context, object: &K) -> Resu
     }
     let Some(found) = found else {
         let message = format!("AzureAccount {} does not exist in this namespace", key.name);
-        return Ok(held(Verdict::progressing(Reason::AccountNotFound, message)));
+        return Ok(blocked(Verdict::progressing(Reason::AccountNotFound, message)));
     };
     let conditions = found
         .status
@@ -80,7 +80,7 @@ pub async fn open_account<K: AzureObject>(context: &Context, object: &K) -> Resu
     if !is_ready(conditions, found.meta().generation) {
         let because = why_not_ready(conditions);
         let message = format!("AzureAccount {} is not ready{because}", key.name);
-        return Ok(held(Verdict::progressing(Reason::AccountNotReady, message)));
+        return Ok(blocked(Verdict::progressing(Reason::AccountNotReady, message)));
     }
     match context.accounts().open(&found).await {
         Ok(account) => Ok(Dependency::Met(OpenAccount {
@@ -89,7 +89,7 @@ pub async fn open_account<K: AzureObject>(context: &Context, object: &K) -> Resu
         })),
         Err(error) if matches!(error.class(), Class::Waiting { .. } | Class::Terminal) => {
             let message = format!("AzureAccount {} is not ready: {error}", key.name);
-            Ok(held(Verdict::progressing(Reason::AccountNotReady, message)))
+            Ok(blocked(Verdict::progressing(Reason::AccountNotReady, message)))
         }
         Err(error) => Err(error.into()),
     }
@@ -145,7 +145,7 @@ pub fn unresolved(unresolved: &Unresolved) -> Blocked {
 }
 
 /// Something that triggers tell of is missing.
-pub fn held<T>(verdict: Verdict) -> Dependency<T> {
+fn blocked<T>(verdict: Verdict) -> Dependency<T> {
     Dependency::Blocked(Blocked {
         verdict,
         next: UNTOLD,

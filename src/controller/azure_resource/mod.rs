@@ -3,7 +3,7 @@
 //! A kind says what its resource should be and where it is; everything else is here: ownership, policies, drift, one write
 //! at a time, operations that take long, registration of providers, deletion, and letting go.
 //!
-//! [`decide()`](decision::decision) decides everything, without I/O: what to do next, when to look again, and what the
+//! [`decide()`](decision::decide) decides everything, without I/O: what to do next, when to look again, and what the
 //! status says. [`carry_out`](effect::carry_out) does it and decides nothing.
 
 mod answer;
@@ -28,7 +28,7 @@ mod whole;
 pub use answer::is_about_the_resource;
 pub use decision::{Assessment, Decision, Release, SETTLING, Step, decide, lets_go_unseen, may_use};
 pub use dependency::{
-    Dependency, OpenAccount, account_id, account_key, close_account, credential_gone, held, of_another_namespace,
+    Dependency, OpenAccount, account_id, account_key, close_account, credential_gone, of_another_namespace,
     open_account, unresolved,
 };
 pub use effect::carry_out;

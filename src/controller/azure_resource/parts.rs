@@ -65,10 +65,10 @@ impl<K: AzureKind + Object> AzureReconciler<K> {
                 let noun = K::Child::NOUN;
                 let (reason, message) = match &write {
                     ChildWrite::Put { child, .. } => (
-                        "CredentialWritten",
+                        K::Child::WRITTEN,
                         format!("{noun} {}: {}", child.name(), child.meaning()),
                     ),
-                    ChildWrite::Delete { name } => ("CredentialRemoved", format!("{noun} {name} was removed")),
+                    ChildWrite::Delete { name } => (K::Child::REMOVED, format!("{noun} {name} was removed")),
                 };
                 tracing::info!(reason, "{message}");
                 let note = Note {

@@ -37,7 +37,7 @@ pub async fn observe(
 ) -> Result<TargetObservation, Error> {
     let account = match open_account(context, object).await? {
         Dependency::Met(account) => account,
-        Dependency::Blocked(held) => return Ok(TargetObservation::Blocked(held)),
+        Dependency::Blocked(blocked) => return Ok(TargetObservation::Blocked(blocked)),
     };
     let lifecycle = Subject::of(object).lifecycle;
     let wanted = match lifecycle {
@@ -49,7 +49,7 @@ pub async fn observe(
     let placed = if takes_back { Lifecycle::Deleted } else { lifecycle };
     let id = match locate(context, object, &account.account, placed).await {
         Ok(id) => id,
-        Err(held) => return Ok(TargetObservation::Blocked(held)),
+        Err(blocked) => return Ok(TargetObservation::Blocked(blocked)),
     };
     let (namespace, uid) = (object.namespace().unwrap_or_default(), object.uid().unwrap_or_default());
     let arm = account.account.arm().clone();

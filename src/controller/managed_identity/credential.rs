@@ -13,6 +13,8 @@ use crate::controller::azure_resource::children::Child;
 impl Child for FederatedIdentityCredential {
     const NOUN: &'static str = "federated credential";
     const PATH: &'static str = "federatedCredentials";
+    const WRITTEN: &'static str = "CredentialWritten";
+    const REMOVED: &'static str = "CredentialRemoved";
 
     fn name(&self) -> &str {
         &self.name

@@ -106,7 +106,7 @@ pub async fn observe(
     }
     let account = match open_account(context, object).await? {
         Dependency::Met(account) => account,
-        Dependency::Blocked(held) => return Ok(waits(is_deleted, held)),
+        Dependency::Blocked(blocked) => return Ok(waits(is_deleted, blocked)),
     };
     let sight = Sight {
         context,
@@ -150,7 +150,7 @@ pub async fn observe(
     };
     let seen = match sight.at_what_is_wanted(&wanted, held).await? {
         Dependency::Met(seen) => seen,
-        Dependency::Blocked(held) => return Ok(waits(false, held)),
+        Dependency::Blocked(blocked) => return Ok(waits(false, blocked)),
     };
     let resource = match seen {
         Found::Wanted(resource) => resource,
@@ -204,7 +204,7 @@ impl Sight<'_> {
         resource.defaults = json!({"properties": {"principalType": wanted.principal_type}});
         let mut resource = match read_state(self.context, self.histories, self.object, resource).await? {
             Dependency::Met(resource) => resource,
-            Dependency::Blocked(held) => return Ok(Dependency::Blocked(held)),
+            Dependency::Blocked(blocked) => return Ok(Dependency::Blocked(blocked)),
         };
         if resource.actual.is_none() {
             resource.id = own;
@@ -226,14 +226,14 @@ impl Sight<'_> {
         Ok(
             match read_state(self.context, self.histories, self.object, resource).await? {
                 Dependency::Met(resource) => Observation::Seen(Box::new(resource)),
-                Dependency::Blocked(held) => Observation::Blocked(held),
+                Dependency::Blocked(blocked) => Observation::Blocked(blocked),
             },
         )
     }
 
     async fn revoke(&self, id: ResourceId, why: Blocked) -> Result<Observed, Error> {
         Ok(match self.at_what_is_left(id).await? {
-            Observation::Blocked(held) => waits(false, held),
+            Observation::Blocked(blocked) => waits(false, blocked),
             observation @ Observation::Seen(_) => Observed {
                 observation,
                 aim: Aim::Revoke(why),
@@ -321,9 +321,9 @@ fn is_at_rest(resource: &ResourceState) -> bool {
     }
 }
 
-fn waits(is_deleted: bool, held: Blocked) -> Observed {
+fn waits(is_deleted: bool, blocked: Blocked) -> Observed {
     Observed {
-        observation: Observation::Blocked(held),
+        observation: Observation::Blocked(blocked),
         aim: if is_deleted { Aim::Finalize } else { Aim::Ensure(None) },
     }
 }

@@ -27,6 +27,10 @@ pub trait Child: Clone + Debug + PartialEq + Send + Sync + 'static {
     const NOUN: &'static str;
     /// Where the spec has them, for drift.
     const PATH: &'static str;
+    /// The reason of the event that one was written.
+    const WRITTEN: &'static str;
+    /// The reason of the event that one was removed.
+    const REMOVED: &'static str;
 
     /// Its name, which Azure compares without regard to case.
     fn name(&self) -> &str;
@@ -55,6 +59,8 @@ pub enum NoChild {}
 impl Child for NoChild {
     const NOUN: &'static str = "";
     const PATH: &'static str = "";
+    const WRITTEN: &'static str = "";
+    const REMOVED: &'static str = "";
 
     fn name(&self) -> &str {
         match *self {}

@@ -36,8 +36,8 @@ pub(super) fn finalize(subject: &Subject<'_>, observation: &Observation, now: Ti
     }
     let resource = match observation {
         Observation::Seen(resource) => resource,
-        Observation::Blocked(held) if lets_go_unseen(subject, held) => return release(Release::Left),
-        Observation::Blocked(held) => return Decision::rest(held.next, held.verdict.clone()),
+        Observation::Blocked(blocked) if lets_go_unseen(subject, blocked) => return release(Release::Left),
+        Observation::Blocked(blocked) => return Decision::rest(blocked.next, blocked.verdict.clone()),
     };
     match Intent::of(Situation::of(subject.spec, Lifecycle::Deleted, resource.presence())) {
         Intent::Disown if resource.history.disowned >= DISOWN_TRIES => release(Release::Left),

@@ -165,7 +165,7 @@ impl<S> Decision<S> {
 /// Decides for an object, by what was observed.
 pub fn decide(subject: &Subject<'_>, observation: &Observation, now: Timestamp) -> Decision {
     match (subject.lifecycle, observation) {
-        (Lifecycle::Wanted, Observation::Blocked(held)) => Decision::rest(held.next, held.verdict.clone()),
+        (Lifecycle::Wanted, Observation::Blocked(blocked)) => Decision::rest(blocked.next, blocked.verdict.clone()),
         (Lifecycle::Wanted, Observation::Seen(resource)) => {
             let decision = ensure::ensure(subject, resource, now);
             let is_as_specified = may_use(subject, resource) && resource.differences().is_empty();

@@ -133,7 +133,9 @@ impl TargetDecision {
 /// Decides for an identity assignment, by what was observed.
 pub fn decide(subject: &Subject<'_>, observation: &TargetObservation, now: Timestamp) -> TargetDecision {
     match (subject.lifecycle, observation) {
-        (Lifecycle::Wanted, TargetObservation::Blocked(held)) => TargetDecision::rest(held.next, held.verdict.clone()),
+        (Lifecycle::Wanted, TargetObservation::Blocked(blocked)) => {
+            TargetDecision::rest(blocked.next, blocked.verdict.clone())
+        }
         (Lifecycle::Wanted, TargetObservation::Seen(resource)) => ensure::ensure(subject, resource, now),
         (Lifecycle::Deleted, observation) => finalize::finalize(subject, observation, now),
     }
