@@ -49,8 +49,8 @@ pub struct RoleAssignmentSpec {
     /// How the object rules the assignment.
     #[serde(flatten)]
     pub management: ManagementSpec,
-    /// Who gets the role. Exactly one of `managedIdentityRef`, `identityAssignmentRef` and `principalId` must be set.
-    /// It cannot be changed.
+    /// Who gets the role. Exactly one of `managedIdentityRef`, `identityAssignmentRef`, `sessionPoolRef`
+    /// and `principalId` must be set. It cannot be changed.
     pub principal: Principal,
     /// The role: its name in any letter case, such as `Azure ContainerApps Session Executor`, or its GUID. It cannot be
     /// changed.
@@ -60,10 +60,11 @@ pub struct RoleAssignmentSpec {
     pub scope: AssignmentScope,
 }
 
-/// Who gets a role: exactly one of `managedIdentityRef`, `identityAssignmentRef` and `principalId` is set.
+/// Who gets a role: exactly one of `managedIdentityRef`, `identityAssignmentRef`, `sessionPoolRef` and `principalId`
+/// is set.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
-#[x_kube(validation = ("(has(self.managedIdentityRef) ? 1 : 0) + (has(self.identityAssignmentRef) ? 1 : 0) + (has(self.principalId) ? 1 : 0) == 1", "exactly one of managedIdentityRef, identityAssignmentRef and principalId must be set"))]
+#[x_kube(validation = ("(has(self.managedIdentityRef) ? 1 : 0) + (has(self.identityAssignmentRef) ? 1 : 0) + (has(self.sessionPoolRef) ? 1 : 0) + (has(self.principalId) ? 1 : 0) == 1", "exactly one of managedIdentityRef, identityAssignmentRef, sessionPoolRef and principalId must be set"))]
 #[x_kube(validation = ("!has(self.principalType) || has(self.principalId)", "principalType goes with principalId"))]
 pub struct Principal {
     /// A ManagedIdentity of this namespace. It is waited for until it is ready.
@@ -73,6 +74,10 @@ pub struct Principal {
     /// it is ready.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub identity_assignment_ref: Option<LocalReference>,
+    /// A SessionPool of this namespace, for its own system-assigned identity. It is waited for until it is ready, and the
+    /// pool's deletion waits until the assignment is gone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session_pool_ref: Option<LocalReference>,
     /// Object id, in Microsoft Entra ID, of a principal that no object of this namespace manages.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(

@@ -12,7 +12,9 @@ use super::error::AzureError;
 use super::resource_id::{ResourceId, ResourceIdError};
 use super::role_definition::{AUTHORIZATION_API_VERSION, NotAGuid, RoleId, guid};
 
-/// The resource type, behind the scope that it is at.
+/// The resource type.
+pub const ROLE_ASSIGNMENT_TYPE: &str = "Microsoft.Authorization/roleAssignments";
+/// The same, behind the scope that an assignment is at.
 const PROVIDER_PATH: &str = "/providers/Microsoft.Authorization/roleAssignments";
 
 /// The namespace of the names of assignments (RFC 9562, version 5). A constant for ever: another would give every

@@ -49,7 +49,7 @@ pub fn spawn(context: &Context, sources: Sources, config: &Config, supervisor: &
     let grants = role_assignment::Grants::new(&config.grantable_roles);
     supervisor.spawn(
         "roleassignments controller",
-        role_assignment::controller(context, role_assignments, grants).run(),
+        azure_resource::controller(context, role_assignments, grants).run(),
     );
     supervisor.spawn(
         "identityassignments controller",

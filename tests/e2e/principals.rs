@@ -132,3 +132,34 @@ async fn a_system_assigned_identity_that_its_identity_assignment_gives_up_takes_
     assert_eq!(made.len(), 1);
     assert_eq!(text(&made[0], "principalId"), found["identity"]["principalId"]);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pools_own_identity_gets_a_role_and_the_pool_outlives_the_assignment() {
+    let (world, azure) = with("roles-own", &[]).await;
+    world.pool("shell", 5).await;
+    let agent = |identity: Value| {
+        let spec = json!({
+            "interval": OFTEN, "resourceGroupRef": {"name": "jobs"}, "containerType": "Shell", "identity": identity,
+        });
+        object("SessionPool", "agent", &spec)
+    };
+    // Everything at once: the assignment waits for the pool.
+    let own = json!({"sessionPoolRef": {"name": "agent"}});
+    world.apply(&assignment("executor", &own, EXECUTOR, &shell())).await;
+    world.apply(&agent(json!({"type": "SystemAssigned"}))).await;
+    world.until_available("RoleAssignment", "executor").await;
+    let pool = azure.pool_id("jobs", "shell");
+    let principal =
+        azure.find(&azure.pool_id("jobs", "agent")).await.expect("the pool")["identity"]["principalId"].clone();
+    let made = assigned(&azure, &pool).await;
+    assert_eq!(made.len(), 1);
+    assert_eq!(text(&made[0], "principalId"), principal);
+
+    // The pool alone: it waits for the assignment, which takes itself back.
+    world.delete("SessionPool", "agent").await;
+    world.until_gone("SessionPool", "agent").await;
+    assert_eq!(assigned(&azure, &pool).await, Vec::<Value>::new());
+    world
+        .until_reason("RoleAssignment", "executor", "ReferenceNotFound")
+        .await;
+}

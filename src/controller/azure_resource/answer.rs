@@ -19,7 +19,7 @@ use super::observation::{Registration, ResourceState};
 
 impl ResourceState {
     /// After the registration of a resource provider was asked for.
-    pub(super) fn on_register(&mut self, namespace: String, state: RegistrationState) -> Effect {
+    pub fn on_register(&mut self, namespace: String, state: RegistrationState) -> Effect {
         self.registration = match state {
             RegistrationState::Registered => Registration::NotNeeded,
             RegistrationState::Registering | RegistrationState::NotRegistered | RegistrationState::Unregistering => {
@@ -31,7 +31,7 @@ impl ResourceState {
     }
 
     /// After a PUT.
-    pub(super) fn on_put(
+    pub fn on_put(
         &mut self,
         write: Write,
         answer: Result<ArmResponse, AzureError>,
@@ -77,10 +77,10 @@ impl ResourceState {
         }
     }
 
-    /// After the owner's mark was written, as `claim` of the resource, or removed.
-    pub(super) fn on_tag(
+    /// After the owner's mark was written, with this fingerprint as a `claim` of the resource, or was removed.
+    pub fn on_tag(
         &mut self,
-        claim: Option<Claim>,
+        claim: Option<String>,
         answer: Result<ArmResponse, AzureError>,
         now: Timestamp,
     ) -> Result<Effect, Error> {
@@ -95,7 +95,7 @@ impl ResourceState {
             Err(error) => return Err(error.into()),
         };
         match claim {
-            Some(Claim { fingerprint }) => {
+            Some(fingerprint) => {
                 self.history.write = Some(Written {
                     at: now,
                     purpose: Purpose::Adopt,
@@ -109,11 +109,7 @@ impl ResourceState {
     }
 
     /// After a DELETE.
-    pub(super) fn on_delete(
-        &mut self,
-        answer: Result<ArmResponse, AzureError>,
-        now: Timestamp,
-    ) -> Result<Effect, Error> {
+    pub fn on_delete(&mut self, answer: Result<ArmResponse, AzureError>, now: Timestamp) -> Result<Effect, Error> {
         let refusal = match answer {
             Ok(response) => {
                 self.pause = response.retry_after;
@@ -144,13 +140,6 @@ impl ResourceState {
         self.actual = actual;
         self.forget_if_converged();
     }
-}
-
-/// A resource that exists is taken over by its mark alone.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Claim {
-    /// See [`Written`].
-    pub fingerprint: String,
 }
 
 fn refused(error: &AzureError) -> Answer {

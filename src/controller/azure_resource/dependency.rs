@@ -1,27 +1,20 @@
 //! What an object needs before Azure can be asked: its account, and tokens of it.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use kube::{Resource, ResourceExt};
 
-use crate::api::condition::Reason;
-use crate::api::{ABANDON_ANNOTATION, ACCOUNT_FINALIZER, AzureAccount};
+use crate::api::{ACCOUNT_FINALIZER, AzureAccount};
 use crate::controller::accounts::{Account, AccountError};
 use crate::controller::azure_resource::policy::Lifecycle;
 use crate::controller::context::Context;
 use crate::controller::error::Error;
-use crate::controller::readiness::{Verdict, is_ready};
-use crate::controller::reference::{self, Unresolved, why_not_ready};
-use crate::runtime::{Class, Key, Next, ObjectId, finalizer};
+use crate::controller::readiness::is_ready;
+use crate::controller::reference::{self, why_not_ready};
+use crate::runtime::{Class, Key, ObjectId, finalizer};
 
-use super::observation::Blocked;
+use super::blocked::Blocked;
 use super::subject::{AzureObject, Subject};
-
-/// The pause between two looks at what triggers tell of anyway.
-const UNTOLD: Next = Next::Resync(Duration::from_mins(1));
-/// The pause between two tries to get a token for a deletion.
-const CREDENTIAL_PACE: Next = Next::Resync(Duration::from_secs(30));
 
 /// Something that is needed.
 #[derive(Debug)]
@@ -60,7 +53,7 @@ pub fn account_key<K: AzureObject>(object: &K) -> Key {
 pub async fn open_account<K: AzureObject>(context: &Context, object: &K) -> Result<Dependency<OpenAccount>, Error> {
     let subject = Subject::of(object);
     if subject.lifecycle == Lifecycle::Deleted && subject.is_abandoned {
-        return Ok(blocked(Verdict::progressing(Reason::Deleting, "the object is let go")));
+        return Ok(Dependency::Blocked(Blocked::Abandoned));
     }
     context.azure_accounts.cache().ready().await;
     let key = account_key(object);
@@ -69,8 +62,7 @@ pub async fn open_account<K: AzureObject>(context: &Context, object: &K) -> Resu
         return last_resort(context, object, &key, found.as_deref()).await;
     }
     let Some(found) = found else {
-        let message = format!("AzureAccount {} does not exist in this namespace", key.name);
-        return Ok(blocked(Verdict::progressing(Reason::AccountNotFound, message)));
+        return Ok(Dependency::Blocked(Blocked::AccountNotFound { name: key.name }));
     };
     let conditions = found
         .status
@@ -79,8 +71,10 @@ pub async fn open_account<K: AzureObject>(context: &Context, object: &K) -> Resu
         .unwrap_or_default();
     if !is_ready(conditions, found.meta().generation) {
         let because = why_not_ready(conditions);
-        let message = format!("AzureAccount {} is not ready{because}", key.name);
-        return Ok(blocked(Verdict::progressing(Reason::AccountNotReady, message)));
+        return Ok(Dependency::Blocked(Blocked::AccountNotReady {
+            name: key.name,
+            because,
+        }));
     }
     match context.accounts().open(&found).await {
         Ok(account) => Ok(Dependency::Met(OpenAccount {
@@ -88,8 +82,11 @@ pub async fn open_account<K: AzureObject>(context: &Context, object: &K) -> Resu
             is_held: finalizer::has(&*found, ACCOUNT_FINALIZER),
         })),
         Err(error) if matches!(error.class(), Class::Waiting { .. } | Class::Terminal) => {
-            let message = format!("AzureAccount {} is not ready: {error}", key.name);
-            Ok(blocked(Verdict::progressing(Reason::AccountNotReady, message)))
+            let because = format!(": {error}");
+            Ok(Dependency::Blocked(Blocked::AccountNotReady {
+                name: key.name,
+                because,
+            }))
         }
         Err(error) => Err(error.into()),
     }
@@ -121,36 +118,16 @@ async fn last_resort<K: AzureObject>(
 
 /// Nothing can be deleted, because no token can be had.
 pub fn credential_gone<K: AzureObject>(object: &K, cause: &str) -> Blocked {
-    let id = object.reported().id.as_deref().unwrap_or("the resource");
-    let uid = object.uid().unwrap_or_default();
-    let message = format!(
-        "{id} cannot be deleted, no token is to be had: {cause}. Make AzureAccount {} usable again, or let the object go \
-         and leave the resource: set spec.deletionPolicy to Retain, or the annotation {ABANDON_ANNOTATION} to {uid}",
-        account_key(object).name
-    );
-    Blocked {
-        verdict: Verdict::stalled(Reason::CredentialGone, message),
-        next: CREDENTIAL_PACE,
-        is_credential_gone: true,
+    Blocked::CredentialGone {
+        resource: object
+            .reported()
+            .id
+            .clone()
+            .unwrap_or_else(|| "the resource".to_owned()),
+        account: account_key(object).name,
+        uid: object.uid().unwrap_or_default(),
+        cause: cause.to_owned(),
     }
-}
-
-/// What an object says that waits for another one. A change of that one wakes it.
-pub fn unresolved(unresolved: &Unresolved) -> Blocked {
-    Blocked {
-        verdict: Verdict::progressing(unresolved.reason(), unresolved.to_string()),
-        next: UNTOLD,
-        is_credential_gone: false,
-    }
-}
-
-/// Something that triggers tell of is missing.
-fn blocked<T>(verdict: Verdict) -> Dependency<T> {
-    Dependency::Blocked(Blocked {
-        verdict,
-        next: UNTOLD,
-        is_credential_gone: false,
-    })
 }
 
 /// An object is gone: forgets its account if nothing is left of that either.
@@ -158,15 +135,5 @@ pub fn close_account<K: AzureObject>(context: &Context, object: &K) {
     let account = account_id(object);
     if context.azure_accounts.get(&account.key).is_none() && context.references().known_to_need(&account).is_empty() {
         context.accounts().close(&account.key);
-    }
-}
-
-/// What an object says that would attach an identity of another namespace.
-pub fn of_another_namespace(id: &str) -> Blocked {
-    let message = format!("the identity {id} is managed by a ManagedIdentity of another namespace");
-    Blocked {
-        verdict: Verdict::stalled(Reason::OwnedByAnother, message),
-        next: UNTOLD,
-        is_credential_gone: false,
     }
 }

@@ -11,7 +11,7 @@ use crate::controller::context::Context;
 use crate::controller::error::Error;
 use crate::runtime::{Effect, Note, Pass, Reconciler, Severity};
 
-use super::answer::{Claim, is_refusal, is_refusal_of_tag};
+use super::answer::{is_refusal, is_refusal_of_tag};
 use super::decision::{Release, Step, Write};
 use super::dependency::account_key;
 use super::history::{Answer, Histories, Purpose};
@@ -112,7 +112,7 @@ where
             fingerprint,
         } => {
             let is_claim = owner.is_some();
-            let effect = tag(&arm, resource, &body, is_claim.then_some(Claim { fingerprint })).await?;
+            let effect = tag(&arm, resource, &body, is_claim.then_some(fingerprint)).await?;
             if is_claim && is_accepted(resource) {
                 say(Severity::Normal, "Adopted", format!("{} was taken over", resource.id));
             }
@@ -159,7 +159,7 @@ async fn tag(
     arm: &ArmClient,
     resource: &mut ResourceState,
     body: &Body,
-    claim: Option<Claim>,
+    claim: Option<String>,
 ) -> Result<Effect, Error> {
     let (id, version) = (resource.id.as_str(), resource.api_version);
     let answer = match resource.tagging {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::future::Future;
 
+use jiff::Timestamp;
 use kube::core::object::HasStatus;
 use serde_json::{Value, json};
 
@@ -18,7 +19,9 @@ use crate::controller::error::Error;
 use super::children::{Child, ChildrenState};
 use super::decision::Decision;
 use super::dependency::Dependency;
-use super::observation::{Blocked, Body, ResourceState, Tagging};
+
+use super::observation::{Body, ResourceState, Tagging};
+use super::policy::Intent;
 use super::subject::AzureObject;
 use super::whole::KindStep;
 use crate::controller::ownership::OwnerMark;
@@ -38,6 +41,8 @@ pub struct ArmType {
     pub tagging: Tagging,
     /// Where the resource keeps who owns it.
     pub mark: OwnerMark,
+    /// Whether each resource is in a region, which its spec or the account has to say.
+    pub is_regional: bool,
 }
 
 /// What a resource should be.
@@ -67,22 +72,19 @@ pub trait AzureKind: AzureObject {
     /// What belongs to the resource and is written one by one, such as credentials of an identity.
     type Child: Child;
 
-    /// What all tracked resources have in their spec.
-    fn azure_spec(&self) -> &AzureResourceSpec;
-
-    /// The resource's id, or why it cannot be told or used yet.
-    fn locate(&self, context: &Context, account: &Account) -> impl Future<Output = Result<ResourceId, Blocked>> + Send;
+    /// Whether the status shows that the object never had anything in Azure, or no longer has: then it needs no token to go.
+    fn has_nothing(&self) -> bool {
+        false
+    }
 
     /// The API version that the resource is read and written with.
     fn api_version(&self, desired: &Desired) -> &'static str;
 
-    /// Reads what the body depends on. `given_secrets`: whether Azure was given secret values before.
+    /// Reads where the resource is and what its body depends on, or what is waited for.
     fn gather(
-        context: &Context,
-        settings: &Self::Settings,
-        object: &Self,
-        given_secrets: bool,
-    ) -> impl Future<Output = Result<Dependency<Self::Facts>, Error>> + Send;
+        &self,
+        gathering: Gathering<'_, Self::Settings>,
+    ) -> impl Future<Output = Result<Dependency<(ResourceId, Self::Facts)>, Error>> + Send;
 
     /// What the resource should be.
     fn desired(&self, facts: &Self::Facts, account: &Account, context: &Context) -> Desired;
@@ -91,17 +93,26 @@ pub trait AzureKind: AzureObject {
     /// write would do harm.
     fn complete(&self, _facts: &Self::Facts, _resource: &mut ResourceState) {}
 
-    /// Reads what decides whether a resource that is about to be deleted may go.
-    fn occupants(
+    /// Reads what else counts, now that the resource was read: what is in one that is about to be deleted (`intent`), or
+    /// what stands in its place.
+    fn inspect(
+        &self,
         _context: &Context,
-        _object: &Self,
+        _intent: Intent,
+        _facts: &mut Self::Facts,
         _resource: &mut ResourceState,
     ) -> impl Future<Output = Result<(), Error>> + Send {
         async { Ok(()) }
     }
 
     /// What only this kind knows about a decision.
-    fn refine(&self, _facts: &Self::Facts, _resource: &ResourceState, _decision: &mut Decision<KindStep<Self::Child>>) {
+    fn refine(
+        &self,
+        _facts: &Self::Facts,
+        _resource: &ResourceState,
+        _now: Timestamp,
+        _decision: &mut Decision<KindStep<Self::Child>>,
+    ) {
     }
 
     /// The digest of the secret values that Azure was given last, as the status says it.
@@ -142,16 +153,58 @@ pub trait AzureKind: AzureObject {
     /// The common part of a status.
     fn common(status: &StatusOf<Self>) -> &AzureResourceStatus;
 
-    /// The status as it is, with other names of children and ConfigMap: they are about to be written.
-    fn recording(&self, children: Vec<String>, config_map: Option<String>) -> StatusOf<Self> {
+    /// The status as it is, with what is about to be written.
+    fn recording(&self, record: Record, facts: Option<&Self::Facts>) -> StatusOf<Self> {
         let before = self.reported().clone();
         let azure = AzureResourceStatus {
             observed_generation: before.observed_generation.or(Some(-1)),
-            exported_config_map: config_map,
             ..before
         };
-        self.status_of(azure, children, None, None)
+        match record {
+            Record::Parts { children, config_map } => {
+                let azure = AzureResourceStatus {
+                    exported_config_map: config_map,
+                    ..azure
+                };
+                self.status_of(azure, children, None, None)
+            }
+            Record::Resource(id) => {
+                let azure = AzureResourceStatus {
+                    id: id.map(|id| id.to_string()),
+                    drift: Vec::new(),
+                    ..azure
+                };
+                self.status_of(azure, self.recorded_children().to_vec(), facts, None)
+            }
+        }
     }
+}
+
+/// What a kind reads by.
+#[derive(Debug)]
+pub struct Gathering<'a, S> {
+    /// Everything that the controllers share.
+    pub context: &'a Context,
+    /// The object's account.
+    pub account: &'a Account,
+    /// What the process is told about the kind.
+    pub settings: &'a S,
+    /// Whether Azure was given secret values before.
+    pub given_secrets: bool,
+}
+
+/// What a status says before something is written, so that it is found again whatever happens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Record {
+    /// What belongs to the resource: the names of children, and that of the ConfigMap.
+    Parts {
+        /// The names of children.
+        children: Vec<String>,
+        /// The name of the ConfigMap.
+        config_map: Option<String>,
+    },
+    /// The resource itself; `None` removes it from the status, because it is gone for good.
+    Resource(Option<ResourceId>),
 }
 
 /// The status of a kind.

@@ -7,6 +7,7 @@
 //! status says. [`carry_out`](effect::carry_out) does it and decides nothing.
 
 mod answer;
+mod blocked;
 pub mod children;
 mod decision;
 mod dependency;
@@ -26,15 +27,13 @@ mod subject;
 mod whole;
 
 pub use answer::is_about_the_resource;
-pub use decision::{Assessment, Decision, Release, SETTLING, Step, decide, lets_go_unseen, may_use};
-pub use dependency::{
-    Dependency, OpenAccount, account_id, account_key, close_account, credential_gone, of_another_namespace,
-    open_account, unresolved,
-};
+pub use blocked::Blocked;
+pub use decision::{Assessment, Decision, Release, SETTLING, Step, decide, decide_seen, lets_go_unseen, may_use};
+pub use dependency::{Dependency, OpenAccount, account_id, account_key, close_account, credential_gone, open_account};
 pub use effect::carry_out;
 pub use history::{Answer, Histories, History, OperationUrl, Purpose, Written};
-pub use kind::{ArmType, AzureKind, Desired, StatusOf, body_of, location_of};
-pub use observation::{Blocked, Body, Observation, Occupants, Registration, ResourceState, Tagging};
+pub use kind::{ArmType, AzureKind, Desired, Gathering, Record, StatusOf, body_of, location_of};
+pub use observation::{Body, Observation, Occupants, Registration, ResourceState, Tagging};
 pub use placement::Placement;
 pub use read::{cause_of_failure, find, read_state};
 pub use reconciler::{AzureReconciler, Observed, Parts, controller};
@@ -43,4 +42,4 @@ pub use subject::{AzureObject, Reports, Subject, age, entry};
 pub use whole::{KindStep, decide_whole};
 
 #[cfg(test)]
-mod tests;
+pub mod tests;

@@ -11,10 +11,10 @@ use crate::azure::overlay::overlay;
 use crate::azure::{ArmClient, Difference, ResourceId};
 use crate::controller::operator_key::OperatorKey;
 use crate::controller::ownership::{Origin, Owner, OwnerMark, Presence};
-use crate::controller::readiness::Verdict;
-use crate::runtime::Next;
 
+use super::blocked::Blocked;
 use super::history::History;
+use crate::runtime::ObjectId;
 
 /// What a pass observed.
 #[derive(Debug)]
@@ -35,17 +35,6 @@ impl AsMut<Self> for Observation {
     fn as_mut(&mut self) -> &mut Self {
         self
     }
-}
-
-/// Why Azure was not asked.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Blocked {
-    /// What the status says.
-    pub verdict: Verdict,
-    /// When to look again.
-    pub next: Next,
-    /// Whether no token can be had, so that nothing can be deleted either.
-    pub is_credential_gone: bool,
 }
 
 /// A resource and what it should be.
@@ -122,6 +111,21 @@ pub enum Occupants {
     Ours(Vec<String>),
     /// Resources of others: somebody has to decide.
     Foreign(Vec<String>),
+}
+
+impl Occupants {
+    /// Objects of this cluster that have to go first.
+    pub fn objects(needing: &[ObjectId]) -> Self {
+        if needing.is_empty() {
+            return Self::None;
+        }
+        Self::Ours(
+            needing
+                .iter()
+                .map(|it| format!("{} {}", it.kind, it.key.name))
+                .collect(),
+        )
+    }
 }
 
 /// A body for ARM. It may hold secret values, so it is never shown.

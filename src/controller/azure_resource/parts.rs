@@ -14,7 +14,7 @@ use super::dependency::account_key;
 use super::effect::carry_out;
 use super::export::{self, ExportStep};
 use super::history::Answer;
-use super::kind::AzureKind;
+use super::kind::{AzureKind, Record};
 use super::observation::Observation;
 use super::reconciler::AzureReconciler;
 use super::whole::KindStep;
@@ -37,9 +37,14 @@ impl<K: AzureKind + Object> AzureReconciler<K> {
                     effect => effect,
                 })
             }
-            KindStep::Record { children, config_map } => {
-                let status = pass.object().recording(children, config_map);
+            KindStep::Record(record) => {
+                let is_gone = record == Record::Resource(None);
+                let status = pass.object().recording(record, pass.observed().facts.as_ref());
                 pass.write_status(&status).await?;
+                if is_gone {
+                    self.histories.forget(&pass.object().uid().unwrap_or_default());
+                    return Ok(Effect::Reobserve);
+                }
                 Ok(Effect::Replan)
             }
             KindStep::Child(write) => self.write_child(pass, write).await,

@@ -1,20 +1,19 @@
 //! Where a resource is: its resource group, and so its id.
 
-use std::time::Duration;
-
 use crate::api::ResourceGroup;
-use crate::api::condition::Reason;
+
+use crate::api::azure_resource::AzureResourceSpec;
 use crate::api::reference::LocalReference;
 use crate::azure::ResourceId;
 use crate::controller::accounts::Account;
 use crate::controller::azure_resource::policy::Lifecycle;
 use crate::controller::context::Context;
-use crate::controller::readiness::Verdict;
-use crate::controller::reference::{Unresolved, resolve};
-use crate::runtime::{Key, Next, Snapshot};
 
-use super::dependency::unresolved;
-use super::observation::Blocked;
+use crate::controller::reference::{Unresolved, resolve};
+use crate::runtime::{Key, Snapshot};
+
+use super::blocked::Blocked;
+use super::kind::AzureKind;
 use super::subject::Reports;
 
 /// Where a spec says that a resource is. What it leaves open is taken from the AzureAccount.
@@ -36,7 +35,25 @@ pub struct Placement<'a> {
     pub resource_group_ref: Option<&'a LocalReference>,
 }
 
-impl Placement<'_> {
+impl<'a> Placement<'a> {
+    /// Where a resource of a kind is whose group is in `spec`.
+    pub fn of<K: AzureKind>(
+        object: &'a K,
+        azure: &'a AzureResourceSpec,
+        resource_group: Option<&'a str>,
+        resource_group_ref: Option<&'a LocalReference>,
+    ) -> Self {
+        Self {
+            namespace: object.meta().namespace.as_deref().unwrap_or_default(),
+            noun: K::ARM.noun,
+            path: "spec",
+            resource_type: K::ARM.resource_type,
+            name: azure.name(object.meta()),
+            resource_group,
+            resource_group_ref,
+        }
+    }
+
     /// The id of the resource, or why it cannot be told or used yet.
     ///
     /// `known` is where the object's status says that it is. There it stays, whatever becomes of the account's defaults.
@@ -71,8 +88,7 @@ impl Placement<'_> {
     }
 
     async fn referenced(&self, context: &Context, account: &Account, name: &str) -> Result<String, Blocked> {
-        let group = resolve::<ResourceGroup>(context, self.namespace, name).await;
-        let group = group.map_err(|why| unresolved(&why))?;
+        let group = resolve::<ResourceGroup>(context, self.namespace, name).await?;
         let group_id: Option<ResourceId> = group.reported().id.as_deref().and_then(|id| id.parse().ok());
         match group_id {
             Some(id) if id.subscription().eq_ignore_ascii_case(account.subscription()) => Ok(id.name().to_owned()),
@@ -83,12 +99,9 @@ impl Placement<'_> {
                     self.noun,
                     account.subscription()
                 );
-                Err(stalled(Reason::InvalidSpec, message))
+                Err(Blocked::Invalid(message))
             }
-            None => Err(unresolved(&Unresolved::not_ready::<ResourceGroup>(
-                name,
-                ": it has no id yet",
-            ))),
+            None => Err(Unresolved::not_ready::<ResourceGroup>(name, ": it has no id yet").into()),
         }
     }
 
@@ -114,14 +127,14 @@ impl Placement<'_> {
             let message = format!(
                 "the {noun} has no resource group: set {path}.resourceGroupRef or {path}.resourceGroup, or spec.resourceGroup of the AzureAccount"
             );
-            stalled(Reason::InvalidSpec, message)
+            Blocked::Invalid(message)
         })
     }
 
     fn id(&self, account: &Account, group: &str) -> Result<ResourceId, Blocked> {
         ResourceId::resource(account.subscription(), group, self.resource_type, self.name).map_err(|error| {
             let message = format!("the resource group `{group}` has no valid name: {error}");
-            stalled(Reason::InvalidSpec, message)
+            Blocked::Invalid(message)
         })
     }
 
@@ -131,14 +144,6 @@ impl Placement<'_> {
             "the {noun} is {known}, and with the account's or group's present settings it would be {wanted}: Lifeguard \
              moves no {noun}; set {path}.resourceGroup back or create another object"
         );
-        stalled(Reason::ImmutableChange, message)
-    }
-}
-
-fn stalled(reason: Reason, message: String) -> Blocked {
-    Blocked {
-        verdict: Verdict::stalled(reason, message),
-        next: Next::Resync(Duration::from_mins(1)),
-        is_credential_gone: false,
+        Blocked::Moved(message)
     }
 }

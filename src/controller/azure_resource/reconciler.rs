@@ -5,6 +5,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use kube::ResourceExt;
 use kube::core::object::HasStatus;
+use serde_json::Value;
 
 use crate::controller::azure_error::is_credential_refused;
 use crate::controller::context::Context;
@@ -13,12 +14,13 @@ use crate::controller::readiness;
 use crate::runtime::drive::Settings;
 use crate::runtime::{Controller, Effect, Note, Object, Pass, Plan, Reconciler, Seen, Snapshot, Source};
 
+use super::blocked::Blocked;
 use super::children::{Child, ChildHistory, ChildrenState, take_note};
 use super::decision::{Assessment, may_use};
 use super::dependency::{Dependency, account_key, close_account, open_account};
 use super::export::{ExportState, read_export};
 use super::history::Histories;
-use super::kind::{AzureKind, Desired};
+use super::kind::{AzureKind, Desired, Gathering};
 use super::observation::{Observation, Occupants, Registration, ResourceState};
 use super::policy::{Intent, Lifecycle, Situation};
 use super::read::read_state;
@@ -162,20 +164,25 @@ impl<K: AzureKind + Object> AzureReconciler<K> {
     /// Reads the resource, once what it depends on is there.
     async fn resource(&self, object: &Snapshot<K>) -> Result<Dependency<(ResourceState, K::Facts)>, Error> {
         let context = &self.context;
+        let subject = Subject::of(&**object);
+        if subject.lifecycle == Lifecycle::Deleted && object.has_nothing() {
+            return Ok(Dependency::Blocked(Blocked::Nothing));
+        }
         let account = match open_account(context, &**object).await? {
             Dependency::Met(account) => account,
             Dependency::Blocked(blocked) => return Ok(Dependency::Blocked(blocked)),
         };
-        let id = match object.locate(context, &account.account).await {
-            Ok(id) => id,
-            Err(blocked) => return Ok(Dependency::Blocked(blocked)),
-        };
         let uid = object.uid().unwrap_or_default();
         let history = self.histories.of(&uid);
         let given_secrets_digest = history.secrets_digest.clone().or_else(|| object.given_secrets_digest());
-        let gathered = K::gather(context, &self.settings, object, given_secrets_digest.is_some()).await?;
-        let facts = match gathered {
-            Dependency::Met(facts) => facts,
+        let gathering = Gathering {
+            context,
+            account: &account.account,
+            settings: &self.settings,
+            given_secrets: given_secrets_digest.is_some(),
+        };
+        let (id, mut facts) = match object.gather(gathering).await? {
+            Dependency::Met(gathered) => gathered,
             Dependency::Blocked(blocked) => return Ok(Dependency::Blocked(blocked)),
         };
         let desired = object.desired(&facts, &account.account, context);
@@ -218,19 +225,15 @@ impl<K: AzureKind + Object> AzureReconciler<K> {
             Dependency::Met(resource) => resource,
             Dependency::Blocked(blocked) => return Ok(Dependency::Blocked(blocked)),
         };
-        let is_nowhere = object.azure_spec().location.is_none() && account.account.spec().location.is_none();
-        if resource.actual.is_none() && is_nowhere {
+        if resource.actual.is_none() && K::ARM.is_regional && is_nowhere(&resource) {
             resource.unwritable = Some(format!(
                 "spec.location is missing, and so is that of the AzureAccount: say in which region the {} is created",
                 K::ARM.noun
             ));
         }
+        let intent = Intent::of(Situation::of(subject.spec, subject.lifecycle, resource.presence()));
+        object.inspect(context, intent, &mut facts, &mut resource).await?;
         object.complete(&facts, &mut resource);
-        let subject = Subject::of(&**object);
-        // Who else is in the resource is read only where it counts.
-        if Intent::of(Situation::of(subject.spec, subject.lifecycle, resource.presence())) == Intent::Delete {
-            K::occupants(context, object, &mut resource).await?;
-        }
         Ok(Dependency::Met((resource, facts)))
     }
 
@@ -281,4 +284,10 @@ impl<K: AzureKind + Object> AzureReconciler<K> {
             ..wanted
         })
     }
+}
+
+/// Whether nobody says in which region a resource would be.
+fn is_nowhere(resource: &ResourceState) -> bool {
+    let is_missing = |body: &Value| body.get("location").is_none_or(Value::is_null);
+    is_missing(&resource.desired.0) && is_missing(&resource.defaults)
 }

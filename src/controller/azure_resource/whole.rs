@@ -16,7 +16,7 @@ use super::children::{ChildStep, ChildWrite, ChildrenDecision, decide_children, 
 use super::decision::{Decision, Step, decide, may_use};
 use super::drift::paths;
 use super::export::{ExportStep, decide_export, still_exported};
-use super::kind::AzureKind;
+use super::kind::{AzureKind, Record};
 use super::observation::Observation;
 use super::policy::Lifecycle;
 use super::reconciler::{Observed, Parts};
@@ -32,13 +32,8 @@ const SHORT_PACE: Duration = Duration::from_secs(2);
 pub enum KindStep<C> {
     /// One on the resource itself.
     Resource(Step),
-    /// Record in the status what is about to be written.
-    Record {
-        /// The names of children.
-        children: Vec<String>,
-        /// The name of the ConfigMap.
-        config_map: Option<String>,
-    },
+    /// Record in the status what is about to be written, or is gone.
+    Record(Record),
     /// Write or delete one child.
     Child(ChildWrite<C>),
     /// Write or delete the ConfigMap.
@@ -52,7 +47,7 @@ pub fn decide_whole<K: AzureKind>(object: &K, observed: &Observed<K>, now: Times
     let (Observation::Seen(resource), Some(facts)) = (&observed.observation, &observed.facts) else {
         return base;
     };
-    object.refine(facts, resource, &mut base);
+    object.refine(facts, resource, now, &mut base);
     let is_at_rest = base.step.is_none() && base.verdict.standing == Standing::Ready;
     if subject.lifecycle == Lifecycle::Deleted || !is_at_rest || !may_use(&subject, resource) {
         return base;
@@ -75,10 +70,10 @@ pub fn decide_whole<K: AzureKind>(object: &K, observed: &Observed<K>, now: Times
     if let Some(step) = step {
         let verdict = Verdict::progressing(Reason::Updating, "the ConfigMap of spec.export is being written");
         let step = match step {
-            ExportStep::Record(name) => KindStep::Record {
+            ExportStep::Record(name) => KindStep::Record(Record::Parts {
                 children: recorded.to_vec(),
                 config_map: Some(name),
-            },
+            }),
             step @ (ExportStep::Create { .. } | ExportStep::Replace(_) | ExportStep::Delete(_)) => {
                 KindStep::Export(step)
             }
@@ -98,10 +93,10 @@ pub fn decide_whole<K: AzureKind>(object: &K, observed: &Observed<K>, now: Times
     } = decide_children(subject.spec, recorded, children, now);
     let is_under_way = step.is_some() || is_settling;
     let step = step.map(|step| match step {
-        ChildStep::Record(children) => KindStep::Record {
+        ChildStep::Record(children) => KindStep::Record(Record::Parts {
             children,
             config_map: recorded_export,
-        },
+        }),
         ChildStep::Write(write) => KindStep::Child(write),
     });
     let problem = export_problem.or(problem);

@@ -8,11 +8,11 @@ use crate::azure::operation::{self, Progress};
 use crate::azure::resource_group::tag;
 use crate::azure::{AzureError, ErrorClass};
 use crate::controller::azure_error::is_credential_refused;
-use crate::controller::azure_resource::of_another_namespace;
+
 use crate::controller::azure_resource::policy::Lifecycle;
 use crate::controller::azure_resource::{
-    Answer, Dependency, Histories, Reports, Subject, account_key, cause_of_failure, credential_gone, find,
-    open_account, unresolved,
+    Answer, Blocked, Dependency, Histories, Reports, Subject, account_key, cause_of_failure, credential_gone, find,
+    open_account,
 };
 use crate::controller::context::Context;
 use crate::controller::error::Error;
@@ -138,7 +138,7 @@ async fn wanted(context: &Context, object: &IdentityAssignment) -> Wanted {
                 Ok(identity) => identity.id.to_string(),
                 Err(unusable) => {
                     let id = known_id(context, &namespace, &reference.name);
-                    wanted.miss(unresolved(&unusable).verdict, unusable.is_going(), id);
+                    wanted.miss(Blocked::from(unusable.clone()).verdict(), unusable.is_going(), id);
                     continue;
                 }
             },
@@ -146,7 +146,8 @@ async fn wanted(context: &Context, object: &IdentityAssignment) -> Wanted {
             (None, None) => continue,
         };
         if is_of_another_namespace(context, &namespace, &id).await {
-            wanted.miss(of_another_namespace(&id).verdict, false, Some(id));
+            let foreign = Blocked::ForeignIdentity { id: id.clone() };
+            wanted.miss(foreign.verdict(), false, Some(id));
         } else {
             wanted.ids.push(id);
         }

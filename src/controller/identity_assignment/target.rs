@@ -1,11 +1,8 @@
 //! What an identity assignment attaches identities to.
 
-use std::time::Duration;
-
 use kube::Resource;
 
 use crate::api::IdentityAssignment;
-use crate::api::condition::Reason;
 use crate::api::identity_assignment::{AssignmentTarget, TargetResource};
 use crate::azure::container_app::{CONTAINER_APP_API_VERSION, CONTAINER_APP_TYPE};
 use crate::azure::container_group::{CONTAINER_GROUP_API_VERSION, CONTAINER_GROUP_TYPE};
@@ -16,8 +13,6 @@ use crate::controller::accounts::Account;
 use crate::controller::azure_resource::policy::Lifecycle;
 use crate::controller::azure_resource::{Blocked, Placement, Reports};
 use crate::controller::context::Context;
-use crate::controller::readiness::Verdict;
-use crate::runtime::Next;
 
 /// Which type of resource the target is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -132,14 +127,9 @@ fn given(kind: TargetKind, text: &str) -> Result<ResourceId, Blocked> {
         Err(error) => error.to_string(),
     };
     let (path, noun) = (kind.path(), kind.noun());
-    Err(Blocked {
-        verdict: Verdict::stalled(
-            Reason::InvalidSpec,
-            format!("{path}.resourceId `{text}` is not that of a {noun}: {why}"),
-        ),
-        next: Next::Resync(Duration::from_hours(1)),
-        is_credential_gone: false,
-    })
+    Err(Blocked::Invalid(format!(
+        "{path}.resourceId `{text}` is not that of a {noun}: {why}"
+    )))
 }
 
 fn resource(target: &AssignmentTarget) -> Option<&TargetResource> {
@@ -156,6 +146,7 @@ fn resource_id(target: &AssignmentTarget) -> Option<&str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::api::condition::Reason;
 
     fn target(value: serde_json::Value) -> AssignmentTarget {
         serde_json::from_value(value).unwrap()
@@ -177,7 +168,7 @@ mod tests {
     fn an_id_of_another_type_is_refused() {
         let id = "/subscriptions/s/resourceGroups/rg/providers/Microsoft.App/containerApps/web";
         assert_eq!(given(TargetKind::App, id).unwrap().as_str(), id);
-        let held = given(TargetKind::Group, id).unwrap_err();
-        assert_eq!(held.verdict.reason, Reason::InvalidSpec);
+        let blocked = given(TargetKind::Group, id).unwrap_err();
+        assert_eq!(blocked.verdict().reason, Reason::InvalidSpec);
     }
 }

@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use kube::{Resource, ResourceExt};
 use serde_json::{Value, json};
 
-use crate::api::azure_resource::{AzureResourceSpec, AzureResourceStatus, ManagementSpec};
+use crate::api::azure_resource::{AzureResourceStatus, ManagementSpec};
 use crate::api::reference::LocalReference;
 use crate::api::{ManagedIdentity, ManagedIdentitySpec, ManagedIdentityStatus, ResourceGroup};
 use crate::azure::ResourceId;
@@ -24,9 +24,10 @@ use crate::runtime::ObjectId;
 
 use super::accounts::Account;
 use super::azure_resource::children::ChildrenState;
+use super::azure_resource::policy::{Intent, Lifecycle};
 use super::azure_resource::{
-    ArmType, AzureKind, AzureObject, Blocked, Body, Dependency, Desired, Occupants, Placement, Reports, ResourceState,
-    Subject, Tagging, account_id, body_of, location_of, may_use,
+    ArmType, AzureKind, AzureObject, Body, Dependency, Desired, Gathering, Occupants, Placement, Reports,
+    ResourceState, Subject, Tagging, account_id, body_of, location_of, may_use,
 };
 use super::context::Context;
 use super::error::Error;
@@ -67,6 +68,7 @@ impl AzureKind for ManagedIdentity {
         immutable: &["location"],
         tagging: Tagging::MergePatch,
         mark: OwnerMark::Tag,
+        is_regional: true,
     };
     /// Its twenty federated credentials are written in one pass.
     const PLANS_PER_PASS: u32 = 40;
@@ -74,46 +76,38 @@ impl AzureKind for ManagedIdentity {
     type Facts = IdentityFacts;
     type Child = FederatedIdentityCredential;
 
-    fn azure_spec(&self) -> &AzureResourceSpec {
-        &self.spec.azure
-    }
-
-    async fn locate(&self, context: &Context, account: &Account) -> Result<ResourceId, Blocked> {
-        let placement = Placement {
-            namespace: self.meta().namespace.as_deref().unwrap_or_default(),
-            noun: Self::ARM.noun,
-            path: "spec",
-            resource_type: Self::ARM.resource_type,
-            name: self.spec.azure.name(&self.metadata),
-            resource_group: self.spec.resource_group.as_deref(),
-            resource_group_ref: self.spec.resource_group_ref.as_ref(),
-        };
-        let (lifecycle, known) = (Subject::of(self).lifecycle, self.reported().id.as_deref());
-        placement.locate(context, account, lifecycle, known).await
-    }
-
     fn api_version(&self, _: &Desired) -> &'static str {
         MANAGED_IDENTITY_API_VERSION
     }
 
     async fn gather(
-        context: &Context,
-        issuer: &ClusterIssuer,
-        object: &Self,
-        _: bool,
-    ) -> Result<Dependency<IdentityFacts>, Error> {
+        &self,
+        gathering: Gathering<'_, ClusterIssuer>,
+    ) -> Result<Dependency<(ResourceId, IdentityFacts)>, Error> {
+        let Gathering { context, account, .. } = gathering;
+        let spec = &self.spec;
+        let placement = Placement::of(
+            self,
+            &spec.azure,
+            spec.resource_group.as_deref(),
+            spec.resource_group_ref.as_ref(),
+        );
+        let (lifecycle, known) = (Subject::of(self).lifecycle, self.reported().id.as_deref());
+        let id = match placement.locate(context, account, lifecycle, known).await {
+            Ok(id) => id,
+            Err(blocked) => return Ok(Dependency::Blocked(blocked)),
+        };
         let mut facts = IdentityFacts {
             audience: context.cloud().federation_audience.clone(),
             ..IdentityFacts::default()
         };
-        let is_wanted = object.meta().deletion_timestamp.is_none();
-        if is_wanted && needs_cluster_issuer(&object.spec.federated_credentials) {
-            match issuer.get(context.client()).await? {
+        if lifecycle == Lifecycle::Wanted && needs_cluster_issuer(&spec.federated_credentials) {
+            match gathering.settings.get(context.client()).await? {
                 Issuer::Known(issuer) => facts.issuer = Some(issuer),
                 Issuer::Untold { why } => facts.issuer_is_untold = Some(why),
             }
         }
-        Ok(Dependency::Met(facts))
+        Ok(Dependency::Met((id, facts)))
     }
 
     fn desired(&self, _: &IdentityFacts, account: &Account, _: &Context) -> Desired {
@@ -126,14 +120,20 @@ impl AzureKind for ManagedIdentity {
 
     /// An identity outlives what is assigned or attached still, pools that go as well, and accounts that objects are removed
     /// from Azure with. Its own account waits for it.
-    async fn occupants(context: &Context, object: &Self, resource: &mut ResourceState) -> Result<(), Error> {
-        let own_account = account_id(object);
-        let needing = context.references().needed_by(&ObjectId::of(object)).await;
-        let others = needing.into_iter().filter(|it| *it != own_account);
-        let names: Vec<String> = others.map(|it| format!("{} {}", it.kind, it.key.name)).collect();
-        if !names.is_empty() {
-            resource.occupants = Occupants::Ours(names);
+    async fn inspect(
+        &self,
+        context: &Context,
+        intent: Intent,
+        _: &mut IdentityFacts,
+        resource: &mut ResourceState,
+    ) -> Result<(), Error> {
+        if intent != Intent::Delete {
+            return Ok(());
         }
+        let own_account = account_id(self);
+        let needing = context.references().needed_by(&ObjectId::of(self)).await;
+        let others: Vec<ObjectId> = needing.into_iter().filter(|it| *it != own_account).collect();
+        resource.occupants = Occupants::objects(&others);
         Ok(())
     }
 

@@ -1,22 +1,20 @@
 //! ResourceGroup: keeps a Microsoft.Resources/resourceGroups resource as its spec says.
 
-use crate::api::azure_resource::{AzureResourceSpec, AzureResourceStatus, ManagementSpec};
-use crate::api::condition::Reason;
+use crate::api::azure_resource::{AzureResourceStatus, ManagementSpec};
 use crate::api::{OWNER_TAG, ResourceGroup, ResourceGroupStatus};
 use crate::azure::ResourceId;
 use crate::azure::resource_group::{ContainedResource, RESOURCE_GROUP_API_VERSION, SHAPE, resources};
-use crate::runtime::Next;
 
 use super::accounts::Account;
 use super::azure_resource::children::NoChild;
+use super::azure_resource::policy::Intent;
 use super::azure_resource::{
-    ArmType, AzureKind, AzureObject, Blocked, Body, Dependency, Desired, Occupants, ResourceState, Tagging, body_of,
-    location_of,
+    ArmType, AzureKind, AzureObject, Blocked, Body, Dependency, Desired, Gathering, Occupants, ResourceState, Tagging,
+    body_of, location_of,
 };
 use super::context::Context;
 use super::error::Error;
 use super::ownership::{ClusterId, Owner, OwnerMark};
-use super::readiness::Verdict;
 use super::reference::Reference;
 
 impl AzureObject for ResourceGroup {
@@ -37,33 +35,27 @@ impl AzureKind for ResourceGroup {
         immutable: &["location"],
         tagging: Tagging::Put,
         mark: OwnerMark::Tag,
+        is_regional: true,
     };
     type Settings = ();
     type Facts = ();
     type Child = NoChild;
 
-    fn azure_spec(&self) -> &AzureResourceSpec {
-        &self.spec.azure
-    }
-
-    async fn locate(&self, _: &Context, account: &Account) -> Result<ResourceId, Blocked> {
-        let name = self.spec.azure.name(&self.metadata);
-        ResourceId::resource_group_id(account.subscription(), name).map_err(|error| {
-            let message = format!("spec.azureName `{name}` is no name of a resource group: {error}");
-            Blocked {
-                verdict: Verdict::stalled(Reason::InvalidSpec, message),
-                next: Next::AwaitChange,
-                is_credential_gone: false,
-            }
-        })
-    }
-
     fn api_version(&self, _: &Desired) -> &'static str {
         RESOURCE_GROUP_API_VERSION
     }
 
-    async fn gather(_: &Context, (): &(), _: &Self, _: bool) -> Result<Dependency<()>, Error> {
-        Ok(Dependency::Met(()))
+    async fn gather(&self, gathering: Gathering<'_, ()>) -> Result<Dependency<(ResourceId, ())>, Error> {
+        let name = self.spec.azure.name(&self.metadata);
+        Ok(
+            match ResourceId::resource_group_id(gathering.account.subscription(), name) {
+                Ok(id) => Dependency::Met((id, ())),
+                Err(error) => {
+                    let message = format!("spec.azureName `{name}` is no name of a resource group: {error}");
+                    Dependency::Blocked(Blocked::Invalid(message))
+                }
+            },
+        )
     }
 
     fn desired(&self, (): &(), account: &Account, _: &Context) -> Desired {
@@ -74,8 +66,16 @@ impl AzureKind for ResourceGroup {
         }
     }
 
-    async fn occupants(context: &Context, _: &Self, resource: &mut ResourceState) -> Result<(), Error> {
-        if let Some(arm) = &resource.arm {
+    async fn inspect(
+        &self,
+        context: &Context,
+        intent: Intent,
+        (): &mut (),
+        resource: &mut ResourceState,
+    ) -> Result<(), Error> {
+        if intent == Intent::Delete
+            && let Some(arm) = &resource.arm
+        {
             let found = resources(arm, &resource.id, OWNER_TAG).await?;
             resource.occupants = occupants(&found, context.cluster());
         }

@@ -5,64 +5,42 @@
 //! principal), the assignment that it holds is taken back before another one is made.
 
 mod grants;
-mod observe;
 mod permission;
 mod plan;
-mod reference;
-mod status;
 #[cfg(test)]
 mod tests;
-
-use std::sync::Arc;
+mod wanted;
 
 use jiff::Timestamp;
-use kube::{Resource, ResourceExt};
+use kube::Resource;
+use serde_json::json;
 
-use crate::api::azure_resource::ManagementSpec;
+use crate::api::azure_resource::{AzureResourceStatus, ManagementPolicy, ManagementSpec};
 use crate::api::{
     FINALIZER, IdentityAssignment, ManagedIdentity, ResourceGroup, RoleAssignment, RoleAssignmentStatus, SessionPool,
 };
-use crate::runtime::{Controller, Effect, Note, Pass, Plan, Reconciler, Seen, Snapshot, Source, finalizer};
+use crate::azure::ResourceId;
+use crate::azure::role_assignment::{IMMUTABLE, ROLE_ASSIGNMENT_TYPE, SHAPE, Tuple, at_scope};
+use crate::azure::role_definition::AUTHORIZATION_API_VERSION;
+use crate::runtime::finalizer;
 
-use super::azure_resource::{self, Assessment, AzureObject, Histories, Reports};
+use super::accounts::Account;
+use super::azure_resource::children::NoChild;
+use super::azure_resource::policy::{Intent, Lifecycle};
+use super::azure_resource::{
+    ArmType, AzureKind, AzureObject, Blocked, Body, Decision, Dependency, Desired, Gathering, KindStep, Reports,
+    ResourceState, Subject, Tagging,
+};
 use super::context::Context;
 use super::error::Error;
-use super::readiness;
-use crate::controller::reference::Reference;
+use super::ownership::OwnerMark;
+use super::reference::Reference;
+
+use permission::{Permit, is_at_rest, not_grantable, permit, verify};
+use plan::{Aim, AssignmentFacts, aim, find_among, held_id, name_principal_type, place};
+use wanted::resolve;
 
 pub use grants::{Grant, GrantError, Grants, Permission};
-pub use observe::{Aim, Claim, Observed};
-pub use plan::Step;
-
-/// The reconciler of RoleAssignments.
-pub struct RoleAssignmentReconciler {
-    context: Context,
-    histories: Histories,
-    grants: Grants,
-}
-
-/// The controller of RoleAssignments.
-pub fn controller(
-    context: &Context,
-    source: Source<RoleAssignment>,
-    grants: Grants,
-) -> Controller<RoleAssignmentReconciler> {
-    let reconciler = Arc::new(RoleAssignmentReconciler {
-        context: context.clone(),
-        histories: Histories::default(),
-        grants,
-    });
-    Controller::new(
-        source,
-        reconciler,
-        context.status_writer(),
-        context.events().clone(),
-        context.settings(),
-        context.stop().clone(),
-    )
-    .indexed(context.references().clone(), azure_resource::entry)
-    .report_to(context.health().check("roleassignments"))
-}
 
 impl AzureObject for RoleAssignment {
     fn management(&self) -> &ManagementSpec {
@@ -77,11 +55,13 @@ impl AzureObject for RoleAssignment {
         let (principal, scope) = (&self.spec.principal, &self.spec.scope);
         let identity = principal.managed_identity_ref.as_ref();
         let assignment = principal.identity_assignment_ref.as_ref();
+        let of_pool = principal.session_pool_ref.as_ref();
         let pool = scope.session_pool_ref.as_ref();
         let group = scope.resource_group_ref.as_ref();
         [
             identity.map(|it| Reference::to::<ManagedIdentity>(namespace, it).needed(holds)),
             assignment.map(|it| Reference::to::<IdentityAssignment>(namespace, it).needed(holds)),
+            of_pool.map(|it| Reference::to::<SessionPool>(namespace, it).needed(holds)),
             pool.map(|it| Reference::to::<SessionPool>(namespace, it)),
             group.map(|it| Reference::to::<ResourceGroup>(namespace, it)),
             scope.resource_id.as_deref().and_then(Reference::to_resource),
@@ -92,58 +72,147 @@ impl AzureObject for RoleAssignment {
     }
 }
 
-impl Reconciler for RoleAssignmentReconciler {
-    type Object = RoleAssignment;
-    type Observed = Observed;
-    type Step = Step;
-    type Verdict = Assessment;
-    type Error = Error;
+impl AzureKind for RoleAssignment {
+    const ARM: ArmType = ArmType {
+        noun: "role assignment",
+        resource_type: ROLE_ASSIGNMENT_TYPE,
+        shape: &SHAPE,
+        immutable: IMMUTABLE,
+        tagging: Tagging::Put,
+        mark: OwnerMark::Description,
+        is_regional: false,
+    };
+    type Settings = Grants;
+    type Facts = AssignmentFacts;
+    type Child = NoChild;
 
-    async fn observe(&self, object: &Snapshot<RoleAssignment>) -> Result<Observed, Error> {
-        observe::observe(&self.context, &self.histories, &self.grants, object).await
+    fn has_nothing(&self) -> bool {
+        held_id(self).is_none()
     }
 
-    fn plan(object: &RoleAssignment, observed: &Observed, now: Timestamp) -> Plan<Step, Assessment> {
-        plan::decide_assignment(object, observed, now).into_plan()
+    fn api_version(&self, _: &Desired) -> &'static str {
+        AUTHORIZATION_API_VERSION
     }
 
-    async fn carry_out(&self, pass: &mut Pass<Self>, step: Step) -> Result<Effect, Error> {
-        let object = pass.object().clone();
-        match step {
-            Step::Azure(step) => azure_resource::carry_out(&self.context, &self.histories, pass, step).await,
-            Step::Record { claim, verdict } => {
-                let status = status::recorded(&object, &claim, &verdict, Timestamp::now());
-                pass.write_status(&status).await?;
-                Ok(Effect::Replan)
+    async fn gather(
+        &self,
+        gathering: Gathering<'_, Grants>,
+    ) -> Result<Dependency<(ResourceId, AssignmentFacts)>, Error> {
+        let Gathering { context, account, .. } = gathering;
+        let mut facts = AssignmentFacts::default();
+        if let (Lifecycle::Deleted, Some(id)) = (Subject::of(self).lifecycle, held_id(self)) {
+            return Ok(Dependency::Met((id, facts)));
+        }
+        let wanted = match (resolve(context, account.arm(), self).await?, held_id(self)) {
+            (Ok(wanted), _) => wanted,
+            (Err(Blocked::Unresolved(why)), Some(id)) if why.is_going() => {
+                facts.gone = Some(why.into());
+                return Ok(Dependency::Met((id, facts)));
             }
-            Step::Forget { verdict } => {
-                let status = status::forgotten(&object, &verdict, Timestamp::now());
-                pass.write_status(&status).await?;
-                self.histories.forget(&object.uid().unwrap_or_default());
-                Ok(Effect::Reobserve)
+            (Err(blocked), _) => return Ok(Dependency::Blocked(blocked)),
+        };
+        let id = match place(self, &wanted.tuple) {
+            Ok(id) => id,
+            Err(blocked) => return Ok(Dependency::Blocked(blocked)),
+        };
+        facts.wanted = Some(wanted);
+        let is_observer = self.spec.management.management_policy == ManagementPolicy::ObserveOnly;
+        if let (Aim::Ensure(wanted), false) = (aim(self, &facts), is_observer) {
+            let tuple = &wanted.tuple;
+            let permit = permit(context, gathering.settings, self, tuple).await;
+            if permit == Permit::Refused {
+                return Ok(Dependency::Blocked(not_grantable(self, tuple)));
             }
+            facts.permit = permit;
+        }
+        Ok(Dependency::Met((id, facts)))
+    }
+
+    fn desired(&self, facts: &AssignmentFacts, _: &Account, _: &Context) -> Desired {
+        let wanted = facts.wanted.as_ref();
+        Desired {
+            body: Body(wanted.map_or_else(|| json!({}), |it| it.tuple.body())),
+            defaults: wanted.map_or_else(
+                || json!({}),
+                |it| json!({"properties": {"principalType": it.principal_type}}),
+            ),
+            secrets_digest: None,
         }
     }
 
-    fn summarize(
-        object: &RoleAssignment,
-        seen: Seen<'_, Observed, Assessment>,
+    /// Where nothing is at its place, looks for the assignment among those at the scope; and asks whose the scope is before
+    /// anything is written there.
+    async fn inspect(
+        &self,
+        _: &Context,
+        _: Intent,
+        facts: &mut AssignmentFacts,
+        resource: &mut ResourceState,
+    ) -> Result<(), Error> {
+        let (Some(arm), Aim::Ensure(wanted)) = (resource.arm.clone(), aim(self, facts)) else {
+            return Ok(());
+        };
+        let scope = wanted.tuple.scope.clone();
+        if resource.actual.is_none() {
+            find_among(self, &at_scope(&arm, &scope).await?, facts, resource);
+        }
+        if let Permit::IfOwned(managed) = &facts.permit
+            && !facts.is_orphan
+            && !is_at_rest(resource)
+        {
+            facts.permit = verify(&arm, &scope, managed).await?;
+        }
+        Ok(())
+    }
+
+    fn complete(&self, facts: &AssignmentFacts, resource: &mut ResourceState) {
+        if let Some(wanted) = &facts.wanted {
+            name_principal_type(resource, wanted);
+        }
+    }
+
+    fn refine(
+        &self,
+        facts: &AssignmentFacts,
+        resource: &ResourceState,
         now: Timestamp,
-    ) -> Option<RoleAssignmentStatus> {
-        status::summarize(object, &seen, now)
+        decision: &mut Decision<KindStep<NoChild>>,
+    ) {
+        plan::refine(self, facts, resource, now, decision);
     }
 
-    fn notes(object: &RoleAssignment, status: &RoleAssignmentStatus) -> Vec<Note> {
-        azure_resource::notes(object, &status.azure.conditions)
+    /// What the assignment says is in the status beside its id: what Azure has, or what is about to be written.
+    fn status_of(
+        &self,
+        azure: AzureResourceStatus,
+        _: Vec<String>,
+        facts: Option<&AssignmentFacts>,
+        resource: Option<&ResourceState>,
+    ) -> RoleAssignmentStatus {
+        let before = self.status.clone().unwrap_or_default();
+        let Some(id) = azure.id.as_deref() else {
+            return RoleAssignmentStatus {
+                azure,
+                ..RoleAssignmentStatus::default()
+            };
+        };
+        let tuple = match resource {
+            None => facts.and_then(|it| Some(it.wanted.as_ref()?.tuple.clone())),
+            Some(resource) if resource.id.as_str() == id => resource.actual.as_ref().and_then(Tuple::of),
+            Some(_) => None,
+        };
+        let Some(tuple) = tuple else {
+            return RoleAssignmentStatus { azure, ..before };
+        };
+        RoleAssignmentStatus {
+            azure,
+            principal_id: Some(tuple.principal.to_string()),
+            role_definition_id: Some(tuple.role.definition_id(tuple.scope.subscription())),
+            scope: Some(tuple.scope.to_string()),
+        }
     }
 
-    fn settled(object: &RoleAssignment) -> bool {
-        object.meta().deletion_timestamp.is_none()
-            && readiness::is_ready(&object.reported().conditions, object.meta().generation)
-    }
-
-    fn gone(&self, object: &Snapshot<RoleAssignment>) {
-        self.histories.forget(&object.uid().unwrap_or_default());
-        azure_resource::close_account(&self.context, &**object);
+    fn common(status: &RoleAssignmentStatus) -> &AzureResourceStatus {
+        &status.azure
     }
 }

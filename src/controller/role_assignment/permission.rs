@@ -3,29 +3,29 @@
 use kube::ResourceExt;
 
 use crate::api::azure_resource::ManagementPolicy;
-use crate::api::condition::Reason;
 use crate::api::{ResourceGroup, RoleAssignment, SessionPool};
 use crate::azure::resource_group::RESOURCE_GROUP_API_VERSION;
 use crate::azure::role_assignment::Tuple;
 use crate::azure::session_pool::PoolApiVersion;
 use crate::azure::{ArmClient, ResourceId};
-use crate::controller::azure_resource::{AzureObject, Blocked};
+use crate::controller::azure_resource::{AzureObject, Blocked, ResourceState};
 use crate::controller::context::Context;
 use crate::controller::error::Error;
 use crate::controller::ownership::{Origin, Owner, OwnerMark, Presence};
-
 use crate::runtime::Snapshot;
 
 use super::grants::{Grants, Permission};
-use super::reference::stalled;
 
 /// A permission with what it depends on.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Verified {
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Permit {
     /// The role may be assigned.
+    #[default]
     Granted,
     /// The role may be assigned if Azure, too, says that the scope belongs to this object.
     IfOwned(ManagedScope),
+    /// The role may not be assigned.
+    Refused,
 }
 
 /// What a Lifeguard object manages, according to its status.
@@ -37,19 +37,13 @@ pub struct ManagedScope {
 }
 
 /// What the list says, and for a scope that has to be managed, which object of the same namespace manages it.
-pub async fn permit(
-    context: &Context,
-    grants: &Grants,
-    object: &RoleAssignment,
-    tuple: &Tuple,
-) -> Result<Verified, Blocked> {
+pub async fn permit(context: &Context, grants: &Grants, object: &RoleAssignment, tuple: &Tuple) -> Permit {
     match grants.permission(tuple.role, &tuple.scope) {
-        Permission::Granted => Ok(Verified::Granted),
+        Permission::Granted => Permit::Granted,
         Permission::IfManaged => managed(context, object, &tuple.scope)
             .await
-            .map(Verified::IfOwned)
-            .ok_or_else(|| refused(object, tuple)),
-        Permission::Refused => Err(refused(object, tuple)),
+            .map_or(Permit::Refused, Permit::IfOwned),
+        Permission::Refused => Permit::Refused,
     }
 }
 
@@ -57,21 +51,24 @@ pub async fn permit(
 ///
 /// A group that was adopted is not enough. What is assigned on a group holds for all that is in it, and adopting a group
 /// must not be a way to the pools that others had in it before. A group that an object created was empty then.
-pub async fn verify(
-    arm: &ArmClient,
-    object: &RoleAssignment,
-    tuple: &Tuple,
-    managed: &ManagedScope,
-) -> Result<Result<(), Blocked>, Error> {
-    let found = arm.find(tuple.scope.as_str(), managed.api_version).await?;
+pub async fn verify(arm: &ArmClient, scope: &ResourceId, managed: &ManagedScope) -> Result<Permit, Error> {
+    let found = arm.find(scope.as_str(), managed.api_version).await?;
     let presence = Presence::of(found.as_ref().map(|it| &it.body), &managed.owner, OwnerMark::Tag);
     Ok(match presence {
-        Presence::Owned(Origin::Created) => Ok(()),
-        Presence::Owned(Origin::Adopted) if !managed.holds_others => Ok(()),
+        Presence::Owned(Origin::Created) => Permit::Granted,
+        Presence::Owned(Origin::Adopted) if !managed.holds_others => Permit::Granted,
         Presence::Owned(Origin::Adopted) | Presence::Absent | Presence::Unowned | Presence::OwnedByAnother => {
-            Err(refused(object, tuple))
+            Permit::Refused
         }
     })
+}
+
+/// Whether nothing would be written over this.
+pub fn is_at_rest(resource: &ResourceState) -> bool {
+    match resource.presence() {
+        Presence::Owned(origin) => resource.differences().is_empty() && !resource.mark_differs(origin),
+        Presence::Absent | Presence::Unowned | Presence::OwnedByAnother => false,
+    }
 }
 
 async fn managed(context: &Context, object: &RoleAssignment, scope: &ResourceId) -> Option<ManagedScope> {
@@ -115,12 +112,12 @@ async fn manager<K: AzureObject>(context: &Context, namespace: &str, scope: &Res
     })
 }
 
-fn refused(object: &RoleAssignment, tuple: &Tuple) -> Blocked {
+/// The role may not be assigned.
+pub fn not_grantable(object: &RoleAssignment, tuple: &Tuple) -> Blocked {
     let (role, scope) = (tuple.role, &tuple.scope);
-    let message = format!(
+    Blocked::NotGrantable(format!(
         "the role `{}` ({role}) may not be assigned at {scope} by this namespace; the administrator of this installation \
          can allow it: `{role}@{scope}` in the chart's roleAssignments.grantable, or --grantable-role",
         object.spec.role
-    );
-    stalled(Reason::RoleNotGrantable, message)
+    ))
 }

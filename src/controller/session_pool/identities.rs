@@ -5,18 +5,16 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use crate::api::SessionPoolSpec;
-use crate::api::condition::Reason;
+
 use crate::api::identity::ManagedServiceIdentity;
 use crate::api::reference::LocalReference;
 use crate::azure::IdentityBlock;
 use crate::azure::identity_block::Spelling;
-use crate::controller::azure_resource::of_another_namespace;
-use crate::controller::azure_resource::{Blocked, unresolved};
+use crate::controller::azure_resource::Blocked;
 use crate::controller::context::Context;
-use crate::controller::readiness::Verdict;
+
 use crate::controller::reference::is_of_another_namespace;
 use crate::controller::reference::{UsableIdentity, usable_identity};
-use crate::runtime::Next;
 
 /// How ARM names the system-assigned identity in settings.
 const SYSTEM: &str = "system";
@@ -47,23 +45,20 @@ impl Identities {
         for LocalReference { name } in references(spec) {
             if !found.contains_key(name) {
                 let usable = usable_identity(context, namespace, name).await;
-                found.insert(name.clone(), usable.map_err(|why| unresolved(&why))?);
+                found.insert(name.clone(), usable?);
             }
         }
         let identities = Self(found);
         let attached = spec.identity.as_ref().map(|it| identities.attached(it));
         for identity in attached.iter().flat_map(IdentityBlock::user_assigned) {
             if is_of_another_namespace(context, namespace, &identity.id).await {
-                return Err(of_another_namespace(&identity.id));
+                let id = identity.id.clone();
+                return Err(Blocked::ForeignIdentity { id });
             }
         }
         match identities.unattached(spec) {
             None => Ok(identities),
-            Some(message) => Err(Blocked {
-                verdict: Verdict::stalled(Reason::InvalidSpec, message),
-                next: Next::AwaitChange,
-                is_credential_gone: false,
-            }),
+            Some(message) => Err(Blocked::Invalid(message)),
         }
     }
 

@@ -8,20 +8,22 @@ mod tests;
 
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use kube::{Resource, ResourceExt};
 
-use crate::api::azure_resource::{AzureResourceSpec, AzureResourceStatus, ManagementSpec};
+use crate::api::azure_resource::{AzureResourceStatus, ManagementSpec};
 use crate::api::condition::Reason;
 use crate::api::{FINALIZER, ManagedIdentity, ResourceGroup, SessionPool, SessionPoolStatus};
 use crate::azure::session_pool::{PoolApiVersion, SESSION_POOL_TYPE, SHAPE, foreign_secrets, management_endpoint};
 use crate::azure::{Cloud, ResourceId};
-use crate::runtime::{Next, finalizer};
+use crate::runtime::{Next, ObjectId, finalizer};
 
 use super::accounts::Account;
 use super::azure_resource::children::NoChild;
+use super::azure_resource::policy::{Intent, Lifecycle};
 use super::azure_resource::{
-    ArmType, AzureKind, AzureObject, Blocked, Decision, Dependency, Desired, KindStep, Placement, Reports,
-    ResourceState, Subject, Tagging, may_use,
+    ArmType, AzureKind, AzureObject, Blocked, Decision, Dependency, Desired, Gathering, KindStep, Occupants, Placement,
+    Reports, ResourceState, Subject, Tagging, may_use,
 };
 use super::context::Context;
 use super::error::Error;
@@ -67,59 +69,48 @@ impl AzureKind for SessionPool {
         // ARM returns no secret values, so a PUT of the pool as it is would lose them.
         tagging: Tagging::MergePatch,
         mark: OwnerMark::Tag,
+        is_regional: true,
     };
     type Settings = ();
     type Facts = PoolFacts;
     type Child = NoChild;
 
-    fn azure_spec(&self) -> &AzureResourceSpec {
-        &self.spec.azure
-    }
-
-    async fn locate(&self, context: &Context, account: &Account) -> Result<ResourceId, Blocked> {
-        let placement = Placement {
-            namespace: self.meta().namespace.as_deref().unwrap_or_default(),
-            noun: Self::ARM.noun,
-            path: "spec",
-            resource_type: Self::ARM.resource_type,
-            name: self.spec.azure.name(&self.metadata),
-            resource_group: self.spec.resource_group.as_deref(),
-            resource_group_ref: self.spec.resource_group_ref.as_ref(),
-        };
-        let (lifecycle, known) = (Subject::of(self).lifecycle, self.reported().id.as_deref());
-        placement.locate(context, account, lifecycle, known).await
-    }
-
     fn api_version(&self, desired: &Desired) -> &'static str {
         PoolApiVersion::for_properties(&desired.body.0["properties"]).as_str()
     }
 
-    async fn gather(
-        context: &Context,
-        (): &(),
-        object: &Self,
-        given_secrets: bool,
-    ) -> Result<Dependency<PoolFacts>, Error> {
-        let cloud = Arc::clone(context.cloud());
-        if object.meta().deletion_timestamp.is_some() {
-            let (secrets, identities) = (None, None);
-            return Ok(Dependency::Met(PoolFacts {
-                cloud,
-                secrets,
-                identities,
-            }));
+    async fn gather(&self, gathering: Gathering<'_, ()>) -> Result<Dependency<(ResourceId, PoolFacts)>, Error> {
+        let Gathering { context, account, .. } = gathering;
+        let spec = &self.spec;
+        let placement = Placement::of(
+            self,
+            &spec.azure,
+            spec.resource_group.as_deref(),
+            spec.resource_group_ref.as_ref(),
+        );
+        let (lifecycle, known) = (Subject::of(self).lifecycle, self.reported().id.as_deref());
+        let id = match placement.locate(context, account, lifecycle, known).await {
+            Ok(id) => id,
+            Err(blocked) => return Ok(Dependency::Blocked(blocked)),
+        };
+        let mut facts = PoolFacts {
+            cloud: Arc::clone(context.cloud()),
+            secrets: None,
+            identities: None,
+        };
+        if lifecycle == Lifecycle::Deleted {
+            return Ok(Dependency::Met((id, facts)));
         }
-        let namespace = object.namespace().unwrap_or_default();
-        let secrets = match desired_secrets(context, &namespace, object, given_secrets).await? {
+        let namespace = self.namespace().unwrap_or_default();
+        facts.secrets = match desired_secrets(context, &namespace, self, gathering.given_secrets).await? {
             Dependency::Met(secrets) => secrets,
             Dependency::Blocked(blocked) => return Ok(Dependency::Blocked(blocked)),
         };
-        Ok(match Identities::find(context, &namespace, &object.spec).await {
-            Ok(identities) => Dependency::Met(PoolFacts {
-                cloud,
-                secrets,
-                identities: Some(identities),
-            }),
+        Ok(match Identities::find(context, &namespace, spec).await {
+            Ok(identities) => {
+                facts.identities = Some(identities);
+                Dependency::Met((id, facts))
+            }
             Err(blocked) => Dependency::Blocked(blocked),
         })
     }
@@ -135,6 +126,20 @@ impl AzureKind for SessionPool {
         }
     }
 
+    /// A pool's own identity outlives the roles that were assigned to it.
+    async fn inspect(
+        &self,
+        context: &Context,
+        intent: Intent,
+        _: &mut PoolFacts,
+        resource: &mut ResourceState,
+    ) -> Result<(), Error> {
+        if intent == Intent::Delete {
+            resource.occupants = Occupants::objects(&context.references().needed_by(&ObjectId::of(self)).await);
+        }
+        Ok(())
+    }
+
     fn complete(&self, facts: &PoolFacts, resource: &mut ResourceState) {
         let Some(actual) = &resource.actual else { return };
         let left = settings_left(&resource.desired.0, actual);
@@ -147,7 +152,13 @@ impl AzureKind for SessionPool {
     }
 
     /// A pool without an endpoint of this cloud cannot be used, whatever else is right.
-    fn refine(&self, facts: &PoolFacts, resource: &ResourceState, decision: &mut Decision<KindStep<NoChild>>) {
+    fn refine(
+        &self,
+        facts: &PoolFacts,
+        resource: &ResourceState,
+        _: Timestamp,
+        decision: &mut Decision<KindStep<NoChild>>,
+    ) {
         let cloud = &facts.cloud;
         if decision.verdict.standing != Standing::Ready {
             return;
@@ -232,12 +243,7 @@ async fn desired_secrets(
     match secrets::read(context.client(), namespace, &object.spec.secrets).await {
         Ok(values) => Ok(Dependency::Met(Some(values))),
         Err(SecretError::Api(error)) => Err(error.into()),
-        Err(error @ SecretError::Missing { .. }) => Ok(Dependency::Blocked(Blocked {
-            verdict: Verdict::progressing(Reason::SecretNotFound, error.to_string()),
-            // Secrets are not watched.
-            next: Next::Poll { after: None },
-            is_credential_gone: false,
-        })),
+        Err(error @ SecretError::Missing { .. }) => Ok(Dependency::Blocked(Blocked::SecretNotFound(error.to_string()))),
     }
 }
 

@@ -35,9 +35,15 @@ pub fn cases() -> Vec<Case> {
         ),
         assignment(
             "spec.principal",
-            "exactly one of managedIdentityRef, identityAssignmentRef and principalId must be set",
+            "exactly one of managedIdentityRef, identityAssignmentRef, sessionPoolRef and principalId must be set",
             Create(json!({"principal": {"managedIdentityRef": null, "identityAssignmentRef": other}})),
             Create(json!({"principal": {"identityAssignmentRef": other}})),
+        ),
+        assignment(
+            "spec.principal",
+            "exactly one of managedIdentityRef, identityAssignmentRef, sessionPoolRef and principalId must be set",
+            Create(json!({"principal": {"managedIdentityRef": null, "sessionPoolRef": other}})),
+            Create(json!({"principal": {"sessionPoolRef": other}})),
         ),
         assignment(
             "spec.principal",

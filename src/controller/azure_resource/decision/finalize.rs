@@ -10,7 +10,8 @@ use crate::controller::azure_resource::policy::{Intent, Lifecycle, Situation};
 use crate::controller::readiness::Verdict;
 use crate::runtime::Next;
 
-use super::super::observation::{Blocked, Observation, Occupants, ResourceState};
+use super::super::blocked::Blocked;
+use super::super::observation::{Occupants, ResourceState};
 use super::super::subject::{Subject, age};
 use super::write::fingerprint;
 use super::{Decision, Release, SETTLING, SHORT_PACE, Step, WAITING_PACE, is_settling, listed, poll};
@@ -18,27 +19,21 @@ use super::{Decision, Release, SETTLING, SHORT_PACE, Step, WAITING_PACE, is_sett
 /// How often the removal of the owner tag is tried before the object goes without it.
 const DISOWN_TRIES: u32 = 2;
 
+/// Decides for an object that is being deleted and whose resource was not read.
+pub(super) fn unseen(subject: &Subject<'_>, blocked: &Blocked) -> Decision {
+    match (unconditional(subject), blocked) {
+        (Some(decision), _) => decision,
+        (None, Blocked::Nothing) => release(Release::Gone),
+        (None, blocked) if lets_go_unseen(subject, blocked) => release(Release::Left),
+        (None, blocked) => Decision::blocked(blocked),
+    }
+}
+
 /// Decides for an object that is being deleted.
-pub(super) fn finalize(subject: &Subject<'_>, observation: &Observation, now: Timestamp) -> Decision {
-    let progressing = |message: String| Verdict::progressing(Reason::Deleting, message);
-    if !subject.has_finalizer {
-        return Decision::rest(Next::AwaitChange, progressing("the object is being deleted".to_owned()));
+pub(super) fn finalize(subject: &Subject<'_>, resource: &ResourceState, now: Timestamp) -> Decision {
+    if let Some(decision) = unconditional(subject) {
+        return decision;
     }
-    let release = |release| {
-        Decision::step(
-            Step::Release(release),
-            Next::AwaitChange,
-            progressing("the object is let go".to_owned()),
-        )
-    };
-    if subject.is_abandoned {
-        return release(Release::Left);
-    }
-    let resource = match observation {
-        Observation::Seen(resource) => resource,
-        Observation::Blocked(blocked) if lets_go_unseen(subject, blocked) => return release(Release::Left),
-        Observation::Blocked(blocked) => return Decision::rest(blocked.next, blocked.verdict.clone()),
-    };
     match Intent::of(Situation::of(subject.spec, Lifecycle::Deleted, resource.presence())) {
         Intent::Disown if resource.history.disowned >= DISOWN_TRIES => release(Release::Left),
         Intent::Disown => {
@@ -80,6 +75,24 @@ pub(super) fn finalize(subject: &Subject<'_>, observation: &Observation, now: Ti
     }
 }
 
+/// What follows whatever Azure has.
+fn unconditional(subject: &Subject<'_>) -> Option<Decision> {
+    if !subject.has_finalizer {
+        let verdict = progressing("the object is being deleted".to_owned());
+        return Some(Decision::rest(Next::AwaitChange, verdict));
+    }
+    subject.is_abandoned.then(|| release(Release::Left))
+}
+
+fn release(release: Release) -> Decision {
+    let verdict = progressing("the object is let go".to_owned());
+    Decision::step(Step::Release(release), Next::AwaitChange, verdict)
+}
+
+fn progressing(message: String) -> Verdict {
+    Verdict::progressing(Reason::Deleting, message)
+}
+
 fn deleting(subject: &Subject<'_>, resource: &ResourceState, now: Timestamp) -> Decision {
     let id = &resource.id;
     let soon = Next::Resync(subject.interval().min(WAITING_PACE));
@@ -116,8 +129,9 @@ fn deleting(subject: &Subject<'_>, resource: &ResourceState, now: Timestamp) -> 
 }
 
 /// Whether the object goes although Azure cannot be asked.
-pub fn lets_go_unseen(subject: &Subject<'_>, held: &Blocked) -> bool {
+pub fn lets_go_unseen(subject: &Subject<'_>, blocked: &Blocked) -> bool {
+    let is_credential_gone = matches!(blocked, Blocked::CredentialGone { .. });
     subject.spec.suspend
         || subject.spec.management_policy == ManagementPolicy::ObserveOnly
-        || (held.is_credential_gone && subject.spec.deletion_policy == Some(DeletionPolicy::Retain))
+        || (is_credential_gone && subject.spec.deletion_policy == Some(DeletionPolicy::Retain))
 }

@@ -21,6 +21,7 @@ use crate::controller::ownership::{Owner, Presence};
 use crate::controller::readiness::Verdict;
 use crate::runtime::{Next, Plan};
 
+use super::blocked::Blocked;
 use super::history::{Answer, Purpose, Written};
 use super::observation::{Body, Observation, ResourceState};
 use super::subject::{Subject, age};
@@ -117,6 +118,11 @@ impl<S> Decision<S> {
         }
     }
 
+    /// Nothing can be done, because Azure is not asked.
+    pub fn blocked(blocked: &Blocked) -> Self {
+        Self::rest(blocked.next(), blocked.verdict())
+    }
+
     /// One effect.
     pub fn step(step: S, next: Next, verdict: Verdict) -> Self {
         Self {
@@ -164,17 +170,24 @@ impl<S> Decision<S> {
 
 /// Decides for an object, by what was observed.
 pub fn decide(subject: &Subject<'_>, observation: &Observation, now: Timestamp) -> Decision {
-    match (subject.lifecycle, observation) {
-        (Lifecycle::Wanted, Observation::Blocked(blocked)) => Decision::rest(blocked.next, blocked.verdict.clone()),
-        (Lifecycle::Wanted, Observation::Seen(resource)) => {
-            let decision = ensure::ensure(subject, resource, now);
-            let is_as_specified = may_use(subject, resource) && resource.differences().is_empty();
-            Decision {
-                in_sync: Some(is_as_specified && !resource.secrets_differ()),
-                ..decision
-            }
-        }
-        (Lifecycle::Deleted, observation) => finalize::finalize(subject, observation, now),
+    match observation {
+        Observation::Seen(resource) => decide_seen(subject, resource, now),
+        Observation::Blocked(blocked) => match subject.lifecycle {
+            Lifecycle::Wanted => Decision::blocked(blocked),
+            Lifecycle::Deleted => finalize::unseen(subject, blocked),
+        },
+    }
+}
+
+/// Decides for an object whose resource was read.
+pub fn decide_seen(subject: &Subject<'_>, resource: &ResourceState, now: Timestamp) -> Decision {
+    if subject.lifecycle == Lifecycle::Deleted {
+        return finalize::finalize(subject, resource, now);
+    }
+    let is_as_specified = may_use(subject, resource) && resource.differences().is_empty();
+    Decision {
+        in_sync: Some(is_as_specified && !resource.secrets_differ()),
+        ..ensure::ensure(subject, resource, now)
     }
 }
 

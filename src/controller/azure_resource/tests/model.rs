@@ -5,29 +5,28 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use reqwest::StatusCode;
 use serde_json::{Value, json};
 
 use crate::api::azure_resource::{AzureResourceSpec, ManagementSpec};
 use crate::api::condition::Reason;
 use crate::api::{FINALIZER, ResourceGroup, ResourceGroupSpec, ResourceGroupStatus};
-use crate::azure::AzureError;
-use crate::azure::arm::ArmResponse;
-use crate::azure::error::ServiceError;
 use crate::azure::provider::RegistrationState;
 use crate::azure::resource_group::SHAPE;
-use crate::controller::azure_resource::answer::Claim;
+use crate::azure::{ArmResponse, AzureError};
+use crate::controller::azure_resource::blocked::Blocked;
 use crate::controller::azure_resource::decision::{Release, Step, decide};
 use crate::controller::azure_resource::history::History;
 use crate::controller::azure_resource::observation::{
-    Blocked, Body, Observation, Occupants, Registration, ResourceState, Tagging,
+    Body, Observation, Occupants, Registration, ResourceState, Tagging,
 };
 use crate::controller::azure_resource::status::summarize;
 use crate::controller::azure_resource::subject::Subject;
 use crate::controller::operator_key::OperatorKey;
 use crate::controller::ownership::{ClusterId, Origin, Owner, OwnerMark, Presence};
-use crate::controller::readiness::{Standing, Verdict};
+use crate::controller::readiness::Standing;
 use crate::runtime::{Next, Outcome, Seen};
+
+use super::answers::{accepted, refusal};
 
 pub(super) const UID: &str = "0b9ff1d3-5f3e-4d0c-9c55-2f0f7a1de6b5";
 
@@ -135,12 +134,17 @@ impl World {
     }
 
     pub(super) fn look(&mut self) -> Observation {
-        if self.is_credential_gone || !self.is_seen {
-            return Observation::Blocked(Blocked {
-                verdict: Verdict::stalled(Reason::CredentialGone, "no token"),
-                next: Next::Resync(Duration::from_secs(30)),
-                is_credential_gone: self.is_credential_gone,
+        if self.is_credential_gone {
+            return Observation::Blocked(Blocked::CredentialGone {
+                resource: "the resource".to_owned(),
+                account: "default".to_owned(),
+                uid: "u".to_owned(),
+                cause: "no token".to_owned(),
             });
+        }
+        if !self.is_seen {
+            let name = "default".to_owned();
+            return Observation::Blocked(Blocked::AccountNotFound { name });
         }
         let mut resource = ResourceState {
             arm: None,
@@ -258,7 +262,7 @@ impl World {
                 let mut body = body.0;
                 body["properties"] = json!({"provisioningState": "Succeeded"});
                 let answer = self.answer(Some(body));
-                resource.on_tag(owner.map(|_| Claim { fingerprint }), answer, now)
+                resource.on_tag(owner.map(|_| fingerprint), answer, now)
             }
             Step::Delete => {
                 let mut left = self.actual.clone().filter(|_| self.is_slow);
@@ -358,26 +362,4 @@ pub(super) fn summary(
     };
     let azure = summarize(object, &seen, now)?;
     Some(ResourceGroupStatus { azure })
-}
-
-fn accepted(body: Value) -> ArmResponse {
-    ArmResponse {
-        status: StatusCode::OK,
-        retry_after: None,
-        async_operation: None,
-        location: None,
-        request_id: None,
-        body,
-    }
-}
-
-fn refusal(status: u16, code: &str) -> AzureError {
-    AzureError::Service(Box::new(ServiceError {
-        status,
-        code: code.to_owned(),
-        message: "no".to_owned(),
-        details: Vec::new(),
-        request_id: None,
-        retry_after: None,
-    }))
 }

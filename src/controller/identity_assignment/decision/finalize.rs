@@ -37,7 +37,7 @@ pub(super) fn finalize(subject: &Subject<'_>, observation: &TargetObservation, n
     let resource = match observation {
         TargetObservation::Seen(resource) => resource,
         TargetObservation::Blocked(blocked) if lets_go_unseen(subject, blocked) => return release(Release::Left),
-        TargetObservation::Blocked(blocked) => return TargetDecision::rest(blocked.next, blocked.verdict.clone()),
+        TargetObservation::Blocked(blocked) => return TargetDecision::rest(blocked.next(), blocked.verdict()),
     };
     // With the target its identities are gone as well.
     if resource.actual.as_ref().is_none_or(operation::is_deleting) {

@@ -134,7 +134,7 @@ impl TargetDecision {
 pub fn decide(subject: &Subject<'_>, observation: &TargetObservation, now: Timestamp) -> TargetDecision {
     match (subject.lifecycle, observation) {
         (Lifecycle::Wanted, TargetObservation::Blocked(blocked)) => {
-            TargetDecision::rest(blocked.next, blocked.verdict.clone())
+            TargetDecision::rest(blocked.next(), blocked.verdict())
         }
         (Lifecycle::Wanted, TargetObservation::Seen(resource)) => ensure::ensure(subject, resource, now),
         (Lifecycle::Deleted, observation) => finalize::finalize(subject, observation, now),

@@ -192,10 +192,11 @@ impl Assignment {
 
     pub(super) fn look(&mut self, world: &World) -> TargetObservation {
         if self.is_credential_gone {
-            return TargetObservation::Blocked(Blocked {
-                verdict: Verdict::stalled(Reason::CredentialGone, "no token"),
-                next: Next::Resync(Duration::from_secs(30)),
-                is_credential_gone: true,
+            return TargetObservation::Blocked(Blocked::CredentialGone {
+                resource: "the resource".to_owned(),
+                account: "default".to_owned(),
+                uid: "u".to_owned(),
+                cause: "no token".to_owned(),
             });
         }
         let is_deleted = self.object.metadata.deletion_timestamp.is_some();

@@ -300,9 +300,9 @@ impl World {
     pub fn do_step(&mut self, step: Step) {
         match step {
             Step::Resource(step) => self.do_azure(step),
-            Step::Record { children, config_map } => {
+            Step::Record(record) => {
                 self.log.push("record".to_owned());
-                self.object.status = Some(self.object.recording(children, config_map));
+                self.object.status = Some(self.object.recording(record, None));
             }
             Step::Child(write) => self.do_credential(write),
             Step::Export(step) => self.do_export(step),

@@ -6,23 +6,30 @@ use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde_json::{Value, json};
 
-use super::super::observe::{Aim, Claim, Observed, held_id, orphan, recorded_tuple, replaced, same};
-use super::super::plan::{Step, decide_assignment};
-use super::super::{RoleAssignmentReconciler, status};
+use super::super::plan::{Aim, AssignmentFacts, aim, find_among, held_id, place};
+use super::super::wanted::Wanted;
 use crate::api::FINALIZER;
-use crate::api::condition::{Reason, kind};
+use crate::api::condition::kind;
+use crate::api::role_assignment::PrincipalType;
 use crate::api::{RoleAssignment, RoleAssignmentStatus};
 use crate::azure::role_assignment::{IMMUTABLE, SHAPE, Tuple};
 use crate::azure::role_definition::AUTHORIZATION_API_VERSION;
 use crate::azure::{ResourceId, RoleId};
+use crate::controller::azure_resource::children::{ChildrenState, NoChild};
+use crate::controller::azure_resource::export::ExportState;
+use crate::controller::azure_resource::policy::Lifecycle;
+use crate::controller::azure_resource::tests::answers::accepted;
 use crate::controller::azure_resource::{
-    self, Blocked, Body, History, Observation, Occupants, Registration, ResourceState, Tagging,
+    AzureKind, AzureReconciler, Blocked, Body, History, KindStep, Observation, Observed, Occupants, Parts, Record,
+    Registration, ResourceState, Step, Subject, Tagging, may_use,
 };
 use crate::controller::operator_key::OperatorKey;
 use crate::controller::ownership::{ClusterId, Origin, Owner, OwnerMark, Presence};
-use crate::controller::readiness::Verdict;
+use crate::controller::reference::Unresolved;
 use crate::runtime::conditions::find;
 use crate::runtime::{Next, Outcome, Reconciler, Seen};
+
+type Reconciled = AzureReconciler<RoleAssignment>;
 
 pub(super) const POOL: &str = "/subscriptions/s/resourceGroups/rg/providers/Microsoft.App/sessionPools/p";
 
@@ -33,6 +40,13 @@ pub(super) fn tuple(principal: u8) -> Tuple {
         principal: format!("0b9ff1d3-5f3e-4d0c-9c55-2f0f7a1de6{principal:02}")
             .parse()
             .unwrap(),
+    }
+}
+
+pub(super) fn wanted(tuple: &Tuple) -> Wanted {
+    Wanted {
+        tuple: tuple.clone(),
+        principal_type: PrincipalType::ServicePrincipal,
     }
 }
 
@@ -124,76 +138,51 @@ impl World {
         resource
     }
 
-    /// The same decisions as those of the observation, over the model.
-    pub(super) fn look(&self) -> Observed {
-        let seen = |resource| Observation::Seen(Box::new(resource));
-        let held = held_id(&self.object);
-        let waiting = Blocked {
-            verdict: Verdict::progressing(Reason::ReferenceNotReady, "the identity is being deleted"),
-            next: Next::Resync(Duration::from_mins(1)),
-            is_credential_gone: false,
+    /// What a pass observes: what is read here is what the production code reads, and everything made of it is its own.
+    pub(super) fn look(&self) -> Observed<RoleAssignment> {
+        let blocked = |blocked| Observed {
+            observation: Observation::Blocked(blocked),
+            facts: None,
+            parts: None,
         };
-        if self.object.metadata.deletion_timestamp.is_some() {
-            return match held {
-                Some(id) => Observed {
-                    observation: seen(self.resource(id)),
-                    aim: Aim::Finalize,
-                },
-                None => Observed {
-                    observation: Observation::Blocked(waiting),
-                    aim: Aim::Nothing,
-                },
-            };
+        let subject = Subject::of(&self.object);
+        let is_deleted = subject.lifecycle == Lifecycle::Deleted;
+        if is_deleted && self.object.has_nothing() {
+            return blocked(Blocked::Nothing);
         }
-        let Some(wanted) = self.wanted.clone() else {
-            return match held {
-                Some(id) => Observed {
-                    observation: seen(self.resource(id)),
-                    aim: Aim::Revoke(waiting),
-                },
-                None => Observed {
-                    observation: Observation::Blocked(waiting),
-                    aim: Aim::Ensure(None),
-                },
-            };
-        };
-        let recorded = self.object.status.as_ref().and_then(recorded_tuple);
-        if let Some(id) = &held
-            && recorded.as_ref() != Some(&wanted)
-        {
-            let aim = Aim::Revoke(replaced(&wanted, recorded.as_ref()));
-            return Observed {
-                observation: seen(self.resource(id.clone())),
-                aim,
-            };
-        }
-        let own = wanted.id().unwrap();
-        let mut resource = self.resource(held.unwrap_or_else(|| own.clone()));
-        resource.desired = Body(wanted.body());
-        if resource.actual.is_none() {
-            resource.id = own;
-            if let Some((id, other)) = self.azure.iter().find_map(|it| same(it, &wanted)) {
-                resource.id = id;
-                resource.take_note(Some(other.clone()));
-            } else if let Some(id) = self
-                .azure
-                .iter()
-                .find_map(|it| orphan(it, &resource.owner, &self.object))
-            {
-                let aim = Aim::Revoke(replaced(&wanted, None));
-                return Observed {
-                    observation: seen(self.resource(id)),
-                    aim,
-                };
+        let going = Blocked::Unresolved(Unresolved::BeingDeleted {
+            kind: "ManagedIdentity",
+            name: "i".to_owned(),
+        });
+        let mut facts = AssignmentFacts::default();
+        let id = match (&self.wanted, held_id(&self.object)) {
+            (_, Some(id)) if is_deleted => id,
+            (None, Some(id)) => {
+                facts.gone = Some(going);
+                id
             }
-        }
-        let claim = Claim {
-            id: resource.id.clone(),
-            tuple: wanted,
+            (None, None) => return blocked(going),
+            (Some(tuple), _) => {
+                facts.wanted = Some(wanted(tuple));
+                place(&self.object, tuple).unwrap()
+            }
         };
+        let mut resource = self.resource(id);
+        if let Some(wanted) = &facts.wanted {
+            resource.desired = Body(wanted.tuple.body());
+        }
+        if !is_deleted && resource.actual.is_none() && matches!(aim(&self.object, &facts), Aim::Ensure(_)) {
+            find_among(&self.object, &self.azure, &mut facts, &mut resource);
+        }
+        self.object.complete(&facts, &mut resource);
+        let parts = may_use(&subject, &resource).then(|| Parts {
+            children: ChildrenState::default(),
+            export: ExportState::default(),
+        });
         Observed {
-            observation: seen(resource),
-            aim: Aim::Ensure(Some(Box::new(claim))),
+            observation: Observation::Seen(Box::new(resource)),
+            facts: Some(facts),
+            parts,
         }
     }
 
@@ -201,8 +190,8 @@ impl World {
     /// at rest.
     pub(super) fn pass(&mut self, dies: bool) -> bool {
         let observed = self.look();
-        let decision = decide_assignment(&self.object, &observed, self.now);
-        if let Some(step) = decision.step {
+        let plan = Reconciled::plan(&self.object, &observed, self.now);
+        if let Some(step) = plan.step {
             self.do_step(step, observed);
             if dies {
                 self.history = History::default();
@@ -210,7 +199,7 @@ impl World {
             return true;
         }
         let is_changed = self.write_status(&observed);
-        match decision.next {
+        match plan.next {
             Next::Poll { after } => {
                 self.now += SignedDuration::try_from(after.unwrap_or(Duration::from_secs(5))).unwrap();
             }
@@ -221,7 +210,7 @@ impl World {
         true
     }
 
-    pub(super) fn write_status(&mut self, observed: &Observed) -> bool {
+    pub(super) fn write_status(&mut self, observed: &Observed<RoleAssignment>) -> bool {
         let Some(status) = self.summary(observed) else {
             return false;
         };
@@ -234,55 +223,77 @@ impl World {
     }
 
     /// The status that the production code computes for a pass that ends with this observation.
-    fn summary(&self, observed: &Observed) -> Option<RoleAssignmentStatus> {
-        let plan = RoleAssignmentReconciler::plan(&self.object, observed, self.now);
+    fn summary(&self, observed: &Observed<RoleAssignment>) -> Option<RoleAssignmentStatus> {
+        let plan = Reconciled::plan(&self.object, observed, self.now);
         let seen = Seen {
             observed: Some(observed),
             verdict: Some(&plan.verdict),
             outcome: Outcome::Done(plan.next),
         };
-        RoleAssignmentReconciler::summarize(&self.object, seen, self.now)
+        Reconciled::summarize(&self.object, seen, self.now)
     }
 
-    pub(super) fn do_step(&mut self, step: Step, observed: Observed) {
-        let resource = match observed.observation {
-            Observation::Seen(resource) => Some(resource),
-            Observation::Blocked(_) => None,
-        };
-        match step {
-            Step::Record { claim, verdict } => {
-                self.object.status = Some(status::recorded(&self.object, &claim, &verdict, self.now));
+    /// What Azure does with a step is the model's; what the operator makes of the answer is its own code.
+    pub(super) fn do_step(&mut self, step: KindStep<NoChild>, observed: Observed<RoleAssignment>) {
+        let step = match step {
+            KindStep::Record(record) => {
+                let is_gone = record == Record::Resource(None);
+                self.object.status = Some(self.object.recording(record, observed.facts.as_ref()));
+                if is_gone {
+                    self.history = History::default();
+                }
+                return;
             }
-            Step::Forget { verdict } => {
-                self.object.status = Some(status::forgotten(&self.object, &verdict, self.now));
-                self.history = History::default();
-            }
-            Step::Azure(azure_resource::Step::AddFinalizer) => {
+            KindStep::Resource(Step::AddFinalizer) => {
                 self.object.metadata.finalizers = Some(vec![FINALIZER.to_owned()]);
+                return;
             }
-            Step::Azure(azure_resource::Step::Release(_)) => self.object.metadata.finalizers = None,
-            Step::Azure(azure_resource::Step::Write(write)) => {
-                self.put(&resource.expect("a look at what is written").id, &write.body.0);
+            KindStep::Resource(Step::Release(_)) => {
+                self.object.metadata.finalizers = None;
+                return;
             }
-            Step::Azure(azure_resource::Step::Tag { body, .. }) => {
-                self.put(&resource.expect("a look at what is written").id, &body.0);
+            KindStep::Resource(step) => step,
+            KindStep::Child(_) | KindStep::Export(_) => panic!("an assignment has no parts"),
+        };
+        let Observation::Seen(mut resource) = observed.observation else {
+            panic!("a write of what was not read")
+        };
+        let (id, now) = (resource.id.clone(), self.now);
+        let effect = match step {
+            Step::Write(write) => {
+                let body = self.put(&id, &write.body.0);
+                resource.on_put(write, Ok(accepted(body)), now)
             }
-            Step::Azure(azure_resource::Step::Delete) => {
-                let id = resource.expect("a look at what is deleted").id;
-                let mark = self.azure.iter().find(|it| it["id"] == id.as_str());
-                let presence = Presence::of(mark, &owner("c1", "mine"), OwnerMark::Description);
-                assert!(
-                    matches!(presence, Presence::Owned(_) | Presence::Absent),
-                    "another's assignment was deleted: {presence:?}"
-                );
-                self.log.push(format!("DELETE {}", id.name()));
-                self.azure.retain(|it| it["id"] != id.as_str());
+            Step::Tag {
+                owner,
+                body,
+                fingerprint,
+            } => {
+                let body = self.put(&id, &body.0);
+                resource.on_tag(owner.map(|_| fingerprint), Ok(accepted(body)), now)
             }
-            Step::Azure(azure_resource::Step::Register(_)) => panic!("nothing is to be registered"),
-        }
+            Step::Delete => {
+                self.delete_in_azure(&id);
+                resource.on_delete(Ok(accepted(Value::Null)), now)
+            }
+            Step::AddFinalizer | Step::Release(_) | Step::Register(_) => panic!("no write of an assignment"),
+        };
+        let _ = effect.expect("Azure accepts what is sent");
+        self.history = resource.history;
     }
 
-    pub(super) fn put(&mut self, id: &ResourceId, body: &Value) {
+    fn delete_in_azure(&mut self, id: &ResourceId) {
+        let mark = self.azure.iter().find(|it| it["id"] == id.as_str());
+        let presence = Presence::of(mark, &owner("c1", "mine"), OwnerMark::Description);
+        assert!(
+            matches!(presence, Presence::Owned(_) | Presence::Absent),
+            "another's assignment was deleted: {presence:?}"
+        );
+        self.log.push(format!("DELETE {}", id.name()));
+        self.azure.retain(|it| it["id"] != id.as_str());
+    }
+
+    pub(super) fn put(&mut self, id: &ResourceId, body: &Value) -> Value {
         let held = held_id(&self.object);
         assert_eq!(held.as_ref(), Some(id), "written before the status named it");
         assert!(
@@ -303,7 +314,9 @@ impl World {
         assert_eq!(clash, None, "RoleAssignmentExists");
         self.log.push(format!("PUT {}", id.name()));
         self.azure.retain(|it| it["id"] != id.as_str());
-        self.azure.push(stored(id, &tuple, properties["description"].as_str()));
+        let stored = stored(id, &tuple, properties["description"].as_str());
+        self.azure.push(stored.clone());
+        stored
     }
 
     pub(super) fn settle(&mut self) {

@@ -3,8 +3,8 @@
 use jiff::SignedDuration;
 use serde_json::{Value, json};
 
-use super::super::observe::name_principal_type;
-use super::super::reference::Wanted;
+use super::super::plan::name_principal_type;
+use super::super::wanted::Wanted;
 use crate::api::FINALIZER;
 use crate::api::azure_resource::ManagementPolicy;
 use crate::api::role_assignment::PrincipalType;
