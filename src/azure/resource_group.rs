@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::arm::{ArmClient, ArmResponse};
+use super::arm::ArmClient;
 use super::comparison::Shape;
 use super::error::AzureError;
 use super::resource_id::ResourceId;
@@ -25,21 +25,6 @@ pub struct ContainedResource {
     pub id: String,
     /// Its tag of the given name, if it has it.
     pub owner_tag: Option<String>,
-}
-
-/// Reads a group; `None` if it does not exist.
-pub async fn find(arm: &ArmClient, id: &ResourceId) -> Result<Option<ArmResponse>, AzureError> {
-    arm.find(id.as_str(), RESOURCE_GROUP_API_VERSION).await
-}
-
-/// Creates or changes a group; ARM answers when it is done.
-pub async fn put(arm: &ArmClient, id: &ResourceId, body: &Value) -> Result<ArmResponse, AzureError> {
-    arm.put(id.as_str(), RESOURCE_GROUP_API_VERSION, body).await
-}
-
-/// Deletes a group **with everything in it**; it is a long-running operation.
-pub async fn delete(arm: &ArmClient, id: &ResourceId) -> Result<ArmResponse, AzureError> {
-    arm.delete(id.as_str(), RESOURCE_GROUP_API_VERSION).await
 }
 
 /// Lists what a group holds, with the value of the tag `owner_tag` of each resource.

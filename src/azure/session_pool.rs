@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::arm::{ArmClient, ArmResponse};
 use super::comparison::Shape;
 use super::error::AzureError;
-use super::resource_id::{ResourceId, ResourceIdError};
+use super::resource_id::ResourceId;
 
 /// The resource type.
 pub const SESSION_POOL_TYPE: &str = "Microsoft.App/sessionPools";
@@ -90,11 +90,6 @@ pub const SHAPE: Shape = Shape {
     ],
 };
 
-/// The id of a pool.
-pub fn id(subscription: &str, resource_group: &str, name: &str) -> Result<ResourceId, ResourceIdError> {
-    ResourceId::resource(subscription, resource_group, SESSION_POOL_TYPE, name)
-}
-
 /// Reads a pool; `None` if it or its group does not exist.
 pub async fn find(
     arm: &ArmClient,
@@ -102,27 +97,6 @@ pub async fn find(
     version: PoolApiVersion,
 ) -> Result<Option<ArmResponse>, AzureError> {
     arm.find(id.as_str(), version.as_str()).await
-}
-
-/// Creates or replaces a pool; perhaps the beginning of a long-running operation.
-pub async fn put(
-    arm: &ArmClient,
-    id: &ResourceId,
-    version: PoolApiVersion,
-    body: &Value,
-) -> Result<ArmResponse, AzureError> {
-    arm.put(id.as_str(), version.as_str(), body).await
-}
-
-/// Deletes a pool; perhaps the beginning of a long-running operation.
-pub async fn delete(arm: &ArmClient, id: &ResourceId, version: PoolApiVersion) -> Result<ArmResponse, AzureError> {
-    arm.delete(id.as_str(), version.as_str()).await
-}
-
-/// Lists the pools of a resource group.
-pub async fn list(arm: &ArmClient, group: &ResourceId, version: PoolApiVersion) -> Result<Vec<Value>, AzureError> {
-    arm.list(&format!("{group}/providers/{SESSION_POOL_TYPE}"), version.as_str(), &[])
-        .await
 }
 
 /// Where the pool's data plane is; absent until the pool is provisioned.

@@ -122,11 +122,6 @@ pub fn find<'a>(conditions: &'a [Condition], type_: &str) -> Option<&'a Conditio
     conditions.iter().find(|condition| condition.type_ == type_)
 }
 
-/// Whether the condition of a type is there and true.
-pub fn is_true(conditions: &[Condition], type_: &str) -> bool {
-    find(conditions, type_).is_some_and(|condition| condition.status == "True")
-}
-
 /// The condition of a type after a status write, if its status or reason is not what it was before: what an event is
 /// published for.
 pub fn transitioned<'a>(before: &[Condition], after: &'a [Condition], type_: &str) -> Option<&'a Condition> {
@@ -172,7 +167,7 @@ mod tests {
     fn a_condition_that_holds_no_longer_is_absent() {
         let mut conditions = Conditions::from_previous(&[], Some(1), at(1));
         conditions.set_while("Stalled", Some(("Rejected", "no")));
-        assert!(is_true(&conditions.clone().into_vec(), "Stalled"));
+        assert_eq!(find(&conditions.clone().into_vec(), "Stalled").unwrap().status, "True");
         assert_eq!(conditions.set_while("Stalled", None), Change::Transitioned);
         assert_eq!(conditions.set_while("Stalled", None), Change::Unchanged);
         assert!(conditions.into_vec().is_empty());

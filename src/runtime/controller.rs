@@ -94,14 +94,6 @@ impl<R: Reconciler> Controller<R> {
         }
     }
 
-    /// Calls `observer` after every object that appears, changes or goes, with its last version. It runs in the watch task
-    /// and must not block.
-    #[must_use]
-    pub fn on_change(mut self, observer: impl Fn(&R::Object) + Send + Sync + 'static) -> Self {
-        self.observers.push(Box::new(move |object, _| observer(object)));
-        self
-    }
-
     /// Keeps the entries of this kind in the index: `entry` says what an object refers to.
     #[must_use]
     pub fn indexed(

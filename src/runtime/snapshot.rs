@@ -141,11 +141,6 @@ impl<K: Object> Cache<K> {
         self.len() == 0
     }
 
-    /// Whether the namespace is among those that are watched; only then does an absent object mean something.
-    pub fn covers(&self, namespace: &str) -> bool {
-        self.shard(namespace).is_some()
-    }
-
     /// Returns once every namespace was listed. Never returns if the controller of this cache ended before that.
     pub async fn ready(&self) {
         for shard in self.shards.iter() {

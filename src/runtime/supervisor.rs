@@ -67,13 +67,6 @@ impl Supervisor {
         }
     }
 
-    /// Ends tasks `drain` after they were asked to, instead of 25 s.
-    #[must_use]
-    pub fn with_drain(mut self, drain: Duration) -> Self {
-        self.drain = drain;
-        self
-    }
-
     /// The token that tasks end by.
     pub fn stop(&self) -> &CancellationToken {
         &self.stop
@@ -234,7 +227,8 @@ mod tests {
 
     #[tokio::test]
     async fn what_does_not_end_in_time_is_aborted() {
-        let mut supervisor = Supervisor::new(CancellationToken::new()).with_drain(Duration::from_millis(1));
+        let mut supervisor = Supervisor::new(CancellationToken::new());
+        supervisor.drain = Duration::from_millis(1);
         supervisor.spawn("stuck", pending::<Result<(), Infallible>>());
         let result = supervisor.run(futures::stream::iter(["SIGTERM"])).await;
         assert!(matches!(result, Err(SupervisorError::DrainExpired { tasks: 1 })));

@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use azure_emulator::{Emulator, Options, Ready};
 use lifeguard::azure::provider::RegistrationState;
+use lifeguard::azure::resource_group::RESOURCE_GROUP_API_VERSION;
 use lifeguard::azure::session::{PoolEndpoint, SessionClient, SessionIdentifier};
-use lifeguard::azure::session_pool::{self, PoolApiVersion};
-use lifeguard::azure::{ArmClient, Cloud, Credential, Gates, Http, ResourceId, Tokens, provider, resource_group};
+use lifeguard::azure::session_pool::{self, PoolApiVersion, SESSION_POOL_TYPE};
+use lifeguard::azure::{ArmClient, Cloud, Credential, Gates, Http, ResourceId, Tokens, provider};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -87,7 +88,7 @@ impl Emulated {
     }
 
     pub fn pool(&self) -> ResourceId {
-        session_pool::id(&self.ready().subscription_id, GROUP, POOL).unwrap()
+        ResourceId::resource(&self.ready().subscription_id, GROUP, SESSION_POOL_TYPE, POOL).unwrap()
     }
 
     /// Makes the group and a Shell pool of `sessions` sessions, and returns a client of it.
@@ -97,12 +98,16 @@ impl Emulated {
         while provider::register(&arm, subscription, "Microsoft.App").await.unwrap() != RegistrationState::Registered {
             assert!(self.emulator.state().clock().advance(Duration::from_mins(1)));
         }
-        resource_group::put(&arm, &self.group(), &json!({"location": "westus2"}))
-            .await
-            .unwrap();
+        arm.put(
+            self.group().as_str(),
+            RESOURCE_GROUP_API_VERSION,
+            &json!({"location": "westus2"}),
+        )
+        .await
+        .unwrap();
         let body = shell_pool(sessions);
         let version = PoolApiVersion::for_properties(&body["properties"]);
-        let answer = session_pool::put(&arm, &self.pool(), version, &body).await.unwrap();
+        let answer = arm.put(self.pool().as_str(), version.as_str(), &body).await.unwrap();
         let endpoint = session_pool::management_endpoint(&answer.body).unwrap();
         self.sessions_over(self.http.clone(), self.cloud.session_endpoint(endpoint).unwrap())
     }

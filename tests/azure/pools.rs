@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use lifeguard::azure::comparison::compare;
 use lifeguard::azure::error::ErrorClass;
-use lifeguard::azure::operation::{Progress, after_delete, after_put, of_resource};
+use lifeguard::azure::operation::{Progress, of_resource};
 use lifeguard::azure::overlay::overlay;
 use lifeguard::azure::provider::{self, RegistrationState};
-use lifeguard::azure::session_pool::{self, PoolApiVersion};
+use lifeguard::azure::resource_group::RESOURCE_GROUP_API_VERSION;
+use lifeguard::azure::session_pool::{self, PoolApiVersion, SESSION_POOL_TYPE};
 use lifeguard::azure::{resource_group, session_pool::SHAPE};
 use serde_json::json;
 
@@ -20,9 +21,13 @@ async fn a_subscription_that_is_not_registered_is_registered_and_then_may() {
     let azure = Emulated::start().await;
     let arm = azure.arm();
     let subscription = azure.ready().subscription_id.clone();
-    resource_group::put(&arm, &azure.group(), &json!({"location": "westus2"}))
-        .await
-        .unwrap();
+    arm.put(
+        azure.group().as_str(),
+        RESOURCE_GROUP_API_VERSION,
+        &json!({"location": "westus2"}),
+    )
+    .await
+    .unwrap();
     if provider::registration_state(&arm, &subscription, "Microsoft.App")
         .await
         .unwrap()
@@ -37,7 +42,8 @@ async fn a_subscription_that_is_not_registered_is_registered_and_then_may() {
         .unwrap();
         assert!(azure.emulator.state().clock().advance(Duration::from_mins(10)));
     }
-    let error = session_pool::put(&arm, &azure.pool(), VERSION, &shell_pool(2))
+    let error = arm
+        .put(azure.pool().as_str(), VERSION.as_str(), &shell_pool(2))
         .await
         .unwrap_err();
     assert_eq!(error.class(), ErrorClass::Unregistered, "{error}");
@@ -48,7 +54,7 @@ async fn a_subscription_that_is_not_registered_is_registered_and_then_may() {
         .await
         .unwrap();
     assert_eq!(state, RegistrationState::Registered);
-    session_pool::put(&arm, &azure.pool(), VERSION, &shell_pool(2))
+    arm.put(azure.pool().as_str(), VERSION.as_str(), &shell_pool(2))
         .await
         .unwrap();
 }
@@ -64,14 +70,14 @@ async fn a_pool_is_made_has_not_drifted_is_changed_and_goes() {
 
     let desired = json!({"properties": {"scaleConfiguration": {"maxConcurrentSessions": 7}}});
     let body = overlay(&found.body, &desired, &SHAPE);
-    let answer = session_pool::put(&arm, &azure.pool(), VERSION, &body).await.unwrap();
-    assert_eq!(after_put(&answer), Progress::Done);
+    let answer = arm.put(azure.pool().as_str(), VERSION.as_str(), &body).await.unwrap();
+    assert_eq!(of_resource(&answer.body, None), Progress::Done);
     let found = session_pool::find(&arm, &azure.pool(), VERSION).await.unwrap().unwrap();
     assert_eq!(compare(&shell_pool(7), &found.body, &SHAPE).differences, []);
     assert_eq!(session_pool::cooldown_seconds(&found.body), Some(300));
 
-    let answer = session_pool::delete(&arm, &azure.pool(), VERSION).await.unwrap();
-    assert_eq!(after_delete(&answer), Progress::Done);
+    let answer = arm.delete(azure.pool().as_str(), VERSION.as_str()).await.unwrap();
+    assert_eq!(answer.retry_after, None);
     assert!(
         session_pool::find(&arm, &azure.pool(), VERSION)
             .await
@@ -79,10 +85,14 @@ async fn a_pool_is_made_has_not_drifted_is_changed_and_goes() {
             .is_none()
     );
     assert!(
-        session_pool::list(&arm, &azure.group(), VERSION)
-            .await
-            .unwrap()
-            .is_empty()
+        arm.list(
+            &format!("{}/providers/{SESSION_POOL_TYPE}", azure.group()),
+            VERSION.as_str(),
+            &[]
+        )
+        .await
+        .unwrap()
+        .is_empty()
     );
 }
 
@@ -98,10 +108,18 @@ async fn a_group_goes_with_time() {
             .len(),
         1
     );
-    let answer = resource_group::delete(&arm, &azure.group()).await.unwrap();
-    assert!(matches!(after_delete(&answer), Progress::Running(Some(_))));
+    let answer = arm
+        .delete(azure.group().as_str(), RESOURCE_GROUP_API_VERSION)
+        .await
+        .unwrap();
+    assert!(answer.status.as_u16() == 202 && answer.retry_after.is_some());
     assert!(azure.emulator.state().clock().advance(Duration::from_hours(1)));
-    assert!(resource_group::find(&arm, &azure.group()).await.unwrap().is_none());
+    assert!(
+        arm.find(azure.group().as_str(), RESOURCE_GROUP_API_VERSION)
+            .await
+            .unwrap()
+            .is_none()
+    );
     assert!(
         session_pool::find(&arm, &azure.pool(), VERSION)
             .await
@@ -114,23 +132,39 @@ async fn a_group_goes_with_time() {
 async fn a_token_that_has_expired_is_renewed_without_anybody_noticing() {
     let azure = Emulated::start().await;
     let arm = azure.arm();
-    resource_group::put(&arm, &azure.group(), &json!({"location": "westus2"}))
-        .await
-        .unwrap();
+    arm.put(
+        azure.group().as_str(),
+        RESOURCE_GROUP_API_VERSION,
+        &json!({"location": "westus2"}),
+    )
+    .await
+    .unwrap();
     // The service's clock is ahead of ours: what we hold for a good token has expired there.
     assert!(azure.emulator.state().clock().advance(Duration::from_hours(48)));
-    assert!(resource_group::find(&arm, &azure.group()).await.unwrap().is_some());
+    assert!(
+        arm.find(azure.group().as_str(), RESOURCE_GROUP_API_VERSION)
+            .await
+            .unwrap()
+            .is_some()
+    );
 }
 
 #[tokio::test]
 async fn an_answer_that_breaks_off_is_not_taken_for_a_resource() {
     let azure = Emulated::start().await;
     let arm = azure.arm();
-    resource_group::put(&arm, &azure.group(), &json!({"location": "westus2"}))
-        .await
-        .unwrap();
+    arm.put(
+        azure.group().as_str(),
+        RESOURCE_GROUP_API_VERSION,
+        &json!({"location": "westus2"}),
+    )
+    .await
+    .unwrap();
     azure.fault("GET", "resourceGroups", 1, json!({"truncateBytes": 20}));
-    let error = resource_group::find(&arm, &azure.group()).await.unwrap_err();
+    let error = arm
+        .find(azure.group().as_str(), RESOURCE_GROUP_API_VERSION)
+        .await
+        .unwrap_err();
     assert_eq!(
         (error.class(), error.code()),
         (ErrorClass::Transient, "ConnectionBroken")

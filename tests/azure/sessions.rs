@@ -245,7 +245,7 @@ async fn a_file_is_read_as_far_as_was_asked() {
 }
 
 #[tokio::test]
-async fn an_upload_is_sent_once_and_a_read_or_removal_again_after_a_401() {
+async fn an_upload_is_sent_once_and_a_read_again_after_a_401() {
     let azure = Emulated::start().await;
     let client = azure.sessions();
     let path = SessionPath::in_root("lg-1.sh").unwrap();
@@ -262,11 +262,6 @@ async fn an_upload_is_sent_once_and_a_read_or_removal_again_after_a_401() {
         (files[0].name.as_str(), files[0].size_in_bytes, files.len()),
         ("a", 7, 2)
     );
-
-    azure.fault("DELETE", "/files/lg-1.sh", 1, json!({"status": 401}));
-    azure.fault("DELETE", "/files/lg-1.sh", 1, json!({"status": 204}));
-    client.delete_file(&session(), &path).await.unwrap();
-    assert_eq!(azure.requests("DELETE", "/files").len(), 2);
 }
 
 #[tokio::test]
@@ -279,17 +274,4 @@ async fn what_is_gone_was_deleted() {
     }
     azure.fault("DELETE", "/session", 1, json!({"status": 503}));
     client.delete_session(&session()).await.unwrap_err();
-    azure.fault("GET", "/session", 1, json!({"status": 404}));
-    assert_eq!(client.get_session(&session()).await.unwrap(), None);
-}
-
-#[tokio::test]
-async fn the_list_of_sessions_is_read_to_its_end() {
-    let azure = Emulated::start().await;
-    let page = |name: &str, next: Value| json!({"status": 200, "body": {"sessions": [{"identifier": name, "etag": "1"}], "nextLink": next}});
-    azure.fault("GET", "listSessions.*skip=0", 1, page("first", json!("more")));
-    azure.fault("GET", "listSessions.*skip=1", 1, page("second", Value::Null));
-    let sessions = azure.sessions().list_sessions().await.unwrap();
-    let names: Vec<_> = sessions.iter().map(|session| session.identifier.as_str()).collect();
-    assert_eq!(names, ["first", "second"]);
 }

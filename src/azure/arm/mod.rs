@@ -130,15 +130,6 @@ impl ArmClient {
         }
     }
 
-    /// Whether a resource exists.
-    pub async fn head(&self, path: &str, api_version: &str) -> Result<bool, AzureError> {
-        match self.call(Method::HEAD, self.url(path, api_version, &[])?, None).await {
-            Ok(_) => Ok(true),
-            Err(error) if error.class() == ErrorClass::NotFound => Ok(false),
-            Err(error) => Err(error),
-        }
-    }
-
     /// Creates or replaces a resource. The answer may be the beginning of a long-running operation.
     pub async fn put(&self, path: &str, api_version: &str, body: &Value) -> Result<ArmResponse, AzureError> {
         self.call(Method::PUT, self.url(path, api_version, &[])?, Some(body))

@@ -12,11 +12,11 @@ use serde::de::IgnoredAny;
 use serde_json::Value;
 use tracing::Instrument;
 
-use super::answer::{MAX_ANSWER, list_member, read_json, read_list};
+use super::answer::{MAX_ANSWER, read_json, read_list};
 use super::endpoint::{PoolEndpoint, SessionIdentifier, SessionPath};
 use super::error::{SessionError, SessionErrorKind};
 use super::execution::{self, BodyForm, Execution};
-use super::record::{Download, SessionFile, SessionInfo};
+use super::record::{Download, SessionFile};
 use crate::azure::arm::read_error;
 use crate::azure::error::ServiceError;
 use crate::azure::http::{Http, TransportError, date, read_body, retry_after};
@@ -36,8 +36,6 @@ const MARGIN: Duration = Duration::from_secs(15);
 const CALL_DEADLINE: Duration = Duration::from_secs(30);
 /// Added to an upload's or download's deadline for each MiB.
 const PER_MEBIBYTE: Duration = Duration::from_secs(1);
-/// The most pages of a list that are read.
-const MAX_PAGES: usize = 1000;
 
 /// A client of one pool's data plane for one principal; clones share the body form that the pool accepted.
 ///
@@ -229,20 +227,6 @@ impl SessionClient {
         read_list(response, "value").await
     }
 
-    /// Removes a file; one that is not there is removed.
-    pub async fn delete_file(&self, identifier: &SessionIdentifier, path: &SessionPath) -> Result<(), SessionError> {
-        let query = file_query(identifier, path.directory());
-        let segments = ["files", path.name()];
-        let call = Call {
-            name: "delete file",
-            method: Method::DELETE,
-            segments: &segments,
-            query: &query,
-            allocates: true,
-        };
-        gone(self.send_idempotent(&call, CALL_DEADLINE).await)
-    }
-
     /// Ends a session with everything in it; one that does not exist has ended.
     pub async fn delete_session(&self, identifier: &SessionIdentifier) -> Result<(), SessionError> {
         let query = [
@@ -257,59 +241,6 @@ impl SessionClient {
             allocates: false,
         };
         gone(self.send_idempotent(&call, CALL_DEADLINE).await)
-    }
-
-    /// Reads a session; `None` if it does not exist. It allocates nothing.
-    pub async fn get_session(&self, identifier: &SessionIdentifier) -> Result<Option<SessionInfo>, SessionError> {
-        let query = [
-            ("api-version", SESSION_API_VERSION),
-            ("identifier", identifier.as_str()),
-        ];
-        let call = Call {
-            name: "get session",
-            method: Method::GET,
-            segments: &["session"],
-            query: &query,
-            allocates: false,
-        };
-        match self.send_idempotent(&call, CALL_DEADLINE).await {
-            Ok(response) => {
-                let status = response.status().as_u16();
-                let answer = read_json(response).await?;
-                let session = serde_json::from_value(answer);
-                session
-                    .map(Some)
-                    .map_err(|_| SessionError::unreadable(status, "the answer is no session"))
-            }
-            Err(error) if error.kind == SessionErrorKind::NotFound => Ok(None),
-            Err(error) => Err(error),
-        }
-    }
-
-    /// Lists every session of the pool, also those of others.
-    pub async fn list_sessions(&self) -> Result<Vec<SessionInfo>, SessionError> {
-        let mut sessions: Vec<SessionInfo> = Vec::new();
-        for _ in 0..MAX_PAGES {
-            let skip = sessions.len().to_string();
-            let query = [("api-version", SESSION_API_VERSION), ("skip", skip.as_str())];
-            let call = Call {
-                name: "list sessions",
-                method: Method::GET,
-                segments: &["listSessions"],
-                query: &query,
-                allocates: false,
-            };
-            let response = self.send_idempotent(&call, CALL_DEADLINE).await?;
-            let status = response.status().as_u16();
-            let answer = read_json(response).await?;
-            let page: Vec<SessionInfo> = list_member(&answer, "sessions", status)?;
-            let last = page.is_empty() || answer.get("nextLink").and_then(Value::as_str).is_none_or(str::is_empty);
-            sessions.extend(page);
-            if last {
-                return Ok(sessions);
-            }
-        }
-        Err(SessionError::unreadable(200, "the list of sessions has no end"))
     }
 
     async fn send_idempotent(&self, call: &Call<'_>, deadline: Duration) -> Result<Response, SessionError> {

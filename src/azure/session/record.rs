@@ -39,32 +39,3 @@ pub struct SessionFile {
     #[serde(default)]
     pub last_modified_at: Option<String>,
 }
-
-/// A session that lives.
-#[derive(Clone, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct SessionInfo {
-    /// Its name.
-    pub identifier: String,
-    /// When it was allocated, as the service writes it.
-    #[serde(default)]
-    pub created_at: Option<String>,
-    /// When it was used last.
-    #[serde(default)]
-    pub last_accessed_at: Option<String>,
-    /// When it ends unless it is used.
-    #[serde(default)]
-    pub expire_at: Option<String>,
-    /// Changes when the session was silently replaced by a new one.
-    #[serde(default)]
-    pub etag: Option<String>,
-}
-
-/// An identifier gives access to its session, so it is not shown.
-impl fmt::Debug for SessionInfo {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SessionInfo")
-            .field("created_at", &self.created_at)
-            .finish_non_exhaustive()
-    }
-}
