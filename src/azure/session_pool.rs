@@ -9,8 +9,6 @@ use super::resource_id::ResourceId;
 
 /// The resource type.
 pub const SESSION_POOL_TYPE: &str = "Microsoft.App/sessionPools";
-/// The namespace to register.
-pub const SESSION_POOL_PROVIDER: &str = "Microsoft.App";
 
 /// A version of the pool's contract. GET and PUT of one pool use the same one, because a version drops what it does not know.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
