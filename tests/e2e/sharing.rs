@@ -81,8 +81,10 @@ fn lending(namespaces: Value, account: Option<&str>) -> Value {
 async fn label(world: &World, namespace: &str, team: &Value) {
     let namespaces: Api<Namespace> = Api::all(world.client.clone());
     let labels = Patch::Merge(json!({"metadata": {"labels": {"team": team}}}));
-    let patched = namespaces.patch(namespace, &PatchParams::default(), &labels);
-    patched.await.expect("a label");
+    namespaces
+        .patch(namespace, &PatchParams::default(), &labels)
+        .await
+        .expect("a label");
 }
 
 /// A job of a guest in a pool of the world's own namespace.
@@ -111,16 +113,22 @@ async fn ran(world: &World, namespace: &str, name: &str) -> CommandJob {
     job
 }
 
-/// Who spoke to the sessions of the pool `shell`, by object id. Only a test lists them.
-async fn principals(world: &World) -> BTreeSet<String> {
-    let requests = world.requests().await;
-    let of_operator = requests.iter().filter(|it| {
+/// Who spoke to the sessions of the pool `shell` until so many of them were released, by object id. Only a test lists them.
+async fn principals(world: &World, released: usize) -> BTreeSet<String> {
+    let of_operator = |it: &Value| {
         let path = it["path"].as_str().unwrap_or_default();
         path.contains("/sessionPools/shell/") && !path.ends_with("/listSessions")
-    });
-    of_operator
-        .map(|it| it["principal"].as_str().unwrap_or("nobody").to_owned())
-        .collect()
+    };
+    let requests = world
+        .until("the sessions are released", || async {
+            let mut requests = world.requests().await;
+            requests.retain(of_operator);
+            let so_far = requests.iter().filter(|it| it["method"] == "DELETE").count();
+            (so_far == released).then_some(requests)
+        })
+        .await;
+    let principal = |it: &Value| it["principal"].as_str().unwrap_or("nobody").to_owned();
+    requests.iter().map(principal).collect()
 }
 
 fn only(application: &Value) -> BTreeSet<String> {
@@ -178,8 +186,7 @@ async fn a_guest_without_an_account_runs_as_the_one_that_the_first_entry_lends_a
         world.forget_requests().await;
         job(&world, namespace, name, "shell", &more).await;
         let job = ran(&world, namespace, name).await;
-        until_released(&world, "shell").await;
-        assert_eq!(principals(&world).await, only(principal), "{namespace}/{name}");
+        assert_eq!(principals(&world, 1).await, only(principal), "{namespace}/{name}");
         let attempts = job.status.expect("a status").attempts;
         assert_eq!(attempts[0].lent_account.is_some(), name != "as-own", "{name}");
     }
@@ -193,7 +200,7 @@ async fn a_guest_without_an_account_runs_as_the_one_that_the_first_entry_lends_a
     world.forget_requests().await;
     job(&world, &host, "as-manager", "shell", &json!({})).await;
     ran(&world, &host, "as-manager").await;
-    let manager = principals(&world).await;
+    let manager = principals(&world, 1).await;
     let lent = [&first, &second, &own].into_iter().flat_map(only).collect();
     assert!(manager.len() == 1 && manager.is_disjoint(&lent), "{manager:?}");
 }
@@ -275,7 +282,7 @@ async fn a_guest_sees_nothing_of_the_account_that_it_is_lent_however_broken_that
     let words = format!("canary-words about {}", crate::data_plane::pool_id(&world, "shell"));
     let answer = json!({"status": 400, "body": {"error": {"code": "CodeOfAzure", "message": words}}});
     let fault =
-        json!({"match": {"method": "POST", "path": r"/sessionPools/shell/files\?"}, "times": 1, "action": answer});
+        json!({"match": {"method": "POST", "path": r"/sessionPools/shell/files\?"}, "times": 1000, "action": answer});
     world.fault(&fault).await;
     job(&world, guest, "rejected", "shell", &json!({})).await;
     let message = world.until_in(guest, "CommandJob", "rejected", "Rejected").await;
@@ -330,5 +337,5 @@ async fn what_runs_when_sharing_ends_is_ended_and_released_as_the_lent_account_e
     let killed = || async { (witness.connected() == 0).then_some(()) };
     world.until("the command of the deleted job is killed", killed).await;
     until_released(&world, "shell").await;
-    assert_eq!(principals(&world).await, only(&runner));
+    assert_eq!(principals(&world, 2).await, only(&runner));
 }
