@@ -10,7 +10,7 @@ use lifeguard::api::command_job::Phase;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::data_plane::until_released;
+use crate::data_plane::{pool_id, until_released};
 use crate::jobs::{also, result};
 use crate::roles::EXECUTOR;
 use crate::witness::Witness;
@@ -278,8 +278,23 @@ async fn a_guest_sees_nothing_of_the_account_that_it_is_lent_however_broken_that
     world.control(Method::DELETE, "faults", None).await;
     ran(&world, guest, "without-token").await;
 
-    // Azure answers in words of its own.
-    let words = format!("canary-words about {}", crate::data_plane::pool_id(&world, "shell"));
+    // Azure answers in words of its own. Whether the pool is gone is asked as whoever manages it.
+    let words = format!("canary-words about {}", pool_id(&world, "shell"));
+    let answer = json!({"status": 404, "body": {"error": {"code": "CodeOfAzure", "message": words}}});
+    let fault =
+        json!({"match": {"method": "POST", "path": r"/sessionPools/shell/executions\?"}, "times": 3, "action": answer});
+    world.fault(&fault).await;
+    job(&world, guest, "not-found", "shell", &json!({})).await;
+    ran(&world, guest, "not-found").await;
+    let asked = world
+        .requests()
+        .await
+        .into_iter()
+        .filter(|it| it["principal"] == application["objectId"]);
+    let asked: Vec<_> = asked
+        .filter(|it| it["path"].to_string().ends_with("/sessionPools/shell\""))
+        .collect();
+    assert_eq!(asked, Vec::<Value>::new());
     let answer = json!({"status": 400, "body": {"error": {"code": "CodeOfAzure", "message": words}}});
     let fault =
         json!({"match": {"method": "POST", "path": r"/sessionPools/shell/files\?"}, "times": 1000, "action": answer});

@@ -7,7 +7,7 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::super::reference::LocalReference;
+use crate::api::reference::LocalReference;
 
 /// Labels of a namespace.
 pub type Labels = BTreeMap<String, String>;

@@ -8,6 +8,7 @@ use k8s_openapi::api::core::v1::Namespace;
 use kube::{Api, ResourceExt};
 
 use super::runs_as::RunsAs;
+use crate::api::azure_account::AzureAccountSpec;
 use crate::api::command_job::{CommandJob, SessionPoolTarget};
 use crate::api::condition::{Reason, kind};
 use crate::api::reference::PoolReference;
@@ -249,9 +250,16 @@ impl Pools {
     /// Whether Azure still knows the pool. An error is no answer.
     pub async fn exists(&self, pool: &UsablePool) -> Result<bool, AzureError> {
         let version = session_pool::PoolApiVersion::for_reading();
-        Ok(session_pool::find(pool.account.arm(), &pool.id, version)
-            .await?
-            .is_some())
+        let manager = pool.runs_as.lender.as_ref().and_then(|it| self.manager(it));
+        let account = manager.as_ref().unwrap_or(&pool.account);
+        Ok(session_pool::find(account.arm(), &pool.id, version).await?.is_some())
+    }
+
+    /// The account that manages a pool, where it is open. One that is lent is for executions only.
+    fn manager(&self, pool: &Key) -> Option<Arc<Account>> {
+        let object = self.context.session_pools.get(pool)?;
+        let name = AzureAccountSpec::name_for(object.spec.azure.management.account_ref.as_ref());
+        self.context.accounts().held(&Key::new(&pool.namespace, name))
     }
 
     async fn account(&self, runs_as: &RunsAs, purpose: PoolUse) -> Result<Result<Arc<Account>, Verdict>, JobError> {

@@ -1,7 +1,5 @@
 //! Whose account a job runs as in a pool. Pure.
 
-use std::fmt;
-
 use kube::ResourceExt;
 
 use crate::api::azure_account::AzureAccountSpec;
@@ -12,12 +10,13 @@ use crate::controller::command_job::job::plan::last_claim;
 use crate::controller::operator_key::{OperatorKey, hex};
 use crate::runtime::Key;
 
-/// The account that a job runs as. Printed, it is what whoever reads the job may know of it.
+/// The account that a job runs as.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RunsAs {
     /// The AzureAccount.
     pub account: Key,
-    /// The SessionPool that lends it, if it is not one of the job's own namespace.
+    /// The SessionPool that lends it, if it is not one of the job's own namespace. Then it is all that whoever reads the job
+    /// may know of it.
     pub lender: Option<Key>,
 }
 
@@ -80,15 +79,6 @@ impl RunsAs {
         let uid = job.uid().unwrap_or_default();
         let parts = [&uid, &self.account.namespace, &self.account.name].map(String::as_bytes);
         Some(hex(&key.derive("lent account", parts)[..16]))
-    }
-}
-
-impl fmt::Display for RunsAs {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.lender {
-            None => write!(f, "the AzureAccount {}", self.account.name),
-            Some(pool) => write!(f, "the account that the SessionPool {pool} lends"),
-        }
     }
 }
 
@@ -215,9 +205,8 @@ mod tests {
     }
 
     #[test]
-    fn a_lent_account_is_told_by_its_pool_and_remembered_for_one_job() {
+    fn the_digest_of_a_lent_account_is_of_no_use_to_another_job() {
         let lent = RunsAs::lent(Key::new("host", "shell"), "runner");
-        assert_eq!(lent.to_string(), "the account that the SessionPool host/shell lends");
         let guest = job("guest", None);
         let mut another = guest.clone();
         another.metadata.uid = Some("v".to_owned());
