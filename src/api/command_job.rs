@@ -1,8 +1,5 @@
 //! CommandJob: a command that runs once in a session, and what it printed and returned.
 
-use std::collections::BTreeMap;
-
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -17,9 +14,6 @@ pub use status::{
     Attempt, AttemptReason, CapturedStream, CommandJobStatus, CommandResult, Outcome, Phase, QueueReason, QueueStatus,
     StoredKey, StoredPart,
 };
-
-/// Labels of an object.
-pub type Labels = BTreeMap<String, String>;
 
 /// The field selector of jobs that have not ended: only these are kept in memory.
 pub const LIVE: &str = "status.phase!=Succeeded,status.phase!=Failed";
@@ -54,7 +48,8 @@ pub struct CommandJobSpec {
     /// Where the command runs. Exactly one of its fields must be set.
     pub target: Target,
     /// The AzureAccount of this namespace with whose credential the command is run. Default: the account of the
-    /// SessionPool if that is in this namespace, else the AzureAccount named `default`.
+    /// SessionPool if that is in this namespace; the account that a SessionPool of another namespace lends by its
+    /// `spec.sharing`; else the AzureAccount named `default`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub account_ref: Option<LocalReference>,
     /// A script to run. A `#!` line chooses its interpreter; without one it is `/bin/bash` where the session has it, else
@@ -183,25 +178,4 @@ pub enum OverflowPolicy {
     /// In ConfigMaps of this namespace that are deleted with this object; `status.result.stdout.stored` and
     /// `status.result.stderr.stored` name them.
     ConfigMap,
-}
-
-/// Does a selector of labels match? Absent parts match everything, as in Kubernetes.
-pub fn selector_matches(selector: &LabelSelector, labels: &Labels) -> bool {
-    let exact = selector
-        .match_labels
-        .iter()
-        .flatten()
-        .all(|(key, value)| labels.get(key) == Some(value));
-    exact
-        && selector.match_expressions.iter().flatten().all(|expression| {
-            let values = expression.values.as_deref().unwrap_or_default();
-            let actual = labels.get(&expression.key);
-            match expression.operator.as_str() {
-                "In" => actual.is_some_and(|it| values.contains(it)),
-                "NotIn" => !actual.is_some_and(|it| values.contains(it)),
-                "Exists" => actual.is_some(),
-                "DoesNotExist" => actual.is_none(),
-                _ => false,
-            }
-        })
 }

@@ -74,13 +74,13 @@ reasons! {
     NotFound,
     /// The AzureAccount that the object uses does not exist in this namespace.
     AccountNotFound,
-    /// The AzureAccount that the object uses is not ready.
+    /// The AzureAccount that the object uses, or that a pool lends it, is not ready.
     AccountNotReady,
     /// The object named by a reference does not exist.
     ReferenceNotFound,
     /// The object named by a reference is not ready yet.
     ReferenceNotReady,
-    /// The pool's `allowedNamespaces` does not let this namespace in.
+    /// No pool of that name lets this namespace in, by its `sharing`.
     NamespaceNotAllowed,
     /// The target cannot be used for this: a pool whose container type runs no shell commands, or a container group that
     /// could be given its identities only by losing values that Azure does not return.

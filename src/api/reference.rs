@@ -23,7 +23,7 @@ pub struct PoolReference {
     #[schemars(length(min = 1, max = 253))]
     pub name: String,
     /// Namespace of the SessionPool; absent means the namespace of this object. A pool of another namespace has to
-    /// let this one in by its `spec.allowedNamespaces`.
+    /// let this one in by its `spec.sharing`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 63))]
     pub namespace: Option<String>,

@@ -1,7 +1,6 @@
 //! SessionPool: a Microsoft.App/sessionPools resource. Property names and nesting of `spec` are those of API version
 //! 2025-10-02-preview.
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -12,11 +11,13 @@ use super::identity::ManagedServiceIdentity;
 use super::reference::{LocalReference, SecretKeySelector};
 
 mod container;
+mod sharing;
 
 pub use container::{
     Container, ContainerEnvironmentVariable, ContainerResources, CustomContainerTemplate, HttpGetProbe, HttpHeader,
     HttpScheme, Ingress, Probe, ProbeKind, RegistryCredentials, TcpSocketProbe,
 };
+pub use sharing::{Labels, NamespacesFrom, Share, SharedNamespaces};
 
 /// An Azure Container Apps session pool. Azure keeps isolated sandboxes, called sessions, ready in it, and CommandJobs
 /// run in them.
@@ -108,9 +109,12 @@ pub struct SessionPoolSpec {
     /// The pool's MCP (Model Context Protocol) server.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mcp_server_settings: Option<McpServerSettings>,
-    /// Which namespaces' CommandJobs may use the pool. Default: this one only.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub allowed_namespaces: Option<AllowedNamespaces>,
+    /// Which other namespaces' CommandJobs may use the pool, and as whom. Of the entries that let a namespace in the first
+    /// one counts. Default: none, only those of this namespace.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    #[x_kube(merge_strategy = ListMerge::Atomic)]
+    pub sharing: Vec<Share>,
 }
 
 /// What runs in a session of a pool.
@@ -267,30 +271,6 @@ pub enum IdentityLifecycle {
     None,
     /// The main container of the session: it can get tokens of the identity.
     Main,
-}
-
-/// Which namespaces' CommandJobs may use a pool.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
-#[serde(rename_all = "camelCase")]
-#[x_kube(validation = ("(self.from == 'Selector') == has(self.selector)", "selector must be set when from is Selector, and only then"))]
-pub struct AllowedNamespaces {
-    /// `Same`: this namespace only. `All`: every namespace. `Selector`: those whose labels match `selector`.
-    pub from: NamespacesFrom,
-    /// Labels of the namespaces that are let in.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[x_kube(merge_strategy = MapMerge::Atomic)]
-    pub selector: Option<LabelSelector>,
-}
-
-/// How namespaces are chosen.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub enum NamespacesFrom {
-    /// This namespace only.
-    Same,
-    /// Every namespace.
-    All,
-    /// Namespaces whose labels match.
-    Selector,
 }
 
 /// The observed state of a SessionPool.

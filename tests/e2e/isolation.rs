@@ -400,7 +400,7 @@ async fn a_namespace_gets_nothing_of_another_one_by_any_field_that_could_name_it
 
 impl World {
     /// Waits until an object of a namespace gives this reason, and returns what it says.
-    async fn until_in(&self, namespace: &str, kind: &str, name: &str, reason: &str) -> String {
+    pub async fn until_in(&self, namespace: &str, kind: &str, name: &str, reason: &str) -> String {
         let api = self.objects(namespace, &object(kind, name, &json!({})));
         let last = std::sync::Mutex::new(None);
         self.until(

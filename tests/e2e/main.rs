@@ -40,4 +40,5 @@ mod rest;
 mod roles;
 mod secrecy;
 mod sessions;
+mod sharing;
 mod targets;

@@ -1,15 +1,13 @@
 //! Where a job may run, and as whom.
 
-use k8s_openapi::api::core::v1::Namespace;
 use kube::Api;
-use kube::api::{Patch, PatchParams, PostParams};
 use lifeguard::api::CommandJob;
 use lifeguard::api::command_job::Phase;
 use serde_json::{Value, json};
 
 use crate::data_plane::pool_id;
 use crate::jobs::{also, reason, result};
-use crate::world::{World, WorldOptions, object, script, shell_pool, typed};
+use crate::world::{World, object, script};
 
 fn in_pool(target: &Value) -> Value {
     json!({"target": target, "script": "echo ran"})
@@ -107,53 +105,4 @@ async fn a_job_runs_in_a_pool_by_its_resource_id_and_with_the_account_that_it_na
             (reason(&job, "Stalled").as_deref() == Some("UnsupportedTarget")).then_some(())
         })
         .await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_pool_is_open_to_the_namespaces_that_it_lets_in_and_to_no_other() {
-    let guest = "guest-of-pools";
-    let options = WorldOptions {
-        namespaces: vec![guest.to_owned()],
-        ..WorldOptions::default()
-    };
-    let world = World::with("host", options).await;
-    world.create_namespace(guest).await;
-    world.account_in(guest, "default").await;
-    world.pool("shell", 10).await;
-    for (name, allowed) in [
-        ("all", json!({"from": "All"})),
-        ("same", json!({"from": "Same"})),
-        (
-            "selector",
-            json!({"from": "Selector", "selector": {"matchLabels": {"team": "blue"}}}),
-        ),
-    ] {
-        let mut pool = shell_pool(name, 10);
-        pool["spec"]["allowedNamespaces"] = allowed;
-        world.apply(&pool).await;
-    }
-    let jobs: Api<CommandJob> = Api::namespaced(world.client.clone(), guest);
-    for pool in ["shell", "all", "same", "selector", "none"] {
-        let spec = in_pool(&json!({"sessionPoolRef": {"name": pool, "namespace": world.namespace}}));
-        let job: CommandJob = typed(&object("CommandJob", pool, &spec));
-        jobs.create(&PostParams::default(), &job).await.expect("accepted");
-    }
-    let job = until_ran(&world, guest, "all").await;
-    let target = job.status.and_then(|it| it.target);
-    assert_eq!(target, Some(format!("pool/{}/all", world.namespace)));
-    // Whether a pool exists is told only to whom it lets in.
-    for refused in ["shell", "same", "selector", "none"] {
-        until_reason(&world, guest, refused, "Stalled", "NamespaceNotAllowed").await;
-    }
-    let namespaces: Api<Namespace> = Api::all(world.client.clone());
-    let label = json!({"metadata": {"labels": {"team": "blue"}}});
-    namespaces
-        .patch(guest, &PatchParams::default(), &Patch::Merge(&label))
-        .await
-        .expect("a label");
-    let mut pool = shell_pool("same", 10);
-    pool["spec"]["allowedNamespaces"] = json!({"from": "All"});
-    world.apply(&pool).await;
-    until_ran(&world, guest, "selector").await;
-    until_ran(&world, guest, "same").await;
 }

@@ -168,7 +168,7 @@ fn live_a_whole_life(kubectl: &Kubectl, emulator: &Emulator) {
             "resourceGroupRef": {"name": "group"},
             "containerType": "Shell",
             "scaleConfiguration": {"maxConcurrentSessions": 5},
-            "allowedNamespaces": {"from": "Selector", "selector": {"matchLabels": {"guest": "yes"}}},
+            "sharing": [{"namespaces": {"from": "Selector", "selector": {"matchLabels": {"guest": "yes"}}}}],
         }),
     );
     kubectl

@@ -29,7 +29,7 @@ a Role in each of them. Every verb is used; a test keeps the list.
 - apiGroups: [""]
   resources: [configmaps]
   verbs: [get, create, update, delete]
-# The labels of a job's namespace, for allowedNamespaces of a pool{{ if not .Values.watchNamespaces }}; the UID of kube-system, as the cluster's id{{ end }}.
+# The labels of a job's namespace, for the sharing of a pool{{ if not .Values.watchNamespaces }}; the UID of kube-system, as the cluster's id{{ end }}.
 - apiGroups: [""]
   resources: [namespaces]
   verbs: [get]

@@ -119,6 +119,10 @@ pub struct Attempt {
     /// A digest, under the operator's key, of the secret values that the command was given; absent if there were none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secrets_digest: Option<String>,
+    /// A digest, under the operator's key, of the account that the pool lends and that the attempt runs as to its end, even
+    /// if the pool stops to lend it; absent if it runs as one of this namespace.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lent_account: Option<String>,
 }
 
 /// More about the end of an attempt.

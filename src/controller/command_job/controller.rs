@@ -68,7 +68,8 @@ pub fn spawn(context: &Context, source: Source<CommandJob>, config: &Config, sup
     });
 }
 
-/// What the index knows of a job. One that has not begun waits for its pool, and for any account of its namespace.
+/// What the index knows of a job. One that has not begun waits for its pool, and for any account of its namespace and of
+/// the pool's, which may lend one.
 fn entry(job: &CommandJob) -> Entry {
     let mut entry = Entry::default();
     if last_claim(job).is_some() {
@@ -78,10 +79,34 @@ fn entry(job: &CommandJob) -> Entry {
     entry.refer(Target::External(accounts_of(own)), false);
     if let Some(pool) = &job.spec.target.session_pool_ref {
         let namespace = pool.namespace.as_deref().unwrap_or(own);
+        entry.refer(Target::External(accounts_of(namespace)), false);
         entry.refer(
             Target::Object(ObjectId::new::<SessionPool>(namespace, &pool.name)),
             false,
         );
     }
     entry
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_guest_hears_of_its_own_accounts_of_the_pool_and_of_the_accounts_that_it_may_be_lent() {
+        let job: CommandJob = serde_json::from_value(json!({
+            "apiVersion": "lifeguard.dev/v1alpha1", "kind": "CommandJob", "metadata": {"name": "j", "namespace": "guest"},
+            "spec": {"target": {"sessionPoolRef": {"name": "shell", "namespace": "host"}}, "script": "true"},
+        }))
+        .expect("a valid job");
+        let heard: Vec<_> = entry(&job).refers.into_keys().collect();
+        let expected = [
+            Target::Object(ObjectId::new::<SessionPool>("host", "shell")),
+            Target::External(accounts_of("guest")),
+            Target::External(accounts_of("host")),
+        ];
+        assert_eq!(heard, expected);
+    }
 }

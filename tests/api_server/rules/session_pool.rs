@@ -100,10 +100,18 @@ pub fn cases() -> Vec<Case> {
             Create(lifecycle(&json!({"lifecycleType": "OnContainerExit"}))),
         ),
         pool(
-            "spec.allowedNamespaces",
+            "spec.sharing[].namespaces",
             "selector must be set when from is Selector, and only then",
-            Create(json!({"allowedNamespaces": {"from": "Selector", "selector": {"matchLabels": {"a": "b"}}}})),
-            Create(json!({"allowedNamespaces": {"from": "All", "selector": {"matchLabels": {"a": "b"}}}})),
+            Create(shared(
+                &json!({"from": "Selector", "selector": {"matchLabels": {"a": "b"}}}),
+            )),
+            Create(shared(&json!({"from": "All", "selector": {"matchLabels": {"a": "b"}}}))),
+        ),
+        pool(
+            "spec.sharing[].namespaces",
+            "selector must be set when from is Selector, and only then",
+            Create(shared(&json!({"from": "All"}))),
+            Create(shared(&json!({"from": "Selector"}))),
         ),
         pool(
             "spec.customContainerTemplate.containers[].env[]",
@@ -217,6 +225,10 @@ fn custom(more: &Value) -> Value {
     });
     merge(&mut spec, more);
     spec
+}
+
+fn shared(namespaces: &Value) -> Value {
+    json!({"sharing": [{"namespaces": namespaces, "accountRef": {"name": "runner"}}]})
 }
 
 fn container(more: &Value) -> Value {

@@ -28,6 +28,7 @@ pub fn claim() -> AttemptClaim {
         at: at(0),
         session: "s".into(),
         secrets_digest: None,
+        lent_account: None,
     }
 }
 

@@ -21,6 +21,8 @@ pub struct AttemptClaim {
     pub session: String,
     /// A keyed digest of the secret values that it was given.
     pub secrets_digest: Option<String>,
+    /// Names the account that it runs as, if that is one that the pool lends.
+    pub lent_account: Option<String>,
 }
 
 impl AttemptClaim {
@@ -32,6 +34,7 @@ impl AttemptClaim {
             at: attempt.start_time.0,
             session: attempt.session.clone(),
             secrets_digest: attempt.secrets_digest.clone(),
+            lent_account: attempt.lent_account.clone(),
         }
     }
 }

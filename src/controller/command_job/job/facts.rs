@@ -19,6 +19,8 @@ pub struct JobFacts {
     pub contents: Result<String, Verdict>,
     /// The keyed digest of the secret values that are at hand, if there are any.
     pub secrets_digest: Option<String>,
+    /// Names the account that a new attempt would run as, if that is one that the pool lends.
+    pub lent_account: Option<String>,
     /// The digests of the sessions of the attempts that matter.
     pub sessions: BTreeMap<AttemptKey, String>,
     /// A ticket that no preparation has had yet.

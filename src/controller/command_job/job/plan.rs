@@ -124,6 +124,7 @@ fn begin(job: &CommandJob, facts: &JobFacts, now: Timestamp) -> Plan<JobStep, Jo
             at: now,
             session: facts.sessions.get(&key).cloned().unwrap_or_default(),
             secrets_digest: facts.secrets_digest.clone(),
+            lent_account: facts.lent_account.clone(),
         })),
     };
     decided(Some(step), Next::Again, JobVerdict::Unchanged)

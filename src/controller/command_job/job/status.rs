@@ -141,6 +141,7 @@ fn claimed(job: &CommandJob, mut status: CommandJobStatus, claim: &AttemptClaim,
         reason: None,
         session: claim.session.clone(),
         secrets_digest: claim.secrets_digest.clone(),
+        lent_account: claim.lent_account.clone(),
     });
     let surplus = status.attempts.len().saturating_sub(MAX_ATTEMPTS);
     status.attempts.drain(..surplus);

@@ -123,6 +123,7 @@ impl World {
             place: Ok(PLACE.into()),
             contents: Ok(super::CONTENTS.into()),
             secrets_digest: None,
+            lent_account: None,
             sessions: sessions.collect(),
             fresh: Ticket(self.tickets.to_string()),
             attempts: self.attempts.clone(),

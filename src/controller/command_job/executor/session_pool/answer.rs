@@ -10,26 +10,19 @@ use crate::azure::{AzureError, ErrorClass, SessionError};
 use crate::controller::azure_error::{class_of, reason_of};
 use crate::controller::command_job::attempt::{Event, Problem};
 use crate::controller::command_job::runner::WorkError;
-use crate::runtime::Class;
+use crate::runtime::{Class, Key};
 
 /// A request that failed.
 pub fn to_request(pool: &UsablePool, error: SessionError) -> Event {
+    let problem = problem(pool, &error);
     match error.kind {
         SessionErrorKind::Denied => Event::Denied {
             at: Timestamp::now(),
-            problem: Problem {
-                message: format!(
-                    "the session pool {} refuses the principal {} ({})",
-                    pool.id,
-                    pool.account.principal(),
-                    error.code
-                ),
-                ..problem(&error)
-            },
+            problem,
         },
-        SessionErrorKind::Exhausted => Event::Full(problem(&error)),
-        _ if error.dispatch == Dispatch::Unknown => Event::Unanswered(problem(&error)),
-        _ => Event::Failed(problem(&error)),
+        SessionErrorKind::Exhausted => Event::Full(problem),
+        _ if error.dispatch == Dispatch::Unknown => Event::Unanswered(problem),
+        _ => Event::Failed(problem),
     }
 }
 
@@ -41,7 +34,7 @@ pub fn to_done(pool: &UsablePool, result: Result<(), SessionError>) -> Event {
 /// A stream that could not be read.
 pub fn to_reading(pool: &UsablePool, error: StreamError) -> Event {
     match error {
-        StreamError::Session(error) if is_not_found(&error) => Event::OutputMissing(problem(&error)),
+        StreamError::Session(error) if is_not_found(&error) => Event::OutputMissing(problem(pool, &error)),
         StreamError::Session(error) => to_request(pool, error),
         StreamError::Unreadable(_) => Event::Failed(transient(error.to_string())),
         StreamError::Short(_) | StreamError::Altered(_) => Event::OutputMissing(transient(error.to_string())),
@@ -54,11 +47,18 @@ pub fn is_not_found(error: &SessionError) -> bool {
 }
 
 /// It could not be found out whether the pool exists.
-pub fn unknown_pool(error: &AzureError) -> Problem {
+pub fn unknown_pool(pool: &UsablePool, error: &AzureError) -> Problem {
+    let (reason, message) = match &pool.runs_as.lender {
+        None => (reason_of(error), error.to_string()),
+        Some(lender) => (
+            Reason::Unavailable,
+            format!("it cannot be found out whether Azure has the pool of the SessionPool {lender}"),
+        ),
+    };
     Problem {
         class: class_of(error),
-        reason: reason_of(error).as_str().into(),
-        message: error.to_string(),
+        reason: reason.as_str().into(),
+        message,
     }
 }
 
@@ -79,11 +79,51 @@ fn transient(message: String) -> Problem {
     }
 }
 
-fn problem(error: &SessionError) -> Problem {
+fn problem(pool: &UsablePool, error: &SessionError) -> Problem {
+    let (reason, message) = match &pool.runs_as.lender {
+        None => (reason(error.kind), message(pool, error)),
+        Some(lender) => told_to_guest(lender, error),
+    };
     Problem {
         class: class(error),
-        reason: reason(error.kind).as_str().into(),
-        message: error.to_string(),
+        reason: reason.as_str().into(),
+        message,
+    }
+}
+
+fn message(pool: &UsablePool, error: &SessionError) -> String {
+    match error.kind {
+        SessionErrorKind::Denied => format!(
+            "the session pool {} refuses the principal {} ({})",
+            pool.id,
+            pool.account.principal(),
+            error.code
+        ),
+        _ => error.to_string(),
+    }
+}
+
+/// Azure's own words have ids of the pool and of the principal in them, and those of the authority say what is wrong with the
+/// credential. Of an account that is lent none of that is for whoever reads the job.
+fn told_to_guest(lender: &Key, error: &SessionError) -> (Reason, String) {
+    let code = &error.code;
+    match error.kind {
+        SessionErrorKind::Credential => (
+            Reason::AccountNotReady,
+            format!("the account that the SessionPool {lender} lends gets no token"),
+        ),
+        SessionErrorKind::Denied => (
+            Reason::Unauthorized,
+            format!("the SessionPool {lender} refuses the account that it lends ({code})"),
+        ),
+        SessionErrorKind::Exhausted => (
+            Reason::PoolExhausted,
+            format!("every session of the SessionPool {lender} is in use"),
+        ),
+        kind => (
+            reason(kind),
+            format!("a request to the SessionPool {lender} failed ({code})"),
+        ),
     }
 }
 

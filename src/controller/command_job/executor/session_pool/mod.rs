@@ -2,6 +2,7 @@
 
 mod answer;
 mod pools;
+mod runs_as;
 mod session;
 mod streams;
 
@@ -113,6 +114,11 @@ impl SessionPoolExecutor {
         (!secrets.is_empty()).then(digest)
     }
 
+    /// Names the account that the command runs as, if it is lent.
+    pub fn lent_account(&self) -> Option<String> {
+        self.pool.runs_as.lent_digest(self.pools.key(), &self.job)
+    }
+
     fn session(&self, key: AttemptKey, ticket: &Ticket) -> AttemptSession {
         let uid = self.job.uid().unwrap_or_default();
         let identity = AttemptIdentity::derive(self.pools.key(), self.pools.cluster(), &uid, key, ticket);
@@ -159,7 +165,7 @@ impl SessionPoolExecutor {
             match self.pools.exists(&self.pool).await {
                 Ok(true) => {}
                 Ok(false) => return Event::Gone,
-                Err(error) => return Event::Failed(answer::unknown_pool(&error)),
+                Err(error) => return Event::Failed(answer::unknown_pool(&self.pool, &error)),
             }
         }
         answer::to_request(&self.pool, error)

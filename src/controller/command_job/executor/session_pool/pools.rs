@@ -7,11 +7,12 @@ use std::time::{Duration, Instant};
 use k8s_openapi::api::core::v1::Namespace;
 use kube::{Api, ResourceExt};
 
+use super::runs_as::RunsAs;
 use crate::api::azure_account::AzureAccountSpec;
-use crate::api::command_job::{CommandJob, SessionPoolTarget, selector_matches};
+use crate::api::command_job::{CommandJob, SessionPoolTarget};
 use crate::api::condition::{Reason, kind};
 use crate::api::reference::PoolReference;
-use crate::api::session_pool::{ContainerType, NamespacesFrom, SessionPool};
+use crate::api::session_pool::{ContainerType, Labels, SessionPool};
 use crate::azure::session::PoolEndpoint;
 use crate::azure::{AzureError, ResourceId, SessionClient, session_pool};
 use crate::controller::Context;
@@ -37,6 +38,8 @@ pub struct UsablePool {
     pub id: ResourceId,
     /// The account that executes.
     pub account: Arc<Account>,
+    /// Whose that is.
+    pub runs_as: RunsAs,
     /// How long a session lives without a request.
     pub cooldown: Duration,
 }
@@ -125,20 +128,35 @@ impl Pools {
         purpose: PoolUse,
     ) -> Result<Result<UsablePool, Verdict>, JobError> {
         let own = job.namespace().unwrap_or_default();
-        let namespace = reference.namespace.clone().unwrap_or_else(|| own.clone());
-        let key = Key::new(namespace.clone(), reference.name.clone());
-        let pool = self.context.session_pools.get(&key);
-        // Whether a pool of another namespace exists is not told to whom it does not let in. What was let in stays.
-        if purpose == PoolUse::Start && namespace != own && !self.lets_in(pool.as_deref(), &own).await? {
+        let key = Key::new(reference.namespace.as_ref().unwrap_or(&own), &reference.name);
+        // Whether a pool of another namespace exists is not told to whom it does not let in.
+        let not_let_in = || {
             let message = format!(
-                "spec.target.sessionPoolRef: no SessionPool {key} lets the namespace {own} in; its owner can, by \
-                 spec.allowedNamespaces"
+                "spec.target.sessionPoolRef: no SessionPool {key} lets the namespace {own} in; its owner can, by spec.sharing"
             );
-            return Ok(Err(Verdict::stalled(Reason::NamespaceNotAllowed, message)));
-        }
-        let Some(pool) = pool else {
+            Verdict::stalled(Reason::NamespaceNotAllowed, message)
+        };
+        let Some(pool) = self.context.session_pools.get(&key) else {
+            if purpose == PoolUse::Start && key.namespace != own {
+                return Ok(Err(not_let_in()));
+            }
             let message = format!("spec.target.sessionPoolRef: the SessionPool {key} does not exist");
             return Ok(Err(Verdict::progressing(Reason::ReferenceNotFound, message)));
+        };
+        let runs_as = match purpose {
+            PoolUse::Start => {
+                let labels = self.labels(&own, &pool).await?;
+                RunsAs::begins(job, &pool, &labels).ok_or_else(not_let_in)
+            }
+            PoolUse::Reach => {
+                let accounts = self.context.azure_accounts.cache().list();
+                let accounts = accounts.iter().map(|it| Key::of(&**it));
+                RunsAs::goes_on(job, &pool, self.key(), accounts).ok_or_else(|| not_lent(&key))
+            }
+        };
+        let runs_as = match runs_as {
+            Ok(runs_as) => runs_as,
+            Err(why) => return Ok(Err(why)),
         };
         if purpose == PoolUse::Start && pool.spec.container_type != ContainerType::Shell {
             let message = format!("spec.target.sessionPoolRef: the SessionPool {key} is not of containerType Shell");
@@ -159,14 +177,7 @@ impl Pools {
         if purpose == PoolUse::Start && unusable {
             return Ok(Err(not_ready()));
         }
-        let account_name = match &job.spec.account_ref {
-            Some(account) => account.name.clone(),
-            None if namespace == own => {
-                AzureAccountSpec::name_for(pool.spec.azure.management.account_ref.as_ref()).to_owned()
-            }
-            None => AzureAccountSpec::DEFAULT_NAME.to_owned(),
-        };
-        let account = match self.account(Key::new(own, account_name), purpose).await? {
+        let account = match self.account(&runs_as, purpose).await? {
             Ok(account) => account,
             Err(not_ready) => return Ok(Err(not_ready)),
         };
@@ -185,7 +196,7 @@ impl Pools {
             .and_then(|it| it.cooldown_period_in_seconds)
             .and_then(|it| u64::try_from(it).ok())
             .map_or(DEFAULT_COOLDOWN, Duration::from_secs);
-        Ok(Ok(self.usable(id, account, &PoolFacts { endpoint, cooldown })))
+        Ok(Ok(self.usable(id, account, runs_as, &PoolFacts { endpoint, cooldown })))
     }
 
     async fn of_resource_id(
@@ -194,9 +205,8 @@ impl Pools {
         pool: &SessionPoolTarget,
         purpose: PoolUse,
     ) -> Result<Result<UsablePool, Verdict>, JobError> {
-        let own = job.namespace().unwrap_or_default();
-        let name = AzureAccountSpec::name_for(job.spec.account_ref.as_ref()).to_owned();
-        let account = match self.account(Key::new(own, name), purpose).await? {
+        let runs_as = RunsAs::own(job, None);
+        let account = match self.account(&runs_as, purpose).await? {
             Ok(account) => account,
             Err(not_ready) => return Ok(Err(not_ready)),
         };
@@ -207,7 +217,7 @@ impl Pools {
         let cache_key = (id.clone(), account_key(&account));
         let known = lock(&self.looked_up).get(&cache_key).cloned();
         if let Some((_, (_, facts))) = known.filter(|(_, (at, _))| at.elapsed() < POOL_BELIEVED_FOR) {
-            return Ok(Ok(self.usable(id, account, &facts)));
+            return Ok(Ok(self.usable(id, account, runs_as, &facts)));
         }
         let version = session_pool::PoolApiVersion::for_reading();
         let Some(found) = session_pool::find(account.arm(), &id, version).await? else {
@@ -234,21 +244,36 @@ impl Pools {
         looked_up.retain(|_, (account, ..)| account.strong_count() > 0);
         looked_up.insert(cache_key, (Arc::downgrade(&account), (Instant::now(), facts.clone())));
         drop(looked_up);
-        Ok(Ok(self.usable(id, account, &facts)))
+        Ok(Ok(self.usable(id, account, runs_as, &facts)))
     }
 
     /// Whether Azure still knows the pool. An error is no answer.
     pub async fn exists(&self, pool: &UsablePool) -> Result<bool, AzureError> {
         let version = session_pool::PoolApiVersion::for_reading();
-        Ok(session_pool::find(pool.account.arm(), &pool.id, version)
-            .await?
-            .is_some())
+        let manager = pool.runs_as.lender.as_ref().and_then(|it| self.manager(it));
+        let account = manager.as_ref().unwrap_or(&pool.account);
+        Ok(session_pool::find(account.arm(), &pool.id, version).await?.is_some())
     }
 
-    async fn account(&self, key: Key, purpose: PoolUse) -> Result<Result<Arc<Account>, Verdict>, JobError> {
-        let Some(object) = self.context.azure_accounts.get(&key) else {
+    /// The account that manages a pool, where it is open. One that is lent is for executions only.
+    fn manager(&self, pool: &Key) -> Option<Arc<Account>> {
+        let object = self.context.session_pools.get(pool)?;
+        let name = AzureAccountSpec::name_for(object.spec.azure.management.account_ref.as_ref());
+        self.context.accounts().held(&Key::new(&pool.namespace, name))
+    }
+
+    async fn account(&self, runs_as: &RunsAs, purpose: PoolUse) -> Result<Result<Arc<Account>, Verdict>, JobError> {
+        let opened = self.open(&runs_as.account, purpose).await;
+        match &runs_as.lender {
+            Some(lender) if !matches!(opened, Ok(Ok(_))) => Ok(Err(not_lent(lender))),
+            Some(_) | None => opened,
+        }
+    }
+
+    async fn open(&self, key: &Key, purpose: PoolUse) -> Result<Result<Arc<Account>, Verdict>, JobError> {
+        let Some(object) = self.context.azure_accounts.get(key) else {
             // What is open stays open for what is under way, so that it can be ended.
-            let held = self.context.accounts().held(&key).filter(|_| purpose == PoolUse::Reach);
+            let held = self.context.accounts().held(key).filter(|_| purpose == PoolUse::Reach);
             let message = format!("the AzureAccount {} does not exist in this namespace", key.name);
             return Ok(held.ok_or_else(|| Verdict::progressing(Reason::AccountNotFound, message)));
         };
@@ -273,7 +298,7 @@ impl Pools {
         }
     }
 
-    fn usable(&self, id: ResourceId, account: Arc<Account>, facts: &PoolFacts) -> UsablePool {
+    fn usable(&self, id: ResourceId, account: Arc<Account>, runs_as: RunsAs, facts: &PoolFacts) -> UsablePool {
         let mut clients = lock(&self.clients);
         let key = (facts.endpoint.clone(), account_key(&account));
         let client = if let Some((_, client)) = clients.get(&key) {
@@ -292,27 +317,27 @@ impl Pools {
             client,
             id,
             account,
+            runs_as,
             cooldown: facts.cooldown,
         }
     }
 
-    async fn lets_in(&self, pool: Option<&SessionPool>, namespace: &str) -> Result<bool, JobError> {
-        let Some(allowed) = pool.and_then(|it| it.spec.allowed_namespaces.as_ref()) else {
-            return Ok(false);
-        };
-        match allowed.from {
-            NamespacesFrom::Same => Ok(false),
-            NamespacesFrom::All => Ok(true),
-            NamespacesFrom::Selector => {
-                let Some(selector) = &allowed.selector else {
-                    return Ok(false);
-                };
-                let namespaces: Api<Namespace> = Api::all(self.context.client().clone());
-                let found = namespaces.get(namespace).await?;
-                Ok(selector_matches(selector, &found.metadata.labels.unwrap_or_default()))
-            }
+    /// The labels of the namespace, where they decide whether the pool lets it in.
+    async fn labels(&self, namespace: &str, pool: &SessionPool) -> Result<Labels, JobError> {
+        let is_asked = pool.namespace().as_deref() != Some(namespace)
+            && pool.spec.sharing.iter().any(|it| it.namespaces.selector.is_some());
+        if !is_asked {
+            return Ok(Labels::new());
         }
+        let namespaces: Api<Namespace> = Api::all(self.context.client().clone());
+        Ok(namespaces.get(namespace).await?.metadata.labels.unwrap_or_default())
     }
+}
+
+/// A guest is not told of the account that it is lent what is wrong with it: that is in the account's own conditions.
+fn not_lent(pool: &Key) -> Verdict {
+    let message = format!("the account that the SessionPool {pool} lends is not ready");
+    Verdict::progressing(Reason::AccountNotReady, message)
 }
 
 /// Tells accounts apart. The entries that it is a key of hold a `Weak`, so that the address of a closed account is not given

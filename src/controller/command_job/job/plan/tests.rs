@@ -44,6 +44,7 @@ fn facts() -> JobFacts {
         place: Ok("place".into()),
         contents: Ok("c".into()),
         secrets_digest: None,
+        lent_account: None,
         sessions: sessions.collect(),
         fresh: Ticket("fresh".into()),
         attempts: [].into(),

@@ -32,6 +32,7 @@ fn claim(number: i32, second: i64) -> JobVerdict {
         at: at(second),
         session: "s".into(),
         secrets_digest: None,
+        lent_account: None,
     })
 }
 

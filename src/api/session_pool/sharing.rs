@@ -1,0 +1,79 @@
+//! Whom a pool is shared with, and as whom they run in it.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
+use kube::KubeSchema;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::api::reference::LocalReference;
+
+/// Labels of a namespace.
+pub type Labels = BTreeMap<String, String>;
+
+/// Namespaces that a pool is shared with, and the account that is lent to them.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Share {
+    /// The namespaces that this entry lets in.
+    pub namespaces: SharedNamespaces,
+    /// An AzureAccount of this namespace that is lent: CommandJobs of those namespaces that name no account of their own
+    /// run as it, in this pool and nowhere else. They see none of its values and get no token of it. Default: none, and
+    /// they run as an account of their own namespace.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub account_ref: Option<LocalReference>,
+}
+
+/// Namespaces, all of them or some by their labels.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = ("(self.from == 'Selector') == has(self.selector)", "selector must be set when from is Selector, and only then"))]
+pub struct SharedNamespaces {
+    /// How the namespaces are chosen.
+    pub from: NamespacesFrom,
+    /// Labels of the namespaces.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[x_kube(merge_strategy = MapMerge::Atomic)]
+    pub selector: Option<LabelSelector>,
+}
+
+/// How namespaces are chosen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum NamespacesFrom {
+    /// Every namespace.
+    All,
+    /// Namespaces whose labels match `selector`.
+    Selector,
+}
+
+impl SharedNamespaces {
+    /// Whether a namespace with these labels is one of them.
+    pub fn include(&self, labels: &Labels) -> bool {
+        match self.from {
+            NamespacesFrom::All => true,
+            NamespacesFrom::Selector => self.selector.as_ref().is_some_and(|it| matches(it, labels)),
+        }
+    }
+}
+
+/// Does a selector of labels match? Absent parts match everything, as in Kubernetes.
+fn matches(selector: &LabelSelector, labels: &Labels) -> bool {
+    let exact = selector
+        .match_labels
+        .iter()
+        .flatten()
+        .all(|(key, value)| labels.get(key) == Some(value));
+    exact
+        && selector.match_expressions.iter().flatten().all(|expression| {
+            let values = expression.values.as_deref().unwrap_or_default();
+            let actual = labels.get(&expression.key);
+            match expression.operator.as_str() {
+                "In" => actual.is_some_and(|it| values.contains(it)),
+                "NotIn" => !actual.is_some_and(|it| values.contains(it)),
+                "Exists" => actual.is_some(),
+                "DoesNotExist" => actual.is_none(),
+                _ => false,
+            }
+        })
+}
