@@ -107,11 +107,11 @@ impl Departure {
     /// What reaches the attempts of a job that this process never had to do with.
     async fn executor(&self) -> Option<SessionPoolExecutor> {
         match self.pools.resolve(&self.job, PoolUse::Reach).await {
-            Ok(Ok(pool)) => {
+            Ok(pool) => {
                 let inputs = Arc::new(inputs::shape(&self.job, GRACE_SECONDS));
                 Some(SessionPoolExecutor::new(&self.pools, pool, &self.job, inputs))
             }
-            Ok(Err(_)) | Err(_) => {
+            Err(_) => {
                 tracing::warn!(
                     job = %self.job.name_any(),
                     "the session of a deleted job cannot be found any more; it ends with its pool's cooldown"

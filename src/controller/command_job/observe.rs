@@ -11,10 +11,9 @@ use super::attempt::{AttemptKey, AttemptState, SessionNames, Ticket};
 use super::executor::Executor;
 use super::executor::session_pool::{PoolUse, Pools, SessionPoolExecutor, limits};
 use super::job::plan::is_finished;
-use super::job::{Inputs, JobFacts, attempts_that_matter, current_key, inputs};
+use super::job::{Inputs, JobFacts, NotRunnable, Unavailable, attempts_that_matter, current_key, inputs};
 use super::memory::RememberedJob;
 use crate::api::CommandJob;
-use crate::controller::readiness::Verdict;
 use crate::runtime::Snapshot;
 
 /// What a pass over a job found out.
@@ -49,7 +48,7 @@ pub async fn observe(
         .map(|(_, executor)| executor)
         .filter(|_| is_claimed);
     let purpose = if is_claimed { PoolUse::Reach } else { PoolUse::Start };
-    let pool = match (pools.resolve(job, purpose).await?, known) {
+    let pool = match (Unavailable::fact(pools.resolve(job, purpose).await)?, known) {
         (Ok(pool), _) => Ok(pool),
         // Where the attempt runs is known, even if the object that told is gone.
         (Err(_), Some(known)) => Ok(known.pool().clone()),
@@ -107,13 +106,10 @@ async fn read_inputs(
     job: &CommandJob,
     is_claimed: bool,
     grace_seconds: u32,
-) -> Result<Result<Arc<Inputs>, Verdict>, JobError> {
-    match inputs::resolve(client, job, grace_seconds).await {
-        Ok(inputs) => Ok(Ok(Arc::new(inputs))),
-        Err(error) => {
-            let why = error.verdict()?;
-            let shape = || Arc::new(inputs::shape(job, grace_seconds));
-            Ok(if is_claimed { Ok(shape()) } else { Err(why) })
-        }
-    }
+) -> Result<Result<Arc<Inputs>, NotRunnable>, JobError> {
+    let inputs = Unavailable::fact(inputs::resolve(client, job, grace_seconds).await)?;
+    Ok(match inputs {
+        Err(_) if is_claimed => Ok(Arc::new(inputs::shape(job, grace_seconds))),
+        inputs => inputs.map(Arc::new),
+    })
 }

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use super::not_runnable::NotRunnable;
 use super::plan::{last_claim, next_key};
 use crate::api::command_job::CommandJob;
 use crate::controller::command_job::attempt::{AttemptKey, AttemptState, Finding, Limits, Ticket};
-use crate::controller::readiness::Verdict;
 
 /// What is known around a job.
 #[derive(Clone, Debug)]
@@ -13,10 +13,10 @@ pub struct JobFacts {
     /// What the target allows.
     pub limits: Limits,
     /// The target, as far as the next thing that is to be done in it goes; or why it cannot be used.
-    pub place: Result<String, Verdict>,
+    pub place: Result<String, NotRunnable>,
     /// What a new attempt would be given, and where, as a keyed digest; or why that is not complete. Empty while an attempt
     /// is under way.
-    pub contents: Result<String, Verdict>,
+    pub contents: Result<String, NotRunnable>,
     /// The keyed digest of the secret values that are at hand, if there are any.
     pub secrets_digest: Option<String>,
     /// Names the account that a new attempt would run as, if that is one that the pool lends.

@@ -7,11 +7,10 @@ use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use kube::{Api, Client};
 
 use super::expansion::expand;
+use super::not_runnable::{NotRunnable, Unavailable};
 use crate::api::command_job::CommandJob;
-use crate::api::condition::Reason;
 use crate::api::environment::EnvironmentVariable;
 use crate::controller::command_job::runner::{EnvVar, Program, Secrets, Work, WorkError};
-use crate::controller::readiness::Verdict;
 use crate::controller::secret;
 use crate::runtime::ApiError;
 
@@ -63,52 +62,6 @@ impl Inputs {
     }
 }
 
-/// Why a job's inputs are not complete.
-#[derive(Debug, thiserror::Error)]
-pub enum InputsError {
-    /// A Secret or a key of it does not exist.
-    #[error("env {variable}: secret {name} has no key {key}, or does not exist in this namespace")]
-    Secret {
-        /// The variable.
-        variable: String,
-        /// The Secret.
-        name: String,
-        /// The key.
-        key: String,
-    },
-    /// A ConfigMap or a key of it does not exist.
-    #[error("env {variable}: config map {name} has no key {key}, or does not exist in this namespace")]
-    ConfigMap {
-        /// The variable.
-        variable: String,
-        /// The ConfigMap.
-        name: String,
-        /// The key.
-        key: String,
-    },
-    /// The command cannot be run as written.
-    #[error(transparent)]
-    Work(#[from] WorkError),
-    /// The API server did not answer as it should.
-    #[error(transparent)]
-    Api(#[from] ApiError),
-}
-
-impl InputsError {
-    /// What a job that waits for its inputs says; an error of the API server stays an error.
-    pub fn verdict(self) -> Result<Verdict, ApiError> {
-        let message = self.to_string();
-        match self {
-            Self::Secret { .. } => Ok(Verdict::progressing(Reason::SecretNotFound, message)),
-            Self::ConfigMap { .. } => Ok(Verdict::progressing(Reason::ConfigMapNotFound, message)),
-            Self::Work(
-                WorkError::EnvName(_) | WorkError::EnvValue(_) | WorkError::Argument(_) | WorkError::EmptyCommand,
-            ) => Ok(Verdict::stalled(Reason::InvalidSpec, message)),
-            Self::Api(error) => Err(error),
-        }
-    }
-}
-
 /// Values by the name of the variable; a variable that is absent is left out of the environment.
 type Values = BTreeMap<String, (Vec<u8>, Origin)>;
 
@@ -120,9 +73,9 @@ enum Origin {
 
 /// Reads the Secrets and ConfigMaps that the job names, all of its own namespace, and makes its inputs. When it is killed
 /// the command has `grace_seconds` between TERM and KILL.
-pub async fn resolve(client: &Client, job: &CommandJob, grace_seconds: u32) -> Result<Inputs, InputsError> {
+pub async fn resolve(client: &Client, job: &CommandJob, grace_seconds: u32) -> Result<Inputs, Unavailable> {
     let values = read(client, job).await?;
-    compose(job, &values, grace_seconds).map_err(InputsError::from)
+    Ok(compose(job, &values, grace_seconds)?)
 }
 
 /// The inputs of a job whose values are not known any more: enough to ask a session about an attempt that was given
@@ -147,7 +100,7 @@ pub fn shape(job: &CommandJob, grace_seconds: u32) -> Inputs {
     compose(job, &names.collect(), grace_seconds).unwrap_or_else(unknown)
 }
 
-async fn read(client: &Client, job: &CommandJob) -> Result<Values, InputsError> {
+async fn read(client: &Client, job: &CommandJob) -> Result<Values, Unavailable> {
     let namespace = job.metadata.namespace.as_deref().unwrap_or_default();
     let mut secrets: BTreeMap<&str, Option<Secret>> = BTreeMap::new();
     let mut config_maps: BTreeMap<&str, Option<ConfigMap>> = BTreeMap::new();
@@ -168,11 +121,12 @@ async fn read(client: &Client, job: &CommandJob) -> Result<Values, InputsError> 
                 None if selector.optional == Some(true) => {}
                 None => {
                     let (name, key) = (selector.name.clone(), selector.key.clone());
-                    return Err(InputsError::Secret {
+                    return Err(NotRunnable::SecretNotFound {
                         variable: variable.name.clone(),
                         name,
                         key,
-                    });
+                    }
+                    .into());
                 }
             }
         }
@@ -196,11 +150,12 @@ async fn read(client: &Client, job: &CommandJob) -> Result<Values, InputsError> 
                 None if selector.optional == Some(true) => {}
                 None => {
                     let (name, key) = (selector.name.clone(), selector.key.clone());
-                    return Err(InputsError::ConfigMap {
+                    return Err(NotRunnable::ConfigMapNotFound {
                         variable: variable.name.clone(),
                         name,
                         key,
-                    });
+                    }
+                    .into());
                 }
             }
         }

@@ -4,10 +4,12 @@
 mod expansion;
 mod facts;
 pub mod inputs;
+mod not_runnable;
 pub mod plan;
 pub mod status;
 
 pub use facts::{JobFacts, attempts_that_matter, current_key, untouched};
 pub use inputs::Inputs;
+pub use not_runnable::{NamedPool, NotRunnable, Unavailable};
 pub use plan::{JobStep, plan};
 pub use status::JobVerdict;

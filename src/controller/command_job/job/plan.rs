@@ -3,6 +3,7 @@
 use jiff::{SignedDuration, Timestamp};
 
 use super::facts::JobFacts;
+use super::not_runnable::NotRunnable;
 use super::status::JobVerdict;
 use crate::api::command_job::{Attempt, AttemptReason, CommandJob, Phase};
 use crate::controller::command_job::attempt::{
@@ -111,7 +112,7 @@ fn begin(job: &CommandJob, facts: &JobFacts, now: Timestamp) -> Plan<JobStep, Jo
     let state = facts.attempt(job, key);
     let (place, contents) = match (&facts.place, &facts.contents) {
         (Ok(place), Ok(contents)) => (place, contents),
-        (Err(why), _) | (_, Err(why)) => return wait(JobVerdict::waiting(job, why.clone(), &state)),
+        (Err(why), _) | (_, Err(why)) => return wait(JobVerdict::waiting(job, why.verdict(), &state)),
     };
     let fresh = &facts.fresh;
     let around = Surroundings { place, contents, fresh };
@@ -144,7 +145,9 @@ fn pursue(job: &CommandJob, claim: &AttemptClaim, facts: &JobFacts, now: Timesta
             decided(Some(step), Next::Again, JobVerdict::Running(None))
         }
         AfterClaim::Wait(until) => decided(None, Next::At(until), JobVerdict::Running(None)),
-        AfterClaim::Blocked => wait(JobVerdict::Running(facts.place.clone().err())),
+        AfterClaim::Blocked => wait(JobVerdict::Running(
+            facts.place.as_ref().err().map(NotRunnable::verdict),
+        )),
         AfterClaim::End(Ending::Void) => after_void(job, claim, facts, now),
         AfterClaim::End(ending) => end(ending, facts),
     }

@@ -17,11 +17,11 @@ use crate::azure::session::PoolEndpoint;
 use crate::azure::{AzureError, ResourceId, SessionClient, session_pool};
 use crate::controller::Context;
 use crate::controller::accounts::{Account, AccountError};
-use crate::controller::command_job::JobError;
+use crate::controller::command_job::job::{NamedPool, NotRunnable, Unavailable};
 use crate::controller::command_job::output::Output;
 use crate::controller::operator_key::OperatorKey;
-use crate::controller::readiness::Verdict;
-use crate::runtime::Key;
+use crate::runtime::conditions::find;
+use crate::runtime::{ApiError, Key};
 
 /// How long the answer of Azure about a pool that no object manages is believed.
 const POOL_BELIEVED_FOR: Duration = Duration::from_mins(5);
@@ -67,14 +67,15 @@ pub struct Pools {
     output: Output,
     poll_window: Duration,
     clients: Mutex<OfAccounts<PoolEndpoint, SessionClient>>,
-    looked_up: Mutex<OfAccounts<ResourceId, (Instant, PoolFacts)>>,
+    looked_up: Mutex<OfAccounts<ResourceId, (Instant, DataPlane)>>,
 }
 
 /// What is known for an account, told apart by [`account_key`].
 type OfAccounts<K, V> = HashMap<(K, usize), (Weak<Account>, V)>;
 
+/// Where the sessions of a pool are asked, and how long one lives without a request.
 #[derive(Clone)]
-struct PoolFacts {
+struct DataPlane {
     endpoint: PoolEndpoint,
     cooldown: Duration,
 }
@@ -112,12 +113,12 @@ impl Pools {
         &self.output
     }
 
-    /// The pool that a job runs in, or why it cannot be used yet.
-    pub async fn resolve(&self, job: &CommandJob, purpose: PoolUse) -> Result<Result<UsablePool, Verdict>, JobError> {
+    /// The pool that a job runs in.
+    pub async fn resolve(&self, job: &CommandJob, purpose: PoolUse) -> Result<UsablePool, Unavailable> {
         match (&job.spec.target.session_pool_ref, &job.spec.target.session_pool) {
             (Some(reference), _) => self.of_reference(job, reference, purpose).await,
             (None, Some(pool)) => self.of_resource_id(job, pool, purpose).await,
-            (None, None) => Ok(Err(Verdict::stalled(Reason::InvalidSpec, "spec.target names no pool"))),
+            (None, None) => Err(NotRunnable::NoTarget.into()),
         }
     }
 
@@ -126,68 +127,51 @@ impl Pools {
         job: &CommandJob,
         reference: &PoolReference,
         purpose: PoolUse,
-    ) -> Result<Result<UsablePool, Verdict>, JobError> {
+    ) -> Result<UsablePool, Unavailable> {
         let own = job.namespace().unwrap_or_default();
         let key = Key::new(reference.namespace.as_ref().unwrap_or(&own), &reference.name);
-        // Whether a pool of another namespace exists is not told to whom it does not let in.
-        let not_let_in = || {
-            let message = format!(
-                "spec.target.sessionPoolRef: no SessionPool {key} lets the namespace {own} in; its owner can, by spec.sharing"
-            );
-            Verdict::stalled(Reason::NamespaceNotAllowed, message)
+        let not_let_in = || NotRunnable::NotLetIn {
+            pool: key.clone(),
+            namespace: own.clone(),
         };
+        let named = || NamedPool::Object(key.clone());
         let Some(pool) = self.context.session_pools.get(&key) else {
-            if purpose == PoolUse::Start && key.namespace != own {
-                return Ok(Err(not_let_in()));
+            let is_foreign = purpose == PoolUse::Start && key.namespace != own;
+            return Err(if is_foreign {
+                not_let_in()
+            } else {
+                NotRunnable::PoolNotFound(named())
             }
-            let message = format!("spec.target.sessionPoolRef: the SessionPool {key} does not exist");
-            return Ok(Err(Verdict::progressing(Reason::ReferenceNotFound, message)));
+            .into());
         };
         let runs_as = match purpose {
             PoolUse::Start => {
                 let labels = self.labels(&own, &pool).await?;
-                RunsAs::begins(job, &pool, &labels).ok_or_else(not_let_in)
+                RunsAs::begins(job, &pool, &labels).ok_or_else(not_let_in)?
             }
             PoolUse::Reach => {
                 let accounts = self.context.azure_accounts.cache().list();
                 let accounts = accounts.iter().map(|it| Key::of(&**it));
-                RunsAs::goes_on(job, &pool, self.key(), accounts).ok_or_else(|| not_lent(&key))
+                let not_lent = || NotRunnable::NotLent { pool: key.clone() };
+                RunsAs::goes_on(job, &pool, self.key(), accounts).ok_or_else(not_lent)?
             }
         };
-        let runs_as = match runs_as {
-            Ok(runs_as) => runs_as,
-            Err(why) => return Ok(Err(why)),
-        };
         if purpose == PoolUse::Start && pool.spec.container_type != ContainerType::Shell {
-            let message = format!("spec.target.sessionPoolRef: the SessionPool {key} is not of containerType Shell");
-            return Ok(Err(Verdict::stalled(Reason::UnsupportedTarget, message)));
+            return Err(NotRunnable::NoShell(named()).into());
         }
         let status = pool.status.as_ref();
-        let refused = status
-            .iter()
-            .flat_map(|it| &it.azure.conditions)
-            .any(|it| it.type_ == kind::READY && it.status == "False");
-        let facts = status.and_then(|it| Some((it.pool_management_endpoint.as_deref()?, it.azure.id.as_deref()?)));
-        let not_ready =
-            || Verdict::progressing(Reason::ReferenceNotReady, format!("the SessionPool {key} is not ready"));
-        let Some((endpoint, id)) = facts else {
-            return Ok(Err(not_ready()));
+        let conditions = status.map(|it| it.azure.conditions.as_slice()).unwrap_or_default();
+        let is_refused = find(conditions, kind::READY).is_some_and(|it| it.status == "False");
+        let is_unusable = is_refused || pool.metadata.deletion_timestamp.is_some();
+        let facts = status.and_then(|it| {
+            let id: ResourceId = it.azure.id.as_deref()?.parse().ok()?;
+            Some((it.pool_management_endpoint.as_deref()?, id))
+        });
+        let Some((endpoint, id)) = facts.filter(|_| purpose == PoolUse::Reach || !is_unusable) else {
+            return Err(NotRunnable::PoolNotReady(named()).into());
         };
-        let unusable = refused || pool.metadata.deletion_timestamp.is_some();
-        if purpose == PoolUse::Start && unusable {
-            return Ok(Err(not_ready()));
-        }
-        let account = match self.account(&runs_as, purpose).await? {
-            Ok(account) => account,
-            Err(not_ready) => return Ok(Err(not_ready)),
-        };
-        let endpoint = match self.context.cloud().session_endpoint(endpoint) {
-            Ok(endpoint) => endpoint,
-            Err(error) => return Ok(Err(Verdict::stalled(Reason::UnsupportedCloud, error.to_string()))),
-        };
-        let Ok(id) = id.parse::<ResourceId>() else {
-            return Ok(Err(not_ready()));
-        };
+        let account = self.account(&runs_as, purpose).await?;
+        let endpoint = self.endpoint(endpoint)?;
         let cooldown = pool
             .spec
             .dynamic_pool_configuration
@@ -196,7 +180,7 @@ impl Pools {
             .and_then(|it| it.cooldown_period_in_seconds)
             .and_then(|it| u64::try_from(it).ok())
             .map_or(DEFAULT_COOLDOWN, Duration::from_secs);
-        Ok(Ok(self.usable(id, account, runs_as, &PoolFacts { endpoint, cooldown })))
+        Ok(self.usable(id, account, runs_as, &DataPlane { endpoint, cooldown }))
     }
 
     async fn of_resource_id(
@@ -204,47 +188,36 @@ impl Pools {
         job: &CommandJob,
         pool: &SessionPoolTarget,
         purpose: PoolUse,
-    ) -> Result<Result<UsablePool, Verdict>, JobError> {
+    ) -> Result<UsablePool, Unavailable> {
         let runs_as = RunsAs::own(job, None);
-        let account = match self.account(&runs_as, purpose).await? {
-            Ok(account) => account,
-            Err(not_ready) => return Ok(Err(not_ready)),
-        };
-        let Ok(id) = pool.resource_id.parse::<ResourceId>() else {
-            let message = "spec.target.sessionPool.resourceId is not the id of a session pool";
-            return Ok(Err(Verdict::stalled(Reason::InvalidSpec, message)));
-        };
+        let account = self.account(&runs_as, purpose).await?;
+        let id: ResourceId = pool.resource_id.parse().map_err(|_| NotRunnable::NoTarget)?;
         let cache_key = (id.clone(), account_key(&account));
         let known = lock(&self.looked_up).get(&cache_key).cloned();
-        if let Some((_, (_, facts))) = known.filter(|(_, (at, _))| at.elapsed() < POOL_BELIEVED_FOR) {
-            return Ok(Ok(self.usable(id, account, runs_as, &facts)));
+        if let Some((_, (_, known))) = known.filter(|(_, (at, _))| at.elapsed() < POOL_BELIEVED_FOR) {
+            return Ok(self.usable(id, account, runs_as, &known));
         }
+        let named = || NamedPool::Resource(id.clone());
         let version = session_pool::PoolApiVersion::for_reading();
-        let Some(found) = session_pool::find(account.arm(), &id, version).await? else {
-            let message = format!("spec.target.sessionPool.resourceId: Azure has no session pool {id}");
-            return Ok(Err(Verdict::progressing(Reason::ReferenceNotFound, message)));
-        };
-        if session_pool::container_type(&found.body) != Some("Shell") {
-            let message = format!("spec.target.sessionPool.resourceId: the pool {id} is not of containerType Shell");
-            return Ok(Err(Verdict::stalled(Reason::UnsupportedTarget, message)));
+        let found = session_pool::find(account.arm(), &id, version).await?;
+        let found = found.ok_or_else(|| NotRunnable::PoolNotFound(named()))?.body;
+        if session_pool::container_type(&found) != Some("Shell") {
+            return Err(NotRunnable::NoShell(named()).into());
         }
-        let Some(endpoint) = session_pool::management_endpoint(&found.body) else {
-            return Ok(Err(Verdict::progressing(
-                Reason::ReferenceNotReady,
-                format!("the pool {id} is not ready"),
-            )));
-        };
-        let endpoint = match self.context.cloud().session_endpoint(endpoint) {
-            Ok(endpoint) => endpoint,
-            Err(error) => return Ok(Err(Verdict::stalled(Reason::UnsupportedCloud, error.to_string()))),
-        };
-        let cooldown = session_pool::cooldown_seconds(&found.body).map_or(DEFAULT_COOLDOWN, Duration::from_secs);
-        let facts = PoolFacts { endpoint, cooldown };
+        let endpoint = session_pool::management_endpoint(&found).ok_or_else(|| NotRunnable::PoolNotReady(named()))?;
+        let endpoint = self.endpoint(endpoint)?;
+        let cooldown = session_pool::cooldown_seconds(&found).map_or(DEFAULT_COOLDOWN, Duration::from_secs);
+        let known = DataPlane { endpoint, cooldown };
         let mut looked_up = lock(&self.looked_up);
         looked_up.retain(|_, (account, ..)| account.strong_count() > 0);
-        looked_up.insert(cache_key, (Arc::downgrade(&account), (Instant::now(), facts.clone())));
+        looked_up.insert(cache_key, (Arc::downgrade(&account), (Instant::now(), known.clone())));
         drop(looked_up);
-        Ok(Ok(self.usable(id, account, runs_as, &facts)))
+        Ok(self.usable(id, account, runs_as, &known))
+    }
+
+    fn endpoint(&self, endpoint: &str) -> Result<PoolEndpoint, NotRunnable> {
+        let endpoint = self.context.cloud().session_endpoint(endpoint);
+        endpoint.map_err(|error| NotRunnable::UnsupportedCloud(error.to_string()))
     }
 
     /// Whether Azure still knows the pool. An error is no answer.
@@ -262,45 +235,45 @@ impl Pools {
         self.context.accounts().held(&Key::new(&pool.namespace, name))
     }
 
-    async fn account(&self, runs_as: &RunsAs, purpose: PoolUse) -> Result<Result<Arc<Account>, Verdict>, JobError> {
+    async fn account(&self, runs_as: &RunsAs, purpose: PoolUse) -> Result<Arc<Account>, Unavailable> {
         let opened = self.open(&runs_as.account, purpose).await;
         match &runs_as.lender {
-            Some(lender) if !matches!(opened, Ok(Ok(_))) => Ok(Err(not_lent(lender))),
-            Some(_) | None => opened,
+            Some(pool) => opened.map_err(|_| NotRunnable::NotLent { pool: pool.clone() }.into()),
+            None => opened,
         }
     }
 
-    async fn open(&self, key: &Key, purpose: PoolUse) -> Result<Result<Arc<Account>, Verdict>, JobError> {
+    async fn open(&self, key: &Key, purpose: PoolUse) -> Result<Arc<Account>, Unavailable> {
+        let name = || key.name.clone();
         let Some(object) = self.context.azure_accounts.get(key) else {
             // What is open stays open for what is under way, so that it can be ended.
-            let held = self.context.accounts().held(key).filter(|_| purpose == PoolUse::Reach);
-            let message = format!("the AzureAccount {} does not exist in this namespace", key.name);
-            return Ok(held.ok_or_else(|| Verdict::progressing(Reason::AccountNotFound, message)));
+            let open = self.context.accounts().held(key).filter(|_| purpose == PoolUse::Reach);
+            return open.ok_or_else(|| NotRunnable::AccountNotFound { name: name() }.into());
         };
-        let verdict = object
-            .status
-            .iter()
-            .flat_map(|it| &it.conditions)
-            .find(|it| it.type_ == kind::READY);
-        let refusal = match verdict {
+        let not_ready = |reason, because| NotRunnable::AccountNotReady {
+            name: name(),
+            because,
+            reason,
+        };
+        let conditions = object.status.as_ref().map(|it| it.conditions.as_slice());
+        let refusal = match find(conditions.unwrap_or_default(), kind::READY) {
             None => Some("it has not been checked yet"),
             Some(ready) if ready.status == "False" => Some(ready.message.as_str()),
             Some(_) => None,
         };
         if let (PoolUse::Start, Some(why)) = (purpose, refusal) {
-            let message = format!("the AzureAccount {} is not ready: {why}", key.name);
-            return Ok(Err(Verdict::progressing(Reason::AccountNotReady, message)));
+            return Err(not_ready(Reason::AccountNotReady, why.to_owned()).into());
         }
-        match self.context.accounts().open(&object).await {
-            Ok(account) => Ok(Ok(account)),
-            Err(AccountError::Unreadable { source, .. }) => Err(source.into()),
-            Err(error) => Ok(Err(Verdict::progressing(error.reason(), error.to_string()))),
-        }
+        let opened = self.context.accounts().open(&object).await;
+        opened.map_err(|error| match error {
+            AccountError::Unreadable { source, .. } => source.into(),
+            error => not_ready(error.reason(), error.to_string()).into(),
+        })
     }
 
-    fn usable(&self, id: ResourceId, account: Arc<Account>, runs_as: RunsAs, facts: &PoolFacts) -> UsablePool {
+    fn usable(&self, id: ResourceId, account: Arc<Account>, runs_as: RunsAs, data_plane: &DataPlane) -> UsablePool {
         let mut clients = lock(&self.clients);
-        let key = (facts.endpoint.clone(), account_key(&account));
+        let key = (data_plane.endpoint.clone(), account_key(&account));
         let client = if let Some((_, client)) = clients.get(&key) {
             client.clone()
         } else {
@@ -308,7 +281,7 @@ impl Pools {
             let scope = cloud.sessions.as_ref().map(|it| it.scope.clone());
             let scope = scope.expect("invariant: an endpoint was accepted, so the cloud has sessions");
             let (http, tokens) = (self.context.http().clone(), account.tokens().clone());
-            let client = SessionClient::new(http, facts.endpoint.clone(), tokens, scope);
+            let client = SessionClient::new(http, data_plane.endpoint.clone(), tokens, scope);
             clients.retain(|_, (account, _)| account.strong_count() > 0);
             clients.insert(key, (Arc::downgrade(&account), client.clone()));
             client
@@ -318,12 +291,12 @@ impl Pools {
             id,
             account,
             runs_as,
-            cooldown: facts.cooldown,
+            cooldown: data_plane.cooldown,
         }
     }
 
     /// The labels of the namespace, where they decide whether the pool lets it in.
-    async fn labels(&self, namespace: &str, pool: &SessionPool) -> Result<Labels, JobError> {
+    async fn labels(&self, namespace: &str, pool: &SessionPool) -> Result<Labels, ApiError> {
         let is_asked = pool.namespace().as_deref() != Some(namespace)
             && pool.spec.sharing.iter().any(|it| it.namespaces.selector.is_some());
         if !is_asked {
@@ -332,12 +305,6 @@ impl Pools {
         let namespaces: Api<Namespace> = Api::all(self.context.client().clone());
         Ok(namespaces.get(namespace).await?.metadata.labels.unwrap_or_default())
     }
-}
-
-/// A guest is not told of the account that it is lent what is wrong with it: that is in the account's own conditions.
-fn not_lent(pool: &Key) -> Verdict {
-    let message = format!("the account that the SessionPool {pool} lends is not ready");
-    Verdict::progressing(Reason::AccountNotReady, message)
 }
 
 /// Tells accounts apart. The entries that it is a key of hold a `Weak`, so that the address of a closed account is not given

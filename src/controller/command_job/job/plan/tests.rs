@@ -3,11 +3,11 @@
 use serde_json::json;
 
 use super::*;
-use crate::api::condition::Reason;
 use crate::controller::command_job::attempt::fixtures::{at, claim, ended, found as of_finding, key, limits, result};
 use crate::controller::command_job::attempt::{AttemptState, Finding, Preparation, Ticket};
+use crate::controller::command_job::job::NamedPool;
 use crate::controller::command_job::job::status::status;
-use crate::controller::readiness::Verdict;
+use crate::runtime::Key;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 fn new_job() -> CommandJob {
@@ -90,9 +90,10 @@ fn a_new_job_is_prepared_and_then_claimed_with_the_ticket_of_its_preparation() {
 
 #[test]
 fn a_job_whose_pool_is_not_ready_waits_and_says_for_what() {
-    let why = Verdict::progressing(Reason::ReferenceNotReady, "the pool is not ready");
+    let not_ready = NotRunnable::PoolNotReady(NamedPool::Object(Key::new("ns", "shell")));
+    let why = not_ready.verdict();
     let facts = JobFacts {
-        place: Err(why.clone()),
+        place: Err(not_ready),
         ..facts()
     };
     let waiting = plan(&new_job(), &facts, at(0));
@@ -192,9 +193,9 @@ fn a_job_that_is_being_deleted_is_abandoned_once_and_never_started() {
 fn a_job_that_nobody_can_reach_any_more_is_not_abandoned_before_somebody_can() {
     let mut job = claimed_job();
     job.metadata.deletion_timestamp = Some(Time(at(0)));
-    let why = Verdict::progressing(Reason::AccountNotFound, "no account");
+    let name = "default".to_owned();
     let facts = JobFacts {
-        place: Err(why),
+        place: Err(NotRunnable::AccountNotFound { name }),
         ..facts()
     };
     let plan = plan(&job, &facts, at(0));

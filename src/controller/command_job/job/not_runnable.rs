@@ -1,0 +1,171 @@
+//! Why a job cannot begin, or cannot be asked about: facts, and what it says of them.
+
+use std::fmt;
+
+use crate::api::condition::Reason;
+use crate::azure::{AzureError, ResourceId};
+use crate::controller::command_job::JobError;
+use crate::controller::command_job::runner::WorkError;
+use crate::controller::readiness::Verdict;
+use crate::runtime::{ApiError, Key};
+
+/// What a job needs, and has not.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NotRunnable {
+    /// The spec has no target, or one that is no id of a pool.
+    #[error("spec.target names no session pool")]
+    NoTarget,
+    /// The pool does not let the job's namespace in. Whether it exists is not told.
+    #[error(
+        "spec.target.sessionPoolRef: no SessionPool {pool} lets the namespace {namespace} in; its owner can, by spec.sharing"
+    )]
+    NotLetIn {
+        /// The pool that the spec names.
+        pool: Key,
+        /// The job's namespace.
+        namespace: String,
+    },
+    /// There is no such pool.
+    #[error("{0} does not exist")]
+    PoolNotFound(NamedPool),
+    /// The pool is there and cannot be used yet.
+    #[error("{0} is not ready")]
+    PoolNotReady(NamedPool),
+    /// No shell runs in the pool.
+    #[error("{0} is not of containerType Shell")]
+    NoShell(NamedPool),
+    /// The pool's endpoint is none of this cloud.
+    #[error("{0}")]
+    UnsupportedCloud(String),
+    /// There is no such AzureAccount.
+    #[error("the AzureAccount {name} does not exist in this namespace")]
+    AccountNotFound {
+        /// Its name.
+        name: String,
+    },
+    /// The AzureAccount cannot be used.
+    #[error("the AzureAccount {name} is not ready: {because}")]
+    AccountNotReady {
+        /// Its name.
+        name: String,
+        /// Why, for people.
+        because: String,
+        /// Why, as one word.
+        reason: Reason,
+    },
+    /// The account that a pool lends cannot be used. What is wrong with it is in its own conditions, and not for a guest.
+    #[error("the account that the SessionPool {pool} lends is not ready")]
+    NotLent {
+        /// The pool.
+        pool: Key,
+    },
+    /// A Secret or a key of it does not exist.
+    #[error("env {variable}: secret {name} has no key {key}, or does not exist in this namespace")]
+    SecretNotFound {
+        /// The variable.
+        variable: String,
+        /// The Secret.
+        name: String,
+        /// The key.
+        key: String,
+    },
+    /// A ConfigMap or a key of it does not exist.
+    #[error("env {variable}: config map {name} has no key {key}, or does not exist in this namespace")]
+    ConfigMapNotFound {
+        /// The variable.
+        variable: String,
+        /// The ConfigMap.
+        name: String,
+        /// The key.
+        key: String,
+    },
+    /// The command cannot be run as written.
+    #[error(transparent)]
+    Work(#[from] WorkError),
+}
+
+/// A pool as the spec names it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NamedPool {
+    /// By its object.
+    Object(Key),
+    /// By its id.
+    Resource(ResourceId),
+}
+
+impl fmt::Display for NamedPool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Object(key) => write!(f, "spec.target.sessionPoolRef: the SessionPool {key}"),
+            Self::Resource(id) => write!(f, "spec.target.sessionPool.resourceId: the session pool {id}"),
+        }
+    }
+}
+
+impl NotRunnable {
+    /// What the job says.
+    pub fn verdict(&self) -> Verdict {
+        let (is_stalled, reason) = match self {
+            Self::NoTarget | Self::Work(_) => (true, Reason::InvalidSpec),
+            Self::NotLetIn { .. } => (true, Reason::NamespaceNotAllowed),
+            Self::PoolNotFound(_) => (false, Reason::ReferenceNotFound),
+            Self::PoolNotReady(_) => (false, Reason::ReferenceNotReady),
+            Self::NoShell(_) => (true, Reason::UnsupportedTarget),
+            Self::UnsupportedCloud(_) => (true, Reason::UnsupportedCloud),
+            Self::AccountNotFound { .. } => (false, Reason::AccountNotFound),
+            Self::AccountNotReady { reason, .. } => (false, *reason),
+            Self::NotLent { .. } => (false, Reason::AccountNotReady),
+            Self::SecretNotFound { .. } => (false, Reason::SecretNotFound),
+            Self::ConfigMapNotFound { .. } => (false, Reason::ConfigMapNotFound),
+        };
+        if is_stalled {
+            Verdict::stalled(reason, self.to_string())
+        } else {
+            Verdict::progressing(reason, self.to_string())
+        }
+    }
+}
+
+/// Why something that a job needs could not be had: it is not there, or it could not be found out.
+#[derive(Debug)]
+pub enum Unavailable {
+    /// It is not there.
+    NotRunnable(NotRunnable),
+    /// It could not be found out.
+    Failed(JobError),
+}
+
+impl Unavailable {
+    /// That something is not there is a fact; that it could not be found out is an error.
+    pub fn fact<T>(found: Result<T, Self>) -> Result<Result<T, NotRunnable>, JobError> {
+        match found {
+            Ok(found) => Ok(Ok(found)),
+            Err(Self::NotRunnable(why)) => Ok(Err(why)),
+            Err(Self::Failed(error)) => Err(error),
+        }
+    }
+}
+
+impl From<NotRunnable> for Unavailable {
+    fn from(why: NotRunnable) -> Self {
+        Self::NotRunnable(why)
+    }
+}
+
+impl From<WorkError> for Unavailable {
+    fn from(error: WorkError) -> Self {
+        Self::NotRunnable(error.into())
+    }
+}
+
+impl From<ApiError> for Unavailable {
+    fn from(error: ApiError) -> Self {
+        Self::Failed(error.into())
+    }
+}
+
+impl From<AzureError> for Unavailable {
+    fn from(error: AzureError) -> Self {
+        Self::Failed(error.into())
+    }
+}
