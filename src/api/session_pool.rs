@@ -6,7 +6,7 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::azure_resource::{AzureResourceSpec, AzureResourceStatus, without_export};
+use super::azure_resource::{AzureResourceSpec, AzureResourceStatus};
 use super::form;
 use super::identity::ManagedServiceIdentity;
 use super::reference::{LocalReference, SecretKeySelector};
@@ -111,6 +111,9 @@ pub struct SessionPoolSpec {
     /// Which namespaces' CommandJobs may use the pool. Default: this one only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub allowed_namespaces: Option<AllowedNamespaces>,
+    /// Where to write the pool's id and endpoints, for workloads that call it themselves.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub export: Option<SessionPoolExport>,
 }
 
 /// What runs in a session of a pool.
@@ -293,9 +296,18 @@ pub enum NamespacesFrom {
     Selector,
 }
 
+/// Where the id and the endpoints of a pool are written.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SessionPoolExport {
+    /// A ConfigMap of this namespace that the operator creates, keeps up to date, and deletes with this object. Its
+    /// keys are `id`, `poolManagementEndpoint`, and where the pool has them `mcpServerEndpoint` and `principalId`. A
+    /// ConfigMap of that name that exists already is left alone.
+    pub config_map: LocalReference,
+}
+
 /// The observed state of a SessionPool.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
-#[schemars(transform = without_export)]
 #[serde(rename_all = "camelCase")]
 pub struct SessionPoolStatus {
     /// What every kind that has something in Azure reports.
@@ -304,6 +316,9 @@ pub struct SessionPoolStatus {
     /// Where the pool's sessions are reached, as Azure says it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pool_management_endpoint: Option<String>,
+    /// Where the pool's MCP (Model Context Protocol) server is reached, as Azure says it; absent while it is off.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mcp_server_endpoint: Option<String>,
     /// Object id of the pool's system-assigned identity, which roles can be assigned to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub principal_id: Option<String>,

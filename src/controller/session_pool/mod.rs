@@ -9,16 +9,21 @@ mod tests;
 use std::sync::Arc;
 
 use kube::{Resource, ResourceExt};
+use serde_json::Value;
 
 use crate::api::azure_resource::{AzureResourceSpec, AzureResourceStatus, ManagementSpec};
 use crate::api::condition::Reason;
 use crate::api::{FINALIZER, ManagedIdentity, ResourceGroup, SessionPool, SessionPoolStatus};
-use crate::azure::session_pool::{PoolApiVersion, SESSION_POOL_TYPE, SHAPE, foreign_secrets, management_endpoint};
+use crate::api::reference::LocalReference;
+use crate::azure::session_pool::{
+    PoolApiVersion, SESSION_POOL_TYPE, SHAPE, foreign_secrets, management_endpoint, mcp_server_endpoint,
+};
 use crate::azure::{Cloud, ResourceId};
 use crate::runtime::{Next, finalizer};
 
 use super::accounts::Account;
 use super::azure_resource::children::NoChild;
+use super::azure_resource::export::Exported;
 use super::azure_resource::{
     ArmType, AzureKind, AzureObject, Blocked, Decision, Dependency, Desired, KindStep, Placement, Reports,
     ResourceState, Subject, Tagging, may_use,
@@ -167,6 +172,14 @@ impl AzureKind for SessionPool {
         }
     }
 
+    fn export(&self) -> Option<&LocalReference> {
+        self.spec.export.as_ref().map(|it| &it.config_map)
+    }
+
+    fn exported(&self, resource: &ResourceState) -> Option<Exported> {
+        exported(resource.id.as_str(), resource.actual.as_ref()?)
+    }
+
     fn given_secrets_digest(&self) -> Option<String> {
         self.status.as_ref()?.secrets_digest.clone()
     }
@@ -183,16 +196,15 @@ impl AzureKind for SessionPool {
             return SessionPoolStatus { azure, ..before };
         };
         let endpoint = endpoint(resource).filter(|it| cloud.session_endpoint(it).is_ok());
-        let principal_id = resource
+        let usable = resource
             .actual
             .as_ref()
-            .and_then(|actual| actual.pointer("/identity/principalId")?.as_str());
+            .filter(|_| may_use(&Subject::of(self), resource));
         SessionPoolStatus {
             azure,
-            pool_management_endpoint: endpoint
-                .filter(|_| may_use(&Subject::of(self), resource))
-                .map(str::to_owned),
-            principal_id: principal_id.map(str::to_owned),
+            pool_management_endpoint: usable.and(endpoint).map(str::to_owned),
+            mcp_server_endpoint: usable.and_then(mcp_server_endpoint).map(str::to_owned),
+            principal_id: resource.actual.as_ref().and_then(principal_id).map(str::to_owned),
             secrets_digest: if self.spec.secrets.is_empty() && !has_secrets(resource) {
                 None
             } else {
@@ -208,6 +220,23 @@ impl AzureKind for SessionPool {
 
 fn endpoint(resource: &ResourceState) -> Option<&str> {
     resource.actual.as_ref().and_then(management_endpoint)
+}
+
+/// The principal of the pool's own identity, if it has one.
+fn principal_id(pool: &Value) -> Option<&str> {
+    pool.pointer("/identity/principalId")?.as_str()
+}
+
+/// What the ConfigMap holds.
+fn exported(id: &str, pool: &Value) -> Option<Exported> {
+    let endpoint = management_endpoint(pool)?;
+    let values = [
+        ("id", Some(id)),
+        ("poolManagementEndpoint", Some(endpoint)),
+        ("mcpServerEndpoint", mcp_server_endpoint(pool)),
+        ("principalId", principal_id(pool)),
+    ];
+    Some(values.map(|(key, value)| (key, value.map(str::to_owned))).into())
 }
 
 fn has_secrets(resource: &ResourceState) -> bool {
