@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::azure_resource::{AzureResourceSpec, AzureResourceStatus};
 use super::form;
+use super::immutable;
 use super::identity::ManagedServiceIdentity;
 use super::reference::{LocalReference, SecretKeySelector};
 
@@ -40,17 +41,16 @@ pub use container::{
     printcolumn(name = "STATE", type_ = "string", json_path = ".status.provisioningState"),
     printcolumn(name = "LOCATION", type_ = "string", json_path = ".status.location", priority = 1),
     printcolumn(name = "AGE", type_ = "date", json_path = ".metadata.creationTimestamp"),
-    validation = ("has(self.spec.azureName) || self.metadata.name.matches('^[a-z][a-z0-9-]{1,61}[a-z0-9]$')", "metadata.name is not a valid session pool name (3 to 63 lower-case letters, digits and hyphens, starting with a letter); set spec.azureName")
+    validation = ("has(self.spec.azureName) || self.metadata.name.matches('^[a-z][a-z0-9-]{1,61}[a-z0-9]$')", "metadata.name is not a valid session pool name (3 to 63 lower-case letters, digits and hyphens, starting with a letter); set spec.azureName"),
+    validation = Rule::new(immutable::AZURE_NAME).message("azureName cannot be changed; create another object").field_path(".spec.azureName")
 )]
-#[x_kube(validation = ("has(self.azureName) == has(oldSelf.azureName) && (!has(self.azureName) || self.azureName == oldSelf.azureName)", "azureName cannot be changed; create another object"))]
-#[x_kube(validation = ("has(self.location) == has(oldSelf.location) && (!has(self.location) || self.location == oldSelf.location)", "location cannot be changed: Azure moves no session pool"))]
+#[x_kube(validation = (immutable::LOCATION, "location cannot be changed: Azure moves no session pool"))]
 #[x_kube(validation = ("!has(self.azureName) || self.azureName.matches('^[a-z][a-z0-9-]{1,61}[a-z0-9]$')", "azureName must be 3 to 63 lower-case letters, digits and hyphens, starting with a letter"))]
 #[x_kube(validation = ("!(has(self.resourceGroup) && has(self.resourceGroupRef))", "only one of resourceGroup and resourceGroupRef may be set"))]
-#[x_kube(validation = ("has(self.resourceGroup) == has(oldSelf.resourceGroup) && (!has(self.resourceGroup) || self.resourceGroup == oldSelf.resourceGroup)", "resourceGroup cannot be changed; create another object"))]
-#[x_kube(validation = ("has(self.resourceGroupRef) == has(oldSelf.resourceGroupRef) && (!has(self.resourceGroupRef) || self.resourceGroupRef == oldSelf.resourceGroupRef)", "resourceGroupRef cannot be changed; create another object"))]
+#[x_kube(validation = (immutable::RESOURCE_GROUP, "resourceGroup cannot be changed; create another object"))]
 #[x_kube(validation = ("!has(self.tags) || !('lifeguard-owner' in self.tags)", "the tag lifeguard-owner is reserved"))]
 #[x_kube(validation = ("self.containerType == oldSelf.containerType", "containerType cannot be changed; create another pool"))]
-#[x_kube(validation = ("has(self.environmentId) == has(oldSelf.environmentId) && (!has(self.environmentId) || self.environmentId == oldSelf.environmentId)", "environmentId cannot be changed; create another pool"))]
+#[x_kube(validation = (immutable::ENVIRONMENT_ID, "environmentId cannot be changed; create another pool"))]
 #[x_kube(validation = ("self.containerType == 'CustomContainer' ? has(self.environmentId) : !has(self.environmentId)", "environmentId is required for containerType CustomContainer and not allowed for the built-in types"))]
 #[x_kube(validation = ("self.containerType == 'CustomContainer' ? has(self.customContainerTemplate) : !has(self.customContainerTemplate)", "customContainerTemplate is required for containerType CustomContainer and not allowed for the built-in types"))]
 #[x_kube(validation = ("self.containerType == 'CustomContainer' || !has(self.scaleConfiguration) || !has(self.scaleConfiguration.readySessionInstances)", "scaleConfiguration.readySessionInstances is for containerType CustomContainer only"))]

@@ -39,7 +39,8 @@ pub struct Placement<'a> {
 impl Placement<'_> {
     /// The id of the resource, or why it cannot be told or used yet.
     ///
-    /// `known` is where the object's status says that it is. There it stays, whatever becomes of the account's defaults.
+    /// `known` is where the object's status says that it is. There it stays, whatever the spec, its group or its account say
+    /// now: the definitions let everything through that may be another way to say the same.
     /// An object that is being deleted does not wait for the readiness of its group.
     pub async fn locate(
         &self,
@@ -126,13 +127,33 @@ impl Placement<'_> {
     }
 
     fn moved(&self, known: &ResourceId, wanted: &ResourceId) -> Blocked {
-        let Self { noun, path, .. } = self;
-        let message = format!(
-            "the {noun} is {known}, and with the account's or group's present settings it would be {wanted}: Lifeguard \
-             moves no {noun}; set {path}.resourceGroup back or create another object"
-        );
-        stalled(Reason::ImmutableChange, message)
+        let Self { noun, path, .. } = *self;
+        if !known.subscription().eq_ignore_ascii_case(wanted.subscription()) {
+            return of_another_subscription(noun, known, wanted);
+        }
+        let by = match (self.resource_group_ref, self.resource_group) {
+            (Some(_), _) => format!("{path}.resourceGroupRef"),
+            (None, Some(_)) => format!("{path}.resourceGroup"),
+            (None, None) => "spec.resourceGroup of the AzureAccount".to_owned(),
+        };
+        let group = known.resource_group().unwrap_or_default();
+        moved(noun, known, wanted, &by, &format!("set {path}.resourceGroup to {group}"))
     }
+}
+
+/// By the account, a resource would be in another subscription than it is.
+pub fn of_another_subscription(noun: &str, known: &ResourceId, wanted: &ResourceId) -> Blocked {
+    let remedy = format!("name an AzureAccount of the subscription {}", known.subscription());
+    moved(noun, known, wanted, "spec.accountRef", &remedy)
+}
+
+/// By a field, a resource would be another one than the object's status says that it is. Nothing is written to either.
+pub fn moved(noun: &str, known: &ResourceId, wanted: &ResourceId, field: &str, remedy: &str) -> Blocked {
+    let message = format!(
+        "the {noun} is {known}, and by {field} it would be {wanted}: Lifeguard moves no {noun}; {remedy}, or create \
+         another object"
+    );
+    stalled(Reason::ImmutableChange, message)
 }
 
 fn stalled(reason: Reason, message: String) -> Blocked {

@@ -10,8 +10,8 @@ use crate::runtime::Next;
 use super::accounts::Account;
 use super::azure_resource::children::NoChild;
 use super::azure_resource::{
-    ArmType, AzureKind, AzureObject, Blocked, Body, Dependency, Desired, Occupants, ResourceState, Tagging, body_of,
-    location_of,
+    ArmType, AzureKind, AzureObject, Blocked, Body, Dependency, Desired, Occupants, Reports, ResourceState, Tagging,
+    body_of, location_of, of_another_subscription,
 };
 use super::context::Context;
 use super::error::Error;
@@ -48,14 +48,20 @@ impl AzureKind for ResourceGroup {
 
     async fn locate(&self, _: &Context, account: &Account) -> Result<ResourceId, Blocked> {
         let name = self.spec.azure.name(&self.metadata);
-        ResourceId::resource_group_id(account.subscription(), name).map_err(|error| {
+        let wanted = ResourceId::resource_group_id(account.subscription(), name).map_err(|error| {
             let message = format!("spec.azureName `{name}` is no name of a resource group: {error}");
             Blocked {
                 verdict: Verdict::stalled(Reason::InvalidSpec, message),
                 next: Next::AwaitChange,
                 is_credential_gone: false,
             }
-        })
+        })?;
+        let known = self.reported().id.as_deref().and_then(|id| id.parse::<ResourceId>().ok());
+        match known.filter(|known| *known != wanted) {
+            None => Ok(wanted),
+            Some(known) if self.meta().deletion_timestamp.is_some() => Ok(known),
+            Some(known) => Err(of_another_subscription(Self::ARM.noun, &known, &wanted)),
+        }
     }
 
     fn api_version(&self, _: &Desired) -> &'static str {
