@@ -1,9 +1,8 @@
 //! IdentityAssignment: the `identity` block of a container app, a container group or a session pool.
 
 use kube::{CustomResource, KubeSchema};
-use schemars::{JsonSchema, Schema};
+use schemars::Schema;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 use super::azure_resource::{AzureResourceStatus, ManagementSpec, without_location_and_export};
 use super::form;
@@ -58,14 +57,10 @@ pub struct IdentityAssignmentSpec {
     pub identity: ManagedServiceIdentity,
 }
 
-/// What others attached is used as it is and stays, so there is nothing that an adoption policy could say; and an
-/// assignment of no identity is none.
+/// What others attached is used as it is and stays, so there is nothing that an adoption policy could say.
 fn narrowed(schema: &mut Schema) {
     if let Some(properties) = schema.get_mut("properties").and_then(|it| it.as_object_mut()) {
         properties.remove("adoptionPolicy");
-    }
-    if let Some(Value::Array(types)) = schema.pointer_mut("/properties/identity/properties/type/oneOf") {
-        types.retain(|it| it["const"] != "None");
     }
 }
 

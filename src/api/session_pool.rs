@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use super::azure_resource::{AzureResourceSpec, AzureResourceStatus};
 use super::form;
-use super::immutable;
 use super::identity::ManagedServiceIdentity;
+use super::immutable;
 use super::reference::{LocalReference, SecretKeySelector};
 
 mod container;
@@ -96,8 +96,8 @@ pub struct SessionPoolSpec {
     /// The network of the sessions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub session_network_configuration: Option<SessionNetworkConfiguration>,
-    /// The managed identities of the pool: exactly these, and others are detached. When absent, what others attached is
-    /// kept.
+    /// The managed identities of the pool: exactly these, and others are detached. When absent, none is attached or
+    /// detached: what the pool has is kept, whoever attached it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub identity: Option<ManagedServiceIdentity>,
     /// Which of the pool's identities may be used in its sessions, and by whom. When absent, what others set is kept,

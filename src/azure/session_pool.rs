@@ -327,7 +327,10 @@ mod tests {
         );
         let with_mcp = |settings: Value| json!({"properties": {"mcpServerSettings": settings}});
         for (settings, endpoint) in [
-            (json!({"mcpServerEndpoint": "https://host/mcp"}), Some("https://host/mcp")),
+            (
+                json!({"mcpServerEndpoint": "https://host/mcp"}),
+                Some("https://host/mcp"),
+            ),
             (json!({"isMcpServerEnabled": false, "mcpServerEndpoint": ""}), None),
             (Value::Null, None),
         ] {

@@ -109,8 +109,11 @@ async fn a_pool_waits_for_its_identities_has_exactly_those_and_gives_up_none_tha
         })
         .await;
     until_attached(&world, &azure, "UserAssigned", &["two"]).await;
-    world.apply(&pool(&json!({"identity": {"type": "None"}}))).await;
-    until_attached(&world, &azure, "None", &[]).await;
+
+    // Nor has a pool identities by a type that says that it has none.
+    let none = pool(&json!({"identity": {"type": "None"}}));
+    let refusal = world.try_apply_in(&world.namespace, &none).await;
+    assert!(refusal.is_err_and(|it| it.to_string().contains("spec.identity.type")));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -137,7 +137,13 @@ impl Placement<'_> {
             (None, None) => "spec.resourceGroup of the AzureAccount".to_owned(),
         };
         let group = known.resource_group().unwrap_or_default();
-        moved(noun, known, wanted, &by, &format!("set {path}.resourceGroup to {group}"))
+        moved(
+            noun,
+            known,
+            wanted,
+            &by,
+            &format!("set {path}.resourceGroup to {group}"),
+        )
     }
 }
 
@@ -161,5 +167,45 @@ fn stalled(reason: Reason, message: String) -> Blocked {
         verdict: Verdict::stalled(reason, message),
         next: Next::Resync(Duration::from_mins(1)),
         is_credential_gone: false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id(subscription: &str, group: &str) -> ResourceId {
+        ResourceId::resource(subscription, group, "Microsoft.App/sessionPools", "shell").unwrap()
+    }
+
+    #[test]
+    fn who_would_move_a_resource_reads_by_which_field_and_how_to_keep_it() {
+        let reference = LocalReference { name: "new".to_owned() };
+        let by = |name: Option<&str>, reference: Option<&LocalReference>, known: &ResourceId| {
+            let placement = Placement {
+                namespace: "ns",
+                noun: "session pool",
+                path: "spec",
+                resource_type: "Microsoft.App/sessionPools",
+                name: "shell",
+                resource_group: name,
+                resource_group_ref: reference,
+            };
+            let Blocked { verdict, .. } = placement.moved(known, &id("s", "new"));
+            assert_eq!(verdict.reason, Reason::ImmutableChange);
+            verdict.message
+        };
+        let old = id("s", "old");
+        for (message, field) in [
+            (by(Some("new"), None, &old), "by spec.resourceGroup it"),
+            (by(None, Some(&reference), &old), "by spec.resourceGroupRef it"),
+            (by(None, None, &old), "by spec.resourceGroup of the AzureAccount it"),
+        ] {
+            assert!(message.contains(field), "{message}");
+            assert!(message.contains("set spec.resourceGroup to old"), "{message}");
+        }
+        let message = by(Some("new"), None, &id("other", "new"));
+        assert!(message.contains("by spec.accountRef it"), "{message}");
+        assert!(message.contains("subscription other"), "{message}");
     }
 }

@@ -278,6 +278,7 @@ impl<K: AzureKind + Object> AzureReconciler<K> {
         Ok(ChildrenState {
             actual,
             history,
+            request: Subject::of(&**object).request.map(str::to_owned),
             ..wanted
         })
     }

@@ -120,18 +120,11 @@ pub async fn locate(
         resource_group: named.and_then(|it| it.resource_group.as_deref()),
         resource_group_ref: named.and_then(|it| it.resource_group_ref.as_ref()),
     };
-    placement
-        .locate(context, account, lifecycle, known)
-        .await
+    placement.locate(context, account, lifecycle, known).await
 }
 
 /// A target that is given by its id. As any, it stays the one that the status says.
-fn given(
-    kind: TargetKind,
-    text: &str,
-    lifecycle: Lifecycle,
-    known: Option<ResourceId>,
-) -> Result<ResourceId, Blocked> {
+fn given(kind: TargetKind, text: &str, lifecycle: Lifecycle, known: Option<ResourceId>) -> Result<ResourceId, Blocked> {
     let parsed: Result<ResourceId, ResourceIdError> = text.parse();
     let why = match (parsed, known, lifecycle) {
         (_, Some(known), Lifecycle::Deleted) => return Ok(known),
@@ -206,8 +199,16 @@ mod tests {
         assert_eq!(locate(Lifecycle::Wanted, &known).unwrap(), known);
         let held = locate(Lifecycle::Wanted, &other).unwrap_err();
         assert_eq!(held.verdict.reason, Reason::ImmutableChange);
-        assert!(held.verdict.message.contains("spec.target.containerApp.resourceId"), "{}", held.verdict.message);
-        assert!(held.verdict.message.contains(other.as_str()), "{}", held.verdict.message);
+        assert!(
+            held.verdict.message.contains("spec.target.containerApp.resourceId"),
+            "{}",
+            held.verdict.message
+        );
+        assert!(
+            held.verdict.message.contains(other.as_str()),
+            "{}",
+            held.verdict.message
+        );
         assert_eq!(locate(Lifecycle::Deleted, &other).unwrap(), other);
     }
 }

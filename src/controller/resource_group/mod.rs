@@ -56,10 +56,14 @@ impl AzureKind for ResourceGroup {
                 is_credential_gone: false,
             }
         })?;
-        let known = self.reported().id.as_deref().and_then(|id| id.parse::<ResourceId>().ok());
+        let known = self
+            .reported()
+            .id
+            .as_deref()
+            .and_then(|id| id.parse::<ResourceId>().ok());
         match known.filter(|known| *known != wanted) {
             None => Ok(wanted),
-            Some(known) if self.meta().deletion_timestamp.is_some() => Ok(known),
+            Some(known) if self.metadata.deletion_timestamp.is_some() => Ok(known),
             Some(known) => Err(of_another_subscription(Self::ARM.noun, &known, &wanted)),
         }
     }

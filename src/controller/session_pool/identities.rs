@@ -232,14 +232,15 @@ pub mod tests {
     #[test]
     fn an_identity_that_is_used_has_to_be_attached_where_the_spec_says_which_are() {
         let one = json!({"type": "UserAssigned", "userAssignedIdentities": [reference("one")]});
-        let none = json!({"type": "None"});
+        let own = json!({"type": "SystemAssigned"});
         for (identity, setting, is_attached) in [
             (Some(&one), json!({"identity": id("one").to_ascii_uppercase()}), true),
             (Some(&one), reference("one"), true),
             (Some(&one), reference("two"), false),
             (Some(&one), json!({"identity": id("two")}), false),
             (Some(&one), json!({"identity": "system"}), false),
-            (Some(&none), reference("one"), false),
+            (Some(&own), json!({"identity": "system"}), true),
+            (Some(&own), reference("one"), false),
             (None, reference("one"), true),
         ] {
             let spec = spec(json!({"identity": identity, "managedIdentitySettings": [setting]}));
@@ -263,10 +264,8 @@ pub mod tests {
         let one = json!({"type": "UserAssigned", "userAssignedIdentities": {id("one"): {}}});
         let left = settings_left(&json!({"identity": one}), &actual).unwrap();
         assert_eq!(left, json!([settings[1]]));
-        assert_eq!(
-            settings_left(&json!({"identity": {"type": "None"}}), &actual),
-            Some(json!([]))
-        );
+        let two = json!({"type": "UserAssigned", "userAssignedIdentities": {id("two"): {}}});
+        assert_eq!(settings_left(&json!({"identity": two}), &actual), Some(json!([])));
         let both = json!({"type": "SystemAssigned, UserAssigned", "userAssignedIdentities": {id("one"): {}}});
         assert_eq!(settings_left(&json!({"identity": both}), &actual), None);
         assert_eq!(
@@ -274,10 +273,10 @@ pub mod tests {
             None,
             "the spec leaves the identities alone"
         );
-        let own = json!({"identity": {"type": "None"}, "properties": {"managedIdentitySettings": []}});
+        let own = json!({"identity": two, "properties": {"managedIdentitySettings": []}});
         assert_eq!(settings_left(&own, &actual), None, "the spec has settings of its own");
         for nothing in [json!({}), json!({"properties": {"managedIdentitySettings": null}})] {
-            assert_eq!(settings_left(&json!({"identity": {"type": "None"}}), &nothing), None);
+            assert_eq!(settings_left(&json!({"identity": two}), &nothing), None);
         }
     }
 }

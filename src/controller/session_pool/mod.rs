@@ -13,8 +13,8 @@ use serde_json::Value;
 
 use crate::api::azure_resource::{AzureResourceSpec, AzureResourceStatus, ManagementSpec};
 use crate::api::condition::Reason;
-use crate::api::{FINALIZER, ManagedIdentity, ResourceGroup, SessionPool, SessionPoolStatus};
 use crate::api::reference::LocalReference;
+use crate::api::{FINALIZER, ManagedIdentity, ResourceGroup, SessionPool, SessionPoolStatus};
 use crate::azure::session_pool::{
     PoolApiVersion, SESSION_POOL_TYPE, SHAPE, foreign_secrets, management_endpoint, mcp_server_endpoint,
 };
