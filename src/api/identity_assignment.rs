@@ -51,7 +51,8 @@ pub struct IdentityAssignmentSpec {
     /// used and never taken over.
     #[serde(flatten)]
     pub management: ManagementSpec,
-    /// What the identities are attached to. Exactly one member must be set. It cannot be changed.
+    /// What the identities are attached to. Exactly one member must be set. It cannot be changed, but the same resource
+    /// may be named otherwise.
     pub target: AssignmentTarget,
     /// The identities to attach.
     pub identity: ManagedServiceIdentity,

@@ -61,12 +61,13 @@ pub struct SessionPoolSpec {
     /// What every kind that owns an Azure resource has.
     #[serde(flatten)]
     pub azure: AzureResourceSpec,
-    /// Name of the resource group. Default: the AzureAccount's. It cannot be changed.
+    /// Name of the resource group. Default: the AzureAccount's. It cannot be changed, but the same group may be named by
+    /// `resourceGroupRef` instead.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 90))]
     pub resource_group: Option<String>,
     /// The resource group, as a ResourceGroup of this namespace. The pool waits until it is ready. It cannot be
-    /// changed.
+    /// changed, but the same group may be named by `resourceGroup` instead.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resource_group_ref: Option<LocalReference>,
     /// What runs in a session of the pool. It cannot be changed.
