@@ -97,8 +97,8 @@ pub struct SessionPoolSpec {
     /// The network of the sessions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub session_network_configuration: Option<SessionNetworkConfiguration>,
-    /// The managed identities of the pool: exactly these, and others are detached. When absent, none is attached or
-    /// detached: what the pool has is kept, whoever attached it.
+    /// The managed identities of the pool: exactly these, and others are detached. When absent, what others attached is
+    /// kept, and what an earlier spec attached is detached.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub identity: Option<ManagedServiceIdentity>,
     /// Which of the pool's identities may be used in its sessions, and by whom. When absent, what others set is kept,
@@ -323,6 +323,11 @@ pub struct SessionPoolStatus {
     /// Object id of the pool's system-assigned identity, which roles can be assigned to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub principal_id: Option<String>,
+    /// The identities of the spec that the pool has: Azure resource ids, and `system` for the system-assigned one. They
+    /// are detached when the spec no longer has them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 128))]
+    pub attached_identities: Vec<String>,
     /// A keyed digest of the secret values that Azure was given last. Azure never returns them, so this is how a
     /// changed Secret is noticed.
     #[serde(default, skip_serializing_if = "Option::is_none")]

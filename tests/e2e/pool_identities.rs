@@ -100,7 +100,13 @@ async fn a_pool_waits_for_its_identities_has_exactly_those_and_gives_up_none_tha
     let settings = found["properties"]["managedIdentitySettings"].as_array().cloned();
     assert_eq!(settings.unwrap_or_default(), Vec::<Value>::new());
 
-    // A spec that says nothing of identities leaves them alone, also where the pool is written for something else.
+    // A spec that says nothing of identities any more gives its own back. What others attach then it leaves alone, also
+    // where the pool is written for something else.
+    world.apply(&pool(&json!({}))).await;
+    until_attached(&world, &azure, "None", &[]).await;
+    let theirs =
+        json!({"identity": {"type": "UserAssigned", "userAssignedIdentities": {two.as_str().expect("an id"): {}}}});
+    azure.patch(&azure.pool_id("jobs", "shell"), &theirs).await;
     world.apply(&pool(&json!({"tags": {"team": "batch"}}))).await;
     world
         .until("the tag is there", || async {

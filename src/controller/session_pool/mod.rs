@@ -18,7 +18,7 @@ use crate::api::{FINALIZER, ManagedIdentity, ResourceGroup, SessionPool, Session
 use crate::azure::session_pool::{
     PoolApiVersion, SESSION_POOL_TYPE, SHAPE, foreign_secrets, management_endpoint, mcp_server_endpoint,
 };
-use crate::azure::{Cloud, ResourceId};
+use crate::azure::{Cloud, IdentityBlock, ResourceId};
 use crate::runtime::{Next, finalizer};
 
 use super::accounts::Account;
@@ -30,11 +30,11 @@ use super::azure_resource::{
 };
 use super::context::Context;
 use super::error::Error;
-use super::ownership::OwnerMark;
+use super::ownership::{OwnerMark, Presence};
 use super::readiness::{Standing, Verdict};
 use super::reference::Reference;
 
-use identities::{Identities, settings_left};
+use identities::{Identities, settings_left, still_attached, taken_back};
 use secrets::{SecretError, SecretValue};
 
 /// What is read before a pool is. A pool that is being deleted needs no secrets and no identities.
@@ -142,6 +142,11 @@ impl AzureKind for SessionPool {
 
     fn complete(&self, facts: &PoolFacts, resource: &mut ResourceState) {
         let Some(actual) = &resource.actual else { return };
+        if self.spec.identity.is_none()
+            && let Some(block) = taken_back(self.attached_identities(), actual)
+        {
+            resource.desired.0["identity"] = block;
+        }
         let left = settings_left(&resource.desired.0, actual);
         if facts.secrets.is_none() {
             resource.unwritable = unknown_secrets(&foreign_secrets(actual, &resource.desired.0));
@@ -204,6 +209,18 @@ impl AzureKind for SessionPool {
             azure,
             pool_management_endpoint: usable.and(endpoint).map(str::to_owned),
             mcp_server_endpoint: usable.and_then(mcp_server_endpoint).map(str::to_owned),
+            attached_identities: match (&resource.actual, resource.presence()) {
+                (Some(actual), Presence::Owned(_)) => {
+                    let wanted = self
+                        .spec
+                        .identity
+                        .as_ref()
+                        .map(|_| IdentityBlock::of(&resource.desired.0));
+                    still_attached(wanted.as_ref(), self.attached_identities(), actual)
+                }
+                (Some(_), _) => before.attached_identities,
+                (None, _) => Vec::new(),
+            },
             principal_id: resource.actual.as_ref().and_then(principal_id).map(str::to_owned),
             secrets_digest: if self.spec.secrets.is_empty() && !has_secrets(resource) {
                 None
@@ -215,6 +232,14 @@ impl AzureKind for SessionPool {
 
     fn common(status: &SessionPoolStatus) -> &AzureResourceStatus {
         &status.azure
+    }
+}
+
+impl SessionPool {
+    /// What the status records of the identities that it attached.
+    fn attached_identities(&self) -> &[String] {
+        let status = self.status.as_ref();
+        status.map(|it| it.attached_identities.as_slice()).unwrap_or_default()
     }
 }
 
