@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::form;
+use super::immutable;
 use super::reference::LocalReference;
 
 /// The credential, tenant and subscription that the objects of a namespace use in Azure. Objects that name no account
@@ -38,14 +39,14 @@ use super::reference::LocalReference;
 pub struct AzureAccountSpec {
     /// The Microsoft Entra tenant: a GUID or a verified domain. It cannot be changed.
     #[schemars(length(min = 1, max = 253), regex(pattern = form::TENANT))]
-    #[x_kube(validation = ("self == oldSelf", "tenantId cannot be changed; create another AzureAccount"))]
+    #[x_kube(validation = (immutable::IN_ANY_CASE, "tenantId cannot be changed; create another AzureAccount"))]
     pub tenant_id: String,
     /// The Azure subscription, as a GUID. It cannot be changed, because the objects that use the account are in it.
     #[schemars(
         length(min = 36, max = 36),
         regex(pattern = form::GUID)
     )]
-    #[x_kube(validation = ("self == oldSelf", "subscriptionId cannot be changed; create another AzureAccount"))]
+    #[x_kube(validation = (immutable::IN_ANY_CASE, "subscriptionId cannot be changed; create another AzureAccount"))]
     pub subscription_id: String,
     /// How the operator signs in to Azure. Exactly one member must be set.
     pub credential: Credential,

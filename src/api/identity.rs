@@ -24,8 +24,6 @@ pub struct ManagedServiceIdentity {
 /// Which kinds of identity a resource has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum IdentityType {
-    /// No identity.
-    None,
     /// An identity that Azure creates with the resource and deletes with it.
     SystemAssigned,
     /// The identities of `userAssignedIdentities`, which exist by themselves.
@@ -40,7 +38,7 @@ impl IdentityType {
     pub fn is_system_assigned(self) -> bool {
         match self {
             Self::SystemAssigned | Self::SystemAssignedUserAssigned => true,
-            Self::None | Self::UserAssigned => false,
+            Self::UserAssigned => false,
         }
     }
 }

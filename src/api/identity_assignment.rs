@@ -1,13 +1,13 @@
 //! IdentityAssignment: the `identity` block of a container app, a container group or a session pool.
 
 use kube::{CustomResource, KubeSchema};
-use schemars::{JsonSchema, Schema};
+use schemars::Schema;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 use super::azure_resource::{AzureResourceStatus, ManagementSpec, without_location_and_export};
 use super::form;
 use super::identity::ManagedServiceIdentity;
+use super::immutable;
 use super::reference::LocalReference;
 
 /// Attaches managed identities to a container app, container group or session pool that is managed elsewhere.
@@ -46,26 +46,22 @@ use super::reference::LocalReference;
     printcolumn(name = "AGE", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
 #[schemars(transform = narrowed)]
-#[x_kube(validation = ("self.target == oldSelf.target", "target cannot be changed; create another object"))]
 pub struct IdentityAssignmentSpec {
     /// How the object rules what it attaches. There is no `adoptionPolicy`: identities that others attached are always
     /// used and never taken over.
     #[serde(flatten)]
     pub management: ManagementSpec,
-    /// What the identities are attached to. Exactly one member must be set. It cannot be changed.
+    /// What the identities are attached to. Exactly one member must be set. It cannot be changed, but the same resource
+    /// may be named otherwise.
     pub target: AssignmentTarget,
     /// The identities to attach.
     pub identity: ManagedServiceIdentity,
 }
 
-/// What others attached is used as it is and stays, so there is nothing that an adoption policy could say; and an
-/// assignment of no identity is none.
+/// What others attached is used as it is and stays, so there is nothing that an adoption policy could say.
 fn narrowed(schema: &mut Schema) {
     if let Some(properties) = schema.get_mut("properties").and_then(|it| it.as_object_mut()) {
         properties.remove("adoptionPolicy");
-    }
-    if let Some(Value::Array(types)) = schema.pointer_mut("/properties/identity/properties/type/oneOf") {
-        types.retain(|it| it["const"] != "None");
     }
 }
 
@@ -75,6 +71,7 @@ fn narrowed(schema: &mut Schema) {
 #[x_kube(validation = ("(has(self.containerApp) ? 1 : 0) + (has(self.containerGroup) ? 1 : 0) + (has(self.sessionPool) ? 1 : 0) == 1", "exactly one of containerApp, containerGroup and sessionPool must be set"))]
 #[x_kube(validation = ("!has(self.containerApp) || !has(self.containerApp.resourceId) || self.containerApp.resourceId.lowerAscii().contains('/providers/microsoft.app/containerapps/')", "containerApp.resourceId must be the id of a Microsoft.App/containerApps resource"))]
 #[x_kube(validation = ("!has(self.containerGroup) || !has(self.containerGroup.resourceId) || self.containerGroup.resourceId.lowerAscii().contains('/providers/microsoft.containerinstance/containergroups/')", "containerGroup.resourceId must be the id of a Microsoft.ContainerInstance/containerGroups resource"))]
+#[x_kube(validation = (immutable::TARGET_TYPE, "the target cannot be changed to one of another type; create another object"))]
 pub struct AssignmentTarget {
     /// A container app.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -94,6 +91,8 @@ pub struct AssignmentTarget {
 #[x_kube(validation = ("has(self.name) != has(self.resourceId)", "exactly one of name and resourceId must be set"))]
 #[x_kube(validation = ("!has(self.resourceId) || (!has(self.resourceGroup) && !has(self.resourceGroupRef))", "resourceGroup and resourceGroupRef go with name"))]
 #[x_kube(validation = ("!(has(self.resourceGroup) && has(self.resourceGroupRef))", "only one of resourceGroup and resourceGroupRef may be set"))]
+#[x_kube(validation = (immutable::NAME_OR_ID, "the target cannot be changed: this is the name or id of another; create another object"))]
+#[x_kube(validation = (immutable::RESOURCE_GROUP, "resourceGroup cannot be changed; create another object"))]
 pub struct TargetResource {
     /// Name of the resource in Azure.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -116,7 +115,7 @@ pub struct TargetResource {
 }
 
 /// A session pool that is managed elsewhere.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct TargetPool {
     /// Azure resource id of the session pool.
@@ -124,6 +123,7 @@ pub struct TargetPool {
         length(min = 1, max = 1024),
         regex(pattern = form::POOL_ID)
     )]
+    #[x_kube(validation = (immutable::IN_ANY_CASE, "resourceId cannot be changed; create another object"))]
     pub resource_id: String,
 }
 

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::azure_resource::{AzureResourceSpec, AzureResourceStatus, without_state};
 use super::form;
+use super::immutable;
 use super::reference::LocalReference;
 
 /// A user-assigned managed identity: Azure roles can be assigned to it, and ServiceAccounts of the cluster can act as
@@ -29,26 +30,26 @@ use super::reference::LocalReference;
     printcolumn(name = "PRINCIPAL-ID", type_ = "string", json_path = ".status.principalId", priority = 1),
     printcolumn(name = "LOCATION", type_ = "string", json_path = ".status.location", priority = 1),
     printcolumn(name = "AGE", type_ = "date", json_path = ".metadata.creationTimestamp"),
-    validation = ("has(self.spec.azureName) || self.metadata.name.matches('^[a-z0-9][-a-z0-9]{2,127}$')", "metadata.name is not a valid name of a managed identity (3 to 128 letters, digits, hyphens and underscores, starting with a letter or digit); set spec.azureName")
+    validation = ("has(self.spec.azureName) || self.metadata.name.matches('^[a-z0-9][-a-z0-9]{2,127}$')", "metadata.name is not a valid name of a managed identity (3 to 128 letters, digits, hyphens and underscores, starting with a letter or digit); set spec.azureName"),
+    validation = Rule::new(immutable::AZURE_NAME).message("azureName cannot be changed; create another object").field_path(".spec.azureName")
 )]
-#[x_kube(validation = ("has(self.azureName) == has(oldSelf.azureName) && (!has(self.azureName) || self.azureName == oldSelf.azureName)", "azureName cannot be changed; create another object"))]
-#[x_kube(validation = ("has(self.location) == has(oldSelf.location) && (!has(self.location) || self.location == oldSelf.location)", "location cannot be changed: Azure moves no identity"))]
+#[x_kube(validation = (immutable::LOCATION, "location cannot be changed: Azure moves no identity"))]
 #[x_kube(validation = ("!has(self.azureName) || self.azureName.matches('^[A-Za-z0-9][-A-Za-z0-9_]{2,127}$')", "azureName must be 3 to 128 letters, digits, hyphens and underscores, starting with a letter or digit"))]
 #[x_kube(validation = ("!(has(self.resourceGroup) && has(self.resourceGroupRef))", "only one of resourceGroup and resourceGroupRef may be set"))]
-#[x_kube(validation = ("has(self.resourceGroup) == has(oldSelf.resourceGroup) && (!has(self.resourceGroup) || self.resourceGroup == oldSelf.resourceGroup)", "resourceGroup cannot be changed; create another object"))]
-#[x_kube(validation = ("has(self.resourceGroupRef) == has(oldSelf.resourceGroupRef) && (!has(self.resourceGroupRef) || self.resourceGroupRef == oldSelf.resourceGroupRef)", "resourceGroupRef cannot be changed; create another object"))]
+#[x_kube(validation = (immutable::RESOURCE_GROUP, "resourceGroup cannot be changed; create another object"))]
 #[x_kube(validation = ("!has(self.federatedCredentials) || self.federatedCredentials.all(a, self.federatedCredentials.exists_one(b, b.name.lowerAscii() == a.name.lowerAscii()))", "the names of federatedCredentials must differ in more than letter case"))]
 #[x_kube(validation = ("!has(self.tags) || !('lifeguard-owner' in self.tags)", "the tag lifeguard-owner is reserved"))]
 pub struct ManagedIdentitySpec {
     /// What every kind that owns an Azure resource has.
     #[serde(flatten)]
     pub azure: AzureResourceSpec,
-    /// Name of the resource group. Default: the AzureAccount's. It cannot be changed.
+    /// Name of the resource group. Default: the AzureAccount's. It cannot be changed, but the same group may be named by
+    /// `resourceGroupRef` instead.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 90))]
     pub resource_group: Option<String>,
     /// The resource group, as a ResourceGroup of this namespace. The identity waits until it is ready. It cannot be
-    /// changed.
+    /// changed, but the same group may be named by `resourceGroup` instead.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resource_group_ref: Option<LocalReference>,
     /// Which resources may use the identity. Azure's default is `None`.

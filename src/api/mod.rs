@@ -13,6 +13,7 @@ pub mod environment;
 mod form;
 pub mod identity;
 pub mod identity_assignment;
+mod immutable;
 pub mod interval;
 pub mod managed_identity;
 pub mod reference;

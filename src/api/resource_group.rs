@@ -4,6 +4,7 @@ use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
 
 use super::azure_resource::{AzureResourceSpec, AzureResourceStatus, without_export};
+use super::immutable;
 
 /// An Azure resource group. Other operators have a kind of the same name: write `resourcegroups.lifeguard.dev`.
 #[derive(CustomResource, Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
@@ -31,10 +32,10 @@ use super::azure_resource::{AzureResourceSpec, AzureResourceStatus, without_expo
     ),
     printcolumn(name = "STATE", type_ = "string", json_path = ".status.provisioningState"),
     printcolumn(name = "LOCATION", type_ = "string", json_path = ".status.location"),
-    printcolumn(name = "AGE", type_ = "date", json_path = ".metadata.creationTimestamp")
+    printcolumn(name = "AGE", type_ = "date", json_path = ".metadata.creationTimestamp"),
+    validation = Rule::new(immutable::AZURE_NAME).message("azureName cannot be changed; create another object").field_path(".spec.azureName")
 )]
-#[x_kube(validation = ("has(self.azureName) == has(oldSelf.azureName) && (!has(self.azureName) || self.azureName == oldSelf.azureName)", "azureName cannot be changed; create another object"))]
-#[x_kube(validation = ("has(self.location) == has(oldSelf.location) && (!has(self.location) || self.location == oldSelf.location)", "location cannot be changed: Azure moves no resource group"))]
+#[x_kube(validation = (immutable::LOCATION, "location cannot be changed: Azure moves no resource group"))]
 #[x_kube(validation = ("!has(self.azureName) || (self.azureName.matches('^[-A-Za-z0-9_().]+$') && !self.azureName.endsWith('.'))", "azureName may hold letters, digits and -_().  and may not end with a dot"))]
 #[x_kube(validation = ("!has(self.tags) || !('lifeguard-owner' in self.tags)", "the tag lifeguard-owner is reserved"))]
 pub struct ResourceGroupSpec {

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::azure_resource::{AzureResourceStatus, ManagementSpec, without_state_and_export};
 use super::form;
+use super::immutable;
 use super::reference::LocalReference;
 
 /// Assigns an Azure role to a principal at a scope. The installation decides which roles may be assigned at all.
@@ -42,9 +43,9 @@ use super::reference::LocalReference;
     printcolumn(name = "SCOPE", type_ = "string", json_path = ".status.scope", priority = 1),
     printcolumn(name = "AGE", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
-#[x_kube(validation = ("self.principal == oldSelf.principal", "principal cannot be changed: Azure changes no assignment; create another object"))]
-#[x_kube(validation = ("self.role == oldSelf.role", "role cannot be changed: Azure changes no assignment; create another object"))]
-#[x_kube(validation = ("self.scope == oldSelf.scope", "scope cannot be changed: Azure changes no assignment; create another object"))]
+#[x_kube(validation = (immutable::PRINCIPAL, "principal cannot be changed: Azure changes no assignment; create another object"))]
+#[x_kube(validation = (immutable::ROLE, "role cannot be changed: Azure changes no assignment; create another object"))]
+#[x_kube(validation = (immutable::SCOPE, "scope cannot be changed: Azure changes no assignment; create another object"))]
 pub struct RoleAssignmentSpec {
     /// How the object rules the assignment.
     #[serde(flatten)]

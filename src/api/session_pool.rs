@@ -5,9 +5,10 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::azure_resource::{AzureResourceSpec, AzureResourceStatus, without_export};
+use super::azure_resource::{AzureResourceSpec, AzureResourceStatus};
 use super::form;
 use super::identity::ManagedServiceIdentity;
+use super::immutable;
 use super::reference::{LocalReference, SecretKeySelector};
 
 mod container;
@@ -41,17 +42,16 @@ pub use sharing::{Labels, NamespacesFrom, Share, SharedNamespaces};
     printcolumn(name = "STATE", type_ = "string", json_path = ".status.provisioningState"),
     printcolumn(name = "LOCATION", type_ = "string", json_path = ".status.location", priority = 1),
     printcolumn(name = "AGE", type_ = "date", json_path = ".metadata.creationTimestamp"),
-    validation = ("has(self.spec.azureName) || self.metadata.name.matches('^[a-z][a-z0-9-]{1,61}[a-z0-9]$')", "metadata.name is not a valid session pool name (3 to 63 lower-case letters, digits and hyphens, starting with a letter); set spec.azureName")
+    validation = ("has(self.spec.azureName) || self.metadata.name.matches('^[a-z][a-z0-9-]{1,61}[a-z0-9]$')", "metadata.name is not a valid session pool name (3 to 63 lower-case letters, digits and hyphens, starting with a letter); set spec.azureName"),
+    validation = Rule::new(immutable::AZURE_NAME).message("azureName cannot be changed; create another object").field_path(".spec.azureName")
 )]
-#[x_kube(validation = ("has(self.azureName) == has(oldSelf.azureName) && (!has(self.azureName) || self.azureName == oldSelf.azureName)", "azureName cannot be changed; create another object"))]
-#[x_kube(validation = ("has(self.location) == has(oldSelf.location) && (!has(self.location) || self.location == oldSelf.location)", "location cannot be changed: Azure moves no session pool"))]
+#[x_kube(validation = (immutable::LOCATION, "location cannot be changed: Azure moves no session pool"))]
 #[x_kube(validation = ("!has(self.azureName) || self.azureName.matches('^[a-z][a-z0-9-]{1,61}[a-z0-9]$')", "azureName must be 3 to 63 lower-case letters, digits and hyphens, starting with a letter"))]
 #[x_kube(validation = ("!(has(self.resourceGroup) && has(self.resourceGroupRef))", "only one of resourceGroup and resourceGroupRef may be set"))]
-#[x_kube(validation = ("has(self.resourceGroup) == has(oldSelf.resourceGroup) && (!has(self.resourceGroup) || self.resourceGroup == oldSelf.resourceGroup)", "resourceGroup cannot be changed; create another object"))]
-#[x_kube(validation = ("has(self.resourceGroupRef) == has(oldSelf.resourceGroupRef) && (!has(self.resourceGroupRef) || self.resourceGroupRef == oldSelf.resourceGroupRef)", "resourceGroupRef cannot be changed; create another object"))]
+#[x_kube(validation = (immutable::RESOURCE_GROUP, "resourceGroup cannot be changed; create another object"))]
 #[x_kube(validation = ("!has(self.tags) || !('lifeguard-owner' in self.tags)", "the tag lifeguard-owner is reserved"))]
 #[x_kube(validation = ("self.containerType == oldSelf.containerType", "containerType cannot be changed; create another pool"))]
-#[x_kube(validation = ("has(self.environmentId) == has(oldSelf.environmentId) && (!has(self.environmentId) || self.environmentId == oldSelf.environmentId)", "environmentId cannot be changed; create another pool"))]
+#[x_kube(validation = (immutable::ENVIRONMENT_ID, "environmentId cannot be changed; create another pool"))]
 #[x_kube(validation = ("self.containerType == 'CustomContainer' ? has(self.environmentId) : !has(self.environmentId)", "environmentId is required for containerType CustomContainer and not allowed for the built-in types"))]
 #[x_kube(validation = ("self.containerType == 'CustomContainer' ? has(self.customContainerTemplate) : !has(self.customContainerTemplate)", "customContainerTemplate is required for containerType CustomContainer and not allowed for the built-in types"))]
 #[x_kube(validation = ("self.containerType == 'CustomContainer' || !has(self.scaleConfiguration) || !has(self.scaleConfiguration.readySessionInstances)", "scaleConfiguration.readySessionInstances is for containerType CustomContainer only"))]
@@ -62,12 +62,13 @@ pub struct SessionPoolSpec {
     /// What every kind that owns an Azure resource has.
     #[serde(flatten)]
     pub azure: AzureResourceSpec,
-    /// Name of the resource group. Default: the AzureAccount's. It cannot be changed.
+    /// Name of the resource group. Default: the AzureAccount's. It cannot be changed, but the same group may be named by
+    /// `resourceGroupRef` instead.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 90))]
     pub resource_group: Option<String>,
     /// The resource group, as a ResourceGroup of this namespace. The pool waits until it is ready. It cannot be
-    /// changed.
+    /// changed, but the same group may be named by `resourceGroup` instead.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resource_group_ref: Option<LocalReference>,
     /// What runs in a session of the pool. It cannot be changed.
@@ -98,7 +99,7 @@ pub struct SessionPoolSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub session_network_configuration: Option<SessionNetworkConfiguration>,
     /// The managed identities of the pool: exactly these, and others are detached. When absent, what others attached is
-    /// kept.
+    /// kept, and what an earlier spec attached is detached.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub identity: Option<ManagedServiceIdentity>,
     /// Which of the pool's identities may be used in its sessions, and by whom. When absent, what others set is kept,
@@ -115,6 +116,9 @@ pub struct SessionPoolSpec {
     #[schemars(length(max = 16))]
     #[x_kube(merge_strategy = ListMerge::Atomic)]
     pub sharing: Vec<Share>,
+    /// Where to write the pool's id and endpoints, for workloads that call it themselves.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub export: Option<SessionPoolExport>,
 }
 
 /// What runs in a session of a pool.
@@ -273,9 +277,18 @@ pub enum IdentityLifecycle {
     Main,
 }
 
+/// Where the id and the endpoints of a pool are written.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SessionPoolExport {
+    /// A ConfigMap of this namespace that the operator creates, keeps up to date, and deletes with this object. Its
+    /// keys are `id`, `poolManagementEndpoint`, and where the pool has them `mcpServerEndpoint` and `principalId`. A
+    /// ConfigMap of that name that exists already is left alone.
+    pub config_map: LocalReference,
+}
+
 /// The observed state of a SessionPool.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
-#[schemars(transform = without_export)]
 #[serde(rename_all = "camelCase")]
 pub struct SessionPoolStatus {
     /// What every kind that has something in Azure reports.
@@ -284,9 +297,17 @@ pub struct SessionPoolStatus {
     /// Where the pool's sessions are reached, as Azure says it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pool_management_endpoint: Option<String>,
+    /// Where the pool's MCP (Model Context Protocol) server is reached, as Azure says it; absent while it is off.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mcp_server_endpoint: Option<String>,
     /// Object id of the pool's system-assigned identity, which roles can be assigned to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub principal_id: Option<String>,
+    /// The identities of the spec that the pool has: Azure resource ids, and `system` for the system-assigned one. They
+    /// are detached when the spec no longer has them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 128))]
+    pub attached_identities: Vec<String>,
     /// A keyed digest of the secret values that Azure was given last. Azure never returns them, so this is how a
     /// changed Secret is noticed.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -102,6 +102,11 @@ pub fn management_endpoint(pool: &Value) -> Option<&str> {
     text(pool.get("properties")?, "poolManagementEndpoint").filter(|endpoint| !endpoint.is_empty())
 }
 
+/// Where the pool's MCP server is; absent while it is off.
+pub fn mcp_server_endpoint(pool: &Value) -> Option<&str> {
+    text(pool.pointer("/properties/mcpServerSettings")?, "mcpServerEndpoint").filter(|endpoint| !endpoint.is_empty())
+}
+
 /// The pool's container type, such as `Shell`.
 pub fn container_type(pool: &Value) -> Option<&str> {
     text(pool.get("properties")?, "containerType")
@@ -136,7 +141,7 @@ fn text<'a>(value: &'a Value, name: &str) -> Option<&'a str> {
 mod tests {
     use serde_json::{Value, json};
 
-    use super::{PoolApiVersion, SHAPE, cooldown_seconds, foreign_secrets, management_endpoint};
+    use super::{PoolApiVersion, SHAPE, cooldown_seconds, foreign_secrets, management_endpoint, mcp_server_endpoint};
     use crate::azure::comparison::compare;
 
     #[test]
@@ -292,5 +297,16 @@ mod tests {
             management_endpoint(&json!({"properties": {"poolManagementEndpoint": ""}})),
             None
         );
+        let with_mcp = |settings: Value| json!({"properties": {"mcpServerSettings": settings}});
+        for (settings, endpoint) in [
+            (
+                json!({"mcpServerEndpoint": "https://host/mcp"}),
+                Some("https://host/mcp"),
+            ),
+            (json!({"isMcpServerEnabled": false, "mcpServerEndpoint": ""}), None),
+            (Value::Null, None),
+        ] {
+            assert_eq!(mcp_server_endpoint(&with_mcp(settings)), endpoint);
+        }
     }
 }

@@ -327,6 +327,30 @@ async fn an_identity_that_exists_is_taken_over_by_policy_only_and_kept() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_credential_that_azure_refused_is_tried_again_when_somebody_asks_for_a_look() {
+    let (world, azure) = surroundings("retried").await;
+    let refused = json!({
+        "match": {"method": "PUT", "path": "/federatedIdentityCredentials/runner"},
+        "times": 1,
+        "action": {"status": 400, "body": {"error": {"code": "BadRequest", "message": "not on a Thursday"}}},
+    });
+    world.fault(&refused).await;
+    let spec = json!({"federatedCredentials": [credential("runner", "runner")]});
+    world.apply(&identity("runner", &spec)).await;
+    let told = world.until_reason("ManagedIdentity", "runner", "Rejected").await;
+    assert!(told.message.contains("not on a Thursday"), "{}", told.message);
+    let path = "/userAssignedIdentities/runner/federatedIdentityCredentials";
+    let requests = world.until_read(&[path], 3).await;
+    assert!(requests.iter().all(|it| it["method"] != "PUT"), "{requests:?}");
+
+    let request = json!({"metadata": {"annotations": {"lifeguard.dev/reconcile-requested-at": "now"}}});
+    world.merge("ManagedIdentity", "runner", &request).await;
+    world.until_available("ManagedIdentity", "runner").await;
+    assert_eq!(trusted(&azure, &azure.identity_id("jobs", "runner")).await.len(), 1);
+    assert_eq!(status(&world, "runner").await["lastHandledReconcileAt"], "now");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_write_that_meets_another_on_the_same_identity_waits_and_at_rest_nothing_is_written() {
     let (world, azure) = surroundings("concurrent").await;
     let concurrent = json!({

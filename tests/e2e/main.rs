@@ -30,6 +30,8 @@ mod kills;
 mod namespaces;
 mod order;
 mod output;
+mod placement;
+mod pool_endpoints;
 mod pool_identities;
 mod pools;
 mod principals;

@@ -100,7 +100,13 @@ async fn a_pool_waits_for_its_identities_has_exactly_those_and_gives_up_none_tha
     let settings = found["properties"]["managedIdentitySettings"].as_array().cloned();
     assert_eq!(settings.unwrap_or_default(), Vec::<Value>::new());
 
-    // A spec that says nothing of identities leaves them alone, also where the pool is written for something else.
+    // A spec that says nothing of identities any more gives its own back. What others attach then it leaves alone, also
+    // where the pool is written for something else.
+    world.apply(&pool(&json!({}))).await;
+    until_attached(&world, &azure, "None", &[]).await;
+    let theirs =
+        json!({"identity": {"type": "UserAssigned", "userAssignedIdentities": {two.as_str().expect("an id"): {}}}});
+    azure.patch(&azure.pool_id("jobs", "shell"), &theirs).await;
     world.apply(&pool(&json!({"tags": {"team": "batch"}}))).await;
     world
         .until("the tag is there", || async {
@@ -109,8 +115,11 @@ async fn a_pool_waits_for_its_identities_has_exactly_those_and_gives_up_none_tha
         })
         .await;
     until_attached(&world, &azure, "UserAssigned", &["two"]).await;
-    world.apply(&pool(&json!({"identity": {"type": "None"}}))).await;
-    until_attached(&world, &azure, "None", &[]).await;
+
+    // Nor has a pool identities by a type that says that it has none.
+    let none = pool(&json!({"identity": {"type": "None"}}));
+    let refusal = world.try_apply_in(&world.namespace, &none).await;
+    assert!(refusal.is_err_and(|it| it.to_string().contains("spec.identity.type")));
 }
 
 #[tokio::test(flavor = "multi_thread")]

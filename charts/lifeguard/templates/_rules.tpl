@@ -25,7 +25,8 @@ a Role in each of them. Every verb is used; a test keeps the list.
   resources: [secrets]
   verbs: [get]
 # Environment variables are read from ConfigMaps; output beyond maxBytes is written to new ones that the job owns. The ids
-# of an identity are kept in one that the identity owns, which goes when the spec names it no longer.
+# of an identity, and the endpoints of a pool, are kept in one that the object owns, which goes when the spec names it no
+# longer.
 - apiGroups: [""]
   resources: [configmaps]
   verbs: [get, create, update, delete]

@@ -16,6 +16,10 @@ use crate::runtime::ApiError;
 
 use super::kind::AzureKind;
 
+/// What is exported, by key. A key without a value is one that Azure has nothing for at present: it is taken away. Keys that
+/// others put there are kept.
+pub type Exported = BTreeMap<&'static str, Option<String>>;
+
 /// The ConfigMap that the spec names, and the one that the status does if that is another.
 #[derive(Debug, Clone, Default)]
 pub struct ExportState {
@@ -67,7 +71,7 @@ pub enum ExportStep {
 pub fn decide_export(
     recorded: Option<&str>,
     resource: &ExportState,
-    data: &BTreeMap<String, String>,
+    exported: &Exported,
 ) -> Result<Option<ExportStep>, Verdict> {
     if let Some(former) = &resource.former
         && let Found::Ours(former) = &former.found
@@ -80,16 +84,17 @@ pub fn decide_export(
     match found {
         Found::Absent if recorded == Some(name) => Ok(Some(ExportStep::Create {
             name: name.clone(),
-            data: data.clone(),
+            data: present(exported).collect(),
         })),
         Found::Absent => Ok(Some(ExportStep::Record(name.clone()))),
         Found::Ours(config_map) => {
-            let is_so = data
-                .iter()
-                .all(|(key, value)| config_map.data.as_ref().and_then(|it| it.get(key)) == Some(value));
+            let has = |key: &str| config_map.data.as_ref().and_then(|it| it.get(key));
+            let is_so = exported.iter().all(|(key, value)| has(key) == value.as_ref());
             Ok((!is_so).then(|| {
                 let mut config_map = config_map.clone();
-                config_map.data.get_or_insert_default().extend(data.clone());
+                let data = config_map.data.get_or_insert_default();
+                data.retain(|key, _| !exported.contains_key(key.as_str()));
+                data.extend(present(exported));
                 ExportStep::Replace(config_map)
             }))
         }
@@ -100,6 +105,12 @@ pub fn decide_export(
             ),
         )),
     }
+}
+
+fn present(exported: &Exported) -> impl Iterator<Item = (String, String)> {
+    exported
+        .iter()
+        .filter_map(|(key, value)| Some(((*key).to_owned(), value.clone()?)))
 }
 
 /// The name that the status holds after a look: of the ConfigMap that is the object's own, or is about to be.

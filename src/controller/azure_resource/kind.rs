@@ -1,6 +1,5 @@
 //! What is particular to a kind that owns an Azure resource. Everything else is written once, beside this file.
 
-use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::future::Future;
 
@@ -19,7 +18,7 @@ use crate::controller::error::Error;
 use super::children::{Child, ChildrenState};
 use super::decision::Decision;
 use super::dependency::Dependency;
-
+use super::export::Exported;
 use super::observation::{Body, ResourceState, Tagging};
 use super::policy::Intent;
 use super::subject::AzureObject;
@@ -136,8 +135,8 @@ pub trait AzureKind: AzureObject {
     }
 
     /// What is exported; `None` while Azure has not told all of it.
-    fn exported(&self, _resource: &ResourceState) -> Option<BTreeMap<String, String>> {
-        Some(BTreeMap::new())
+    fn exported(&self, _resource: &ResourceState) -> Option<Exported> {
+        Some(Exported::new())
     }
 
     /// The status: the common part, the names of children, and what is particular to the kind. `resource` is `None` where

@@ -34,7 +34,7 @@ pub use effect::carry_out;
 pub use history::{Answer, Histories, History, OperationUrl, Purpose, Written};
 pub use kind::{ArmType, AzureKind, Desired, Gathering, Record, StatusOf, body_of, location_of};
 pub use observation::{Body, Observation, Occupants, Registration, ResourceState, Tagging};
-pub use placement::Placement;
+pub use placement::{Placement, moved, of_another_subscription};
 pub use read::{cause_of_failure, find, read_state};
 pub use reconciler::{AzureReconciler, Observed, Parts, controller};
 pub use status::{notes, summarize, with_sync};

@@ -56,7 +56,8 @@ impl<'a> Placement<'a> {
 
     /// The id of the resource, or why it cannot be told or used yet.
     ///
-    /// `known` is where the object's status says that it is. There it stays, whatever becomes of the account's defaults.
+    /// `known` is where the object's status says that it is. There it stays, whatever the spec, its group or its account say
+    /// now: the definitions let everything through that may be another way to say the same.
     /// An object that is being deleted does not wait for the readiness of its group.
     pub async fn locate(
         &self,
@@ -139,11 +140,77 @@ impl<'a> Placement<'a> {
     }
 
     fn moved(&self, known: &ResourceId, wanted: &ResourceId) -> Blocked {
-        let Self { noun, path, .. } = self;
-        let message = format!(
-            "the {noun} is {known}, and with the account's or group's present settings it would be {wanted}: Lifeguard \
-             moves no {noun}; set {path}.resourceGroup back or create another object"
-        );
-        Blocked::Moved(message)
+        let Self { noun, path, .. } = *self;
+        if !known.subscription().eq_ignore_ascii_case(wanted.subscription()) {
+            return of_another_subscription(noun, known, wanted);
+        }
+        let by = match (self.resource_group_ref, self.resource_group) {
+            (Some(_), _) => format!("{path}.resourceGroupRef"),
+            (None, Some(_)) => format!("{path}.resourceGroup"),
+            (None, None) => "spec.resourceGroup of the AzureAccount".to_owned(),
+        };
+        let group = known.resource_group().unwrap_or_default();
+        moved(
+            noun,
+            known,
+            wanted,
+            &by,
+            &format!("set {path}.resourceGroup to {group}"),
+        )
+    }
+}
+
+/// By the account, a resource would be in another subscription than it is.
+pub fn of_another_subscription(noun: &str, known: &ResourceId, wanted: &ResourceId) -> Blocked {
+    let remedy = format!("name an AzureAccount of the subscription {}", known.subscription());
+    moved(noun, known, wanted, "spec.accountRef", &remedy)
+}
+
+/// By a field, a resource would be another one than the object's status says that it is. Nothing is written to either.
+pub fn moved(noun: &str, known: &ResourceId, wanted: &ResourceId, field: &str, remedy: &str) -> Blocked {
+    let message = format!(
+        "the {noun} is {known}, and by {field} it would be {wanted}: Lifeguard moves no {noun}; {remedy}, or create \
+         another object"
+    );
+    Blocked::Moved(message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id(subscription: &str, group: &str) -> ResourceId {
+        ResourceId::resource(subscription, group, "Microsoft.App/sessionPools", "shell").unwrap()
+    }
+
+    #[test]
+    fn who_would_move_a_resource_reads_by_which_field_and_how_to_keep_it() {
+        let reference = LocalReference { name: "new".to_owned() };
+        let by = |name: Option<&str>, reference: Option<&LocalReference>, known: &ResourceId| {
+            let placement = Placement {
+                namespace: "ns",
+                noun: "session pool",
+                path: "spec",
+                resource_type: "Microsoft.App/sessionPools",
+                name: "shell",
+                resource_group: name,
+                resource_group_ref: reference,
+            };
+            let blocked = placement.moved(known, &id("s", "new"));
+            assert!(matches!(blocked, Blocked::Moved(_)), "{blocked:?}");
+            blocked.to_string()
+        };
+        let old = id("s", "old");
+        for (message, field) in [
+            (by(Some("new"), None, &old), "by spec.resourceGroup it"),
+            (by(None, Some(&reference), &old), "by spec.resourceGroupRef it"),
+            (by(None, None, &old), "by spec.resourceGroup of the AzureAccount it"),
+        ] {
+            assert!(message.contains(field), "{message}");
+            assert!(message.contains("set spec.resourceGroup to old"), "{message}");
+        }
+        let message = by(Some("new"), None, &id("other", "new"));
+        assert!(message.contains("by spec.accountRef it"), "{message}");
+        assert!(message.contains("subscription other"), "{message}");
     }
 }

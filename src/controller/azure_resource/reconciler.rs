@@ -281,6 +281,7 @@ impl<K: AzureKind + Object> AzureReconciler<K> {
         Ok(ChildrenState {
             actual,
             history,
+            request: Subject::of(&**object).request.map(str::to_owned),
             ..wanted
         })
     }

@@ -11,7 +11,7 @@ use crate::azure::session_pool::{PoolApiVersion, SESSION_POOL_TYPE};
 use crate::azure::{ResourceId, resource_id::ResourceIdError};
 use crate::controller::accounts::Account;
 use crate::controller::azure_resource::policy::Lifecycle;
-use crate::controller::azure_resource::{Blocked, Placement, Reports};
+use crate::controller::azure_resource::{Blocked, Placement, Reports, moved};
 use crate::controller::context::Context;
 
 /// Which type of resource the target is.
@@ -101,8 +101,9 @@ pub async fn locate(
 ) -> Result<ResourceId, Blocked> {
     let target = &object.spec.target;
     let kind = TargetKind::of(target);
+    let known = object.reported().id.as_deref();
     if let Some(id) = resource_id(target) {
-        return given(kind, id);
+        return given(kind, id, lifecycle, known.and_then(|id| id.parse().ok()));
     }
     let named = resource(target);
     let placement = Placement {
@@ -114,17 +115,24 @@ pub async fn locate(
         resource_group: named.and_then(|it| it.resource_group.as_deref()),
         resource_group_ref: named.and_then(|it| it.resource_group_ref.as_ref()),
     };
-    placement
-        .locate(context, account, lifecycle, object.reported().id.as_deref())
-        .await
+    placement.locate(context, account, lifecycle, known).await
 }
 
-fn given(kind: TargetKind, text: &str) -> Result<ResourceId, Blocked> {
+/// A target that is given by its id. As any, it stays the one that the status says.
+fn given(kind: TargetKind, text: &str, lifecycle: Lifecycle, known: Option<ResourceId>) -> Result<ResourceId, Blocked> {
     let parsed: Result<ResourceId, ResourceIdError> = text.parse();
-    let why = match parsed {
-        Ok(id) if id.is_type(kind.resource_type()) => return Ok(id),
-        Ok(id) => format!("it is the id of a {}", id.resource_type()),
-        Err(error) => error.to_string(),
+    let why = match (parsed, known, lifecycle) {
+        (_, Some(known), Lifecycle::Deleted) => return Ok(known),
+        (Ok(id), known, _) if id.is_type(kind.resource_type()) => {
+            let Some(known) = known.filter(|known| *known != id) else {
+                return Ok(id);
+            };
+            let field = format!("{}.resourceId", kind.path());
+            let remedy = format!("set it back to {known}");
+            return Err(moved(kind.noun(), &known, &id, &field, &remedy));
+        }
+        (Ok(id), ..) => format!("it is the id of a {}", id.resource_type()),
+        (Err(error), ..) => error.to_string(),
     };
     let (path, noun) = (kind.path(), kind.noun());
     Err(Blocked::Invalid(format!(
@@ -167,8 +175,24 @@ mod tests {
     #[test]
     fn an_id_of_another_type_is_refused() {
         let id = "/subscriptions/s/resourceGroups/rg/providers/Microsoft.App/containerApps/web";
-        assert_eq!(given(TargetKind::App, id).unwrap().as_str(), id);
-        let blocked = given(TargetKind::Group, id).unwrap_err();
+        let wanted = |kind, known| given(kind, id, Lifecycle::Wanted, known);
+        assert_eq!(wanted(TargetKind::App, None).unwrap().as_str(), id);
+        let blocked = wanted(TargetKind::Group, None).unwrap_err();
         assert_eq!(blocked.verdict().reason, Reason::InvalidSpec);
+    }
+
+    #[test]
+    fn a_target_stays_the_one_that_it_was_in_any_spelling() {
+        let id = "/subscriptions/s/resourceGroups/rg/providers/Microsoft.App/containerApps/web";
+        let known: ResourceId = id.to_uppercase().parse().unwrap();
+        let other: ResourceId = id.replace("rg", "other").parse().unwrap();
+        let locate = |lifecycle, known: &ResourceId| given(TargetKind::App, id, lifecycle, Some(known.clone()));
+        assert_eq!(locate(Lifecycle::Wanted, &known).unwrap(), known);
+        let blocked = locate(Lifecycle::Wanted, &other).unwrap_err();
+        assert_eq!(blocked.verdict().reason, Reason::ImmutableChange);
+        let message = blocked.to_string();
+        assert!(message.contains("spec.target.containerApp.resourceId"), "{message}");
+        assert!(message.contains(other.as_str()), "{message}");
+        assert_eq!(locate(Lifecycle::Deleted, &other).unwrap(), other);
     }
 }

@@ -8,8 +8,6 @@ mod tests;
 
 pub use issuer::ClusterIssuer;
 
-use std::collections::BTreeMap;
-
 use kube::{Resource, ResourceExt};
 use serde_json::{Value, json};
 
@@ -24,6 +22,7 @@ use crate::runtime::ObjectId;
 
 use super::accounts::Account;
 use super::azure_resource::children::ChildrenState;
+use super::azure_resource::export::Exported;
 use super::azure_resource::policy::{Intent, Lifecycle};
 use super::azure_resource::{
     ArmType, AzureKind, AzureObject, Body, Dependency, Desired, Gathering, Occupants, Placement, Reports,
@@ -163,7 +162,7 @@ impl AzureKind for ManagedIdentity {
         self.spec.export.as_ref().map(|it| &it.config_map)
     }
 
-    fn exported(&self, resource: &ResourceState) -> Option<BTreeMap<String, String>> {
+    fn exported(&self, resource: &ResourceState) -> Option<Exported> {
         exported(resource.id.as_str(), resource.actual.as_ref()?)
     }
 
@@ -213,7 +212,7 @@ fn desired(spec: &ManagedIdentitySpec) -> Body {
 }
 
 /// What the ConfigMap holds.
-fn exported(id: &str, actual: &Value) -> Option<BTreeMap<String, String>> {
+fn exported(id: &str, actual: &Value) -> Option<Exported> {
     let text = |name: &str| actual.pointer(&format!("/properties/{name}"))?.as_str();
     let values = [
         ("clientId", text("clientId")?),
@@ -221,10 +220,5 @@ fn exported(id: &str, actual: &Value) -> Option<BTreeMap<String, String>> {
         ("tenantId", text("tenantId")?),
         ("id", id),
     ];
-    Some(
-        values
-            .map(|(name, value)| (name.to_owned(), value.to_owned()))
-            .into_iter()
-            .collect(),
-    )
+    Some(values.map(|(key, value)| (key, Some(value.to_owned()))).into())
 }

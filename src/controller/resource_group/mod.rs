@@ -9,8 +9,8 @@ use super::accounts::Account;
 use super::azure_resource::children::NoChild;
 use super::azure_resource::policy::Intent;
 use super::azure_resource::{
-    ArmType, AzureKind, AzureObject, Blocked, Body, Dependency, Desired, Gathering, Occupants, ResourceState, Tagging,
-    body_of, location_of,
+    ArmType, AzureKind, AzureObject, Blocked, Body, Dependency, Desired, Gathering, Occupants, Reports, ResourceState,
+    Tagging, body_of, location_of, of_another_subscription,
 };
 use super::context::Context;
 use super::error::Error;
@@ -47,15 +47,19 @@ impl AzureKind for ResourceGroup {
 
     async fn gather(&self, gathering: Gathering<'_, ()>) -> Result<Dependency<(ResourceId, ())>, Error> {
         let name = self.spec.azure.name(&self.metadata);
-        Ok(
-            match ResourceId::resource_group_id(gathering.account.subscription(), name) {
-                Ok(id) => Dependency::Met((id, ())),
-                Err(error) => {
-                    let message = format!("spec.azureName `{name}` is no name of a resource group: {error}");
-                    Dependency::Blocked(Blocked::Invalid(message))
-                }
-            },
-        )
+        let wanted = match ResourceId::resource_group_id(gathering.account.subscription(), name) {
+            Ok(id) => id,
+            Err(error) => {
+                let message = format!("spec.azureName `{name}` is no name of a resource group: {error}");
+                return Ok(Dependency::Blocked(Blocked::Invalid(message)));
+            }
+        };
+        let known: Option<ResourceId> = self.reported().id.as_deref().and_then(|id| id.parse().ok());
+        Ok(match known.filter(|known| *known != wanted) {
+            None => Dependency::Met((wanted, ())),
+            Some(known) if self.metadata.deletion_timestamp.is_some() => Dependency::Met((known, ())),
+            Some(known) => Dependency::Blocked(of_another_subscription(Self::ARM.noun, &known, &wanted)),
+        })
     }
 
     fn desired(&self, (): &(), account: &Account, _: &Context) -> Desired {

@@ -133,6 +133,35 @@ impl Identities {
     }
 }
 
+/// The block of a pool whose spec says nothing of identities any more: without those that the status records; `None` if it
+/// has none of them.
+pub fn taken_back(recorded: &[String], actual: &Value) -> Option<Value> {
+    let attached = IdentityBlock::of(actual);
+    let mut left = attached.clone();
+    for identity in recorded {
+        if is_system(identity) {
+            left.detach_system();
+        } else {
+            left.detach(identity);
+        }
+    }
+    (left != attached).then(|| left.replacement(Spelling::Joined))
+}
+
+/// What the status records after a look: the identities of the spec, and those of an earlier one, that the pool has.
+pub fn still_attached(wanted: Option<&IdentityBlock>, recorded: &[String], actual: &Value) -> Vec<String> {
+    let attached = IdentityBlock::of(actual);
+    let system = wanted.and_then(IdentityBlock::system).map(|_| SYSTEM.to_owned());
+    let ids = wanted.into_iter().flat_map(IdentityBlock::user_assigned);
+    let is_earlier = |identity: &&String| wanted.is_none_or(|wanted| !has(wanted, identity));
+    system
+        .into_iter()
+        .chain(ids.map(|it| it.id.clone()))
+        .chain(recorded.iter().filter(is_earlier).cloned())
+        .filter(|identity| has(&attached, identity))
+        .collect()
+}
+
 /// The settings that are left when identities are detached whose settings the spec does not mention; `None` if all are.
 pub fn settings_left(desired: &Value, actual: &Value) -> Option<Value> {
     const SETTINGS: &str = "/properties/managedIdentitySettings";
@@ -150,8 +179,12 @@ pub fn settings_left(desired: &Value, actual: &Value) -> Option<Value> {
     (left.len() < settings.len()).then_some(Value::Array(left))
 }
 
+fn is_system(identity: &str) -> bool {
+    identity.eq_ignore_ascii_case(SYSTEM)
+}
+
 fn has(attached: &IdentityBlock, identity: &str) -> bool {
-    if identity.eq_ignore_ascii_case(SYSTEM) {
+    if is_system(identity) {
         attached.system().is_some()
     } else {
         attached.get(identity).is_some()
@@ -227,14 +260,15 @@ pub mod tests {
     #[test]
     fn an_identity_that_is_used_has_to_be_attached_where_the_spec_says_which_are() {
         let one = json!({"type": "UserAssigned", "userAssignedIdentities": [reference("one")]});
-        let none = json!({"type": "None"});
+        let own = json!({"type": "SystemAssigned"});
         for (identity, setting, is_attached) in [
             (Some(&one), json!({"identity": id("one").to_ascii_uppercase()}), true),
             (Some(&one), reference("one"), true),
             (Some(&one), reference("two"), false),
             (Some(&one), json!({"identity": id("two")}), false),
             (Some(&one), json!({"identity": "system"}), false),
-            (Some(&none), reference("one"), false),
+            (Some(&own), json!({"identity": "system"}), true),
+            (Some(&own), reference("one"), false),
             (None, reference("one"), true),
         ] {
             let spec = spec(json!({"identity": identity, "managedIdentitySettings": [setting]}));
@@ -252,16 +286,44 @@ pub mod tests {
     }
 
     #[test]
+    fn a_spec_that_says_nothing_of_identities_any_more_takes_back_its_own_and_leaves_those_of_others() {
+        let ours = json!({"identity": {
+            "type": "SystemAssigned, UserAssigned", "userAssignedIdentities": {id("one"): {}, id("two"): {}},
+        }});
+        let one = IdentityBlock::new(false, [id("one").as_str()]);
+        let recorded = still_attached(Some(&one), &[], &ours);
+        assert_eq!(recorded, [id("one")]);
+        let left = json!({"type": "SystemAssigned,UserAssigned", "userAssignedIdentities": {id("two"): {}}});
+        let shouted = recorded.iter().map(|it| it.to_uppercase()).collect::<Vec<_>>();
+        for recorded in [&recorded, &shouted] {
+            assert_eq!(taken_back(recorded, &ours), Some(left.clone()));
+        }
+        let left = json!({"identity": left});
+        assert_eq!(still_attached(None, &recorded, &left), Vec::<String>::new());
+        assert_eq!(taken_back(&recorded, &left), None);
+        assert_eq!(taken_back(&[], &ours), None);
+
+        let system = IdentityBlock::new(true, []);
+        let recorded = still_attached(Some(&system), &recorded, &ours);
+        assert_eq!(
+            recorded,
+            ["system".to_owned(), id("one")],
+            "what a policy left attached is not forgotten"
+        );
+        assert_eq!(still_attached(Some(&system), &recorded, &ours), recorded);
+        let left = json!({"type": "UserAssigned", "userAssignedIdentities": {id("two"): {}}});
+        assert_eq!(taken_back(&recorded, &ours), Some(left));
+    }
+
+    #[test]
     fn settings_of_what_is_detached_go_and_others_stay() {
         let settings = json!([{"identity": "system", "lifecycle": "Main"}, {"identity": id("one").to_uppercase()}]);
         let actual = json!({"properties": {"managedIdentitySettings": settings}});
         let one = json!({"type": "UserAssigned", "userAssignedIdentities": {id("one"): {}}});
         let left = settings_left(&json!({"identity": one}), &actual).unwrap();
         assert_eq!(left, json!([settings[1]]));
-        assert_eq!(
-            settings_left(&json!({"identity": {"type": "None"}}), &actual),
-            Some(json!([]))
-        );
+        let two = json!({"type": "UserAssigned", "userAssignedIdentities": {id("two"): {}}});
+        assert_eq!(settings_left(&json!({"identity": two}), &actual), Some(json!([])));
         let both = json!({"type": "SystemAssigned, UserAssigned", "userAssignedIdentities": {id("one"): {}}});
         assert_eq!(settings_left(&json!({"identity": both}), &actual), None);
         assert_eq!(
@@ -269,10 +331,10 @@ pub mod tests {
             None,
             "the spec leaves the identities alone"
         );
-        let own = json!({"identity": {"type": "None"}, "properties": {"managedIdentitySettings": []}});
+        let own = json!({"identity": two, "properties": {"managedIdentitySettings": []}});
         assert_eq!(settings_left(&own, &actual), None, "the spec has settings of its own");
         for nothing in [json!({}), json!({"properties": {"managedIdentitySettings": null}})] {
-            assert_eq!(settings_left(&json!({"identity": {"type": "None"}}), &nothing), None);
+            assert_eq!(settings_left(&json!({"identity": two}), &nothing), None);
         }
     }
 }

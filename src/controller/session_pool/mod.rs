@@ -10,16 +10,21 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use kube::{Resource, ResourceExt};
+use serde_json::Value;
 
 use crate::api::azure_resource::{AzureResourceStatus, ManagementSpec};
 use crate::api::condition::Reason;
+use crate::api::reference::LocalReference;
 use crate::api::{FINALIZER, ManagedIdentity, ResourceGroup, SessionPool, SessionPoolStatus};
-use crate::azure::session_pool::{PoolApiVersion, SESSION_POOL_TYPE, SHAPE, foreign_secrets, management_endpoint};
-use crate::azure::{Cloud, ResourceId};
+use crate::azure::session_pool::{
+    PoolApiVersion, SESSION_POOL_TYPE, SHAPE, foreign_secrets, management_endpoint, mcp_server_endpoint,
+};
+use crate::azure::{Cloud, IdentityBlock, ResourceId};
 use crate::runtime::{Next, ObjectId, finalizer};
 
 use super::accounts::Account;
 use super::azure_resource::children::NoChild;
+use super::azure_resource::export::Exported;
 use super::azure_resource::policy::{Intent, Lifecycle};
 use super::azure_resource::{
     ArmType, AzureKind, AzureObject, Blocked, Decision, Dependency, Desired, Gathering, KindStep, Occupants, Placement,
@@ -27,11 +32,11 @@ use super::azure_resource::{
 };
 use super::context::Context;
 use super::error::Error;
-use super::ownership::OwnerMark;
+use super::ownership::{OwnerMark, Presence};
 use super::readiness::{Standing, Verdict};
 use super::reference::Reference;
 
-use identities::{Identities, settings_left};
+use identities::{Identities, settings_left, still_attached, taken_back};
 use secrets::{SecretError, SecretValue};
 
 /// What is read before a pool is. A pool that is being deleted needs no secrets and no identities.
@@ -142,6 +147,11 @@ impl AzureKind for SessionPool {
 
     fn complete(&self, facts: &PoolFacts, resource: &mut ResourceState) {
         let Some(actual) = &resource.actual else { return };
+        if self.spec.identity.is_none()
+            && let Some(block) = taken_back(self.attached_identities(), actual)
+        {
+            resource.desired.0["identity"] = block;
+        }
         let left = settings_left(&resource.desired.0, actual);
         if facts.secrets.is_none() {
             resource.unwritable = unknown_secrets(&foreign_secrets(actual, &resource.desired.0));
@@ -178,6 +188,14 @@ impl AzureKind for SessionPool {
         }
     }
 
+    fn export(&self) -> Option<&LocalReference> {
+        self.spec.export.as_ref().map(|it| &it.config_map)
+    }
+
+    fn exported(&self, resource: &ResourceState) -> Option<Exported> {
+        exported(resource.id.as_str(), resource.actual.as_ref()?)
+    }
+
     fn given_secrets_digest(&self) -> Option<String> {
         self.status.as_ref()?.secrets_digest.clone()
     }
@@ -194,16 +212,27 @@ impl AzureKind for SessionPool {
             return SessionPoolStatus { azure, ..before };
         };
         let endpoint = endpoint(resource).filter(|it| cloud.session_endpoint(it).is_ok());
-        let principal_id = resource
+        let usable = resource
             .actual
             .as_ref()
-            .and_then(|actual| actual.pointer("/identity/principalId")?.as_str());
+            .filter(|_| may_use(&Subject::of(self), resource));
         SessionPoolStatus {
             azure,
-            pool_management_endpoint: endpoint
-                .filter(|_| may_use(&Subject::of(self), resource))
-                .map(str::to_owned),
-            principal_id: principal_id.map(str::to_owned),
+            pool_management_endpoint: usable.and(endpoint).map(str::to_owned),
+            mcp_server_endpoint: usable.and_then(mcp_server_endpoint).map(str::to_owned),
+            attached_identities: match (&resource.actual, resource.presence()) {
+                (Some(actual), Presence::Owned(_)) => {
+                    let wanted = self
+                        .spec
+                        .identity
+                        .as_ref()
+                        .map(|_| IdentityBlock::of(&resource.desired.0));
+                    still_attached(wanted.as_ref(), self.attached_identities(), actual)
+                }
+                (Some(_), _) => before.attached_identities,
+                (None, _) => Vec::new(),
+            },
+            principal_id: resource.actual.as_ref().and_then(principal_id).map(str::to_owned),
             secrets_digest: if self.spec.secrets.is_empty() && !has_secrets(resource) {
                 None
             } else {
@@ -217,8 +246,33 @@ impl AzureKind for SessionPool {
     }
 }
 
+impl SessionPool {
+    /// What the status records of the identities that it attached.
+    fn attached_identities(&self) -> &[String] {
+        let status = self.status.as_ref();
+        status.map(|it| it.attached_identities.as_slice()).unwrap_or_default()
+    }
+}
+
 fn endpoint(resource: &ResourceState) -> Option<&str> {
     resource.actual.as_ref().and_then(management_endpoint)
+}
+
+/// The principal of the pool's own identity, if it has one.
+fn principal_id(pool: &Value) -> Option<&str> {
+    pool.pointer("/identity/principalId")?.as_str()
+}
+
+/// What the ConfigMap holds.
+fn exported(id: &str, pool: &Value) -> Option<Exported> {
+    let endpoint = management_endpoint(pool)?;
+    let values = [
+        ("id", Some(id)),
+        ("poolManagementEndpoint", Some(endpoint)),
+        ("mcpServerEndpoint", mcp_server_endpoint(pool)),
+        ("principalId", principal_id(pool)),
+    ];
+    Some(values.map(|(key, value)| (key, value.map(str::to_owned))).into())
 }
 
 fn has_secrets(resource: &ResourceState) -> bool {

@@ -1,5 +1,6 @@
 //! Bodies of PUT against the official schemas of the API versions that they are sent with.
 
+use k8s_openapi::api::core::v1::ConfigMap;
 use serde_json::{Value, json};
 
 use crate::api::SessionPoolSpec;
@@ -7,8 +8,10 @@ use crate::azure::comparison::compare;
 use crate::azure::official_schema::violations;
 use crate::azure::overlay::overlay;
 use crate::azure::session_pool::{PoolApiVersion, SHAPE};
+use crate::controller::azure_resource::export::{Export, ExportState, ExportStep, Found, decide_export};
 
 use super::body::{defaults, desired};
+use super::exported;
 use super::identities::tests::known;
 use super::secrets::SecretValue;
 
@@ -63,15 +66,15 @@ fn specs() -> Vec<Value> {
     let mut with_identities = built_in("Shell");
     with_identities["identity"] = identity.clone();
     with_identities["managedIdentitySettings"] = settings;
-    let mut without_identities = built_in("PythonLTS");
-    without_identities["identity"] = json!({"type": "None"});
+    let mut with_its_own = built_in("PythonLTS");
+    with_its_own["identity"] = json!({"type": "SystemAssigned"});
     let mut pulling = custom.clone();
     pulling["identity"] = identity;
     pulling["customContainerTemplate"]["registryCredentials"] =
         json!({"server": "r.azurecr.io", "managedIdentityRef": {"name": "one"}});
     vec![
         with_identities,
-        without_identities,
+        with_its_own,
         pulling,
         built_in("PythonLTS"),
         built_in("Shell"),
@@ -152,4 +155,56 @@ fn what_the_spec_does_not_set_is_not_desired() {
     assert_eq!(desired, json!({"properties": {"containerType": "Shell"}, "tags": {}}));
     assert_eq!(body["location"], "westeurope");
     assert_eq!(body["properties"]["poolManagementType"], "Dynamic");
+}
+
+fn pool(properties: &Value) -> Value {
+    let mut pool = json!({"properties": {"poolManagementEndpoint": "https://r.dynamicsessions.io/p"}});
+    let properties = properties.as_object().expect("an object").clone();
+    pool["properties"]
+        .as_object_mut()
+        .expect("an object")
+        .extend(properties);
+    pool
+}
+
+#[test]
+fn nothing_is_exported_before_azure_has_given_the_pools_endpoint() {
+    assert_eq!(exported("/id", &json!({"properties": {}})), None);
+    let keys = exported("/id", &pool(&json!({}))).expect("all of it");
+    let present: Vec<_> = keys
+        .iter()
+        .filter(|(_, value)| value.is_some())
+        .map(|(key, _)| *key)
+        .collect();
+    assert_eq!(present, ["id", "poolManagementEndpoint"]);
+}
+
+#[test]
+fn the_endpoint_of_an_mcp_server_that_was_switched_off_leaves_the_config_map_and_what_others_put_there_stays() {
+    let on = pool(&json!({"mcpServerSettings": {"mcpServerEndpoint": "https://r.dynamicsessions.io/p/mcp"}}));
+    let mut own = ConfigMap::default();
+    for (pool, endpoint) in [
+        (on, Some("https://r.dynamicsessions.io/p/mcp")),
+        (pool(&json!({})), None),
+    ] {
+        let exported = exported("/id", &pool).expect("all of it");
+        let state = |config_map: &ConfigMap| ExportState {
+            wanted: Some(Export {
+                name: "shell".to_owned(),
+                found: Found::Ours(Box::new(config_map.clone())),
+            }),
+            former: None,
+        };
+        own.data
+            .get_or_insert_default()
+            .insert("mine".to_owned(), "kept".to_owned());
+        let Ok(Some(ExportStep::Replace(written))) = decide_export(Some("shell"), &state(&own), &exported) else {
+            panic!("the ConfigMap is not written");
+        };
+        let value = |key: &str| written.data.as_ref().and_then(|it| it.get(key)).map(String::as_str);
+        assert_eq!(value("mcpServerEndpoint"), endpoint);
+        assert_eq!((value("id"), value("mine")), (Some("/id"), Some("kept")));
+        assert_eq!(decide_export(Some("shell"), &state(&written), &exported), Ok(None));
+        own = *written;
+    }
 }

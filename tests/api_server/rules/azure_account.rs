@@ -18,13 +18,13 @@ pub fn cases() -> Vec<Case> {
         account(
             "spec.tenantId",
             "tenantId cannot be changed; create another AzureAccount",
-            Update(json!({}), json!({"location": "westeurope"})),
+            Update(json!({}), json!({"tenantId": A_GUID.to_uppercase()})),
             Update(json!({}), json!({"tenantId": B_GUID})),
         ),
         account(
             "spec.subscriptionId",
             "subscriptionId cannot be changed; create another AzureAccount",
-            Update(json!({}), json!({"location": "westeurope"})),
+            Update(json!({}), json!({"subscriptionId": A_GUID.to_uppercase()})),
             Update(json!({}), json!({"subscriptionId": B_GUID})),
         ),
         account(

@@ -1,12 +1,18 @@
 //! Of IdentityAssignment.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::Change::{Create, Update};
 use super::{Case, identity};
 
 const APP: &str = "/subscriptions/s/resourceGroups/g/providers/Microsoft.App/containerApps/one";
 const GROUP: &str = "/subscriptions/s/resourceGroups/g/providers/Microsoft.ContainerInstance/containerGroups/one";
+
+const POOL: &str = "/subscriptions/s/resourceGroups/g/providers/Microsoft.App/sessionPools/one";
+
+fn pool(id: &str) -> Value {
+    json!({"target": {"containerApp": null, "sessionPool": {"resourceId": id}}})
+}
 
 pub fn cases() -> Vec<Case> {
     let assignment = |path, rule, accepted, refused| Case {
@@ -18,10 +24,19 @@ pub fn cases() -> Vec<Case> {
     };
     let mut cases = vec![
         assignment(
-            "spec",
-            "target cannot be changed; create another object",
+            "spec.target",
+            "the target cannot be changed to one of another type; create another object",
             Update(json!({}), json!({"suspend": true})),
-            Update(json!({}), json!({"target": {"containerApp": {"name": "other"}}})),
+            Update(
+                json!({}),
+                json!({"target": {"containerApp": null, "containerGroup": {"name": "one"}}}),
+            ),
+        ),
+        assignment(
+            "spec.target.sessionPool.resourceId",
+            "resourceId cannot be changed; create another object",
+            Update(pool(POOL), pool(&POOL.to_lowercase())),
+            Update(pool(POOL), pool(&POOL.replace("one", "two"))),
         ),
         assignment(
             "spec.target",
@@ -43,13 +58,14 @@ pub fn cases() -> Vec<Case> {
         ),
     ];
     for (property, other) in [("containerApp", None), ("containerGroup", Some("containerApp"))] {
-        let target = |resource: serde_json::Value| {
+        let spec = |resource: Value| {
             let mut target = json!({property: resource});
             if let Some(other) = other {
                 target[other] = json!(null);
             }
-            Create(json!({"target": target}))
+            json!({"target": target})
         };
+        let target = |resource: Value| Create(spec(resource));
         let path = if property == "containerApp" {
             "spec.target.containerApp"
         } else {
@@ -74,6 +90,27 @@ pub fn cases() -> Vec<Case> {
                 "only one of resourceGroup and resourceGroupRef may be set",
                 target(json!({"name": "one", "resourceGroupRef": {"name": "group"}})),
                 target(json!({"name": "one", "resourceGroup": "group", "resourceGroupRef": {"name": "group"}})),
+            ),
+            assignment(
+                path,
+                "the target cannot be changed: this is the name or id of another; create another object",
+                Update(
+                    spec(json!({"name": "ONE"})),
+                    spec(json!({"name": null, "resourceId": id})),
+                ),
+                Update(spec(json!({"name": "one"})), spec(json!({"name": "two"}))),
+            ),
+            assignment(
+                path,
+                "resourceGroup cannot be changed; create another object",
+                Update(
+                    spec(json!({"name": "one", "resourceGroup": "group"})),
+                    spec(json!({"name": "one", "resourceGroup": "Group"})),
+                ),
+                Update(
+                    spec(json!({"name": "one", "resourceGroup": "group"})),
+                    spec(json!({"name": "one", "resourceGroup": "other"})),
+                ),
             ),
         ]);
     }

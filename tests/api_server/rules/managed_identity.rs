@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::Change::{Create, CreateNamed};
-use super::{Case, cannot_change};
+use super::{Case, cannot_change, named_and_placed};
 
 pub fn cases() -> Vec<Case> {
     let kind = "ManagedIdentity";
@@ -15,34 +15,13 @@ pub fn cases() -> Vec<Case> {
         refused,
     };
     let federated = |credential: Value| Create(json!({"federatedCredentials": [credential]}));
-    vec![
+    let mut cases = vec![
         cannot_change(
             kind,
-            "azureName",
-            &json!("one"),
-            &json!("two"),
-            "azureName cannot be changed; create another object",
-        ),
-        cannot_change(
-            kind,
-            "location",
-            &json!("westeurope"),
-            &json!("eastus"),
-            "location cannot be changed: Azure moves no identity",
-        ),
-        cannot_change(
-            kind,
+            "spec",
             "resourceGroup",
-            &json!("one"),
-            &json!("two"),
+            ["one", "ONE", "two"],
             "resourceGroup cannot be changed; create another object",
-        ),
-        cannot_change(
-            kind,
-            "resourceGroupRef",
-            &json!({"name": "one"}),
-            &json!({"name": "two"}),
-            "resourceGroupRef cannot be changed; create another object",
         ),
         identity(
             "",
@@ -84,5 +63,10 @@ pub fn cases() -> Vec<Case> {
             federated(json!({"name": "one", "issuer": "https://issuer.example", "subject": "me"})),
             federated(json!({"name": "one", "subject": "me"})),
         ),
-    ]
+    ];
+    cases.extend(named_and_placed(
+        kind,
+        "location cannot be changed: Azure moves no identity",
+    ));
+    cases
 }

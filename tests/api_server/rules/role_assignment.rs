@@ -24,7 +24,7 @@ pub fn cases() -> Vec<Case> {
         assignment(
             "spec",
             "role cannot be changed: Azure changes no assignment; create another object",
-            Update(json!({}), json!({"suspend": true})),
+            Update(json!({}), json!({"role": "azure containerapps session executor"})),
             Update(json!({}), json!({"role": "Reader"})),
         ),
         assignment(

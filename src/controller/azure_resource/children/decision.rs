@@ -11,8 +11,8 @@ use crate::controller::readiness::Verdict;
 use crate::runtime::requeue::REJECTED_RESYNC;
 
 use super::{
-    Child, ChildStep, ChildWrite, ChildrenDecision, ChildrenState, contains, is_named, may_change, may_still_appear,
-    may_write,
+    Attempt, Child, ChildStep, ChildWrite, ChildrenDecision, ChildrenState, contains, is_named, may_change,
+    may_still_appear, may_write,
 };
 use crate::controller::azure_resource::age;
 
@@ -215,7 +215,8 @@ fn first<C: Child>(ready: Vec<ChildWrite<C>>, actual: &[C]) -> Option<ChildWrite
 
 fn earlier<C: Child>(children: &ChildrenState<C>, write: &ChildWrite<C>, now: Timestamp) -> Earlier {
     let key = write.name().to_ascii_lowercase();
-    let Some(last) = children.history.get(&key).filter(|last| last.write == *write) else {
+    let is_this = |last: &&Attempt<C>| last.write == *write && last.request == children.request;
+    let Some(last) = children.history.get(&key).filter(is_this) else {
         return Earlier::Nothing;
     };
     let age = age(last.at, now);

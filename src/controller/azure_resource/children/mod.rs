@@ -112,6 +112,8 @@ pub struct ChildrenState<C> {
     pub actual: Option<Vec<C>>,
     /// What the process remembers.
     pub history: ChildHistory<C>,
+    /// The value of the annotation by which a look was asked for.
+    pub request: Option<String>,
 }
 
 impl<C> Default for ChildrenState<C> {
@@ -122,6 +124,7 @@ impl<C> Default for ChildrenState<C> {
             unknown: None,
             actual: Some(Vec::new()),
             history: BTreeMap::new(),
+            request: None,
         }
     }
 }
@@ -136,6 +139,8 @@ pub struct Attempt<C> {
     pub at: Timestamp,
     /// What was written.
     pub write: ChildWrite<C>,
+    /// At whose request: an answer is none to another one.
+    pub request: Option<String>,
     /// The answer.
     pub answer: Answer,
     /// Whether Azure has shown what was written since.
@@ -213,6 +218,7 @@ impl<C: Child> ChildrenState<C> {
                 let attempt = Attempt {
                     at,
                     write,
+                    request: self.request.clone(),
                     answer,
                     has_shown: false,
                 };

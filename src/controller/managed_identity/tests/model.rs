@@ -224,6 +224,7 @@ impl World {
             children: ChildrenState {
                 actual: Some(self.credentials.clone()),
                 history: self.credential_history.clone(),
+                request: Subject::of(&self.object).request.map(str::to_owned),
                 ..self.object.children(facts)
             },
             export: ExportState {
@@ -382,6 +383,7 @@ impl World {
         let mut children = ChildrenState {
             actual: Some(self.credentials.clone()),
             history: self.credential_history.clone(),
+            request: Subject::of(&self.object).request.map(str::to_owned),
             ..ChildrenState::default()
         };
         children.note_answer(write, answer, self.now);

@@ -1,7 +1,7 @@
 //! One case at a time.
 
 use crate::api::azure_resource::{AdoptionPolicy, ManagementPolicy};
-use crate::api::{FINALIZER, ManagedIdentitySpec};
+use crate::api::{FINALIZER, ManagedIdentitySpec, RECONCILE_ANNOTATION};
 use crate::controller::azure_resource::Occupants;
 use crate::controller::ownership::Origin;
 
@@ -216,6 +216,25 @@ fn a_subject_that_another_credential_has_is_told_in_azures_words_and_tried_again
     world.credentials.clear();
     world.settle();
     assert_eq!(world.ready(), ready("Available"));
+}
+
+#[test]
+fn a_refused_credential_is_tried_again_at_each_request_of_a_user_and_once() {
+    let mut world = World::new(spec(&[("one", "a")])).with_identity(Some(owner()));
+    world.credentials.push(trusted("foreign", "a"));
+    world.settle();
+    for request in ["first", "second"] {
+        let writes = world.writes();
+        let annotation = (RECONCILE_ANNOTATION.to_owned(), request.to_owned());
+        world.object.metadata.annotations = Some([annotation].into());
+        world.settle();
+        for _ in 0..5 {
+            world.pass();
+        }
+        assert_eq!(world.writes(), writes + 1, "{request}");
+        assert_eq!(world.ready(), not_ready("Rejected"));
+        assert_eq!(world.status().azure.last_handled_reconcile_at.as_deref(), Some(request));
+    }
 }
 
 #[test]
