@@ -25,22 +25,25 @@ mod status;
 mod subject;
 mod whole;
 
-pub use answer::is_about_the_resource;
-pub use decision::{Assessment, Decision, Release, SETTLING, Step, decide, lets_go_unseen, may_use};
+pub use answer::{is_refusal, refused};
+pub use decision::{
+    Assessment, Decision, ObjectStep, Release, SETTLING, SHORT_PACE, Step, WAITING_PACE, answered, decide, failure,
+    leave, listed, may_use, poll, running, unprepared,
+};
 pub use dependency::{
     Dependency, OpenAccount, account_id, account_key, close_account, credential_gone, of_another_namespace,
     open_account, unresolved,
 };
-pub use effect::carry_out;
+pub use effect::{carry_out, carry_out_on_object, log_refusal, tell};
 pub use history::{Answer, Histories, History, OperationUrl, Purpose, Written};
 pub use kind::{ArmType, AzureKind, Desired, StatusOf, body_of, location_of};
 pub use observation::{Blocked, Body, Observation, Occupants, Registration, ResourceState, Tagging};
 pub use placement::Placement;
-pub use read::{cause_of_failure, find, read_state};
+pub use read::{explain_failure, find, read_state, unreadable};
 pub use reconciler::{AzureReconciler, Observed, Parts, controller};
-pub use status::{notes, summarize, with_sync};
+pub use status::{notes, summarize, told};
 pub use subject::{AzureObject, Reports, Subject, age, entry};
 pub use whole::{KindStep, decide_whole};
 
 #[cfg(test)]
-mod tests;
+pub mod tests;

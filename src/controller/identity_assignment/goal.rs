@@ -122,8 +122,12 @@ impl Goal {
 
     /// Whether the target is so already.
     pub fn is_reached(&self, resource: &TargetState) -> bool {
+        self.block == resource.block() && self.is_recorded(resource)
+    }
+
+    fn is_recorded(&self, resource: &TargetState) -> bool {
         let records = resource.records();
-        self.block == resource.block() && self.record == records.own && records.has_own != self.record.is_empty()
+        self.record == records.own && records.has_own != self.record.is_empty()
     }
 
     /// Whether the request is one that replaces the target as a whole.
@@ -144,9 +148,7 @@ impl Goal {
             };
         }
         let identity = (self.block != before).then(|| self.block.merge_patch(&before, spelling));
-        let records = resource.records();
-        let is_recorded = self.record == records.own && records.has_own != self.record.is_empty();
-        let tags = (!is_recorded).then(|| with_nulls(resource, tags));
+        let tags = (!self.is_recorded(resource)).then(|| with_nulls(resource, tags));
         Request {
             method: Method::Patch,
             body: Body(container_app::patch(identity, tags)),
@@ -187,23 +189,16 @@ impl Goal {
         let system = |has: &IdentityBlock, lacks: &IdentityBlock| {
             (has.system().is_some() && lacks.system().is_none()).then(|| "its system-assigned identity".to_owned())
         };
-        let listed = |has: &IdentityBlock, lacks: &IdentityBlock| -> Vec<String> {
+        let told = |word: &str, has: &IdentityBlock, lacks: &IdentityBlock| {
             let user = has.user_assigned().filter(|it| lacks.get(&it.id).is_none());
-            system(has, lacks)
+            let ids: Vec<String> = system(has, lacks)
                 .into_iter()
                 .chain(user.map(|it| it.id.clone()))
-                .collect()
+                .collect();
+            (!ids.is_empty()).then(|| format!("{word} {}", ids.join(", ")))
         };
-        let parts = [
-            ("attached", listed(after, &before)),
-            ("detached", listed(&before, after)),
-        ];
-        let told: Vec<String> = parts
-            .into_iter()
-            .filter(|(_, ids)| !ids.is_empty())
-            .map(|(word, ids)| format!("{word} {}", ids.join(", ")))
-            .collect();
-        told.join("; ")
+        let parts = [told("attached", after, &before), told("detached", &before, after)];
+        parts.into_iter().flatten().collect::<Vec<_>>().join("; ")
     }
 }
 
@@ -232,20 +227,17 @@ pub fn basis(resource: &TargetState) -> String {
     digest(&json!([part("/identity"), part("/tags"), settings]))
 }
 
-/// A goal over a state of the target: the same again would be the same request again.
-pub fn fingerprint(resource: &TargetState, goal: &Goal) -> String {
+/// A goal over a state of the target, and at whose request: the same again would be the same write again.
+pub fn fingerprint(resource: &TargetState, goal: &Goal, request: Option<&str>) -> String {
     let record = resource.signature.tags(&Value::Null, &goal.record);
     let identity = goal.block.replacement(resource.kind.spelling());
-    digest(&json!([basis(resource), identity, record]))
+    digest(&json!([basis(resource), identity, record, request]))
 }
 
 /// A merge patch removes a tag by null, which types that replace their tags as a whole take for an empty value.
 /// Container apps are documented to merge; where the first way was in vain the other one is tried.
 fn with_nulls(resource: &TargetState, mut tags: Map<String, Value>) -> Map<String, Value> {
-    let merges = match resource.kind {
-        TargetKind::App => true,
-        TargetKind::Group | TargetKind::Pool => false,
-    };
+    let merges = resource.kind == TargetKind::App;
     if merges == (resource.history.disowned == 0)
         && let Some(actual) = &resource.actual
     {

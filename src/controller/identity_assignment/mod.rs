@@ -4,6 +4,7 @@
 //! It owns no resource of its own, so it has a decision of its own: its target belongs to others, and of the target it
 //! writes only identities and the tags that remember which of them it attached.
 
+mod answer;
 mod decision;
 mod effect;
 mod goal;
@@ -28,9 +29,9 @@ use crate::api::reference::LocalReference;
 use crate::api::{FINALIZER, IdentityAssignment, IdentityAssignmentStatus, ManagedIdentity, ResourceGroup};
 use crate::runtime::{Controller, Effect, Note, Pass, Plan, Reconciler, Seen, Snapshot, Source, finalizer};
 
-use self::decision::{TargetAssessment, decide};
+use self::decision::decide;
 use self::effect::Turns;
-use super::azure_resource::{self, AzureObject, Histories, Reports, Subject};
+use super::azure_resource::{self, Assessment, AzureObject, Histories, Reports, Subject};
 use super::context::Context;
 use super::error::Error;
 use super::readiness;
@@ -91,14 +92,14 @@ impl Reconciler for IdentityAssignmentReconciler {
     type Object = IdentityAssignment;
     type Observed = TargetObservation;
     type Step = Step;
-    type Verdict = TargetAssessment;
+    type Verdict = Assessment;
     type Error = Error;
 
     async fn observe(&self, object: &Snapshot<IdentityAssignment>) -> Result<TargetObservation, Error> {
         observe::observe(&self.context, &self.histories, object).await
     }
 
-    fn plan(object: &IdentityAssignment, observed: &TargetObservation, now: Timestamp) -> Plan<Step, TargetAssessment> {
+    fn plan(object: &IdentityAssignment, observed: &TargetObservation, now: Timestamp) -> Plan<Step, Assessment> {
         decide(&Subject::of(object), observed, now).into_plan()
     }
 
@@ -108,7 +109,7 @@ impl Reconciler for IdentityAssignmentReconciler {
 
     fn summarize(
         object: &IdentityAssignment,
-        seen: Seen<'_, TargetObservation, TargetAssessment>,
+        seen: Seen<'_, TargetObservation, Assessment>,
         now: Timestamp,
     ) -> Option<IdentityAssignmentStatus> {
         status::summarize(object, &seen, now)

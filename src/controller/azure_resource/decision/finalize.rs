@@ -1,5 +1,7 @@
 //! The decision of an object that is being deleted.
 
+use std::ops::ControlFlow;
+
 use jiff::Timestamp;
 use serde_json::Value;
 
@@ -13,34 +15,38 @@ use crate::runtime::Next;
 use super::super::observation::{Blocked, Observation, Occupants, ResourceState};
 use super::super::subject::{Subject, age};
 use super::write::fingerprint;
-use super::{Decision, Release, SETTLING, SHORT_PACE, Step, WAITING_PACE, is_settling, listed, poll};
+use super::{Decision, ObjectStep, Release, SETTLING, SHORT_PACE, Step, WAITING_PACE, is_settling, listed, poll};
 
 /// How often the removal of the owner tag is tried before the object goes without it.
 const DISOWN_TRIES: u32 = 2;
 
+/// What is left to decide on for an object that is being deleted, unless it goes, or has to wait, whatever that is.
+pub fn leave<'a, R, S: From<ObjectStep>>(
+    subject: &Subject<'_>,
+    observation: &'a Observation<R>,
+) -> ControlFlow<Decision<S>, &'a R> {
+    let decision = match observation {
+        _ if !subject.has_finalizer => {
+            let verdict = Verdict::progressing(Reason::Deleting, "the object is being deleted");
+            Decision::rest(Next::AwaitChange, verdict)
+        }
+        _ if subject.is_abandoned => Decision::release(Release::Left),
+        Observation::Seen(resource) => return ControlFlow::Continue(resource),
+        Observation::Blocked(blocked) if lets_go_unseen(subject, blocked) => Decision::release(Release::Left),
+        Observation::Blocked(blocked) => Decision::rest(blocked.next, blocked.verdict.clone()),
+    };
+    ControlFlow::Break(decision)
+}
+
 /// Decides for an object that is being deleted.
 pub(super) fn finalize(subject: &Subject<'_>, observation: &Observation, now: Timestamp) -> Decision {
     let progressing = |message: String| Verdict::progressing(Reason::Deleting, message);
-    if !subject.has_finalizer {
-        return Decision::rest(Next::AwaitChange, progressing("the object is being deleted".to_owned()));
-    }
-    let release = |release| {
-        Decision::step(
-            Step::Release(release),
-            Next::AwaitChange,
-            progressing("the object is let go".to_owned()),
-        )
-    };
-    if subject.is_abandoned {
-        return release(Release::Left);
-    }
-    let resource = match observation {
-        Observation::Seen(resource) => resource,
-        Observation::Blocked(blocked) if lets_go_unseen(subject, blocked) => return release(Release::Left),
-        Observation::Blocked(blocked) => return Decision::rest(blocked.next, blocked.verdict.clone()),
+    let resource = match leave(subject, observation) {
+        ControlFlow::Continue(resource) => resource,
+        ControlFlow::Break(decision) => return decision,
     };
     match Intent::of(Situation::of(subject.spec, Lifecycle::Deleted, resource.presence())) {
-        Intent::Disown if resource.history.disowned >= DISOWN_TRIES => release(Release::Left),
+        Intent::Disown if resource.history.disowned >= DISOWN_TRIES => Decision::release(Release::Left),
         Intent::Disown => {
             let body = resource.mark_body(None);
             let fingerprint = fingerprint(&body, &[], subject.request);
@@ -66,7 +72,7 @@ pub(super) fn finalize(subject: &Subject<'_>, observation: &Observation, now: Ti
                 progressing(format!("{} is being deleted", resource.id)),
             )
         }
-        Intent::LetGo if resource.actual.is_none() => release(Release::Gone),
+        Intent::LetGo if resource.actual.is_none() => Decision::release(Release::Gone),
         Intent::LetGo
         | Intent::Create
         | Intent::Adopt
@@ -76,7 +82,7 @@ pub(super) fn finalize(subject: &Subject<'_>, observation: &Observation, now: Ti
         | Intent::AwaitResume
         | Intent::AwaitExisting
         | Intent::RefuseExisting
-        | Intent::RefuseOwned => release(Release::Left),
+        | Intent::RefuseOwned => Decision::release(Release::Left),
     }
 }
 
@@ -116,7 +122,7 @@ fn deleting(subject: &Subject<'_>, resource: &ResourceState, now: Timestamp) -> 
 }
 
 /// Whether the object goes although Azure cannot be asked.
-pub fn lets_go_unseen(subject: &Subject<'_>, held: &Blocked) -> bool {
+fn lets_go_unseen(subject: &Subject<'_>, held: &Blocked) -> bool {
     subject.spec.suspend
         || subject.spec.management_policy == ManagementPolicy::ObserveOnly
         || (held.is_credential_gone && subject.spec.deletion_policy == Some(DeletionPolicy::Retain))

@@ -1,6 +1,6 @@
 //! The decision against a small model of Azure: from any start it comes to rest, keeps every promise on the way, and at rest
 //! plans nothing.
 
-mod model;
+pub mod model;
 mod properties;
 mod table;

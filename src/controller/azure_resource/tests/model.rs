@@ -360,7 +360,8 @@ pub(super) fn summary(
     Some(ResourceGroupStatus { azure })
 }
 
-fn accepted(body: Value) -> ArmResponse {
+/// An answer of Azure that it accepted a request.
+pub fn accepted(body: Value) -> ArmResponse {
     ArmResponse {
         status: StatusCode::OK,
         retry_after: None,
@@ -371,7 +372,8 @@ fn accepted(body: Value) -> ArmResponse {
     }
 }
 
-fn refusal(status: u16, code: &str) -> AzureError {
+/// An answer of Azure that it did not.
+pub fn refusal(status: u16, code: &str) -> AzureError {
     AzureError::Service(Box::new(ServiceError {
         status,
         code: code.to_owned(),

@@ -8,21 +8,27 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde_json::{Map, Value, json};
 
 use crate::api::azure_resource::ManagementSpec;
-use crate::api::condition::Reason;
 use crate::api::identity::{IdentityType, ManagedServiceIdentity};
 use crate::api::identity_assignment::{AssignmentTarget, IdentityAssignmentSpec, TargetResource};
-use crate::api::{FINALIZER, IdentityAssignment};
+use crate::api::{FINALIZER, IdentityAssignment, ManagedIdentity};
+use crate::azure::AzureError;
+use crate::azure::arm::ArmResponse;
 use crate::azure::identity_block::IdentityBlock;
-use crate::controller::azure_resource::{Answer, Blocked, History, Purpose, Release, Subject, Written};
+use crate::controller::azure_resource::tests::model::{accepted, refusal};
+use crate::controller::azure_resource::{
+    History, ObjectStep, Observation, Release, Subject, credential_gone, unresolved,
+};
 use crate::controller::identity_assignment::IdentityAssignmentReconciler;
 use crate::controller::identity_assignment::decision::{Step, Write, decide};
 use crate::controller::identity_assignment::goal::Method;
-use crate::controller::identity_assignment::observation::{TargetObservation, TargetState, Unmet, Wanted};
+use crate::controller::identity_assignment::observation::{TargetObservation, TargetState, Wanted};
 use crate::controller::identity_assignment::record::Signature;
 use crate::controller::identity_assignment::target::TargetKind;
 use crate::controller::operator_key::OperatorKey;
 use crate::controller::ownership::ClusterId;
-use crate::controller::readiness::{Standing, Verdict};
+use crate::controller::readiness::Standing;
+use crate::controller::reference::Unresolved;
+use crate::runtime::references::Kind;
 use crate::runtime::{Next, Outcome, Reconciler, Seen};
 
 /// The id of a user-assigned identity, spelled as a spec does.
@@ -166,37 +172,26 @@ impl Assignment {
             ..Wanted::default()
         };
         for (name, reference) in &self.references {
-            let (reason, is_going) = match reference {
+            let kind = ManagedIdentity::NAME;
+            let known = (*reference == Reference::Going).then(|| id(name));
+            let name = name.clone();
+            let why = match reference {
                 Reference::Usable => {
-                    wanted.ids.push(id(name));
+                    wanted.ids.push(id(&name));
                     continue;
                 }
-                Reference::Going => (Reason::ReferenceNotReady, true),
-                Reference::Missing => (Reason::ReferenceNotFound, true),
-                Reference::Unknown => (Reason::ReferenceNotReady, false),
+                Reference::Going => Unresolved::BeingDeleted { kind, name },
+                Reference::Missing => Unresolved::Missing { kind, name },
+                Reference::Unknown => Unresolved::not_ready::<ManagedIdentity>(&name, ""),
             };
-            let unmet = wanted.unmet.get_or_insert_with(|| Unmet {
-                verdict: Verdict::progressing(reason, "m"),
-                is_going: false,
-                going_ids: Vec::new(),
-                has_unknown: false,
-            });
-            unmet.is_going |= is_going;
-            unmet.has_unknown |= !is_going;
-            if *reference == Reference::Going {
-                unmet.going_ids.push(id(name));
-            }
+            wanted.miss(unresolved(&why), why.is_going(), known);
         }
         wanted
     }
 
     pub(super) fn look(&mut self, world: &World) -> TargetObservation {
         if self.is_credential_gone {
-            return TargetObservation::Blocked(Blocked {
-                verdict: Verdict::stalled(Reason::CredentialGone, "no token"),
-                next: Next::Resync(Duration::from_secs(30)),
-                is_credential_gone: true,
-            });
+            return Observation::Blocked(credential_gone(&self.object, "no token"));
         }
         let is_deleted = self.object.metadata.deletion_timestamp.is_some();
         let resource_type = world.kind.resource_type();
@@ -220,7 +215,7 @@ impl Assignment {
             resource.forget_if_converged();
         }
         self.history = resource.history.clone();
-        TargetObservation::Seen(Box::new(resource))
+        Observation::Seen(Box::new(resource))
     }
 
     /// One pass: decides, writes the status and does the step. `false` at rest. The answer to a write may be lost, as in
@@ -234,36 +229,28 @@ impl Assignment {
         self.write_status(&observation, world.now);
         let is_under_way = decision.verdict.standing == Standing::Progressing;
         match decision.step {
-            Some(Step::AddFinalizer) => {
+            Some(Step::Object(ObjectStep::AddFinalizer)) => {
                 self.log.push("finalizer");
                 self.object.metadata.finalizers = Some(vec![FINALIZER.to_owned()]);
             }
             Some(Step::Write(write)) => {
-                let written = world.write(&write);
+                let answer = world.write(&write);
                 self.log.push(match write.request.method {
                     Method::Patch => "patch",
                     Method::Put => "put",
                 });
-                if loses_answer {
-                    self.history = History::default();
+                let Observation::Seen(mut resource) = observation else {
+                    panic!("{write:?} without a look at Azure")
+                };
+                let effect = resource.on_write(write, answer, world.now);
+                assert!(effect.is_ok(), "{effect:?}");
+                self.history = if loses_answer {
+                    History::default()
                 } else {
-                    self.history.disowned += u32::from(write.removes_tags && written);
-                    self.history.write = Some(Written {
-                        at: world.now,
-                        purpose: Purpose::Update,
-                        fingerprint: write.fingerprint,
-                        answer: if written {
-                            Answer::Accepted
-                        } else {
-                            Answer::Refused {
-                                reason: Reason::Rejected,
-                                message: "no".to_owned(),
-                            }
-                        },
-                    });
-                }
+                    resource.history
+                };
             }
-            Some(Step::Release(release)) => {
+            Some(Step::Object(ObjectStep::Release(release))) => {
                 self.log.push(match release {
                     Release::Gone => "gone",
                     Release::Left => "left",
@@ -374,13 +361,13 @@ impl World {
         }
     }
 
-    /// Whether Azure accepts.
-    fn write(&mut self, write: &Write) -> bool {
+    /// What Azure answers to a write.
+    fn write(&mut self, write: &Write) -> Result<ArmResponse, AzureError> {
         if self.refuses {
-            return false;
+            return Err(refusal(400, "InvalidParameterValue"));
         }
         if self.is_stubborn {
-            return true;
+            return Ok(accepted(self.target.clone().unwrap_or_default()));
         }
         let (kind, merges_tags, is_slow) = (self.kind, self.merges_tags, self.is_slow);
         let body = &write.request.body.0;
@@ -411,7 +398,7 @@ impl World {
         let block = IdentityBlock::of(target);
         target["identity"] = answered(&block, kind, Some(&before));
         target["properties"]["provisioningState"] = if is_slow { "InProgress" } else { "Succeeded" }.into();
-        true
+        Ok(accepted(target.clone()))
     }
 
     fn goes_on(&mut self) {
