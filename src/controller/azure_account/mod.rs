@@ -6,8 +6,6 @@ mod observe;
 mod plan;
 mod status;
 
-use std::sync::Arc;
-
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::Resource;
@@ -33,19 +31,10 @@ pub struct AzureAccountReconciler {
 
 /// The controller of AzureAccounts; those who use an account are triggered by its changes.
 pub fn controller(context: &Context, source: Source<AzureAccount>) -> Controller<AzureAccountReconciler> {
-    let reconciler = Arc::new(AzureAccountReconciler {
+    let reconciler = AzureAccountReconciler {
         context: context.clone(),
-    });
-    Controller::new(
-        source,
-        reconciler,
-        context.status_writer(),
-        context.events().clone(),
-        context.settings(),
-        context.stop().clone(),
-    )
-    .indexed(context.references().clone(), entry)
-    .report_to(context.health().check("azureaccounts"))
+    };
+    context.controller(source, reconciler, context.settings(), entry)
 }
 
 /// What the index knows of an account: the identity that it is, which objects may still have to be removed with, and that

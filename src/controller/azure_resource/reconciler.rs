@@ -1,7 +1,5 @@
 //! The one reconciler of all kinds that own an Azure resource.
 
-use std::sync::Arc;
-
 use jiff::Timestamp;
 use kube::ResourceExt;
 use kube::core::object::HasStatus;
@@ -82,16 +80,7 @@ where
         plans_per_pass: K::PLANS_PER_PASS,
         ..context.settings()
     };
-    Controller::new(
-        source,
-        Arc::new(reconciler),
-        context.status_writer(),
-        context.events().clone(),
-        passes,
-        context.stop().clone(),
-    )
-    .indexed(context.references().clone(), entry)
-    .report_to(context.health().check(&K::plural(&())))
+    context.controller(source, reconciler, passes, entry)
 }
 
 impl<K: AzureKind + Object> Reconciler for AzureReconciler<K> {

@@ -99,8 +99,8 @@ async fn send(
     if resource.actual.is_none() || basis(resource) != write.basis {
         return Ok(None);
     }
-    let (path, body) = (resource.id.as_str(), &write.request.body.0);
-    Ok(Some(match write.request.method {
+    let (path, body) = (resource.id.as_str(), &write.body.0);
+    Ok(Some(match write.method {
         Method::Patch => arm.patch(path, api_version, body).await,
         Method::Put => arm.put(path, api_version, body).await,
     }))

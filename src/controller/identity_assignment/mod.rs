@@ -19,8 +19,6 @@ mod tests;
 pub use decision::Step;
 pub use observation::TargetObservation;
 
-use std::sync::Arc;
-
 use jiff::Timestamp;
 use kube::{Resource, ResourceExt};
 
@@ -47,21 +45,12 @@ pub struct IdentityAssignmentReconciler {
 /// The controller of IdentityAssignments; identities that wait for an identity assignment to let go, and role
 /// assignments that wait for its principal, are triggered by its changes.
 pub fn controller(context: &Context, source: Source<IdentityAssignment>) -> Controller<IdentityAssignmentReconciler> {
-    let reconciler = Arc::new(IdentityAssignmentReconciler {
+    let reconciler = IdentityAssignmentReconciler {
         context: context.clone(),
         histories: Histories::default(),
         turns: Turns::default(),
-    });
-    Controller::new(
-        source,
-        reconciler,
-        context.status_writer(),
-        context.events().clone(),
-        context.settings(),
-        context.stop().clone(),
-    )
-    .indexed(context.references().clone(), azure_resource::entry)
-    .report_to(context.health().check("identityassignments"))
+    };
+    context.controller(source, reconciler, context.settings(), azure_resource::entry)
 }
 
 fn identity_references(assignment: &IdentityAssignment) -> impl Iterator<Item = &LocalReference> {

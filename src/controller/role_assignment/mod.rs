@@ -13,8 +13,6 @@ mod status;
 #[cfg(test)]
 mod tests;
 
-use std::sync::Arc;
-
 use jiff::Timestamp;
 use kube::{Resource, ResourceExt};
 
@@ -47,21 +45,12 @@ pub fn controller(
     source: Source<RoleAssignment>,
     grants: Grants,
 ) -> Controller<RoleAssignmentReconciler> {
-    let reconciler = Arc::new(RoleAssignmentReconciler {
+    let reconciler = RoleAssignmentReconciler {
         context: context.clone(),
         histories: Histories::default(),
         grants,
-    });
-    Controller::new(
-        source,
-        reconciler,
-        context.status_writer(),
-        context.events().clone(),
-        context.settings(),
-        context.stop().clone(),
-    )
-    .indexed(context.references().clone(), azure_resource::entry)
-    .report_to(context.health().check("roleassignments"))
+    };
+    context.controller(source, reconciler, context.settings(), azure_resource::entry)
 }
 
 impl AzureObject for RoleAssignment {

@@ -10,7 +10,7 @@ use crate::api::condition::Reason;
 use crate::azure::{Difference, ResourceId};
 use crate::controller::operator_key::hex;
 use crate::controller::ownership::Origin;
-use crate::controller::readiness::{Standing, Verdict};
+use crate::controller::readiness::Verdict;
 use crate::runtime::Next;
 use crate::runtime::requeue::REJECTED_RESYNC;
 
@@ -99,13 +99,15 @@ pub(super) fn answered_before(
     );
     let in_vain = Verdict::ready(Reason::Drifted, message);
     let in_vain = resource.actual.is_some().then_some(in_vain);
-    let decision = answered(&resource.history, &resource.id, fingerprint, in_vain, interval, now)?;
-    let is_settling = decision.verdict.standing == Standing::Progressing;
-    Some(if is_settling {
-        decision
-    } else {
-        decision.with_drift(differences.to_vec())
-    })
+    answered(
+        &resource.history,
+        &resource.id,
+        fingerprint,
+        differences,
+        in_vain,
+        interval,
+        now,
+    )
 }
 
 /// What follows if Azure has answered a write with this fingerprint before. `in_vain`: what is said when it was accepted and had
@@ -114,22 +116,24 @@ pub fn answered<S>(
     history: &History,
     id: &ResourceId,
     fingerprint: &str,
+    differences: &[Difference],
     in_vain: Option<Verdict>,
     interval: Next,
     now: Timestamp,
 ) -> Option<Decision<S>> {
     let last: &Written = history.write.as_ref().filter(|last| last.fingerprint == fingerprint)?;
     let age = age(last.at, now);
+    let rest = |verdict| Decision::rest(interval, verdict).with_drift(differences.to_vec());
     match &last.answer {
         Answer::Refused { reason, message } if age < REJECTED_RESYNC => {
-            Some(Decision::rest(interval, Verdict::stalled(*reason, message.clone())))
+            Some(rest(Verdict::stalled(*reason, message.clone())))
         }
         Answer::Accepted if age < SETTLING => {
             let message = format!("Azure accepted {id} and does not show it yet");
             let verdict = Verdict::progressing(Reason::Updating, message);
             Some(Decision::rest(Next::After(SHORT_PACE), verdict))
         }
-        Answer::Accepted if age < REJECTED_RESYNC => in_vain.map(|verdict| Decision::rest(interval, verdict)),
+        Answer::Accepted if age < REJECTED_RESYNC => in_vain.map(rest),
         Answer::Refused { .. } | Answer::Accepted => None,
     }
 }

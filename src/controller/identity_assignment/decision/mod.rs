@@ -9,10 +9,10 @@ mod write;
 use jiff::Timestamp;
 
 use crate::controller::azure_resource::policy::Lifecycle;
-use crate::controller::azure_resource::{self, Decision, ObjectStep, Observation, Subject};
+use crate::controller::azure_resource::{self, Body, Decision, ObjectStep, Observation, Subject};
 use crate::controller::readiness::{Standing, Verdict};
 
-use super::goal::Request;
+use super::goal::Method;
 use super::observation::{TargetObservation, TargetState};
 
 /// One effect, with every choice made.
@@ -33,8 +33,10 @@ impl From<ObjectStep> for Step {
 /// A write of the target.
 #[derive(Debug, PartialEq)]
 pub struct Write {
-    /// What is sent.
-    pub request: Request,
+    /// How it is sent.
+    pub method: Method,
+    /// What is sent. It may hold values of the target that are nobody's business.
+    pub body: Body,
     /// The state of the target that it was decided on; over any other it is not sent.
     pub basis: String,
     /// What it makes of which state.

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::api::condition::Reason;
+use crate::azure::Difference;
 use crate::azure::container_group::unreturned_values;
 use crate::azure::operation::Progress;
 use crate::controller::azure_resource::policy::Lifecycle;
@@ -39,19 +40,21 @@ pub(super) fn writing(subject: &Subject<'_>, resource: &TargetState, goal: &Goal
         let verdict = Verdict::stalled(Reason::UnsupportedTarget, why);
         return Decision::rest(Next::Resync(subject.interval()), verdict).with_drift(drift);
     }
+    let (method, body) = goal.request(resource);
     let write = Write {
-        request: goal.request(resource),
+        method,
+        body,
         basis: basis(resource),
         fingerprint: fingerprint(resource, goal, subject.request),
         removes_tags: goal.record.is_empty() && resource.records().has_own,
         changes: goal.changes(resource),
     };
-    if let Some(mut decision) = answered_before(subject, resource, &write, now) {
+    if let Some(mut decision) = answered_before(subject, resource, &write, &drift, now) {
         if subject.lifecycle == Lifecycle::Deleted && decision.verdict.standing == Standing::Stalled {
             let hint = ". To leave the identities attached, set spec.deletionPolicy to Retain";
             decision.verdict.message.push_str(hint);
         }
-        return decision.with_drift(drift);
+        return decision;
     }
     let message = match write.changes.as_str() {
         "" => format!("the record in the tags of {} is being changed", resource.id),
@@ -88,6 +91,7 @@ fn answered_before(
     subject: &Subject<'_>,
     resource: &TargetState,
     write: &Write,
+    drift: &[Difference],
     now: Timestamp,
 ) -> Option<Decision<Step>> {
     let history = &resource.history;
@@ -97,7 +101,7 @@ fn answered_before(
         && now < last.at + FAILED_RETRY
     {
         let verdict = failure(&resource.id, resource.actual.as_ref(), history);
-        return Some(Decision::rest(Next::At(last.at + FAILED_RETRY), verdict));
+        return Some(Decision::rest(Next::At(last.at + FAILED_RETRY), verdict).with_drift(drift.to_vec()));
     }
     let has_another_way = write.removes_tags && history.disowned < WAYS_TO_REMOVE;
     let message = format!(
@@ -107,5 +111,5 @@ fn answered_before(
     let in_vain = Verdict::stalled(Reason::Drifted, message);
     let in_vain = (!has_failed && !has_another_way).then_some(in_vain);
     let interval = Next::Resync(subject.interval());
-    answered(history, &resource.id, &write.fingerprint, in_vain, interval, now)
+    answered(history, &resource.id, &write.fingerprint, drift, in_vain, interval, now)
 }

@@ -1,7 +1,6 @@
 //! A small model of Azure with one target, and identity assignments to it.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -14,7 +13,7 @@ use crate::api::{FINALIZER, IdentityAssignment, ManagedIdentity};
 use crate::azure::AzureError;
 use crate::azure::arm::ArmResponse;
 use crate::azure::identity_block::IdentityBlock;
-use crate::controller::azure_resource::tests::model::{accepted, refusal};
+use crate::controller::azure_resource::tests::model::{accepted, next_look, refusal};
 use crate::controller::azure_resource::{
     History, ObjectStep, Observation, Release, Subject, credential_gone, unresolved,
 };
@@ -29,7 +28,7 @@ use crate::controller::ownership::ClusterId;
 use crate::controller::readiness::Standing;
 use crate::controller::reference::Unresolved;
 use crate::runtime::references::Kind;
-use crate::runtime::{Next, Outcome, Reconciler, Seen};
+use crate::runtime::{Outcome, Reconciler, Seen};
 
 /// The id of a user-assigned identity, spelled as a spec does.
 pub(super) fn id(name: &str) -> String {
@@ -235,7 +234,7 @@ impl Assignment {
             }
             Some(Step::Write(write)) => {
                 let answer = world.write(&write);
-                self.log.push(match write.request.method {
+                self.log.push(match write.method {
                     Method::Patch => "patch",
                     Method::Put => "put",
                 });
@@ -258,15 +257,10 @@ impl Assignment {
                 self.object.metadata.finalizers = None;
             }
             None => {
-                let wait = match decision.next {
-                    Next::Poll { after } => after.unwrap_or(Duration::from_secs(5)),
-                    Next::After(pause) => pause,
-                    Next::At(when) => Duration::try_from(when.duration_since(world.now)).unwrap_or_default(),
-                    Next::Resync(_) | Next::AwaitChange | Next::Again if !is_under_way => return false,
-                    Next::Resync(after) => after,
-                    Next::AwaitChange | Next::Again => return false,
+                let Some(then) = next_look(decision.next, is_under_way, world.now) else {
+                    return false;
                 };
-                world.now += SignedDuration::try_from(wait).unwrap() + SignedDuration::from_millis(1);
+                world.now = then;
                 world.goes_on();
             }
         }
@@ -370,10 +364,10 @@ impl World {
             return Ok(accepted(self.target.clone().unwrap_or_default()));
         }
         let (kind, merges_tags, is_slow) = (self.kind, self.merges_tags, self.is_slow);
-        let body = &write.request.body.0;
+        let body = &write.body.0;
         let target = self.target.as_mut().expect("only what is there is written");
         let before = target["identity"].clone();
-        match write.request.method {
+        match write.method {
             Method::Put => {
                 assert_eq!(kind, TargetKind::Group, "only groups are replaced");
                 let kept = ["location"].map(|name| (name, target[name].clone()));
