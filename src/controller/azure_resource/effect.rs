@@ -6,16 +6,15 @@ use kube::ResourceExt;
 use crate::api::{FINALIZER, azure_resource::ManagementPolicy};
 use crate::azure::arm::ArmResponse;
 use crate::azure::{ArmClient, AzureError, provider};
-use crate::controller::azure_error::is_credential_refused;
 use crate::controller::context::Context;
 use crate::controller::error::Error;
 use crate::runtime::{Effect, Note, Pass, Reconciler, Severity};
 
 use super::answer::{Claim, is_refusal, is_refusal_of_tag};
 use super::decision::{ObjectStep, Release, Step, Write};
-use super::dependency::account_key;
 use super::history::{Answer, Histories, Purpose};
 use super::observation::{Body, Observation, ResourceState, Tagging};
+use super::read::doubt_if_refused;
 use super::subject::AzureObject;
 
 /// Carries out one step and brings the observation up to date with what it did.
@@ -33,10 +32,8 @@ where
     R::Observed: AsMut<Observation>,
 {
     let result = effect(context, histories, pass, step).await;
-    if let Err(Error::Azure(error)) = &result
-        && is_credential_refused(error)
-    {
-        context.doubt_account(&account_key(&**pass.object()));
+    if let Err(Error::Azure(error)) = &result {
+        doubt_if_refused(context, &**pass.object(), error);
     }
     result
 }

@@ -5,6 +5,9 @@
 //!
 //! [`decide()`](decision::decide) decides everything, without I/O: what to do next, when to look again, and what the
 //! status says. [`carry_out`](effect::carry_out) does it and decides nothing.
+//!
+//! What does not depend on owning the whole of a resource also serves IdentityAssignment, which owns a part of one: preparing
+//! and leaving, what an earlier answer means, and the common part of the status.
 
 mod answer;
 pub mod children;
@@ -31,15 +34,14 @@ pub use decision::{
     leave, listed, may_use, poll, running, unprepared,
 };
 pub use dependency::{
-    Dependency, OpenAccount, account_id, account_key, close_account, credential_gone, of_another_namespace,
-    open_account, unresolved,
+    Dependency, OpenAccount, account_id, close_account, credential_gone, of_another_namespace, open_account, unresolved,
 };
 pub use effect::{carry_out, carry_out_on_object, log_refusal, tell};
 pub use history::{Answer, Histories, History, OperationUrl, Purpose, Written};
 pub use kind::{ArmType, AzureKind, Desired, StatusOf, body_of, location_of};
 pub use observation::{Blocked, Body, Observation, Occupants, Registration, ResourceState, Tagging};
 pub use placement::Placement;
-pub use read::{explain_failure, find, read_state, unreadable};
+pub use read::{doubt_if_refused, explain_failure, find, read_state, unreadable};
 pub use reconciler::{AzureReconciler, Observed, Parts, controller};
 pub use status::{notes, summarize, told};
 pub use subject::{AzureObject, Reports, Subject, age, entry};

@@ -38,13 +38,17 @@ pub async fn read_state<K: AzureObject>(
 /// What a look that failed is: nothing that can be gone on with, but for an object that is being deleted and of whose account
 /// Azure accepts no token any more.
 pub fn unreadable<K: AzureObject>(context: &Context, object: &K, error: AzureError) -> Result<Blocked, Error> {
-    if !is_credential_refused(&error) {
-        return Err(error.into());
-    }
-    context.doubt_account(&account_key(object));
+    doubt_if_refused(context, object, &error);
     match Subject::of(object).lifecycle {
-        Lifecycle::Wanted => Err(error.into()),
-        Lifecycle::Deleted => Ok(credential_gone(object, &error.to_string())),
+        Lifecycle::Deleted if is_credential_refused(&error) => Ok(credential_gone(object, &error.to_string())),
+        Lifecycle::Deleted | Lifecycle::Wanted => Err(error.into()),
+    }
+}
+
+/// Has the object's account checked again where an error says that Azure accepts no token of it.
+pub fn doubt_if_refused<K: AzureObject>(context: &Context, object: &K, error: &AzureError) {
+    if is_credential_refused(error) {
+        context.doubt_account(&account_key(object));
     }
 }
 

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use crate::azure::arm::ArmResponse;
 use crate::azure::operation::Progress;
 use crate::azure::{AzureError, ErrorClass};
-use crate::controller::azure_resource::{Answer, OperationUrl, Purpose, is_refusal, refused};
+use crate::controller::azure_resource::{Answer, OperationUrl, Purpose, Written, is_refusal, refused};
 use crate::controller::error::Error;
 use crate::runtime::Effect;
 
@@ -47,10 +47,18 @@ impl TargetState {
 
     /// A write that had its effect must not be mistaken for one that Azure ignores, should the same drift come again.
     pub(super) fn forget_if_converged(&mut self) {
+        if self.actual.is_none() || !Goal::wanted(self, true).is_reached(self) {
+            return;
+        }
         let is_running = matches!(self.progress(), Progress::Running(_));
-        if self.actual.is_some() && !is_running && Goal::wanted(self, true).is_reached(self) {
-            self.history.disowned = 0;
-            self.history.write.take_if(|write| write.answer == Answer::Accepted);
+        let history = &mut self.history;
+        history.disowned = 0;
+        if let Some(write) = history.write.take_if(|write| write.answer == Answer::Accepted)
+            && is_running
+        {
+            // The end of the operation that it began is still waited for.
+            let fingerprint = String::new();
+            history.write = Some(Written { fingerprint, ..write });
         }
     }
 }

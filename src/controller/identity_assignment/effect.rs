@@ -8,9 +8,8 @@ use kube::ResourceExt;
 
 use crate::azure::arm::ArmResponse;
 use crate::azure::{ArmClient, AzureError};
-use crate::controller::azure_error::is_credential_refused;
 use crate::controller::azure_resource::{
-    Histories, Observation, Reports, account_key, carry_out_on_object, find, is_refusal, log_refusal, tell,
+    Histories, Observation, Reports, carry_out_on_object, doubt_if_refused, find, is_refusal, log_refusal, tell,
 };
 use crate::controller::context::Context;
 use crate::controller::error::Error;
@@ -71,10 +70,8 @@ pub async fn carry_out(
     let _turn = turn.lock().await;
     let changes = write.changes.clone();
     let answer = send(&arm, resource, &write).await;
-    if let Err(error) | Ok(Some(Err(error))) = &answer
-        && is_credential_refused(error)
-    {
-        context.doubt_account(&account_key(&*object));
+    if let Err(error) | Ok(Some(Err(error))) = &answer {
+        doubt_if_refused(context, &*object, error);
     }
     let Some(answer) = answer? else {
         return Ok(Effect::Replan);
