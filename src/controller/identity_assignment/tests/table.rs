@@ -4,10 +4,11 @@ use serde_json::json;
 
 use crate::api::RECONCILE_ANNOTATION;
 use crate::api::condition::Reason;
-use crate::controller::azure_resource::{History, Subject};
+use crate::controller::azure_resource::tests::model::refusal;
+use crate::controller::azure_resource::{History, Observation, Subject};
 use crate::controller::identity_assignment::decision::{Step, decide};
 use crate::controller::identity_assignment::target::TargetKind;
-use crate::runtime::Next;
+use crate::runtime::{Effect, Next};
 
 use super::model::{Assignment, Reference, World, id};
 
@@ -38,6 +39,23 @@ fn identities_and_record_are_written_in_one_request_that_names_nothing_else() {
     );
     assert_eq!(body.as_object().unwrap().len(), 2);
     assert_eq!(body["tags"].as_object().unwrap().len(), 2, "{body}");
+}
+
+#[test]
+fn an_answer_that_decides_nothing_is_not_remembered() {
+    let mut world = World::new(TargetKind::App, false, &[]);
+    let mut assignment = Assignment::new(TargetKind::App, "one", false, &["a"]);
+    assignment.pass(&mut world, false);
+    for (status, code) in [(503, "ServiceUnavailable"), (404, "ResourceNotFound")] {
+        let observation = assignment.look(&world);
+        let decision = decide(&Subject::of(&assignment.object), &observation, world.now);
+        let (Some(Step::Write(write)), Observation::Seen(mut target)) = (decision.step, observation) else {
+            panic!("a write")
+        };
+        let effect = target.on_write(write, Err(refusal(status, code)), world.now);
+        assert!(matches!(effect, Err(_) | Ok(Effect::Reobserve)), "{effect:?}");
+        assert_eq!(target.history, History::default());
+    }
 }
 
 #[test]
