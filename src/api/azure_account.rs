@@ -188,6 +188,9 @@ pub struct AzureAccountStatus {
     /// Display name of the subscription in Azure.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub subscription_name: Option<String>,
+    /// The value of the annotation `lifeguard.dev/reconcile-requested-at` that was acted on last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_handled_reconcile_at: Option<String>,
 }
 
 impl AzureAccountSpec {

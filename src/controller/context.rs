@@ -4,7 +4,7 @@ use std::fmt;
 use std::ops::Deref;
 use std::sync::Arc;
 
-use kube::Client;
+use kube::{Client, Resource};
 use tokio_util::sync::CancellationToken;
 
 use crate::api::FIELD_MANAGER;
@@ -12,7 +12,8 @@ use crate::azure::{Cloud, Http};
 use crate::runtime::drive::Settings;
 use crate::runtime::health::Health;
 use crate::runtime::reconciler::Object;
-use crate::runtime::{Clients, Events, Key, Pace, Scope, StatusWriter};
+use crate::runtime::references::{Entry, Kind};
+use crate::runtime::{Clients, Controller, Events, Key, Pace, Reconciler, Scope, Source, StatusWriter};
 
 use super::accounts::{Accounts, HostAccess};
 use super::operator_key::OperatorKey;
@@ -144,6 +145,23 @@ impl Context {
     /// The one writer of a kind's status.
     pub fn status_writer<K: Object>(&self) -> StatusWriter<K> {
         StatusWriter::new(self.client().clone(), format!("{FIELD_MANAGER}/{}", K::plural(&())))
+    }
+
+    /// The controller of a kind. `entry` says what the index knows of an object.
+    pub fn controller<R: Reconciler>(
+        &self,
+        source: Source<R::Object>,
+        reconciler: R,
+        passes: Settings,
+        entry: fn(&R::Object) -> Entry,
+    ) -> Controller<R>
+    where
+        R::Object: Kind,
+    {
+        let (events, stop) = (self.events().clone(), self.stop().clone());
+        Controller::new(source, Arc::new(reconciler), self.status_writer(), events, passes, stop)
+            .indexed(self.references().clone(), entry)
+            .report_to(self.health().check(&R::Object::plural(&())))
     }
 
     /// A credential was refused: whoever checks the account shall not trust earlier answers.

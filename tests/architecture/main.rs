@@ -83,15 +83,22 @@ fn the_runner_is_pure() {
 
 #[test]
 fn a_plan_has_no_clock_and_does_no_io() {
+    let pure = [
+        "plan.rs",
+        "job/status.rs",
+        "accounts/check.rs",
+        "azure_resource/answer.rs",
+        "identity_assignment/answer.rs",
+    ];
     let files = sources(&repository("src/controller"));
     let plans: Vec<_> = files
         .iter()
         .filter(|(path, _)| {
-            let is_pure = |folder: &str| path.components().any(|it| it.as_os_str() == folder);
-            path.ends_with("plan.rs") || path.ends_with("job/status.rs") || is_pure("decision") || is_pure("attempt")
+            let is_in = |folder: &str| path.components().any(|it| it.as_os_str() == folder);
+            pure.iter().any(|it| path.ends_with(it)) || is_in("decision") || is_in("attempt")
         })
         .collect();
-    assert!(plans.len() >= 12, "the plans have moved: {}", plans.len());
+    assert!(plans.len() >= 20, "the plans have moved: {}", plans.len());
     for (path, text) in plans {
         for line in code(text) {
             for effect in [
@@ -105,6 +112,19 @@ fn a_plan_has_no_clock_and_does_no_io() {
             ] {
                 assert!(!line.contains(effect), "{}: {line}", path.display());
             }
+        }
+    }
+}
+
+#[test]
+fn an_observation_takes_no_clock() {
+    let files = sources(&repository("src/controller"));
+    let looks = |path: &Path| path.ends_with("observe.rs") || path.ends_with("observation.rs");
+    let observations: Vec<_> = files.iter().filter(|(path, _)| looks(path)).collect();
+    assert!(observations.len() >= 6, "they have moved: {}", observations.len());
+    for (path, text) in observations {
+        for line in code(text) {
+            assert!(!line.contains("::now("), "{}: {line}", path.display());
         }
     }
 }

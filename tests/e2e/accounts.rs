@@ -66,6 +66,39 @@ async fn an_account_says_what_is_wrong_with_it_and_recovers_when_that_is_put_rig
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_account_that_was_refused_is_checked_at_once_when_somebody_asks() {
+    let world = World::new("asked").await;
+    let application = world
+        .control(reqwest::Method::POST, "applications", Some(&json!({})))
+        .await;
+    let secret = json!({
+        "apiVersion": "v1", "kind": "Secret", "metadata": {"name": "asked"}, "stringData": {"clientSecret": "registered-later"},
+    });
+    world.apply(&secret).await;
+    let credential = json!({"clientSecret": {"clientId": application["clientId"], "secretKeyRef": {"name": "asked"}}});
+    let mut asked = account(&world, "asked", &credential);
+    world.apply(&asked).await;
+    world.until_reason("AzureAccount", "asked", "InvalidCredential").await;
+    let refused_at = std::time::Instant::now();
+
+    // It is put right in Entra ID, of which nothing tells the operator.
+    let registered = json!({"clientId": application["clientId"], "clientSecret": "registered-later"});
+    world
+        .control(reqwest::Method::POST, "applications", Some(&registered))
+        .await;
+    let request = "2026-01-02T03:04:05Z";
+    asked["metadata"]["annotations"] = json!({"lifeguard.dev/reconcile-requested-at": request});
+    world.apply(&asked).await;
+    world.until_available("AzureAccount", "asked").await;
+    assert!(
+        refused_at.elapsed() < std::time::Duration::from_mins(1),
+        "a refusal is believed for a minute, so this shows nothing"
+    );
+    let status = world.read("AzureAccount", "asked").await.expect("the account").data["status"].clone();
+    assert_eq!(status["lastHandledReconcileAt"], request);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_principal_without_rights_is_somebody_and_one_that_does_not_exist_is_nobody() {
     let world = World::new("unauthorized").await;
     let application = world

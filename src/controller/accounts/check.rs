@@ -45,15 +45,24 @@ pub enum Subscription {
 }
 
 /// How the checks of an account ended so far.
-#[derive(Debug, Default)]
-pub(super) struct Checked {
+#[derive(Debug, Clone, Default)]
+pub struct Checked {
     last: Option<Check>,
 }
 
 impl Checked {
-    /// The last answer, if it still holds.
-    pub(super) fn answer(&self, now: Timestamp, max_age: Duration) -> Option<Check> {
-        let last = self.last.as_ref()?;
+    /// How the last check ended.
+    pub fn last(&self) -> Option<&Check> {
+        self.last.as_ref()
+    }
+
+    /// Whether it is time for another check. That an account works is believed for `max_age`.
+    ///
+    /// A refused credential is not tried again for one minute, then two, at most ten, since nothing but a change of it, which
+    /// opens the account anew, or a delay of Azure's can cure it. Only what may be such a delay is tried again at once for some
+    /// minutes.
+    pub fn is_due(&self, now: Timestamp, max_age: Duration) -> bool {
+        let Some(last) = &self.last else { return true };
         let keep = match &last.result {
             Ok(_) => max_age,
             Err(_) if last.is_replicating => Duration::ZERO,
@@ -62,16 +71,11 @@ impl Checked {
             }
             Err(_) => Duration::ZERO,
         };
-        (age(last.at, now) < keep).then(|| last.clone())
+        age(last.at, now) >= keep
     }
 
     /// Notes how a check ended. `is_federated`: the account is known to Entra ID by a federated credential, which may be new.
-    pub(super) fn note(
-        &mut self,
-        result: Result<Subscription, AzureError>,
-        is_federated: bool,
-        now: Timestamp,
-    ) -> Check {
+    pub fn note(&mut self, result: Result<Subscription, AzureError>, is_federated: bool, now: Timestamp) -> &Check {
         let may_pass = is_federated && result.as_ref().is_err_and(may_be_replication);
         // What was waited for before, such as a ServiceAccount, is no reason to be impatient now.
         let before = self.last.as_ref().filter(|before| {
@@ -79,15 +83,14 @@ impl Checked {
             before.failures > 0 && result.is_err() && (was_the_same || !is_federated)
         });
         let since = before.map_or(now, |before| before.since);
-        let check = Check {
+        let failures = u32::from(result.is_err()) + before.map_or(0, |before| before.failures);
+        self.last.insert(Check {
             at: now,
-            failures: u32::from(result.is_err()) + before.map_or(0, |before| before.failures),
+            failures,
             since,
             is_replicating: may_pass && age(since, now) < REPLICATION,
             result,
-        };
-        self.last = Some(check.clone());
-        check
+        })
     }
 }
 
@@ -136,7 +139,7 @@ mod tests {
             for (second, is_replicating) in [(0, true), (5, true), (299, true), (300, false), (400, false)] {
                 let check = checked.note(rejected(rejection), true, at(second));
                 assert_eq!(check.is_replicating, is_replicating, "{rejection:?} at {second}");
-                let is_asked_again_at_once = checked.answer(at(second + 1), Duration::ZERO).is_none();
+                let is_asked_again_at_once = checked.is_due(at(second + 1), Duration::ZERO);
                 assert_eq!(is_asked_again_at_once, is_replicating, "{rejection:?} at {second}");
             }
         }
@@ -144,9 +147,10 @@ mod tests {
 
     #[test]
     fn what_is_wrong_in_itself_is_not_waited_for() {
-        let check = Checked::default().note(rejected(Rejection::Secret), true, at(0));
-        assert!(!check.is_replicating);
-        let check = Checked::default().note(rejected(Rejection::UnknownApplication), false, at(0));
+        let mut checked = Checked::default();
+        assert!(!checked.note(rejected(Rejection::Secret), true, at(0)).is_replicating);
+        let mut checked = Checked::default();
+        let check = checked.note(rejected(Rejection::UnknownApplication), false, at(0));
         assert!(
             !check.is_replicating,
             "an application with a secret was registered long ago"
@@ -169,12 +173,8 @@ mod tests {
         for (minute, believed) in [(0, 1), (1, 2), (3, 4), (7, 8), (15, 10), (25, 10)] {
             checked.note(rejected(Rejection::Secret), false, at(60 * minute));
             let last_second = at(60 * (minute + believed) - 1);
-            assert!(checked.answer(last_second, Duration::ZERO).is_some(), "minute {minute}");
-            assert!(
-                checked
-                    .answer(last_second + SignedDuration::from_secs(1), Duration::ZERO)
-                    .is_none()
-            );
+            assert!(!checked.is_due(last_second, Duration::ZERO), "minute {minute}");
+            assert!(checked.is_due(last_second + SignedDuration::from_secs(1), Duration::ZERO));
         }
     }
 }

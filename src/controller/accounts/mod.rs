@@ -12,7 +12,6 @@ mod federation;
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use jiff::Timestamp;
 use kube::{Client, Resource, ResourceExt};
@@ -23,10 +22,9 @@ use crate::azure::{ArmClient, AzureError, Cloud, Gates, Http, Tokens};
 use crate::controller::watched::Watched;
 use crate::runtime::Key;
 
-use check::Checked;
 use credential::{Demand, Means, Principal, Proof, Way};
 
-pub use check::{Check, Subscription};
+pub use check::{Check, Checked, Subscription};
 pub use credential::HostAccess;
 pub use error::AccountError;
 
@@ -79,22 +77,23 @@ impl Account {
         &self.spec.subscription_id
     }
 
-    /// Gets a token and reads the subscription.
-    ///
-    /// The answer to an earlier check is given again while it is younger than `max_age`. A refused credential is not
-    /// tried again for one minute, then two, at most ten, since nothing but a change of it, which opens the account anew,
-    /// or a delay of Azure's can cure it. Only what may be such a delay is tried again at once for some minutes.
-    pub async fn check(&self, now: Timestamp, max_age: Duration) -> Check {
-        if let Some(known) = self.checked().answer(now, max_age) {
-            return known;
-        }
+    /// Gets a token and reads the subscription, and notes how that ended.
+    pub async fn check(&self) -> Checked {
+        let asked_at = Timestamp::now();
         let result = self.read_subscription().await;
-        self.checked().note(result, self.is_federated, now)
+        let mut checked = self.noted();
+        checked.note(result, self.is_federated, asked_at);
+        checked.clone()
+    }
+
+    /// How its checks ended so far.
+    pub fn checked(&self) -> Checked {
+        self.noted().clone()
     }
 
     /// Forgets how earlier checks ended: somebody was refused in the meantime.
     pub fn doubt(&self) {
-        *self.checked() = Checked::default();
+        *self.noted() = Checked::default();
     }
 
     async fn read_subscription(&self) -> Result<Subscription, AzureError> {
@@ -112,7 +111,7 @@ impl Account {
         Ok(Subscription::Visible { display_name })
     }
 
-    fn checked(&self) -> MutexGuard<'_, Checked> {
+    fn noted(&self) -> MutexGuard<'_, Checked> {
         self.checked.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -6,16 +6,15 @@ mod observe;
 mod plan;
 mod status;
 
-use std::sync::Arc;
-use std::time::Duration;
-
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::Resource;
 
 use crate::api::{ACCOUNT_FINALIZER, AzureAccount, AzureAccountStatus, ManagedIdentity};
 use crate::runtime::references::Entry;
-use crate::runtime::{Controller, Effect, Note, ObjectId, Pass, Plan, Reconciler, Seen, Snapshot, Source, finalizer};
+use crate::runtime::{
+    Controller, Effect, Key, Note, ObjectId, Pass, Plan, Reconciler, Seen, Snapshot, Source, finalizer,
+};
 
 use super::context::Context;
 use super::error::Error;
@@ -23,10 +22,7 @@ use super::readiness;
 use super::reference::{self, Reference, accounts_of};
 
 pub use observe::Observed;
-pub use plan::Step;
-
-/// How often an account that works is checked.
-pub const CHECK_INTERVAL: Duration = Duration::from_mins(5);
+pub use plan::{Assessment, Step};
 
 /// The reconciler of AzureAccounts.
 pub struct AzureAccountReconciler {
@@ -35,19 +31,10 @@ pub struct AzureAccountReconciler {
 
 /// The controller of AzureAccounts; those who use an account are triggered by its changes.
 pub fn controller(context: &Context, source: Source<AzureAccount>) -> Controller<AzureAccountReconciler> {
-    let reconciler = Arc::new(AzureAccountReconciler {
+    let reconciler = AzureAccountReconciler {
         context: context.clone(),
-    });
-    Controller::new(
-        source,
-        reconciler,
-        context.status_writer(),
-        context.events().clone(),
-        context.settings(),
-        context.stop().clone(),
-    )
-    .indexed(context.references().clone(), entry)
-    .report_to(context.health().check("azureaccounts"))
+    };
+    context.controller(source, reconciler, context.settings(), entry)
 }
 
 /// What the index knows of an account: the identity that it is, which objects may still have to be removed with, and that
@@ -68,19 +55,27 @@ impl Reconciler for AzureAccountReconciler {
     type Object = AzureAccount;
     type Observed = Observed;
     type Step = Step;
-    type Verdict = ();
+    type Verdict = Assessment;
     type Error = Error;
 
     async fn observe(&self, object: &Snapshot<AzureAccount>) -> Result<Observed, Error> {
-        observe::observe(&self.context, object).await
+        Ok(observe::observe(&self.context, object).await)
     }
 
-    fn plan(object: &AzureAccount, observed: &Observed, now: Timestamp) -> Plan<Step> {
+    fn plan(object: &AzureAccount, observed: &Observed, now: Timestamp) -> Plan<Step, Assessment> {
         plan::plan(object, observed, now)
     }
 
     async fn carry_out(&self, pass: &mut Pass<Self>, step: Step) -> Result<Effect, Error> {
         match step {
+            Step::WakeUsers => {
+                let id = ObjectId::of(&**pass.object());
+                self.context.references().wake_referrers(&id);
+                if let Ok(opened) = &mut pass.observed_mut().account {
+                    opened.is_anew = false;
+                }
+                Ok(Effect::Replan)
+            }
             Step::AddFinalizer => {
                 pass.ensure_finalizer(ACCOUNT_FINALIZER).await?;
                 // The users wait for it, and the watch tells them only when it has delivered it.
@@ -91,10 +86,25 @@ impl Reconciler for AzureAccountReconciler {
                 pass.release_finalizer(ACCOUNT_FINALIZER).await?;
                 Ok(if is_deleted { Effect::Done } else { Effect::Replan })
             }
+            Step::Check => {
+                let Some(account) = self.context.accounts().held(&Key::of(&**pass.object())) else {
+                    return Ok(Effect::Reobserve);
+                };
+                let checked = account.check().await;
+                if let Ok(opened) = &mut pass.observed_mut().account {
+                    opened.checked = checked;
+                    opened.is_checked_now = true;
+                }
+                Ok(Effect::Replan)
+            }
         }
     }
 
-    fn summarize(object: &AzureAccount, seen: Seen<'_, Observed>, now: Timestamp) -> Option<AzureAccountStatus> {
+    fn summarize(
+        object: &AzureAccount,
+        seen: Seen<'_, Observed, Assessment>,
+        now: Timestamp,
+    ) -> Option<AzureAccountStatus> {
         status::summarize(object, &seen, now)
     }
 

@@ -2,78 +2,45 @@
 
 use std::sync::Arc;
 
-use jiff::Timestamp;
-
 use crate::api::AzureAccount;
-use crate::api::condition::{Reason, kind};
-use crate::controller::accounts::Subscription;
+use crate::controller::accounts::Checked;
 use crate::controller::context::Context;
 use crate::controller::error::Error;
-use crate::runtime::conditions::find;
-use crate::runtime::{Class, Failure, ObjectId};
-
-use super::CHECK_INTERVAL;
+use crate::runtime::ObjectId;
 
 /// What is to know of an account.
 #[derive(Debug)]
 pub struct Observed {
-    /// How its last check ended.
-    pub check: Result<Subscription, Failure>,
+    /// The account, or why it cannot be opened.
+    pub account: Result<Opened, Error>,
     /// The objects that still have to remove something from Azure with it.
     pub users: Vec<ObjectId>,
 }
 
-/// Opens the account, checks it, and lists its users. A check that failed is an observation, not an error: the users'
-/// finalizers have to be cared for all the same.
-pub async fn observe(context: &Context, object: &AzureAccount) -> Result<Observed, Error> {
-    let now = Timestamp::now();
+/// An account that is open.
+#[derive(Debug, Clone, Default)]
+pub struct Opened {
+    /// Whether its Secret, or the identity that it is, changed since it was last looked at, which no watch tells its users.
+    pub is_anew: bool,
+    /// How its checks ended so far.
+    pub checked: Checked,
+    /// Whether the last of them was made in this pass.
+    pub is_checked_now: bool,
+}
+
+/// Opens the account and lists its users. That it cannot be opened is an observation, not an error: the users' finalizers
+/// have to be cared for all the same.
+pub async fn observe(context: &Context, object: &AzureAccount) -> Observed {
     let id = ObjectId::of(object);
     let users = context.references().needed_by(&id).await;
     let before = context.accounts().held(&id.key);
-    let check = match context.accounts().refresh(object).await {
-        Err(error) => Err(Failure::of(&Error::from(error), now)),
-        Ok(account) => {
-            if before.is_some_and(|before| !Arc::ptr_eq(&before, &account)) {
-                // Its Secret changed, which no watch tells.
-                context.references().wake_referrers(&id);
-            }
-            let check = account.check(now, CHECK_INTERVAL.mul_f64(0.7)).await;
-            check.result.map_err(|error| {
-                let failure = Failure {
-                    failures: check.failures,
-                    since: check.since,
-                    ..Failure::of(&Error::from(error), now)
-                };
-                if check.is_replicating && !was_refused(object) {
-                    replicating(failure)
-                } else {
-                    failure
-                }
-            })
-        }
+    let account = match context.accounts().refresh(object).await {
+        Ok(account) => Ok(Opened {
+            is_anew: before.is_some_and(|before| !Arc::ptr_eq(&before, &account)),
+            checked: account.checked(),
+            is_checked_now: false,
+        }),
+        Err(error) => Err(error.into()),
     };
-    Ok(Observed { check, users })
-}
-
-/// Whether the account's status already says that its credential is not accepted: the operator was restarted since, and
-/// begins no new wait.
-fn was_refused(object: &AzureAccount) -> bool {
-    let status = object.status.as_ref();
-    let ready = status.and_then(|status| find(&status.conditions, kind::READY));
-    let is_of_this_spec = status.and_then(|status| status.observed_generation) == object.metadata.generation;
-    is_of_this_spec && ready.is_some_and(|ready| ready.reason == Reason::InvalidCredential.as_str())
-}
-
-/// A refusal that Entra ID may take back when it has learnt of what is new.
-fn replicating(failure: Failure) -> Failure {
-    let message = format!(
-        "waiting for Entra ID, which needs up to some minutes until it knows a new identity or federated credential: {}",
-        failure.message
-    );
-    Failure {
-        class: Class::Waiting { after: None },
-        reason: Reason::FederationPropagating.as_str().to_owned(),
-        message,
-        ..failure
-    }
+    Observed { account, users }
 }

@@ -14,7 +14,7 @@ use crate::controller::error::Error;
 use crate::runtime::Effect;
 
 use super::decision::Write;
-use super::history::{Answer, OperationUrl, Purpose, Written};
+use super::history::{Answer, OperationUrl, Purpose};
 use super::observation::{Registration, ResourceState};
 
 impl ResourceState {
@@ -37,14 +37,6 @@ impl ResourceState {
         answer: Result<ArmResponse, AzureError>,
         now: Timestamp,
     ) -> Result<Effect, Error> {
-        let written = |answer| {
-            Some(Written {
-                at: now,
-                purpose: write.purpose,
-                fingerprint: write.fingerprint,
-                answer,
-            })
-        };
         match answer {
             Ok(response) => {
                 // What was deleted before is not what is there now.
@@ -54,7 +46,8 @@ impl ResourceState {
                 self.given_secrets_digest.clone_from(&self.secrets_digest);
                 self.history.operation = response.async_operation.clone().map(OperationUrl);
                 self.history.operation_error = None;
-                self.history.write = written(Answer::Accepted);
+                self.history
+                    .note_answer(write.purpose, write.fingerprint, Answer::Accepted, now);
                 self.pause = response.retry_after;
                 if response.body.is_object() {
                     self.take_note(Some(response.body));
@@ -63,7 +56,8 @@ impl ResourceState {
                 Ok(Effect::Reobserve)
             }
             Err(error) if is_refusal(&error) => {
-                self.history.write = written(refused(&error));
+                self.history
+                    .note_answer(write.purpose, write.fingerprint, refused(&error), now);
                 Ok(Effect::Replan)
             }
             Err(error) if error.class() == ErrorClass::Unregistered => {
@@ -95,14 +89,7 @@ impl ResourceState {
             Err(error) => return Err(error.into()),
         };
         match claim {
-            Some(fingerprint) => {
-                self.history.write = Some(Written {
-                    at: now,
-                    purpose: Purpose::Adopt,
-                    fingerprint,
-                    answer,
-                });
-            }
+            Some(fingerprint) => self.history.note_answer(Purpose::Adopt, fingerprint, answer, now),
             None => self.history.disowned += 1,
         }
         Ok(effect)
@@ -142,15 +129,16 @@ impl ResourceState {
     }
 }
 
-fn refused(error: &AzureError) -> Answer {
+/// A refusal, as it is remembered.
+pub fn refused(error: &AzureError) -> Answer {
     Answer::Refused {
         reason: reason_of(error),
         message: error.to_string(),
     }
 }
 
-/// Whether Azure refused a PUT or a DELETE for good, so that the same one need not be sent again soon.
-pub(super) fn is_refusal(error: &AzureError) -> bool {
+/// Whether Azure refused a write or a DELETE for good, so that the same one need not be sent again soon.
+pub fn is_refusal(error: &AzureError) -> bool {
     error.class() == ErrorClass::Terminal && is_about_the_resource(error)
 }
 

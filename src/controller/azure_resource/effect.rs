@@ -6,16 +6,15 @@ use kube::ResourceExt;
 use crate::api::{FINALIZER, azure_resource::ManagementPolicy};
 use crate::azure::arm::ArmResponse;
 use crate::azure::{ArmClient, AzureError, provider};
-use crate::controller::azure_error::is_credential_refused;
 use crate::controller::context::Context;
 use crate::controller::error::Error;
 use crate::runtime::{Effect, Note, Pass, Reconciler, Severity};
 
 use super::answer::{is_refusal, is_refusal_of_tag};
-use super::decision::{Release, Step, Write};
-use super::dependency::account_key;
+use super::decision::{ObjectStep, Release, Step, Write};
 use super::history::{Answer, Histories, Purpose};
 use super::observation::{Body, Observation, ResourceState, Tagging};
+use super::read::doubt_if_refused;
 use super::subject::AzureObject;
 
 /// Carries out one step and brings the observation up to date with what it did.
@@ -33,10 +32,8 @@ where
     R::Observed: AsMut<Observation>,
 {
     let result = effect(context, histories, pass, step).await;
-    if let Err(Error::Azure(error)) = &result
-        && is_credential_refused(error)
-    {
-        context.doubt_account(&account_key(&**pass.object()));
+    if let Err(Error::Azure(error)) = &result {
+        doubt_if_refused(context, &**pass.object(), error);
     }
     result
 }
@@ -48,34 +45,15 @@ where
     R::Observed: AsMut<Observation>,
 {
     let object = pass.object().clone();
-    let uid = object.uid().unwrap_or_default();
-    let say = |severity, reason: &'static str, message: String| {
-        match severity {
-            Severity::Normal => tracing::info!(reason, "{message}"),
-            Severity::Warning => tracing::warn!(reason, "{message}"),
-        }
-        context.events().publish(
-            &*object,
-            &Note {
-                severity,
-                reason: reason.into(),
-                action: reason.into(),
-                message,
-            },
-        );
-    };
+    let say = |reason, message| tell(context, &*object, reason, message);
     match step {
         Step::AddFinalizer => {
-            pass.ensure_finalizer(FINALIZER).await?;
-            return Ok(Effect::Replan);
+            return carry_out_on_object(context, histories, pass, ObjectStep::AddFinalizer, None).await;
         }
         Step::Release(release) => {
-            if let (Release::Left, Some(id)) = (release, left_behind(&*object, pass.observed_mut().as_mut())) {
-                say(Severity::Normal, "Left", format!("{id} is left in Azure"));
-            }
-            histories.forget(&uid);
-            pass.release_finalizer(FINALIZER).await?;
-            return Ok(Effect::Done);
+            let left = left_behind(&*object, pass.observed_mut().as_mut());
+            let left = left.map(|id| format!("{id} is left in Azure"));
+            return carry_out_on_object(context, histories, pass, ObjectStep::Release(release), left).await;
         }
         Step::Register(_) | Step::Write(_) | Step::Tag { .. } | Step::Delete => {}
     }
@@ -96,12 +74,12 @@ where
             if is_accepted(resource) {
                 let id = &resource.id;
                 match purpose {
-                    Purpose::Create => say(Severity::Normal, "Creating", format!("{id} was asked for")),
-                    Purpose::Adopt => say(Severity::Normal, "Adopted", format!("{id} was taken over")),
+                    Purpose::Create => say("Creating", format!("{id} was asked for")),
+                    Purpose::Adopt => say("Adopted", format!("{id} was taken over")),
                     Purpose::Update if changes.is_empty() => {
-                        say(Severity::Normal, "Updated", format!("{id} was written again"));
+                        say("Updated", format!("{id} was written again"));
                     }
-                    Purpose::Update => say(Severity::Normal, "Updated", format!("{id}: put right {changes}")),
+                    Purpose::Update => say("Updated", format!("{id}: put right {changes}")),
                 }
             }
             effect
@@ -114,23 +92,56 @@ where
             let is_claim = owner.is_some();
             let effect = tag(&arm, resource, &body, is_claim.then_some(fingerprint)).await?;
             if is_claim && is_accepted(resource) {
-                say(Severity::Normal, "Adopted", format!("{} was taken over", resource.id));
+                say("Adopted", format!("{} was taken over", resource.id));
             }
             effect
         }
         Step::Delete => {
             let effect = delete(&arm, resource).await?;
-            say(
-                Severity::Normal,
-                "Deleting",
-                format!("{} was asked to be deleted", resource.id),
-            );
+            say("Deleting", format!("{} was asked to be deleted", resource.id));
             effect
         }
         Step::AddFinalizer | Step::Release(_) => Effect::Done,
     };
-    histories.keep(&uid, resource.history.clone());
+    histories.keep(&object.uid().unwrap_or_default(), resource.history.clone());
     Ok(effect)
+}
+
+/// Carries out a step on the object itself. `left`: what is said of something that the object leaves in Azure.
+pub async fn carry_out_on_object<R>(
+    context: &Context,
+    histories: &Histories,
+    pass: &mut Pass<R>,
+    step: ObjectStep,
+    left: Option<String>,
+) -> Result<Effect, Error>
+where
+    R: Reconciler,
+    R::Object: AzureObject,
+{
+    match (step, left) {
+        (ObjectStep::AddFinalizer, _) => {
+            pass.ensure_finalizer(FINALIZER).await?;
+            return Ok(Effect::Replan);
+        }
+        (ObjectStep::Release(Release::Left), Some(left)) => tell(context, &**pass.object(), "Left", left),
+        (ObjectStep::Release(Release::Gone | Release::Left), _) => {}
+    }
+    histories.forget(&pass.object().uid().unwrap_or_default());
+    pass.release_finalizer(FINALIZER).await?;
+    Ok(Effect::Done)
+}
+
+/// Tells of something that was done, in the log and in an event.
+pub fn tell<K: AzureObject>(context: &Context, object: &K, reason: &'static str, message: String) {
+    tracing::info!(reason, "{message}");
+    let note = Note {
+        severity: Severity::Normal,
+        reason: reason.into(),
+        action: reason.into(),
+        message,
+    };
+    context.events().publish(object, &note);
 }
 
 fn is_accepted(resource: &ResourceState) -> bool {
@@ -179,7 +190,11 @@ async fn delete(arm: &ArmClient, resource: &mut ResourceState) -> Result<Effect,
 }
 
 /// Refusals end in the status and not in an error, so Azure's id of the request would be nowhere.
-fn log_refusal(answer: &Result<ArmResponse, AzureError>, is_refusal: impl Fn(&AzureError) -> bool, what: &'static str) {
+pub fn log_refusal(
+    answer: &Result<ArmResponse, AzureError>,
+    is_refusal: impl Fn(&AzureError) -> bool,
+    what: &'static str,
+) {
     if let Err(error) = answer
         && is_refusal(error)
     {

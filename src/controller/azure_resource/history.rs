@@ -30,6 +30,18 @@ pub struct History {
     pub secrets_digest: Option<String>,
 }
 
+impl History {
+    /// Remembers how Azure answered a write.
+    pub fn note_answer(&mut self, purpose: Purpose, fingerprint: String, answer: Answer, at: Timestamp) {
+        self.write = Some(Written {
+            at,
+            purpose,
+            fingerprint,
+            answer,
+        });
+    }
+}
+
 /// Where Azure reports an operation: about 4 KB and signed, so it is never shown.
 #[derive(Clone, PartialEq, Eq)]
 pub struct OperationUrl(pub String);

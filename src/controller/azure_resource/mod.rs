@@ -5,6 +5,9 @@
 //!
 //! [`decide()`](decision::decide) decides everything, without I/O: what to do next, when to look again, and what the
 //! status says. [`carry_out`](effect::carry_out) does it and decides nothing.
+//!
+//! What does not depend on owning the whole of a resource also serves IdentityAssignment, which owns a part of one: preparing
+//! and leaving, what an earlier answer means, and the common part of the status.
 
 mod answer;
 mod blocked;
@@ -26,18 +29,21 @@ mod status;
 mod subject;
 mod whole;
 
-pub use answer::is_about_the_resource;
+pub use answer::{is_refusal, refused};
 pub use blocked::Blocked;
-pub use decision::{Assessment, Decision, Release, SETTLING, Step, decide, decide_seen, lets_go_unseen, may_use};
-pub use dependency::{Dependency, OpenAccount, account_id, account_key, close_account, credential_gone, open_account};
-pub use effect::carry_out;
+pub use decision::{
+    Assessment, Decision, ObjectStep, Release, SETTLING, SHORT_PACE, Step, WAITING_PACE, answered, decide, failure,
+    give_back, leave, listed, may_use, poll, running, unprepared,
+};
+pub use dependency::{Dependency, OpenAccount, account_id, close_account, credential_gone, open_account};
+pub use effect::{carry_out, carry_out_on_object, log_refusal, tell};
 pub use history::{Answer, Histories, History, OperationUrl, Purpose, Written};
 pub use kind::{ArmType, AzureKind, Desired, Gathering, Record, StatusOf, body_of, location_of};
 pub use observation::{Body, Observation, Occupants, Registration, ResourceState, Tagging};
 pub use placement::{Placement, moved, of_another_subscription};
-pub use read::{cause_of_failure, find, read_state};
+pub use read::{doubt_if_refused, explain_failure, find, read_state, unreadable};
 pub use reconciler::{AzureReconciler, Observed, Parts, controller};
-pub use status::{notes, summarize, with_sync};
+pub use status::{notes, summarize, told};
 pub use subject::{AzureObject, Reports, Subject, age, entry};
 pub use whole::{KindStep, decide_whole};
 

@@ -16,22 +16,22 @@ use super::blocked::Blocked;
 use super::history::History;
 use crate::runtime::ObjectId;
 
-/// What a pass observed.
+/// What a pass observed of something in Azure.
 #[derive(Debug)]
-pub enum Observation {
+pub enum Observation<R = ResourceState> {
     /// Azure was not asked, because something that the object needs is not there.
     Blocked(Blocked),
     /// Azure was asked.
-    Seen(Box<ResourceState>),
+    Seen(Box<R>),
 }
 
-impl AsRef<Self> for Observation {
+impl<R> AsRef<Self> for Observation<R> {
     fn as_ref(&self) -> &Self {
         self
     }
 }
 
-impl AsMut<Self> for Observation {
+impl<R> AsMut<Self> for Observation<R> {
     fn as_mut(&mut self) -> &mut Self {
         self
     }

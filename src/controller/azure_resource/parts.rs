@@ -4,18 +4,17 @@ use jiff::Timestamp;
 use kube::ResourceExt;
 
 use crate::api::condition::Reason;
-use crate::controller::azure_error::is_credential_refused;
 use crate::controller::error::Error;
-use crate::runtime::{ApiError, Effect, Note, Object, Pass, Severity};
+use crate::runtime::{ApiError, Effect, Object, Pass};
 
 use super::children::{Child, ChildWrite};
 use super::decision::Step;
-use super::dependency::account_key;
-use super::effect::carry_out;
+use super::effect::{carry_out, tell};
 use super::export::{self, ExportStep};
 use super::history::Answer;
 use super::kind::{AzureKind, Record};
 use super::observation::Observation;
+use super::read::doubt_if_refused;
 use super::reconciler::AzureReconciler;
 use super::whole::KindStep;
 
@@ -75,14 +74,7 @@ impl<K: AzureKind + Object> AzureReconciler<K> {
                     ),
                     ChildWrite::Delete { name } => (K::Child::REMOVED, format!("{noun} {name} was removed")),
                 };
-                tracing::info!(reason, "{message}");
-                let note = Note {
-                    severity: Severity::Normal,
-                    reason: reason.into(),
-                    action: reason.into(),
-                    message,
-                };
-                self.context.events().publish(&*object, &note);
+                tell(&self.context, &*object, reason, message);
                 Answer::Accepted
             }
             Err(error) if K::Child::is_refused_for_good(&error) => {
@@ -98,9 +90,7 @@ impl<K: AzureKind + Object> AzureReconciler<K> {
                 }
             }
             Err(error) => {
-                if is_credential_refused(&error) {
-                    self.context.doubt_account(&account_key(&*object));
-                }
+                doubt_if_refused(&self.context, &*object, &error);
                 return Err(error.into());
             }
         };

@@ -12,8 +12,9 @@ use crate::controller::azure_resource::policy::Lifecycle;
 use crate::controller::context::Context;
 use crate::controller::error::Error;
 
+use super::blocked::Blocked;
 use super::dependency::{Dependency, account_key, credential_gone};
-use super::history::{Histories, OperationUrl};
+use super::history::{Histories, History, OperationUrl};
 use super::observation::{Registration, ResourceState};
 use super::subject::{AzureObject, Subject};
 
@@ -31,14 +32,24 @@ pub async fn read_state<K: AzureObject>(
     histories.keep(&object.uid().unwrap_or_default(), resource.history.clone());
     match result {
         Ok(()) => Ok(Dependency::Met(resource)),
-        Err(error) if is_credential_refused(&error) => {
-            context.doubt_account(&account_key(object));
-            match Subject::of(object).lifecycle {
-                Lifecycle::Wanted => Err(error.into()),
-                Lifecycle::Deleted => Ok(Dependency::Blocked(credential_gone(object, &error.to_string()))),
-            }
-        }
-        Err(error) => Err(error.into()),
+        Err(error) => Ok(Dependency::Blocked(unreadable(context, object, error)?)),
+    }
+}
+
+/// What a look that failed is: nothing that can be gone on with, but for an object that is being deleted and of whose account
+/// Azure accepts no token any more.
+pub fn unreadable<K: AzureObject>(context: &Context, object: &K, error: AzureError) -> Result<Blocked, Error> {
+    doubt_if_refused(context, object, &error);
+    match Subject::of(object).lifecycle {
+        Lifecycle::Deleted if is_credential_refused(&error) => Ok(credential_gone(object, &error.to_string())),
+        Lifecycle::Deleted | Lifecycle::Wanted => Err(error.into()),
+    }
+}
+
+/// Has the object's account checked again where an error says that Azure accepts no token of it.
+pub fn doubt_if_refused<K: AzureObject>(context: &Context, object: &K, error: &AzureError) {
+    if is_credential_refused(error) {
+        context.doubt_account(&account_key(object));
     }
 }
 
@@ -70,7 +81,7 @@ async fn read(arm: &ArmClient, resource: &mut ResourceState) -> Result<(), Azure
         }
         Err(error) => return Err(error),
     }
-    explain_failure(arm, resource).await;
+    explain_failure(arm, resource.actual.as_ref(), &mut resource.history).await;
     Ok(())
 }
 
@@ -98,23 +109,19 @@ pub async fn find(arm: &ArmClient, id: &ResourceId, api_version: &str) -> Result
 }
 
 /// Asks once why an operation of ours failed: the resource itself does not say.
-async fn explain_failure(arm: &ArmClient, resource: &mut ResourceState) {
-    let progress = resource
-        .actual
-        .as_ref()
-        .map(|actual| operation::of_resource(actual, None));
+pub async fn explain_failure(arm: &ArmClient, actual: Option<&Value>, history: &mut History) {
+    let progress = actual.map(|actual| operation::of_resource(actual, None));
     if !matches!(progress, Some(Progress::Failed(_))) {
         return;
     }
-    if let Some(operation) = resource.history.operation.take() {
-        resource.history.operation_error = cause_of_failure(arm, &operation)
-            .await
-            .or(resource.history.operation_error.take());
+    if let Some(operation) = history.operation.take() {
+        let cause = cause_of_failure(arm, &operation).await;
+        history.operation_error = cause.or(history.operation_error.take());
     }
 }
 
 /// Why an operation failed, for people, where Azure says so.
-pub async fn cause_of_failure(arm: &ArmClient, OperationUrl(url): &OperationUrl) -> Option<String> {
+async fn cause_of_failure(arm: &ArmClient, OperationUrl(url): &OperationUrl) -> Option<String> {
     match arm.operation(url).await {
         Ok(response) => {
             let text = |name: &str| response.body.pointer(&format!("/error/{name}")).and_then(Value::as_str);

@@ -1,13 +1,10 @@
 //! The one reconciler of all kinds that own an Azure resource.
 
-use std::sync::Arc;
-
 use jiff::Timestamp;
 use kube::ResourceExt;
 use kube::core::object::HasStatus;
 use serde_json::Value;
 
-use crate::controller::azure_error::is_credential_refused;
 use crate::controller::context::Context;
 use crate::controller::error::Error;
 use crate::controller::readiness;
@@ -17,13 +14,13 @@ use crate::runtime::{Controller, Effect, Note, Object, Pass, Plan, Reconciler, S
 use super::blocked::Blocked;
 use super::children::{Child, ChildHistory, ChildrenState, take_note};
 use super::decision::{Assessment, may_use};
-use super::dependency::{Dependency, account_key, close_account, open_account};
+use super::dependency::{Dependency, close_account, open_account};
 use super::export::{ExportState, read_export};
 use super::history::Histories;
 use super::kind::{AzureKind, Desired, Gathering};
 use super::observation::{Observation, Occupants, Registration, ResourceState};
 use super::policy::{Intent, Lifecycle, Situation};
-use super::read::read_state;
+use super::read::{doubt_if_refused, read_state};
 use super::status::{notes, summarize};
 use super::subject::{Subject, entry};
 use super::whole::{KindStep, decide_whole};
@@ -84,16 +81,7 @@ where
         plans_per_pass: K::PLANS_PER_PASS,
         ..context.settings()
     };
-    Controller::new(
-        source,
-        Arc::new(reconciler),
-        context.status_writer(),
-        context.events().clone(),
-        passes,
-        context.stop().clone(),
-    )
-    .indexed(context.references().clone(), entry)
-    .report_to(context.health().check(&K::plural(&())))
+    context.controller(source, reconciler, passes, entry)
 }
 
 impl<K: AzureKind + Object> Reconciler for AzureReconciler<K> {
@@ -268,12 +256,7 @@ impl<K: AzureKind + Object> AzureReconciler<K> {
             return Ok(ChildrenState::default());
         };
         let actual = K::Child::list(arm, &resource.id).await;
-        if let Err(error) = &actual
-            && is_credential_refused(error)
-        {
-            self.context.doubt_account(&account_key(&**object));
-        }
-        let actual = actual?;
+        let actual = actual.inspect_err(|error| doubt_if_refused(&self.context, &**object, error))?;
         let uid = object.uid().unwrap_or_default();
         let mut history = self.child_histories.of(&uid);
         take_note(&mut history, actual.as_deref().unwrap_or_default());

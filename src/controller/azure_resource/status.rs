@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use serde_json::Value;
 
 use crate::api::azure_resource::AzureResourceStatus;
 use crate::api::condition::{Reason, kind};
@@ -24,51 +25,52 @@ pub fn summarize<K: AzureObject>(
     seen: &Seen<'_, impl AsRef<Observation>, Assessment>,
     now: Timestamp,
 ) -> Option<AzureResourceStatus> {
+    let known = match (seen.observed.map(AsRef::as_ref), seen.verdict) {
+        (Some(Observation::Seen(resource)), Some(assessment)) => found(object, resource, assessment),
+        (Some(Observation::Seen(_) | Observation::Blocked(_)) | None, _) => object.reported().clone(),
+    };
+    told(object, seen, known, now)
+}
+
+/// The common part of a new status, where `known` says what was found in Azure; `None` leaves the status as it is.
+pub fn told<K: AzureObject, O>(
+    object: &K,
+    seen: &Seen<'_, O, Assessment>,
+    known: AzureResourceStatus,
+    now: Timestamp,
+) -> Option<AzureResourceStatus> {
     let subject = Subject::of(object);
     if subject.lifecycle == Lifecycle::Deleted && !subject.has_finalizer {
         return None;
     }
-    let before = object.reported();
-    let observation = seen.observed.map(AsRef::as_ref);
-    let (verdict, drift, in_sync) = match (seen.outcome, seen.verdict, observation) {
-        (Outcome::Failed(failure), _, _) => (Verdict::of_failure(failure, now)?, before.drift.clone(), None),
-        (Outcome::Done(_), None, _) | (Outcome::Done(_), _, None) => return None,
-        (Outcome::Done(_), Some(assessment), Some(Observation::Blocked(_))) => {
-            (assessment.verdict.clone(), before.drift.clone(), None)
+    let (verdict, in_sync, known) = match (seen.outcome, seen.observed) {
+        (Outcome::Failed(failure), _) => {
+            let drift = object.reported().drift.clone();
+            let known = AzureResourceStatus { drift, ..known };
+            (Verdict::of_failure(failure, now)?, None, known)
         }
-        (Outcome::Done(_), Some(assessment), Some(Observation::Seen(resource))) => (
-            assessment.verdict.clone(),
-            shown(&assessment.drift, &resource.key),
-            assessment.in_sync,
-        ),
+        (Outcome::Done(_), None) => return None,
+        (Outcome::Done(_), Some(_)) => {
+            let assessment = seen.verdict?;
+            let known = AzureResourceStatus {
+                id: known.id.filter(|_| !assessment.has_let_go),
+                last_handled_reconcile_at: subject.request.map(str::to_owned),
+                ..known
+            };
+            (assessment.verdict.clone(), assessment.in_sync, known)
+        }
     };
-    let (id, provisioning_state) = identity(&subject, observation, before);
+    let generation = object.meta().generation;
+    let conditions = verdict.conditions(&known.conditions, generation, now);
     Some(AzureResourceStatus {
-        observed_generation: object.meta().generation,
-        conditions: with_sync(
-            verdict.conditions(&before.conditions, object.meta().generation, now),
-            &verdict,
-            in_sync,
-            object.meta().generation,
-            now,
-        ),
-        location: match observation {
-            Some(Observation::Seen(resource)) if id.is_some() => location(resource).or_else(|| before.location.clone()),
-            Some(Observation::Seen(_) | Observation::Blocked(_)) | None => before.location.clone(),
-        },
-        id,
-        provisioning_state,
-        drift,
-        last_handled_reconcile_at: match seen.outcome {
-            Outcome::Done(_) => subject.request.map(str::to_owned),
-            Outcome::Failed(_) => before.last_handled_reconcile_at.clone(),
-        },
-        ..before.clone()
+        observed_generation: generation,
+        conditions: with_sync(conditions, &verdict, in_sync, generation, now),
+        ..known
     })
 }
 
 /// The conditions with `InSync`, as far as anybody can tell.
-pub fn with_sync(
+fn with_sync(
     conditions: Vec<Condition>,
     verdict: &Verdict,
     in_sync: Option<bool>,
@@ -89,31 +91,26 @@ pub fn with_sync(
     conditions.into_vec()
 }
 
-fn location(resource: &ResourceState) -> Option<String> {
-    let location = resource.actual.as_ref()?.get("location")?.as_str()?;
-    Some(Location::new(location).as_str().to_owned())
-}
-
 /// The events for a status that was just written.
 pub fn notes<K: AzureObject>(object: &K, conditions: &[Condition]) -> Vec<Note> {
     readiness::notes(&object.reported().conditions, conditions)
 }
 
-fn identity(
-    subject: &Subject<'_>,
-    observation: Option<&Observation>,
-    before: &AzureResourceStatus,
-) -> (Option<String>, Option<String>) {
-    let known = (before.id.clone(), before.provisioning_state.clone());
-    match observation {
-        None | Some(Observation::Blocked(_)) => known,
-        Some(Observation::Seen(resource)) => match &resource.actual {
-            Some(actual) if may_use(subject, resource) => (
-                Some(resource.id.to_string()),
-                operation::provisioning_state(actual).map(str::to_owned),
-            ),
-            // Another's resource is none of ours, but what we had we may still have to find again.
-            Some(_) | None => (known.0, None),
-        },
+/// What the status says of a resource that was looked at.
+fn found<K: AzureObject>(object: &K, resource: &ResourceState, assessment: &Assessment) -> AzureResourceStatus {
+    let before = object.reported().clone();
+    let usable = resource
+        .actual
+        .as_ref()
+        .filter(|_| may_use(&Subject::of(object), resource));
+    let text = |text: &str| Some(text.to_owned());
+    let location = |actual: &Value| text(Location::new(actual.get("location")?.as_str()?).as_str());
+    AzureResourceStatus {
+        // Another's resource is none of ours, but what we had we may still have to find again.
+        id: usable.map(|_| resource.id.to_string()).or(before.id),
+        provisioning_state: usable.and_then(operation::provisioning_state).and_then(text),
+        location: usable.and_then(location).or(before.location),
+        drift: shown(&assessment.drift, &resource.key),
+        ..before
     }
 }

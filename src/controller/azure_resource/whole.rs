@@ -123,6 +123,7 @@ pub fn decide_whole<K: AzureKind>(object: &K, observed: &Observed<K>, now: Times
         verdict,
         drift,
         in_sync,
+        has_let_go: false,
     }
 }
 

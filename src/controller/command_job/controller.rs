@@ -10,7 +10,7 @@ use crate::controller::Context;
 use crate::controller::reference::accounts_of;
 use crate::runtime::references::Entry;
 use crate::runtime::supervisor::Supervisor;
-use crate::runtime::{Controller, ObjectId, Source, Target, drive};
+use crate::runtime::{ObjectId, Source, Target, drive};
 
 use super::executor::Farewells;
 use super::executor::session_pool::Pools;
@@ -36,16 +36,7 @@ pub fn spawn(context: &Context, source: Source<CommandJob>, config: &Config, sup
         start_spread: Duration::ZERO,
         ..context.settings()
     };
-    let controller = Controller::new(
-        source,
-        Arc::new(jobs),
-        context.status_writer(),
-        context.events().clone(),
-        settings,
-        context.stop().clone(),
-    )
-    .indexed(context.references().clone(), entry)
-    .report_to(context.health().check("commandjobs"));
+    let controller = context.controller(source, jobs, settings, entry);
     supervisor.spawn("controller of CommandJobs", async move {
         let ended = controller.run().await;
         farewells.finish().await;

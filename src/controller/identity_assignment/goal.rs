@@ -33,15 +33,6 @@ pub enum Method {
     Put,
 }
 
-/// One request.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Request {
-    /// How it is sent.
-    pub method: Method,
-    /// What is sent. It may hold values of the target that are nobody's business.
-    pub body: Body,
-}
-
 impl Goal {
     /// As the target is.
     fn of(resource: &TargetState) -> (Self, Records) {
@@ -122,8 +113,12 @@ impl Goal {
 
     /// Whether the target is so already.
     pub fn is_reached(&self, resource: &TargetState) -> bool {
+        self.block == resource.block() && self.is_recorded(resource)
+    }
+
+    fn is_recorded(&self, resource: &TargetState) -> bool {
         let records = resource.records();
-        self.block == resource.block() && self.record == records.own && records.has_own != self.record.is_empty()
+        self.record == records.own && records.has_own != self.record.is_empty()
     }
 
     /// Whether the request is one that replaces the target as a whole.
@@ -132,25 +127,17 @@ impl Goal {
     }
 
     /// The request that makes the target so: identities and record together, and nothing else.
-    pub fn request(&self, resource: &TargetState) -> Request {
+    pub fn request(&self, resource: &TargetState) -> (Method, Body) {
         let actual = resource.actual.as_ref().unwrap_or(&Value::Null);
         let (before, spelling) = (resource.block(), resource.kind.spelling());
         let tags = resource.signature.tags(actual, &self.record);
         if self.needs_put(resource) {
             let identity = self.block.replacement(spelling);
-            return Request {
-                method: Method::Put,
-                body: Body(container_group::replacement(actual, identity, tags)),
-            };
+            return (Method::Put, Body(container_group::replacement(actual, identity, tags)));
         }
         let identity = (self.block != before).then(|| self.block.merge_patch(&before, spelling));
-        let records = resource.records();
-        let is_recorded = self.record == records.own && records.has_own != self.record.is_empty();
-        let tags = (!is_recorded).then(|| with_nulls(resource, tags));
-        Request {
-            method: Method::Patch,
-            body: Body(container_app::patch(identity, tags)),
-        }
+        let tags = (!self.is_recorded(resource)).then(|| with_nulls(resource, tags));
+        (Method::Patch, Body(container_app::patch(identity, tags)))
     }
 
     /// What of it the target is not, for drift.
@@ -165,46 +152,35 @@ impl Goal {
                 actual: kind(&actual),
             });
         }
-        let missing = self.block.user_assigned().filter(|it| actual.get(&it.id).is_none());
-        let extra = actual.user_assigned().filter(|it| self.block.get(&it.id).is_none());
-        let path = |id: &str| format!("identity.userAssignedIdentities[{id}]");
-        found.extend(missing.map(|it| Difference {
-            path: path(&it.id),
-            desired: Some(json!({})),
-            actual: None,
-        }));
-        found.extend(extra.map(|it| Difference {
-            path: path(&it.id),
-            desired: None,
-            actual: Some(json!({})),
-        }));
+        let user_assigned = |id: &str, desired, actual| Difference {
+            path: format!("identity.userAssignedIdentities[{id}]"),
+            desired,
+            actual,
+        };
+        let attached = || Some(json!({}));
+        found.extend(beyond(&self.block, &actual).map(|id| user_assigned(id, attached(), None)));
+        found.extend(beyond(&actual, &self.block).map(|id| user_assigned(id, None, attached())));
         found
     }
 
     /// What is attached and detached, for people.
     pub fn changes(&self, resource: &TargetState) -> String {
         let (before, after) = (resource.block(), &self.block);
-        let system = |has: &IdentityBlock, lacks: &IdentityBlock| {
-            (has.system().is_some() && lacks.system().is_none()).then(|| "its system-assigned identity".to_owned())
+        let told = |word: &str, has: &IdentityBlock, lacks: &IdentityBlock| {
+            let is_system = has.system().is_some() && lacks.system().is_none();
+            let system = is_system.then_some("its system-assigned identity");
+            let ids: Vec<&str> = system.into_iter().chain(beyond(has, lacks)).collect();
+            (!ids.is_empty()).then(|| format!("{word} {}", ids.join(", ")))
         };
-        let listed = |has: &IdentityBlock, lacks: &IdentityBlock| -> Vec<String> {
-            let user = has.user_assigned().filter(|it| lacks.get(&it.id).is_none());
-            system(has, lacks)
-                .into_iter()
-                .chain(user.map(|it| it.id.clone()))
-                .collect()
-        };
-        let parts = [
-            ("attached", listed(after, &before)),
-            ("detached", listed(&before, after)),
-        ];
-        let told: Vec<String> = parts
-            .into_iter()
-            .filter(|(_, ids)| !ids.is_empty())
-            .map(|(word, ids)| format!("{word} {}", ids.join(", ")))
-            .collect();
-        told.join("; ")
+        let parts = [told("attached", after, &before), told("detached", &before, after)];
+        parts.into_iter().flatten().collect::<Vec<_>>().join("; ")
     }
+}
+
+/// Ids of the user-assigned identities that one has and the other lacks.
+fn beyond<'a>(has: &'a IdentityBlock, lacks: &IdentityBlock) -> impl Iterator<Item = &'a str> {
+    let ids = has.user_assigned().map(|it| it.id.as_str());
+    ids.filter(|id| lacks.get(id).is_none())
 }
 
 /// The identities of the spec that are known, each with its id where it is user-assigned.
@@ -232,20 +208,17 @@ pub fn basis(resource: &TargetState) -> String {
     digest(&json!([part("/identity"), part("/tags"), settings]))
 }
 
-/// A goal over a state of the target: the same again would be the same request again.
-pub fn fingerprint(resource: &TargetState, goal: &Goal) -> String {
+/// A goal over a state of the target, and at whose request: the same again would be the same write again.
+pub fn fingerprint(resource: &TargetState, goal: &Goal, request: Option<&str>) -> String {
     let record = resource.signature.tags(&Value::Null, &goal.record);
     let identity = goal.block.replacement(resource.kind.spelling());
-    digest(&json!([basis(resource), identity, record]))
+    digest(&json!([basis(resource), identity, record, request]))
 }
 
 /// A merge patch removes a tag by null, which types that replace their tags as a whole take for an empty value.
 /// Container apps are documented to merge; where the first way was in vain the other one is tried.
 fn with_nulls(resource: &TargetState, mut tags: Map<String, Value>) -> Map<String, Value> {
-    let merges = match resource.kind {
-        TargetKind::App => true,
-        TargetKind::Group | TargetKind::Pool => false,
-    };
+    let merges = resource.kind == TargetKind::App;
     if merges == (resource.history.disowned == 0)
         && let Some(actual) = &resource.actual
     {

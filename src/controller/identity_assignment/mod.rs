@@ -4,6 +4,7 @@
 //! It owns no resource of its own, so it has a decision of its own: its target belongs to others, and of the target it
 //! writes only identities and the tags that remember which of them it attached.
 
+mod answer;
 mod decision;
 mod effect;
 mod goal;
@@ -18,8 +19,6 @@ mod tests;
 pub use decision::Step;
 pub use observation::TargetObservation;
 
-use std::sync::Arc;
-
 use jiff::Timestamp;
 use kube::{Resource, ResourceExt};
 
@@ -28,9 +27,9 @@ use crate::api::reference::LocalReference;
 use crate::api::{FINALIZER, IdentityAssignment, IdentityAssignmentStatus, ManagedIdentity, ResourceGroup};
 use crate::runtime::{Controller, Effect, Note, Pass, Plan, Reconciler, Seen, Snapshot, Source, finalizer};
 
-use self::decision::{TargetAssessment, decide};
+use self::decision::decide;
 use self::effect::Turns;
-use super::azure_resource::{self, AzureObject, Histories, Reports, Subject};
+use super::azure_resource::{self, Assessment, AzureObject, Histories, Reports, Subject};
 use super::context::Context;
 use super::error::Error;
 use super::readiness;
@@ -46,21 +45,12 @@ pub struct IdentityAssignmentReconciler {
 /// The controller of IdentityAssignments; identities that wait for an identity assignment to let go, and role
 /// assignments that wait for its principal, are triggered by its changes.
 pub fn controller(context: &Context, source: Source<IdentityAssignment>) -> Controller<IdentityAssignmentReconciler> {
-    let reconciler = Arc::new(IdentityAssignmentReconciler {
+    let reconciler = IdentityAssignmentReconciler {
         context: context.clone(),
         histories: Histories::default(),
         turns: Turns::default(),
-    });
-    Controller::new(
-        source,
-        reconciler,
-        context.status_writer(),
-        context.events().clone(),
-        context.settings(),
-        context.stop().clone(),
-    )
-    .indexed(context.references().clone(), azure_resource::entry)
-    .report_to(context.health().check("identityassignments"))
+    };
+    context.controller(source, reconciler, context.settings(), azure_resource::entry)
 }
 
 fn identity_references(assignment: &IdentityAssignment) -> impl Iterator<Item = &LocalReference> {
@@ -91,14 +81,14 @@ impl Reconciler for IdentityAssignmentReconciler {
     type Object = IdentityAssignment;
     type Observed = TargetObservation;
     type Step = Step;
-    type Verdict = TargetAssessment;
+    type Verdict = Assessment;
     type Error = Error;
 
     async fn observe(&self, object: &Snapshot<IdentityAssignment>) -> Result<TargetObservation, Error> {
         observe::observe(&self.context, &self.histories, object).await
     }
 
-    fn plan(object: &IdentityAssignment, observed: &TargetObservation, now: Timestamp) -> Plan<Step, TargetAssessment> {
+    fn plan(object: &IdentityAssignment, observed: &TargetObservation, now: Timestamp) -> Plan<Step, Assessment> {
         decide(&Subject::of(object), observed, now).into_plan()
     }
 
@@ -108,7 +98,7 @@ impl Reconciler for IdentityAssignmentReconciler {
 
     fn summarize(
         object: &IdentityAssignment,
-        seen: Seen<'_, TargetObservation, TargetAssessment>,
+        seen: Seen<'_, TargetObservation, Assessment>,
         now: Timestamp,
     ) -> Option<IdentityAssignmentStatus> {
         status::summarize(object, &seen, now)

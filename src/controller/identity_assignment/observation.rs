@@ -1,25 +1,21 @@
 //! What a look at an identity assignment's target found.
 
-use serde_json::Value;
 use std::time::Duration;
 
+use serde_json::Value;
+
+use crate::azure::arm::ArmResponse;
 use crate::azure::identity_block::IdentityBlock;
-use crate::azure::{ArmClient, ResourceId};
-use crate::controller::azure_resource::{Blocked, History};
+use crate::azure::operation::{self, Progress};
+use crate::azure::{ArmClient, ResourceId, container_group};
+use crate::controller::azure_resource::{Blocked, History, Observation};
 use crate::controller::operator_key::OperatorKey;
-use crate::controller::readiness::Verdict;
 
 use super::record::{Records, Signature};
 use super::target::TargetKind;
 
 /// What a pass observed.
-#[derive(Debug)]
-pub enum TargetObservation {
-    /// Azure was not asked, because something that the object needs is not there.
-    Blocked(Blocked),
-    /// Azure was asked.
-    Seen(Box<TargetState>),
-}
+pub type TargetObservation = Observation<TargetState>;
 
 /// A target and what it should have.
 #[derive(Debug)]
@@ -65,8 +61,8 @@ pub struct Wanted {
 /// References that cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unmet {
-    /// What the status says about the first of them.
-    pub verdict: Verdict,
+    /// Why the first of them cannot be, or the first that goes.
+    pub why: Blocked,
     /// Whether any of them goes, so that what is attached for it has to be taken back.
     pub is_going: bool,
     /// Ids of those that go, where they are known.
@@ -75,7 +71,46 @@ pub struct Unmet {
     pub has_unknown: bool,
 }
 
+impl Wanted {
+    /// A reference cannot be used now, whose id may be known all the same.
+    pub fn miss(&mut self, why: Blocked, is_going: bool, id: Option<String>) {
+        let unmet = self.unmet.get_or_insert_with(|| Unmet {
+            why: why.clone(),
+            is_going: false,
+            going_ids: Vec::new(),
+            has_unknown: false,
+        });
+        if is_going && !unmet.is_going {
+            unmet.why = why;
+        }
+        match (is_going, id) {
+            (true, id) => {
+                unmet.is_going = true;
+                unmet.going_ids.extend(id);
+            }
+            // It may be used again soon, and what is attached for it stays.
+            (false, Some(id)) => self.ids.push(id),
+            (false, None) => unmet.has_unknown = true,
+        }
+    }
+}
+
 impl TargetState {
+    /// Takes note of what a look at the target found.
+    pub fn take(&mut self, found: Option<ArmResponse>) {
+        self.pause = found.as_ref().and_then(|it| it.retry_after);
+        self.actual = found.map(|it| it.body);
+    }
+
+    /// How far the target's last operation has come, whoever began it.
+    pub fn progress(&self) -> Progress {
+        match (&self.actual, self.kind) {
+            (None, _) => Progress::Done,
+            (Some(actual), TargetKind::Group) => container_group::progress(actual, self.pause),
+            (Some(actual), TargetKind::App | TargetKind::Pool) => operation::of_resource(actual, self.pause),
+        }
+    }
+
     /// The identities that the target has.
     pub fn block(&self) -> IdentityBlock {
         self.actual.as_ref().map(IdentityBlock::of).unwrap_or_default()

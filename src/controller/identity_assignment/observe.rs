@@ -4,27 +4,20 @@ use kube::ResourceExt;
 
 use crate::api::identity::UserAssignedIdentityReference;
 use crate::api::{IdentityAssignment, OWNER_TAG, SessionPool};
-use crate::azure::operation::{self, Progress};
 use crate::azure::resource_group::tag;
 use crate::azure::{AzureError, ErrorClass};
-use crate::controller::azure_error::is_credential_refused;
-
 use crate::controller::azure_resource::policy::Lifecycle;
 use crate::controller::azure_resource::{
-    Answer, Blocked, Dependency, Histories, Reports, Subject, account_key, cause_of_failure, credential_gone, find,
-    open_account,
+    Blocked, Dependency, Histories, Observation, Reports, Subject, explain_failure, find, open_account, unreadable,
 };
 use crate::controller::context::Context;
 use crate::controller::error::Error;
 use crate::controller::ownership::Owner;
-use crate::controller::readiness::Verdict;
-use crate::controller::reference::is_of_another_namespace;
-use crate::controller::reference::usable_identity;
+use crate::controller::reference::{is_of_another_namespace, usable_identity};
 use crate::runtime::references::Kind;
 use crate::runtime::{Key, ObjectId};
 
-use super::goal::Goal;
-use super::observation::{TargetObservation, TargetState, Unmet, Wanted};
+use super::observation::{TargetObservation, TargetState, Wanted};
 use super::record::Signature;
 use super::target::{TargetKind, locate};
 
@@ -37,7 +30,7 @@ pub async fn observe(
 ) -> Result<TargetObservation, Error> {
     let account = match open_account(context, object).await? {
         Dependency::Met(account) => account,
-        Dependency::Blocked(blocked) => return Ok(TargetObservation::Blocked(blocked)),
+        Dependency::Blocked(blocked) => return Ok(Observation::Blocked(blocked)),
     };
     let lifecycle = Subject::of(object).lifecycle;
     let wanted = match lifecycle {
@@ -49,7 +42,7 @@ pub async fn observe(
     let placed = if takes_back { Lifecycle::Deleted } else { lifecycle };
     let id = match locate(context, object, &account.account, placed).await {
         Ok(id) => id,
-        Err(blocked) => return Ok(TargetObservation::Blocked(blocked)),
+        Err(blocked) => return Ok(Observation::Blocked(blocked)),
     };
     let (namespace, uid) = (object.namespace().unwrap_or_default(), object.uid().unwrap_or_default());
     let arm = account.account.arm().clone();
@@ -71,7 +64,7 @@ pub async fn observe(
         key: context.key().clone(),
     };
     if let Err(error) = read(&mut resource).await {
-        return refused(context, object, lifecycle, error);
+        return Ok(Observation::Blocked(unreadable(context, object, error)?));
     }
     if resource.kind == TargetKind::Pool {
         resource.managed_elsewhere = manager_of_pool(context, &namespace, &resource).await;
@@ -80,44 +73,19 @@ pub async fn observe(
         resource.forget_if_converged();
     }
     histories.keep(&uid, resource.history.clone());
-    Ok(TargetObservation::Seen(Box::new(resource)))
+    Ok(Observation::Seen(Box::new(resource)))
 }
 
 async fn read(resource: &mut TargetState) -> Result<(), AzureError> {
     let Some(arm) = resource.arm.clone() else { return Ok(()) };
     match find(&arm, &resource.id, resource.kind.api_version()).await {
-        Ok(found) => {
-            resource.pause = found.as_ref().and_then(|it| it.retry_after);
-            resource.actual = found.map(|it| it.body);
-        }
+        Ok(found) => resource.take(found),
         // Nothing of a provider can exist in a subscription that has not registered it.
-        Err(error) if error.class() == ErrorClass::Unregistered => resource.actual = None,
+        Err(error) if error.class() == ErrorClass::Unregistered => resource.take(None),
         Err(error) => return Err(error),
     }
-    let failed = resource
-        .actual
-        .as_ref()
-        .is_some_and(|actual| matches!(operation::of_resource(actual, None), Progress::Failed(_)));
-    if failed && let Some(operation) = resource.history.operation.take() {
-        resource.history.operation_error = cause_of_failure(&arm, &operation).await;
-    }
+    explain_failure(&arm, resource.actual.as_ref(), &mut resource.history).await;
     Ok(())
-}
-
-fn refused(
-    context: &Context,
-    object: &IdentityAssignment,
-    lifecycle: Lifecycle,
-    error: AzureError,
-) -> Result<TargetObservation, Error> {
-    if !is_credential_refused(&error) {
-        return Err(error.into());
-    }
-    context.doubt_account(&account_key(object));
-    match lifecycle {
-        Lifecycle::Wanted => Err(error.into()),
-        Lifecycle::Deleted => Ok(TargetObservation::Blocked(credential_gone(object, &error.to_string()))),
-    }
 }
 
 /// The identities of the spec, as far as they may be used.
@@ -138,7 +106,7 @@ async fn wanted(context: &Context, object: &IdentityAssignment) -> Wanted {
                 Ok(identity) => identity.id.to_string(),
                 Err(unusable) => {
                     let id = known_id(context, &namespace, &reference.name);
-                    wanted.miss(Blocked::from(unusable.clone()).verdict(), unusable.is_going(), id);
+                    wanted.miss(unusable.clone().into(), unusable.is_going(), id);
                     continue;
                 }
             },
@@ -147,7 +115,7 @@ async fn wanted(context: &Context, object: &IdentityAssignment) -> Wanted {
         };
         if is_of_another_namespace(context, &namespace, &id).await {
             let foreign = Blocked::ForeignIdentity { id: id.clone() };
-            wanted.miss(foreign.verdict(), false, Some(id));
+            wanted.miss(foreign, false, Some(id));
         } else {
             wanted.ids.push(id);
         }
@@ -187,49 +155,4 @@ async fn manager_of_pool(context: &Context, namespace: &str, resource: &TargetSt
         "{} is managed by {who}: put the identities into its spec.identity",
         resource.id
     ))
-}
-
-impl Wanted {
-    fn miss(&mut self, verdict: Verdict, is_going: bool, id: Option<String>) {
-        let unmet = self.unmet.get_or_insert_with(|| Unmet {
-            verdict: verdict.clone(),
-            is_going: false,
-            going_ids: Vec::new(),
-            has_unknown: false,
-        });
-        if is_going && !unmet.is_going {
-            unmet.verdict = verdict;
-        }
-        match (is_going, id) {
-            (true, id) => {
-                unmet.is_going = true;
-                unmet.going_ids.extend(id);
-            }
-            // It may be used again soon, and what is attached for it stays.
-            (false, Some(id)) => self.ids.push(id),
-            (false, None) => unmet.has_unknown = true,
-        }
-    }
-}
-
-impl TargetState {
-    /// A write that had its effect must not be mistaken for one that Azure ignores, should the same drift come again.
-    pub(super) fn forget_if_converged(&mut self) {
-        if self.actual.is_none() || !Goal::wanted(self, true).is_reached(self) {
-            return;
-        }
-        self.history.disowned = 0;
-        if let Some(write) = &mut self.history.write
-            && write.answer == Answer::Accepted
-        {
-            write.fingerprint.clear();
-            let is_running = self
-                .actual
-                .as_ref()
-                .is_some_and(|it| matches!(operation::of_resource(it, None), Progress::Running(_)));
-            if !is_running {
-                self.history.write = None;
-            }
-        }
-    }
 }

@@ -117,9 +117,9 @@ impl Signature {
 
     /// The tags of a resource with the record of this assignment replaced by another one; an empty record has no tag.
     pub fn tags(&self, resource: &Value, record: &BTreeSet<Mark>) -> Map<String, Value> {
-        let mut tags = tags_of(resource).cloned_without(|name| self.is_own(&name.to_ascii_lowercase()));
-        tags.extend(self.written(record));
-        tags
+        let others = tags_of(resource).filter(|(name, _)| !self.is_own(&name.to_ascii_lowercase()));
+        let others = others.map(|(name, value)| (name.clone(), value.clone()));
+        others.chain(self.written(record)).collect()
     }
 
     /// The names of this assignment's tags on a resource, as they are spelled there.
@@ -165,27 +165,9 @@ impl Signature {
     }
 }
 
-fn tags_of(resource: &Value) -> Tags<'_> {
-    Tags(resource.get("tags").and_then(Value::as_object).map(Map::iter))
-}
-
 /// The tags of a resource, if it has any.
-struct Tags<'a>(Option<serde_json::map::Iter<'a>>);
-
-impl Tags<'_> {
-    fn cloned_without(self, is_left_out: impl Fn(&str) -> bool) -> Map<String, Value> {
-        self.filter(|(name, _)| !is_left_out(name))
-            .map(|(name, value)| (name.clone(), value.clone()))
-            .collect()
-    }
-}
-
-impl<'a> Iterator for Tags<'a> {
-    type Item = (&'a String, &'a Value);
-
-    fn next(&mut self) -> Option<Self::Item> {
-        self.0.as_mut()?.next()
-    }
+fn tags_of(resource: &Value) -> impl Iterator<Item = (&String, &Value)> {
+    resource.get("tags").and_then(Value::as_object).into_iter().flatten()
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use crate::azure::{ResourceId, RoleId};
 use crate::controller::azure_resource::children::NoChild;
 use crate::controller::azure_resource::policy::Lifecycle;
 use crate::controller::azure_resource::{
-    Blocked, Decision, KindStep, Record, Reports, ResourceState, Step, Subject, decide_seen,
+    Blocked, Decision, KindStep, Record, Reports, ResourceState, Step, Subject, give_back,
 };
 use crate::controller::ownership::{OwnerMark, Presence};
 use crate::controller::readiness::{Standing, Verdict};
@@ -166,7 +166,7 @@ fn revoke(
     now: Timestamp,
 ) -> Decision<KindStep<NoChild>> {
     let spec = &object.spec.management;
-    let mut subject = Subject::of(object);
+    let subject = Subject::of(object);
     let forget = |verdict| Decision::step(KindStep::Record(Record::Resource(None)), next, verdict);
     if spec.management_policy == ManagementPolicy::ObserveOnly {
         return forget(why);
@@ -179,8 +179,7 @@ fn revoke(
     if !subject.has_finalizer {
         return Decision::step(KindStep::Resource(Step::AddFinalizer), Next::Poll { after: None }, why);
     }
-    subject.lifecycle = Lifecycle::Deleted;
-    let decision = decide_seen(&subject, resource, now);
+    let decision = give_back(&subject, resource, now);
     if let Some(Step::Release(_)) = decision.step {
         return forget(why);
     }

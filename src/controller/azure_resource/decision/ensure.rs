@@ -18,8 +18,8 @@ use super::super::drift::paths;
 use super::super::history::Purpose;
 use super::super::observation::{Registration, ResourceState};
 use super::super::subject::Subject;
-use super::write::{answered, failed, fingerprint, writing};
-use super::{Decision, SHORT_PACE, Step, WAITING_PACE, failure, is_settling, poll, running};
+use super::write::{answered_before, failed, fingerprint, writing};
+use super::{Decision, ObjectStep, SHORT_PACE, Step, WAITING_PACE, failure, is_settling, poll, running};
 
 /// The pause between two looks at a provider that is being registered; azure-mgmt-core 1.6.0 makes one of 10 s.
 const REGISTRATION_PACE: Duration = Duration::from_secs(5);
@@ -45,7 +45,7 @@ pub(super) fn ensure(subject: &Subject<'_>, resource: &ResourceState, now: Times
                 let body = resource.mark_body(Some(&owner));
                 let fingerprint = fingerprint(&body, &[], subject.request);
                 let verdict = Verdict::progressing(Reason::Updating, format!("{id} is being adopted"));
-                if let Some(decision) = answered(resource, &fingerprint, &[], interval, now) {
+                if let Some(decision) = answered_before(resource, &fingerprint, &[], interval, now) {
                     return decision;
                 }
                 Decision::step(
@@ -111,18 +111,20 @@ pub(super) fn ensure(subject: &Subject<'_>, resource: &ResourceState, now: Times
     }
 }
 
+/// What has to be so of an object and of its account before anything is written; `None` if it is.
+pub fn unprepared<S: From<ObjectStep>>(subject: &Subject<'_>, account_is_held: bool) -> Option<Decision<S>> {
+    if !subject.has_finalizer {
+        return Some(Decision::prepare());
+    }
+    let message = "waits until the AzureAccount is marked as in use";
+    let verdict = Verdict::progressing(Reason::Pending, message);
+    (!account_is_held).then(|| Decision::rest(Next::After(SHORT_PACE), verdict))
+}
+
 /// What has to be so before anything is written; `None` if all of it is.
 fn prepared(subject: &Subject<'_>, resource: &ResourceState) -> Option<Decision> {
-    if !subject.has_finalizer {
-        let verdict = Verdict::progressing(Reason::Pending, "the object is being prepared");
-        return Some(Decision::step(Step::AddFinalizer, Next::Poll { after: None }, verdict));
-    }
-    if !resource.account_is_held {
-        let message = "waits until the AzureAccount is marked as in use";
-        return Some(Decision::rest(
-            Next::After(SHORT_PACE),
-            Verdict::progressing(Reason::Pending, message),
-        ));
+    if let Some(decision) = unprepared(subject, resource.account_is_held) {
+        return Some(decision);
     }
     let registering = |name: &str| {
         let message = format!("the resource provider {name} is being registered for the subscription");
@@ -190,13 +192,18 @@ fn observing(subject: &Subject<'_>, resource: &ResourceState) -> Decision {
     };
     let keeps_finalizer = !subject.spec.suspend && subject.spec.management_policy != ManagementPolicy::ObserveOnly;
     if keeps_finalizer && !subject.has_finalizer {
-        let verdict = Verdict::progressing(Reason::Pending, "the object is being prepared");
-        return Decision::step(Step::AddFinalizer, Next::Poll { after: None }, verdict);
+        return Decision::prepare();
     }
     let differences = resource.differences();
     match operation::of_resource(actual, resource.pause) {
-        Progress::Running(after) => return Decision::rest(poll(after), running(resource)).with_drift(differences),
-        Progress::Failed(_) => return Decision::rest(interval, failure(resource)).with_drift(differences),
+        Progress::Running(after) => {
+            let verdict = running(&resource.id, Some(actual), &resource.history);
+            return Decision::rest(poll(after), verdict).with_drift(differences);
+        }
+        Progress::Failed(_) => {
+            let verdict = failure(&resource.id, Some(actual), &resource.history);
+            return Decision::rest(interval, verdict).with_drift(differences);
+        }
         Progress::Done => {}
     }
     let verdict = if subject.spec.suspend {
@@ -233,8 +240,12 @@ fn immutable(resource: &ResourceState, differences: &[Difference], interval: Nex
 
 /// While an operation is under way, nothing else is begun.
 fn busy(resource: &ResourceState) -> Option<Decision> {
-    match operation::of_resource(resource.actual.as_ref()?, resource.pause) {
-        Progress::Running(after) => Some(Decision::rest(poll(after), running(resource))),
+    let actual = resource.actual.as_ref()?;
+    match operation::of_resource(actual, resource.pause) {
+        Progress::Running(after) => {
+            let verdict = running(&resource.id, Some(actual), &resource.history);
+            Some(Decision::rest(poll(after), verdict))
+        }
         Progress::Done | Progress::Failed(_) => None,
     }
 }

@@ -1,5 +1,7 @@
 //! The decision of an object that is being deleted.
 
+use std::ops::ControlFlow;
+
 use jiff::Timestamp;
 use serde_json::Value;
 
@@ -11,31 +13,46 @@ use crate::controller::readiness::Verdict;
 use crate::runtime::Next;
 
 use super::super::blocked::Blocked;
-use super::super::observation::{Occupants, ResourceState};
+use super::super::observation::{Observation, Occupants, ResourceState};
 use super::super::subject::{Subject, age};
 use super::write::fingerprint;
-use super::{Decision, Release, SETTLING, SHORT_PACE, Step, WAITING_PACE, is_settling, listed, poll};
+use super::{Decision, ObjectStep, Release, SETTLING, SHORT_PACE, Step, WAITING_PACE, is_settling, listed, poll};
 
 /// How often the removal of the owner tag is tried before the object goes without it.
 const DISOWN_TRIES: u32 = 2;
 
-/// Decides for an object that is being deleted and whose resource was not read.
-pub(super) fn unseen(subject: &Subject<'_>, blocked: &Blocked) -> Decision {
-    match (unconditional(subject), blocked) {
-        (Some(decision), _) => decision,
-        (None, Blocked::Nothing) => release(Release::Gone),
-        (None, blocked) if lets_go_unseen(subject, blocked) => release(Release::Left),
-        (None, blocked) => Decision::blocked(blocked),
-    }
+/// What is left to decide on for an object that is being deleted, unless it goes, or has to wait, whatever that is.
+pub fn leave<'a, R, S: From<ObjectStep>>(
+    subject: &Subject<'_>,
+    observation: &'a Observation<R>,
+) -> ControlFlow<Decision<S>, &'a R> {
+    let decision = match observation {
+        _ if !subject.has_finalizer => {
+            let verdict = Verdict::progressing(Reason::Deleting, "the object is being deleted");
+            Decision::rest(Next::AwaitChange, verdict)
+        }
+        _ if subject.is_abandoned => Decision::release(Release::Left),
+        Observation::Seen(resource) => return ControlFlow::Continue(resource),
+        Observation::Blocked(Blocked::Nothing) => Decision::release(Release::Gone),
+        Observation::Blocked(blocked) if lets_go_unseen(subject, blocked) => Decision::release(Release::Left),
+        Observation::Blocked(blocked) => Decision::blocked(blocked),
+    };
+    ControlFlow::Break(decision)
 }
 
 /// Decides for an object that is being deleted.
-pub(super) fn finalize(subject: &Subject<'_>, resource: &ResourceState, now: Timestamp) -> Decision {
-    if let Some(decision) = unconditional(subject) {
-        return decision;
+pub(super) fn finalize(subject: &Subject<'_>, observation: &Observation, now: Timestamp) -> Decision {
+    match leave(subject, observation) {
+        ControlFlow::Continue(resource) => give_back(subject, resource, now),
+        ControlFlow::Break(decision) => decision,
     }
+}
+
+/// Decides what becomes of a resource that its object no longer wants: it is deleted, or it stays without the owner's mark.
+pub fn give_back(subject: &Subject<'_>, resource: &ResourceState, now: Timestamp) -> Decision {
+    let progressing = |message: String| Verdict::progressing(Reason::Deleting, message);
     match Intent::of(Situation::of(subject.spec, Lifecycle::Deleted, resource.presence())) {
-        Intent::Disown if resource.history.disowned >= DISOWN_TRIES => release(Release::Left),
+        Intent::Disown if resource.history.disowned >= DISOWN_TRIES => Decision::release(Release::Left),
         Intent::Disown => {
             let body = resource.mark_body(None);
             let fingerprint = fingerprint(&body, &[], subject.request);
@@ -61,7 +78,7 @@ pub(super) fn finalize(subject: &Subject<'_>, resource: &ResourceState, now: Tim
                 progressing(format!("{} is being deleted", resource.id)),
             )
         }
-        Intent::LetGo if resource.actual.is_none() => release(Release::Gone),
+        Intent::LetGo if resource.actual.is_none() => Decision::release(Release::Gone),
         Intent::LetGo
         | Intent::Create
         | Intent::Adopt
@@ -71,26 +88,8 @@ pub(super) fn finalize(subject: &Subject<'_>, resource: &ResourceState, now: Tim
         | Intent::AwaitResume
         | Intent::AwaitExisting
         | Intent::RefuseExisting
-        | Intent::RefuseOwned => release(Release::Left),
+        | Intent::RefuseOwned => Decision::release(Release::Left),
     }
-}
-
-/// What follows whatever Azure has.
-fn unconditional(subject: &Subject<'_>) -> Option<Decision> {
-    if !subject.has_finalizer {
-        let verdict = progressing("the object is being deleted".to_owned());
-        return Some(Decision::rest(Next::AwaitChange, verdict));
-    }
-    subject.is_abandoned.then(|| release(Release::Left))
-}
-
-fn release(release: Release) -> Decision {
-    let verdict = progressing("the object is let go".to_owned());
-    Decision::step(Step::Release(release), Next::AwaitChange, verdict)
-}
-
-fn progressing(message: String) -> Verdict {
-    Verdict::progressing(Reason::Deleting, message)
 }
 
 fn deleting(subject: &Subject<'_>, resource: &ResourceState, now: Timestamp) -> Decision {
@@ -129,7 +128,7 @@ fn deleting(subject: &Subject<'_>, resource: &ResourceState, now: Timestamp) -> 
 }
 
 /// Whether the object goes although Azure cannot be asked.
-pub fn lets_go_unseen(subject: &Subject<'_>, blocked: &Blocked) -> bool {
+fn lets_go_unseen(subject: &Subject<'_>, blocked: &Blocked) -> bool {
     let is_credential_gone = matches!(blocked, Blocked::CredentialGone { .. });
     subject.spec.suspend
         || subject.spec.management_policy == ManagementPolicy::ObserveOnly

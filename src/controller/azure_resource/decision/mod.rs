@@ -6,32 +6,35 @@ mod ensure;
 mod finalize;
 mod write;
 
-pub use finalize::lets_go_unseen;
+pub use ensure::unprepared;
+pub use finalize::{give_back, leave};
+pub use write::answered;
 
 use std::time::Duration;
 
 use jiff::Timestamp;
+use serde_json::Value;
 
 use crate::api::azure_resource::ManagementPolicy;
 use crate::api::condition::Reason;
-use crate::azure::Difference;
 use crate::azure::operation;
+use crate::azure::{Difference, ResourceId};
 use crate::controller::azure_resource::policy::Lifecycle;
 use crate::controller::ownership::{Owner, Presence};
 use crate::controller::readiness::Verdict;
 use crate::runtime::{Next, Plan};
 
 use super::blocked::Blocked;
-use super::history::{Answer, Purpose, Written};
+use super::history::{Answer, History, Purpose, Written};
 use super::observation::{Body, Observation, ResourceState};
 use super::subject::{Subject, age};
 
 /// How long ARM may show an older state than it has accepted: other regions learn of a write later.
 pub const SETTLING: Duration = Duration::from_mins(1);
 /// The pause between two looks at what somebody else has to change, where `spec.interval` is longer.
-const WAITING_PACE: Duration = Duration::from_mins(1);
+pub const WAITING_PACE: Duration = Duration::from_mins(1);
 /// The pause before something of our own is looked at again.
-const SHORT_PACE: Duration = Duration::from_secs(2);
+pub const SHORT_PACE: Duration = Duration::from_secs(2);
 
 /// What happens next, and what the status says meanwhile.
 #[derive(Debug, PartialEq)]
@@ -47,6 +50,18 @@ pub struct Decision<S = Step> {
     pub drift: Vec<Difference>,
     /// Whether Azure has what the spec says; `None` where nobody can tell.
     pub in_sync: Option<bool>,
+    /// Whether the object has taken back what it had in Azure and still exists: its status then has no `id`, which is what
+    /// those go by who wait for it.
+    pub has_let_go: bool,
+}
+
+/// A step on the object itself. Whatever a kind has in Azure, it takes these.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ObjectStep {
+    /// Add the finalizer.
+    AddFinalizer,
+    /// Remove the finalizer.
+    Release(Release),
 }
 
 /// One effect, with every choice made.
@@ -71,6 +86,15 @@ pub enum Step {
     Delete,
     /// Remove the finalizer.
     Release(Release),
+}
+
+impl From<ObjectStep> for Step {
+    fn from(step: ObjectStep) -> Self {
+        match step {
+            ObjectStep::AddFinalizer => Self::AddFinalizer,
+            ObjectStep::Release(release) => Self::Release(release),
+        }
+    }
 }
 
 /// A PUT.
@@ -104,6 +128,22 @@ pub struct Assessment {
     pub drift: Vec<Difference>,
     /// Whether Azure has what the spec says; `None` where nobody can tell.
     pub in_sync: Option<bool>,
+    /// See [`Decision::has_let_go`].
+    pub has_let_go: bool,
+}
+
+impl<S: From<ObjectStep>> Decision<S> {
+    /// The object gets its finalizer.
+    pub fn prepare() -> Self {
+        let verdict = Verdict::progressing(Reason::Pending, "the object is being prepared");
+        Self::step(ObjectStep::AddFinalizer.into(), Next::Poll { after: None }, verdict)
+    }
+
+    /// The object goes.
+    pub fn release(release: Release) -> Self {
+        let verdict = Verdict::progressing(Reason::Deleting, "the object is let go");
+        Self::step(ObjectStep::Release(release).into(), Next::AwaitChange, verdict)
+    }
 }
 
 impl<S> Decision<S> {
@@ -115,6 +155,7 @@ impl<S> Decision<S> {
             verdict,
             drift: Vec::new(),
             in_sync: None,
+            has_let_go: false,
         }
     }
 
@@ -136,6 +177,11 @@ impl<S> Decision<S> {
         Self { drift, ..self }
     }
 
+    /// The same, and whether the object holds nothing in Azure any more.
+    pub fn letting_go(self, has_let_go: bool) -> Self {
+        Self { has_let_go, ..self }
+    }
+
     /// The same with a step of another type.
     pub fn map_step<T>(self, into: impl FnOnce(S) -> T) -> Decision<T> {
         Decision {
@@ -144,6 +190,7 @@ impl<S> Decision<S> {
             verdict: self.verdict,
             drift: self.drift,
             in_sync: self.in_sync,
+            has_let_go: self.has_let_go,
         }
     }
 
@@ -155,6 +202,7 @@ impl<S> Decision<S> {
             verdict,
             drift,
             in_sync,
+            has_let_go,
         } = self;
         Plan {
             step,
@@ -163,6 +211,7 @@ impl<S> Decision<S> {
                 verdict,
                 drift,
                 in_sync,
+                has_let_go,
             },
         }
     }
@@ -170,24 +219,16 @@ impl<S> Decision<S> {
 
 /// Decides for an object, by what was observed.
 pub fn decide(subject: &Subject<'_>, observation: &Observation, now: Timestamp) -> Decision {
-    match observation {
-        Observation::Seen(resource) => decide_seen(subject, resource, now),
-        Observation::Blocked(blocked) => match subject.lifecycle {
-            Lifecycle::Wanted => Decision::blocked(blocked),
-            Lifecycle::Deleted => finalize::unseen(subject, blocked),
-        },
-    }
-}
-
-/// Decides for an object whose resource was read.
-pub fn decide_seen(subject: &Subject<'_>, resource: &ResourceState, now: Timestamp) -> Decision {
-    if subject.lifecycle == Lifecycle::Deleted {
-        return finalize::finalize(subject, resource, now);
-    }
-    let is_as_specified = may_use(subject, resource) && resource.differences().is_empty();
-    Decision {
-        in_sync: Some(is_as_specified && !resource.secrets_differ()),
-        ..ensure::ensure(subject, resource, now)
+    match (subject.lifecycle, observation) {
+        (Lifecycle::Wanted, Observation::Blocked(blocked)) => Decision::blocked(blocked),
+        (Lifecycle::Wanted, Observation::Seen(resource)) => {
+            let is_as_specified = may_use(subject, resource) && resource.differences().is_empty();
+            Decision {
+                in_sync: Some(is_as_specified && !resource.secrets_differ()),
+                ..ensure::ensure(subject, resource, now)
+            }
+        }
+        (Lifecycle::Deleted, observation) => finalize::finalize(subject, observation, now),
     }
 }
 
@@ -200,8 +241,9 @@ pub fn may_use(subject: &Subject<'_>, resource: &ResourceState) -> bool {
     }
 }
 
-fn running(resource: &ResourceState) -> Verdict {
-    let reason = match &resource.history.write {
+/// What is said of a resource while an operation on it is under way.
+pub fn running(id: &ResourceId, actual: Option<&Value>, history: &History) -> Verdict {
+    let reason = match &history.write {
         Some(Written {
             purpose: Purpose::Create,
             ..
@@ -212,26 +254,16 @@ fn running(resource: &ResourceState) -> Verdict {
         }) => Reason::Updating,
         None => Reason::Provisioning,
     };
-    let state = resource
-        .actual
-        .as_ref()
-        .and_then(operation::provisioning_state)
-        .unwrap_or_default();
-    Verdict::progressing(reason, format!("{} is in the state {state}", resource.id))
+    let state = actual.and_then(operation::provisioning_state).unwrap_or_default();
+    Verdict::progressing(reason, format!("{id} is in the state {state}"))
 }
 
-fn failure(resource: &ResourceState) -> Verdict {
-    let state = resource
-        .actual
-        .as_ref()
-        .and_then(operation::provisioning_state)
-        .unwrap_or_default();
-    let message = match &resource.history.operation_error {
-        Some(error) => format!("{} is in the state {state}: {error}", resource.id),
-        None => format!(
-            "{} is in the state {state}; its activity log in Azure says why",
-            resource.id
-        ),
+/// What is said of a resource whose last operation failed.
+pub fn failure(id: &ResourceId, actual: Option<&Value>, history: &History) -> Verdict {
+    let state = actual.and_then(operation::provisioning_state).unwrap_or_default();
+    let message = match &history.operation_error {
+        Some(error) => format!("{id} is in the state {state}: {error}"),
+        None => format!("{id} is in the state {state}; its activity log in Azure says why"),
     };
     Verdict::stalled(Reason::ProvisioningFailed, message)
 }
@@ -245,7 +277,8 @@ fn is_settling(resource: &ResourceState, now: Timestamp) -> bool {
         .is_some_and(|last| last.answer == Answer::Accepted && age(last.at, now) < SETTLING)
 }
 
-fn listed(ids: &[String]) -> String {
+/// Names for a message, not too many of them.
+pub fn listed(ids: &[String]) -> String {
     let named = ids.iter().take(10).map(String::as_str).collect::<Vec<_>>().join(", ");
     match ids.len().saturating_sub(10) {
         0 => named,
@@ -254,6 +287,6 @@ fn listed(ids: &[String]) -> String {
 }
 
 /// The next look at an operation that is under way.
-fn poll(asked: Option<Duration>) -> Next {
+pub fn poll(asked: Option<Duration>) -> Next {
     Next::asked_or(asked, operation::DEFAULT_PACE)
 }

@@ -7,7 +7,7 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use crate::api::condition::Reason;
-use crate::azure::Difference;
+use crate::azure::{Difference, ResourceId};
 use crate::controller::operator_key::hex;
 use crate::controller::ownership::Origin;
 use crate::controller::readiness::Verdict;
@@ -15,7 +15,7 @@ use crate::runtime::Next;
 use crate::runtime::requeue::REJECTED_RESYNC;
 
 use super::super::drift::paths;
-use super::super::history::{Answer, Purpose, Written};
+use super::super::history::{Answer, History, Purpose, Written};
 use super::super::observation::{Body, ResourceState};
 use super::super::subject::{Subject, age};
 use super::{Decision, SETTLING, SHORT_PACE, Step, Write, failure};
@@ -33,7 +33,7 @@ pub(super) fn failed(
 ) -> Decision {
     let body = resource.body(origin);
     let fingerprint = fingerprint(&body, differences, subject.request);
-    let verdict = failure(resource);
+    let verdict = failure(&resource.id, resource.actual.as_ref(), &resource.history);
     let last = resource.history.write.as_ref();
     let is_different = !differences.is_empty() || resource.mark_differs(origin) || resource.secrets_differ();
     let is_new = (is_different || subject.is_requested) && last.is_none_or(|last| last.fingerprint != fingerprint);
@@ -66,7 +66,7 @@ pub(super) fn writing(
     }
     let body = resource.body(origin);
     let fingerprint = fingerprint(&body, &differences, subject.request);
-    if let Some(decision) = answered(resource, &fingerprint, &differences, interval, now) {
+    if let Some(decision) = answered_before(resource, &fingerprint, &differences, interval, now) {
         return decision;
     }
     let verdict = match purpose {
@@ -85,41 +85,55 @@ pub(super) fn writing(
 }
 
 /// What follows if Azure has answered this very write over this very state before.
-pub(super) fn answered(
+pub(super) fn answered_before(
     resource: &ResourceState,
     fingerprint: &str,
     differences: &[Difference],
     interval: Next,
     now: Timestamp,
 ) -> Option<Decision> {
-    let last: &Written = resource
-        .history
-        .write
-        .as_ref()
-        .filter(|last| last.fingerprint == fingerprint)?;
+    let message = format!(
+        "Azure accepted {} and keeps other values: write what it keeps, or leave it out ({})",
+        resource.id,
+        paths(differences)
+    );
+    let in_vain = Verdict::ready(Reason::Drifted, message);
+    let in_vain = resource.actual.is_some().then_some(in_vain);
+    answered(
+        &resource.history,
+        &resource.id,
+        fingerprint,
+        differences,
+        in_vain,
+        interval,
+        now,
+    )
+}
+
+/// What follows if Azure has answered a write with this fingerprint before. `in_vain`: what is said when it was accepted and had
+/// no effect, so that it would be sent again and again for nothing; `None` sends it again.
+pub fn answered<S>(
+    history: &History,
+    id: &ResourceId,
+    fingerprint: &str,
+    differences: &[Difference],
+    in_vain: Option<Verdict>,
+    interval: Next,
+    now: Timestamp,
+) -> Option<Decision<S>> {
+    let last: &Written = history.write.as_ref().filter(|last| last.fingerprint == fingerprint)?;
     let age = age(last.at, now);
+    let rest = |verdict| Decision::rest(interval, verdict).with_drift(differences.to_vec());
     match &last.answer {
         Answer::Refused { reason, message } if age < REJECTED_RESYNC => {
-            let verdict = Verdict::stalled(*reason, message.clone());
-            Some(Decision::rest(interval, verdict).with_drift(differences.to_vec()))
+            Some(rest(Verdict::stalled(*reason, message.clone())))
         }
         Answer::Accepted if age < SETTLING => {
-            let message = format!("Azure accepted {} and does not show it yet", resource.id);
-            Some(Decision::rest(
-                Next::After(SHORT_PACE),
-                Verdict::progressing(Reason::Updating, message),
-            ))
+            let message = format!("Azure accepted {id} and does not show it yet");
+            let verdict = Verdict::progressing(Reason::Updating, message);
+            Some(Decision::rest(Next::After(SHORT_PACE), verdict))
         }
-        // What Azure keeps its own way would be written again and again for nothing.
-        Answer::Accepted if age < REJECTED_RESYNC && resource.actual.is_some() => {
-            let message = format!(
-                "Azure accepted {} and keeps other values: write what it keeps, or leave it out ({})",
-                resource.id,
-                paths(differences)
-            );
-            let verdict = Verdict::ready(Reason::Drifted, message);
-            Some(Decision::rest(interval, verdict).with_drift(differences.to_vec()))
-        }
+        Answer::Accepted if age < REJECTED_RESYNC => in_vain.map(rest),
         Answer::Refused { .. } | Answer::Accepted => None,
     }
 }

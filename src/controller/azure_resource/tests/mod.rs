@@ -2,6 +2,6 @@
 //! plans nothing.
 
 pub mod answers;
-mod model;
+pub mod model;
 mod properties;
 mod table;

@@ -188,15 +188,10 @@ impl World {
         match decision.step {
             Some(step) => self.do_step(step, observation),
             None => {
-                let wait = match decision.next {
-                    Next::Poll { after } => after.unwrap_or(Duration::from_secs(5)),
-                    Next::After(pause) => pause,
-                    Next::At(when) => Duration::try_from(when.duration_since(self.now)).unwrap_or_default(),
-                    Next::Resync(_) | Next::AwaitChange | Next::Again if !is_under_way => return false,
-                    Next::Resync(after) => after,
-                    Next::AwaitChange | Next::Again => return false,
+                let Some(then) = next_look(decision.next, is_under_way, self.now) else {
+                    return false;
                 };
-                self.now += SignedDuration::try_from(wait).unwrap() + SignedDuration::from_millis(1);
+                self.now = then;
                 self.azure_goes_on();
             }
         }
@@ -362,4 +357,16 @@ pub(super) fn summary(
     };
     let azure = summarize(object, &seen, now)?;
     Some(ResourceGroupStatus { azure })
+}
+
+/// When a model looks again after a pass without a step; `None` at rest.
+pub fn next_look(next: Next, is_under_way: bool, now: Timestamp) -> Option<Timestamp> {
+    let wait = match next {
+        Next::Poll { after } => after.unwrap_or(Duration::from_secs(5)),
+        Next::After(pause) => pause,
+        Next::At(when) => Duration::try_from(when.duration_since(now)).unwrap_or_default(),
+        Next::Resync(after) if is_under_way => after,
+        Next::Resync(_) | Next::AwaitChange | Next::Again => return None,
+    };
+    Some(now + SignedDuration::try_from(wait).unwrap() + SignedDuration::from_millis(1))
 }

@@ -1,29 +1,33 @@
 //! A small model of Azure with one target, and identity assignments to it.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde_json::{Map, Value, json};
 
 use crate::api::azure_resource::ManagementSpec;
-use crate::api::condition::Reason;
 use crate::api::identity::{IdentityType, ManagedServiceIdentity};
 use crate::api::identity_assignment::{AssignmentTarget, IdentityAssignmentSpec, TargetResource};
-use crate::api::{FINALIZER, IdentityAssignment};
+use crate::api::{FINALIZER, IdentityAssignment, ManagedIdentity};
+use crate::azure::AzureError;
+use crate::azure::arm::ArmResponse;
 use crate::azure::identity_block::IdentityBlock;
-use crate::controller::azure_resource::{Answer, Blocked, History, Purpose, Release, Subject, Written};
+use crate::controller::azure_resource::tests::answers::{accepted, refusal};
+use crate::controller::azure_resource::tests::model::next_look;
+use crate::controller::azure_resource::{Blocked, History, ObjectStep, Observation, Release, Subject, credential_gone};
 use crate::controller::identity_assignment::IdentityAssignmentReconciler;
 use crate::controller::identity_assignment::decision::{Step, Write, decide};
 use crate::controller::identity_assignment::goal::Method;
-use crate::controller::identity_assignment::observation::{TargetObservation, TargetState, Unmet, Wanted};
+use crate::controller::identity_assignment::observation::{TargetObservation, TargetState, Wanted};
 use crate::controller::identity_assignment::record::Signature;
 use crate::controller::identity_assignment::target::TargetKind;
 use crate::controller::operator_key::OperatorKey;
 use crate::controller::ownership::ClusterId;
-use crate::controller::readiness::{Standing, Verdict};
-use crate::runtime::{Next, Outcome, Reconciler, Seen};
+use crate::controller::readiness::Standing;
+use crate::controller::reference::Unresolved;
+use crate::runtime::references::Kind;
+use crate::runtime::{Outcome, Reconciler, Seen};
 
 /// The id of a user-assigned identity, spelled as a spec does.
 pub(super) fn id(name: &str) -> String {
@@ -166,38 +170,26 @@ impl Assignment {
             ..Wanted::default()
         };
         for (name, reference) in &self.references {
-            let (reason, is_going) = match reference {
+            let kind = ManagedIdentity::NAME;
+            let known = (*reference == Reference::Going).then(|| id(name));
+            let name = name.clone();
+            let why = match reference {
                 Reference::Usable => {
-                    wanted.ids.push(id(name));
+                    wanted.ids.push(id(&name));
                     continue;
                 }
-                Reference::Going => (Reason::ReferenceNotReady, true),
-                Reference::Missing => (Reason::ReferenceNotFound, true),
-                Reference::Unknown => (Reason::ReferenceNotReady, false),
+                Reference::Going => Unresolved::BeingDeleted { kind, name },
+                Reference::Missing => Unresolved::Missing { kind, name },
+                Reference::Unknown => Unresolved::not_ready::<ManagedIdentity>(&name, ""),
             };
-            let unmet = wanted.unmet.get_or_insert_with(|| Unmet {
-                verdict: Verdict::progressing(reason, "m"),
-                is_going: false,
-                going_ids: Vec::new(),
-                has_unknown: false,
-            });
-            unmet.is_going |= is_going;
-            unmet.has_unknown |= !is_going;
-            if *reference == Reference::Going {
-                unmet.going_ids.push(id(name));
-            }
+            wanted.miss(Blocked::from(why.clone()), why.is_going(), known);
         }
         wanted
     }
 
     pub(super) fn look(&mut self, world: &World) -> TargetObservation {
         if self.is_credential_gone {
-            return TargetObservation::Blocked(Blocked::CredentialGone {
-                resource: "the resource".to_owned(),
-                account: "default".to_owned(),
-                uid: "u".to_owned(),
-                cause: "no token".to_owned(),
-            });
+            return Observation::Blocked(credential_gone(&self.object, "no token"));
         }
         let is_deleted = self.object.metadata.deletion_timestamp.is_some();
         let resource_type = world.kind.resource_type();
@@ -221,7 +213,7 @@ impl Assignment {
             resource.forget_if_converged();
         }
         self.history = resource.history.clone();
-        TargetObservation::Seen(Box::new(resource))
+        Observation::Seen(Box::new(resource))
     }
 
     /// One pass: decides, writes the status and does the step. `false` at rest. The answer to a write may be lost, as in
@@ -235,36 +227,28 @@ impl Assignment {
         self.write_status(&observation, world.now);
         let is_under_way = decision.verdict.standing == Standing::Progressing;
         match decision.step {
-            Some(Step::AddFinalizer) => {
+            Some(Step::Object(ObjectStep::AddFinalizer)) => {
                 self.log.push("finalizer");
                 self.object.metadata.finalizers = Some(vec![FINALIZER.to_owned()]);
             }
             Some(Step::Write(write)) => {
-                let written = world.write(&write);
-                self.log.push(match write.request.method {
+                let answer = world.write(&write);
+                self.log.push(match write.method {
                     Method::Patch => "patch",
                     Method::Put => "put",
                 });
-                if loses_answer {
-                    self.history = History::default();
+                let Observation::Seen(mut resource) = observation else {
+                    panic!("{write:?} without a look at Azure")
+                };
+                let effect = resource.on_write(write, answer, world.now);
+                assert!(effect.is_ok(), "{effect:?}");
+                self.history = if loses_answer {
+                    History::default()
                 } else {
-                    self.history.disowned += u32::from(write.removes_tags && written);
-                    self.history.write = Some(Written {
-                        at: world.now,
-                        purpose: Purpose::Update,
-                        fingerprint: write.fingerprint,
-                        answer: if written {
-                            Answer::Accepted
-                        } else {
-                            Answer::Refused {
-                                reason: Reason::Rejected,
-                                message: "no".to_owned(),
-                            }
-                        },
-                    });
-                }
+                    resource.history
+                };
             }
-            Some(Step::Release(release)) => {
+            Some(Step::Object(ObjectStep::Release(release))) => {
                 self.log.push(match release {
                     Release::Gone => "gone",
                     Release::Left => "left",
@@ -272,15 +256,10 @@ impl Assignment {
                 self.object.metadata.finalizers = None;
             }
             None => {
-                let wait = match decision.next {
-                    Next::Poll { after } => after.unwrap_or(Duration::from_secs(5)),
-                    Next::After(pause) => pause,
-                    Next::At(when) => Duration::try_from(when.duration_since(world.now)).unwrap_or_default(),
-                    Next::Resync(_) | Next::AwaitChange | Next::Again if !is_under_way => return false,
-                    Next::Resync(after) => after,
-                    Next::AwaitChange | Next::Again => return false,
+                let Some(then) = next_look(decision.next, is_under_way, world.now) else {
+                    return false;
                 };
-                world.now += SignedDuration::try_from(wait).unwrap() + SignedDuration::from_millis(1);
+                world.now = then;
                 world.goes_on();
             }
         }
@@ -375,19 +354,19 @@ impl World {
         }
     }
 
-    /// Whether Azure accepts.
-    fn write(&mut self, write: &Write) -> bool {
+    /// What Azure answers to a write.
+    fn write(&mut self, write: &Write) -> Result<ArmResponse, AzureError> {
         if self.refuses {
-            return false;
+            return Err(refusal(400, "InvalidParameterValue"));
         }
         if self.is_stubborn {
-            return true;
+            return Ok(accepted(self.target.clone().unwrap_or_default()));
         }
         let (kind, merges_tags, is_slow) = (self.kind, self.merges_tags, self.is_slow);
-        let body = &write.request.body.0;
+        let body = &write.body.0;
         let target = self.target.as_mut().expect("only what is there is written");
         let before = target["identity"].clone();
-        match write.request.method {
+        match write.method {
             Method::Put => {
                 assert_eq!(kind, TargetKind::Group, "only groups are replaced");
                 let kept = ["location"].map(|name| (name, target[name].clone()));
@@ -412,7 +391,7 @@ impl World {
         let block = IdentityBlock::of(target);
         target["identity"] = answered(&block, kind, Some(&before));
         target["properties"]["provisioningState"] = if is_slow { "InProgress" } else { "Succeeded" }.into();
-        true
+        Ok(accepted(target.clone()))
     }
 
     fn goes_on(&mut self) {

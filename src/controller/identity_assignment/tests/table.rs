@@ -2,11 +2,13 @@
 
 use serde_json::json;
 
+use crate::api::RECONCILE_ANNOTATION;
 use crate::api::condition::Reason;
-use crate::controller::azure_resource::{History, Subject};
+use crate::controller::azure_resource::tests::answers::refusal;
+use crate::controller::azure_resource::{History, Observation, Subject};
 use crate::controller::identity_assignment::decision::{Step, decide};
 use crate::controller::identity_assignment::target::TargetKind;
-use crate::runtime::Next;
+use crate::runtime::{Effect, Next};
 
 use super::model::{Assignment, Reference, World, id};
 
@@ -30,13 +32,30 @@ fn identities_and_record_are_written_in_one_request_that_names_nothing_else() {
     let Some(Step::Write(write)) = decide(&Subject::of(&assignment.object), &observation, world.now).step else {
         panic!("a write")
     };
-    let body = &write.request.body.0;
+    let body = &write.body.0;
     assert_eq!(
         body["identity"],
         json!({"type": "SystemAssigned,UserAssigned", "userAssignedIdentities": {id("a"): {}}})
     );
     assert_eq!(body.as_object().unwrap().len(), 2);
     assert_eq!(body["tags"].as_object().unwrap().len(), 2, "{body}");
+}
+
+#[test]
+fn an_answer_that_decides_nothing_is_not_remembered() {
+    let mut world = World::new(TargetKind::App, false, &[]);
+    let mut assignment = Assignment::new(TargetKind::App, "one", false, &["a"]);
+    assignment.pass(&mut world, false);
+    for (status, code) in [(503, "ServiceUnavailable"), (404, "ResourceNotFound")] {
+        let observation = assignment.look(&world);
+        let decision = decide(&Subject::of(&assignment.object), &observation, world.now);
+        let (Some(Step::Write(write)), Observation::Seen(mut target)) = (decision.step, observation) else {
+            panic!("a write")
+        };
+        let effect = target.on_write(write, Err(refusal(status, code)), world.now);
+        assert!(matches!(effect, Err(_) | Ok(Effect::Reobserve)), "{effect:?}");
+        assert_eq!(target.history, History::default());
+    }
 }
 
 #[test]
@@ -229,6 +248,23 @@ fn what_azure_refuses_is_told_and_not_sent_again_at_once() {
     assignment.settle(&mut world);
     assignment.settle(&mut world);
     assert_eq!((reason(&assignment).as_str(), assignment.writes()), ("Rejected", 1));
+}
+
+#[test]
+fn what_azure_refused_is_sent_again_at_once_when_somebody_asks() {
+    let mut world = World::new(TargetKind::App, false, &[]);
+    world.refuses = true;
+    let mut assignment = Assignment::new(TargetKind::App, "one", false, &["a"]);
+    assignment.settle(&mut world);
+    world.refuses = false;
+    assignment.settle(&mut world);
+    assert_eq!((reason(&assignment).as_str(), assignment.writes()), ("Rejected", 1));
+    let request = (RECONCILE_ANNOTATION.to_owned(), "now".to_owned());
+    assignment.object.metadata.annotations = Some([request].into());
+    assignment.settle(&mut world);
+    assert_eq!((assignment.is_ready(), assignment.writes()), (true, 2));
+    let status = assignment.object.status.as_ref().unwrap();
+    assert_eq!(status.azure.last_handled_reconcile_at.as_deref(), Some("now"));
 }
 
 #[test]
