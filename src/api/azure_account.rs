@@ -49,7 +49,7 @@ pub struct AzureAccountSpec {
     #[x_kube(validation = (immutable::IN_ANY_CASE, "subscriptionId cannot be changed; create another AzureAccount"))]
     pub subscription_id: String,
     /// How the operator signs in to Azure. Exactly one member must be set.
-    pub credential: Credential,
+    pub credential: AccountCredential,
     /// The resource group of objects that name none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 90))]
@@ -67,7 +67,7 @@ pub struct AzureAccountSpec {
     "(has(self.workloadIdentity) ? 1 : 0) + (has(self.clientSecret) ? 1 : 0) + (has(self.clientCertificate) ? 1 : 0) + (has(self.hostIdentity) ? 1 : 0) == 1",
     "exactly one of workloadIdentity, clientSecret, clientCertificate and hostIdentity must be set"
 ))]
-pub struct Credential {
+pub struct AccountCredential {
     /// Workload identity federation: the operator exchanges a token of a ServiceAccount of this namespace for a token
     /// of Azure. No secret is stored.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -77,11 +77,11 @@ pub struct Credential {
     pub client_secret: Option<ClientSecret>,
     /// A certificate of an app registration, kept with its private key in a Secret of this namespace.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub client_certificate: Option<ClientCertificate>,
+    pub client_certificate: Option<ClientCertificateCredential>,
     /// The operator's own identity: that of the machine, container app or ServiceAccount that it runs as. Refused
     /// unless the installation allows it for this namespace.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub host_identity: Option<HostIdentity>,
+    pub host_identity: Option<HostIdentityCredential>,
 }
 
 /// Workload identity federation with a ServiceAccount of the same namespace.
@@ -148,7 +148,7 @@ fn default_secret_key() -> String {
 /// A certificate in a Secret of the same namespace.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct ClientCertificate {
+pub struct ClientCertificateCredential {
     /// Client id of the app registration.
     #[schemars(
         length(min = 36, max = 36),
@@ -163,7 +163,7 @@ pub struct ClientCertificate {
 /// The identity of the operator itself.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct HostIdentity {
+pub struct HostIdentityCredential {
     /// Client id of one of the user-assigned identities of the operator's host. Default: its system-assigned identity,
     /// or the one that its ServiceAccount is annotated with.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -46,7 +46,7 @@ pub const LIVE: &str = "status.phase!=Succeeded,status.phase!=Failed";
 #[x_kube(validation = ("has(self.command) || !has(self.args)", "args may be set only together with command"))]
 pub struct CommandJobSpec {
     /// Where the command runs. Exactly one of its fields must be set.
-    pub target: Target,
+    pub target: JobTarget,
     /// The AzureAccount of this namespace with whose credential the command is run. Default: the account of the
     /// SessionPool if that is in this namespace; the account that a SessionPool of another namespace lends by its
     /// `spec.sharing`; else the AzureAccount named `default`.
@@ -105,7 +105,7 @@ fn default_timeout_seconds() -> i32 {
     "has(self.sessionPoolRef) != has(self.sessionPool)",
     "exactly one of sessionPoolRef and sessionPool must be set"
 ))]
-pub struct Target {
+pub struct JobTarget {
     /// A SessionPool object of `containerType: Shell`. The job waits until it is ready.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub session_pool_ref: Option<PoolReference>,

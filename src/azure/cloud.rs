@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use reqwest::Url;
 use serde::Deserialize;
 
-use super::scope::Scope;
+use super::scope::TokenScope;
 use super::session::PoolEndpoint;
 
 /// The endpoints, audiences and trust of one Azure cloud. Values of the built-in clouds are those of azure-cli-core
@@ -17,7 +17,7 @@ pub struct Cloud {
     /// The root of Azure Resource Manager.
     pub resource_manager: Url,
     /// What tokens for Azure Resource Manager are asked for.
-    pub resource_manager_scope: Scope,
+    pub resource_manager_scope: TokenScope,
     /// The root of Microsoft Entra ID; always https.
     pub authority: Url,
     /// Dynamic sessions; absent where no public page names a host for them, as in the sovereign clouds.
@@ -32,7 +32,7 @@ pub struct Cloud {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sessions {
     /// What tokens for the data plane are asked for.
-    pub scope: Scope,
+    pub scope: TokenScope,
     /// Lower-case host suffixes that a pool's endpoint must have.
     pub host_suffixes: Vec<String>,
 }
@@ -91,7 +91,7 @@ impl Cloud {
             "api://AzureADTokenExchange",
         );
         cloud.sessions = Some(Sessions {
-            scope: Scope::of_audience("https://dynamicsessions.io"),
+            scope: TokenScope::of_audience("https://dynamicsessions.io"),
             host_suffixes: PUBLIC_SESSION_HOSTS.map(str::to_owned).to_vec(),
         });
         cloud
@@ -149,7 +149,7 @@ impl Cloud {
         };
         let sessions = match (file.sessions_audience, file.sessions_host_suffixes) {
             (Some(audience), Some(suffixes)) => Some(Sessions {
-                scope: Scope::of_audience(&audience),
+                scope: TokenScope::of_audience(&audience),
                 host_suffixes: suffixes
                     .iter()
                     .map(|s| s.trim_start_matches('.').to_ascii_lowercase())
@@ -165,7 +165,7 @@ impl Cloud {
         Ok(Self {
             name: file.name,
             resource_manager: endpoint("resourceManagerEndpoint", &file.resource_manager_endpoint)?,
-            resource_manager_scope: Scope::of_audience(&file.resource_manager_audience),
+            resource_manager_scope: TokenScope::of_audience(&file.resource_manager_audience),
             authority: endpoint("authorityHost", &file.authority_host)?,
             sessions,
             federation_audience: file.federation_audience,
@@ -212,7 +212,7 @@ impl Cloud {
         Self {
             name: name.to_owned(),
             resource_manager: parse(resource_manager),
-            resource_manager_scope: Scope::of_audience(audience),
+            resource_manager_scope: TokenScope::of_audience(audience),
             authority: parse(authority),
             sessions: None,
             federation_audience: federation.to_owned(),

@@ -41,7 +41,7 @@ pub use location::Location;
 pub use resource_id::ResourceId;
 pub use role_assignment::PrincipalId;
 pub use role_definition::RoleId;
-pub use scope::Scope;
+pub use scope::TokenScope;
 pub use session::{Dispatch, SessionClient, SessionError};
 pub use throttle::{Gate, Gates};
 pub use token::Tokens;

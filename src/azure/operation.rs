@@ -17,17 +17,8 @@ pub enum Progress {
     Done,
     /// It goes on: look again after this time, if ARM asked for one.
     Running(Option<Duration>),
-    /// It ended badly.
-    Failed(Failure),
-}
-
-/// How an operation ended badly.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Failure {
-    /// `Failed`.
+    /// It ended badly: `Failed` or `Canceled`.
     Failed,
-    /// `Canceled`.
-    Canceled,
 }
 
 /// What a resource says of its last operation. A resource without `provisioningState` is done (ARM's rule).
@@ -51,8 +42,7 @@ pub fn is_deleting(resource: &Value) -> bool {
 fn of_state(state: &str, retry_after: Option<Duration>) -> Progress {
     match state.to_ascii_lowercase().as_str() {
         "succeeded" => Progress::Done,
-        "failed" => Progress::Failed(Failure::Failed),
-        "canceled" | "cancelled" => Progress::Failed(Failure::Canceled),
+        "failed" | "canceled" | "cancelled" => Progress::Failed,
         _ => Progress::Running(retry_after),
     }
 }
@@ -63,7 +53,7 @@ mod tests {
 
     use serde_json::{Value, json};
 
-    use super::{Failure, Progress, of_resource};
+    use super::{Progress, of_resource};
 
     fn state(state: &str) -> Value {
         json!({"properties": {"provisioningState": state}})
@@ -73,11 +63,8 @@ mod tests {
     fn an_operation_is_over_when_the_resource_says_so() {
         // Recorded: a built-in pool's PUT answers 200 Succeeded at once.
         assert_eq!(of_resource(&state("Succeeded"), None), Progress::Done);
-        assert_eq!(of_resource(&state("Failed"), None), Progress::Failed(Failure::Failed));
-        assert_eq!(
-            of_resource(&state("canceled"), None),
-            Progress::Failed(Failure::Canceled)
-        );
+        assert_eq!(of_resource(&state("Failed"), None), Progress::Failed);
+        assert_eq!(of_resource(&state("canceled"), None), Progress::Failed);
         assert_eq!(of_resource(&json!({"id": "x"}), None), Progress::Done);
     }
 

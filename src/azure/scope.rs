@@ -2,9 +2,9 @@
 
 /// What a token is asked for: the audience with `/.default`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Scope(String);
+pub struct TokenScope(String);
 
-impl Scope {
+impl TokenScope {
     /// The scope of an audience such as `https://dynamicsessions.io`, with or without a slash at its end.
     pub fn of_audience(audience: &str) -> Self {
         Self(format!("{}/.default", audience.trim_end_matches('/')))
@@ -23,12 +23,12 @@ impl Scope {
 
 #[cfg(test)]
 mod tests {
-    use super::Scope;
+    use super::TokenScope;
 
     #[test]
     fn a_slash_at_the_end_of_an_audience_does_not_make_another_scope() {
-        let scope = Scope::of_audience("https://management.azure.com/");
-        assert_eq!(scope, Scope::of_audience("https://management.azure.com"));
+        let scope = TokenScope::of_audience("https://management.azure.com/");
+        assert_eq!(scope, TokenScope::of_audience("https://management.azure.com"));
         assert_eq!(scope.as_str(), "https://management.azure.com/.default");
         assert_eq!(scope.audience(), "https://management.azure.com");
     }

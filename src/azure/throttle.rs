@@ -35,7 +35,7 @@ pub enum OperationKind {
 
 /// What an answer tells about the buckets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Observation {
+pub struct RateObservation {
     /// Whether the request was refused with 429.
     pub throttled: bool,
     /// The pause that the answer asked for.
@@ -44,7 +44,7 @@ pub struct Observation {
     pub remaining: Option<u64>,
 }
 
-impl Observation {
+impl RateObservation {
     /// Reads an answer's headers.
     pub fn read(status: u16, headers: &HeaderMap, retry_after: Option<Duration>) -> Self {
         let remaining = headers
@@ -89,7 +89,7 @@ impl GateState {
     }
 
     /// Takes note of an answer. A gate is never reopened before the time that an earlier answer gave.
-    pub fn observe(&mut self, kind: OperationKind, observation: Observation, now: Instant) {
+    pub fn observe(&mut self, kind: OperationKind, observation: RateObservation, now: Instant) {
         let state = self.kinds.entry(kind).or_default();
         let pause = if observation.throttled {
             let own = FIRST_PAUSE
@@ -132,7 +132,7 @@ impl Gate {
     }
 
     /// Takes note of an answer.
-    pub fn observe(&self, kind: OperationKind, observation: Observation) {
+    pub fn observe(&self, kind: OperationKind, observation: RateObservation) {
         self.with(|state| state.observe(kind, observation, Instant::now()));
     }
 
@@ -174,12 +174,12 @@ mod tests {
     use proptest::prelude::*;
     use reqwest::header::{HeaderMap, HeaderValue};
 
-    use super::{GateState, Gates, LONGEST_PAUSE, MAX_IN_FLIGHT, Observation, OperationKind};
+    use super::{GateState, Gates, LONGEST_PAUSE, MAX_IN_FLIGHT, OperationKind, RateObservation};
 
     const SECOND: Duration = Duration::from_secs(1);
 
-    fn refusal(retry_after: Option<Duration>) -> Observation {
-        Observation {
+    fn refusal(retry_after: Option<Duration>) -> RateObservation {
+        RateObservation {
             throttled: true,
             retry_after,
             remaining: None,
@@ -212,7 +212,7 @@ mod tests {
             })
             .collect();
         assert_eq!(pauses, [2, 4, 8, 16, 32, 60, 60]);
-        gate.observe(OperationKind::Read, Observation::default(), now);
+        gate.observe(OperationKind::Read, RateObservation::default(), now);
         gate.observe(OperationKind::Read, refusal(None), now + LONGEST_PAUSE);
         assert_eq!(gate.admit(OperationKind::Read, now + LONGEST_PAUSE), Err(2 * SECOND));
     }
@@ -228,7 +228,7 @@ mod tests {
             "x-ms-ratelimit-remaining-subscription-resource-requests",
             HeaderValue::from_static("0"),
         );
-        let observation = Observation::read(200, &headers, None);
+        let observation = RateObservation::read(200, &headers, None);
         let (mut gate, now) = (GateState::default(), Instant::now());
         gate.observe(OperationKind::Write, observation, now);
         assert_eq!(gate.admit(OperationKind::Write, now), Err(SECOND));
@@ -268,7 +268,7 @@ mod tests {
             for (step, throttled, retry_after, remaining) in answers {
                 now += Duration::from_secs(step);
                 let retry_after = retry_after.map(Duration::from_secs);
-                gate.observe(OperationKind::Read, Observation { throttled, retry_after, remaining }, now);
+                gate.observe(OperationKind::Read, RateObservation { throttled, retry_after, remaining }, now);
                 if let (true, Some(pause)) = (throttled, retry_after) {
                     hinted_until = hinted_until.max(now + pause);
                 }

@@ -9,7 +9,7 @@ use futures::future::BoxFuture;
 use jiff::{SignedDuration, Timestamp};
 
 use super::credential::CredentialError;
-use super::scope::Scope;
+use super::scope::TokenScope;
 
 /// How long before its end a token is renewed, as azure-identity does.
 pub const REFRESH_BEFORE: Duration = Duration::from_mins(5);
@@ -39,11 +39,11 @@ impl fmt::Debug for FetchedToken {
 /// Gets tokens.
 pub trait TokenSource: Send + Sync {
     /// Asks for a token; never answers from a cache.
-    fn fetch<'a>(&'a self, scope: &'a Scope) -> BoxFuture<'a, Result<FetchedToken, CredentialError>>;
+    fn fetch<'a>(&'a self, scope: &'a TokenScope) -> BoxFuture<'a, Result<FetchedToken, CredentialError>>;
 }
 
 impl TokenSource for Arc<dyn TokenSource> {
-    fn fetch<'a>(&'a self, scope: &'a Scope) -> BoxFuture<'a, Result<FetchedToken, CredentialError>> {
+    fn fetch<'a>(&'a self, scope: &'a TokenScope) -> BoxFuture<'a, Result<FetchedToken, CredentialError>> {
         (**self).fetch(scope)
     }
 }
@@ -79,7 +79,7 @@ impl fmt::Debug for Token {
 #[derive(Clone)]
 pub struct Tokens {
     source: Arc<dyn TokenSource>,
-    slots: Arc<Mutex<HashMap<Scope, Arc<Slot>>>>,
+    slots: Arc<Mutex<HashMap<TokenScope, Arc<Slot>>>>,
 }
 
 #[derive(Default)]
@@ -159,7 +159,7 @@ impl Tokens {
     }
 
     /// A token for the scope that is good now.
-    pub async fn get(&self, scope: &Scope) -> Result<Token, CredentialError> {
+    pub async fn get(&self, scope: &TokenScope) -> Result<Token, CredentialError> {
         let slot = self.slot(scope);
         let (plan, token, requests) = slot.look();
         let _turn = match (plan, token) {
@@ -207,7 +207,7 @@ impl Tokens {
 
     /// Drops a token that was refused with 401, so that the next call asks for a new one. A token that has already
     /// taken its place stays.
-    pub fn invalidate(&self, scope: &Scope, refused: &Token) {
+    pub fn invalidate(&self, scope: &TokenScope, refused: &Token) {
         let slot = self.slot(scope);
         let mut held = slot.held();
         if held.token.as_ref().is_some_and(|token| token.serial == refused.serial) {
@@ -215,7 +215,7 @@ impl Tokens {
         }
     }
 
-    fn slot(&self, scope: &Scope) -> Arc<Slot> {
+    fn slot(&self, scope: &TokenScope) -> Arc<Slot> {
         self.slots
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -256,7 +256,7 @@ mod tests {
 
     use super::{FetchedToken, TokenSource, Tokens};
     use crate::azure::credential::CredentialError;
-    use crate::azure::scope::Scope;
+    use crate::azure::scope::TokenScope;
 
     /// Answers in order, and counts how often it was asked. A number is the seconds that a token lasts.
     #[derive(Clone, Default)]
@@ -273,7 +273,7 @@ mod tests {
     }
 
     impl TokenSource for Script {
-        fn fetch<'a>(&'a self, scope: &'a Scope) -> BoxFuture<'a, Result<FetchedToken, CredentialError>> {
+        fn fetch<'a>(&'a self, scope: &'a TokenScope) -> BoxFuture<'a, Result<FetchedToken, CredentialError>> {
             Box::pin(async move {
                 let number = {
                     let mut asked = self.asked.lock().unwrap();
@@ -291,7 +291,7 @@ mod tests {
         }
     }
 
-    fn script(answers: &[Option<i64>]) -> (Script, Tokens, Scope) {
+    fn script(answers: &[Option<i64>]) -> (Script, Tokens, TokenScope) {
         let script = Script {
             answers: Arc::new(Mutex::new(answers.iter().copied().collect())),
             ..Script::default()
@@ -299,7 +299,7 @@ mod tests {
         (
             script.clone(),
             Tokens::new(script),
-            Scope::of_audience("https://dynamicsessions.io/"),
+            TokenScope::of_audience("https://dynamicsessions.io/"),
         )
     }
 
@@ -312,7 +312,7 @@ mod tests {
     #[tokio::test]
     async fn a_token_is_kept_for_each_scope() {
         let (script, tokens, sessions) = script(&[Some(3600), Some(3600)]);
-        let arm = Scope::of_audience("https://management.azure.com");
+        let arm = TokenScope::of_audience("https://management.azure.com");
         for _ in 0..3 {
             assert_eq!(tokens.get(&sessions).await.unwrap().secret(), "secret-1");
             assert_eq!(tokens.get(&arm).await.unwrap().secret(), "secret-2");

@@ -25,7 +25,7 @@ use super::{
     counters::Counters,
     drive::{Drive, Settings},
     events::Events,
-    health::Check,
+    health::HealthCheck,
     reconciler::{Object, Reconciler},
     references::{Entry, Kind, ObjectId, References},
     snapshot::{Cache, Key},
@@ -39,7 +39,7 @@ pub struct Controller<R: Reconciler> {
     drive: Arc<Drive<R>>,
     settings: Settings,
     observers: Vec<Observer<R::Object>>,
-    check: Option<Check>,
+    check: Option<HealthCheck>,
     stop: CancellationToken,
 }
 
@@ -116,7 +116,7 @@ impl<R: Reconciler> Controller<R> {
 
     /// Reports to `check` when everything was listed once, and when the watches keep failing.
     #[must_use]
-    pub fn report_to(mut self, check: Check) -> Self {
+    pub fn report_to(mut self, check: HealthCheck) -> Self {
         self.check = Some(check);
         self
     }
@@ -228,7 +228,7 @@ fn keys<K: Object>(
 struct ControllerWitness<R: Reconciler> {
     drive: Arc<Drive<R>>,
     observers: Arc<Vec<Observer<R::Object>>>,
-    check: Option<Check>,
+    check: Option<HealthCheck>,
 }
 
 impl<R: Reconciler> ControllerWitness<R> {

@@ -29,7 +29,7 @@ use super::{
     invalid::Complaints,
     pace::Pace,
     pass::Pass,
-    reconciler::{Effect, Next, Outcome, Reconciler},
+    reconciler::{Effect, Next, PassOutcome, Reconciler},
     requeue::{self, Delay},
     snapshot::{Cache, Key, Snapshot},
     status::StatusWriter,
@@ -252,7 +252,7 @@ impl<R: Reconciler> Drive<R> {
                 self.counters.count_end(Ended::Cancelled);
                 None
             }
-            Work::Done(next) => match self.report(pass, Outcome::Done(next), now).await {
+            Work::Done(next) => match self.report(pass, PassOutcome::Done(next), now).await {
                 Ok(()) => {
                     self.counters.count_end(Ended::Done);
                     self.after_success(uid, next, now)
@@ -270,7 +270,7 @@ impl<R: Reconciler> Drive<R> {
                 failure.log("pass failed");
                 // After a conflict the version that this pass knows is stale, so its status would be refused as well.
                 if failure.class != Class::Conflict
-                    && let Err(error) = self.report(pass, Outcome::Failed(&failure), now).await
+                    && let Err(error) = self.report(pass, PassOutcome::Failed(&failure), now).await
                 {
                     Failure::of(&error, now).log("status of a failed pass not written");
                 }

@@ -20,13 +20,13 @@ const INCIDENT_GAP: Duration = Duration::from_secs(90);
 /// What the health endpoints know.
 #[derive(Clone)]
 pub struct Health {
-    checks: Arc<Mutex<Vec<Check>>>,
+    checks: Arc<Mutex<Vec<HealthCheck>>>,
     stop: CancellationToken,
 }
 
 /// One thing that must be so before the process is ready.
 #[derive(Clone)]
-pub struct Check {
+pub struct HealthCheck {
     name: Arc<str>,
     state: Arc<Mutex<CheckState>>,
 }
@@ -53,8 +53,8 @@ impl Health {
     }
 
     /// Adds a check, which is not ready yet.
-    pub fn check(&self, name: &str) -> Check {
-        let check = Check {
+    pub fn check(&self, name: &str) -> HealthCheck {
+        let check = HealthCheck {
             name: name.into(),
             state: Arc::default(),
         };
@@ -113,7 +113,7 @@ impl Health {
     }
 }
 
-impl Check {
+impl HealthCheck {
     /// The thing is so, from now on.
     pub fn ready(&self) {
         lock(&self.state).ready = true;

@@ -41,7 +41,7 @@ pub use events::{Events, Note, Severity};
 pub use failure::Failure;
 pub use pace::Pace;
 pub use pass::Pass;
-pub use reconciler::{Effect, Next, Object, Outcome, Plan, Reconciler, Seen};
+pub use reconciler::{Effect, Next, Object, PassOutcome, Plan, Reconciler, Seen};
 pub use references::{ObjectId, References, Target};
 pub use snapshot::{Cache, Key, Snapshot};
 pub use source::{Scope, Source};

@@ -179,12 +179,12 @@ pub struct Seen<'a, O, V = ()> {
     /// What the last plan said; `None` if none was made.
     pub verdict: Option<&'a V>,
     /// How the pass ended.
-    pub outcome: Outcome<'a>,
+    pub outcome: PassOutcome<'a>,
 }
 
 /// How a pass ended, as far as a status is concerned.
 #[derive(Debug, Clone, Copy)]
-pub enum Outcome<'a> {
+pub enum PassOutcome<'a> {
     /// Everything that was planned was carried out.
     Done(Next),
     /// Something failed.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use lifeguard::azure::error::ErrorClass;
-use lifeguard::azure::{CredentialError, HostIdentity, Scope, Tokens};
+use lifeguard::azure::{CredentialError, HostIdentity, TokenScope, Tokens};
 use serde_json::json;
 
 use crate::emulated::Emulated;
@@ -74,7 +74,7 @@ async fn an_identity_that_the_host_does_not_have_is_refused_and_not_asked_for_ag
     assert!(!format!("{error} {error:?}").contains("canary"));
 
     let error = of_imds(&azure, None)
-        .get(&Scope::of_audience("https://unknown.example"))
+        .get(&TokenScope::of_audience("https://unknown.example"))
         .await
         .unwrap_err();
     assert_eq!(class(&error), ErrorClass::Terminal, "{error}");

@@ -5,13 +5,13 @@ use std::time::Duration;
 use futures::FutureExt;
 use lifeguard::azure::credential::{AssertionSource, Credential, CredentialError, Rejection};
 use lifeguard::azure::error::ErrorClass;
-use lifeguard::azure::{Scope, Tokens};
+use lifeguard::azure::{TokenScope, Tokens};
 use serde_json::{Value, json};
 
 use crate::emulated::Emulated;
 
-pub fn sessions() -> Scope {
-    Scope::of_audience("https://dynamicsessions.io")
+pub fn sessions() -> TokenScope {
+    TokenScope::of_audience("https://dynamicsessions.io")
 }
 
 async fn refusal(credential: Credential) -> CredentialError {
@@ -81,7 +81,7 @@ async fn an_audience_that_nobody_knows_is_not_tried_for_ever() {
     let azure = Emulated::start().await;
     let error = azure
         .tokens()
-        .get(&Scope::of_audience("https://unknown.example"))
+        .get(&TokenScope::of_audience("https://unknown.example"))
         .await
         .unwrap_err();
     assert_eq!(error.class(), ErrorClass::Terminal, "{error}");

@@ -14,7 +14,7 @@ use k8s_openapi::{
 };
 use kube::CustomResource;
 use lifeguard::runtime::{
-    Class, Classify, Effect, Next, Note, Outcome, Pass, Plan, Reconciler, Seen, Severity, Snapshot, WriteError,
+    Class, Classify, Effect, Next, Note, Pass, PassOutcome, Plan, Reconciler, Seen, Severity, Snapshot, WriteError,
     conditions::{self, Conditions, Truth},
 };
 use serde::{Deserialize, Serialize};
@@ -228,7 +228,7 @@ impl Reconciler for Widgets {
         let mut conditions = Conditions::from_previous(&previous.conditions, generation, now);
         let mut text = String::new();
         match seen.outcome {
-            Outcome::Done(_) => {
+            PassOutcome::Done(_) => {
                 match object.spec.act {
                     Act::PanicInSummary => panic!("as the spec says"),
                     Act::Grow => text = "x".repeat(usize::try_from(object.spec.size).unwrap()),
@@ -236,10 +236,10 @@ impl Reconciler for Widgets {
                 }
                 conditions.set("Ready", Truth::True, "Fine", "");
             }
-            Outcome::Failed(failure) if failure.is_worth_reporting(now) => {
+            PassOutcome::Failed(failure) if failure.is_worth_reporting(now) => {
                 conditions.set("Ready", Truth::False, &failure.reason, &failure.message);
             }
-            Outcome::Failed(_) => return None,
+            PassOutcome::Failed(_) => return None,
         }
         Some(WidgetStatus {
             phase: previous.phase,

@@ -16,8 +16,8 @@ use tracing::Instrument;
 use super::cloud::Cloud;
 use super::error::{AzureError, ErrorClass};
 use super::http::{Http, TransportError, read_body, retry_after};
-use super::scope::Scope;
-use super::throttle::{Gate, Observation, OperationKind};
+use super::scope::TokenScope;
+use super::throttle::{Gate, OperationKind, RateObservation};
 use super::token::Tokens;
 
 pub(super) use error_body::read_error;
@@ -42,7 +42,7 @@ pub struct ArmClient {
 struct Inner {
     http: Http,
     endpoint: Url,
-    scope: Scope,
+    scope: TokenScope,
     tokens: Tokens,
     gate: Gate,
 }
@@ -249,7 +249,7 @@ impl ArmClient {
         let status = response.status();
         let headers = response.headers().clone();
         let pause = retry_after(&headers, Timestamp::now());
-        gate.observe(kind, Observation::read(status.as_u16(), &headers, pause));
+        gate.observe(kind, RateObservation::read(status.as_u16(), &headers, pause));
         if status == StatusCode::UNAUTHORIZED {
             tokens.invalidate(scope, &token);
         }

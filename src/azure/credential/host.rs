@@ -15,11 +15,11 @@ use reqwest::Url;
 use reqwest::header::{HeaderName, HeaderValue};
 
 use super::error::CredentialError;
-use super::managed::{Answer, Failure};
+use super::managed::{TokenAnswer, TokenFailure};
 use super::{AssertionSource, Credential};
 use crate::azure::error::ErrorClass;
 use crate::azure::http::{Http, HttpError, TransportError, read_body, retry_after};
-use crate::azure::scope::Scope;
+use crate::azure::scope::TokenScope;
 use crate::azure::token::{FetchedToken, TokenSource};
 
 /// The Instance Metadata Service of every virtual machine.
@@ -223,7 +223,7 @@ fn token_of_file(file: PathBuf) -> AssertionSource {
 struct Unusable(String);
 
 impl TokenSource for Unusable {
-    fn fetch<'a>(&'a self, _: &'a Scope) -> BoxFuture<'a, Result<FetchedToken, CredentialError>> {
+    fn fetch<'a>(&'a self, _: &'a TokenScope) -> BoxFuture<'a, Result<FetchedToken, CredentialError>> {
         let message = self.0.clone();
         Box::pin(async { Err(CredentialError::Configuration { message }) })
     }
@@ -237,7 +237,7 @@ struct Managed {
 }
 
 impl TokenSource for Managed {
-    fn fetch<'a>(&'a self, scope: &'a Scope) -> BoxFuture<'a, Result<FetchedToken, CredentialError>> {
+    fn fetch<'a>(&'a self, scope: &'a TokenScope) -> BoxFuture<'a, Result<FetchedToken, CredentialError>> {
         Box::pin(async move {
             for pause in PAUSES {
                 match self.ask(scope).await {
@@ -251,7 +251,7 @@ impl TokenSource for Managed {
 }
 
 impl Managed {
-    async fn ask(&self, scope: &Scope) -> Result<FetchedToken, Failure> {
+    async fn ask(&self, scope: &TokenScope) -> Result<FetchedToken, TokenFailure> {
         let mut url = self.endpoint.url.clone();
         url.query_pairs_mut()
             .append_pair("api-version", self.endpoint.api_version)
@@ -259,9 +259,9 @@ impl Managed {
             .extend_pairs(self.client_id.as_ref().map(|id| ("client_id", id)));
         let (name, value) = self.endpoint.header.clone();
         let request = self.client.get(url).header(name, value).timeout(TRY_DEADLINE);
-        let unreachable = |error: TransportError| Failure::unreachable(self.endpoint.what, &error);
+        let unreachable = |error: TransportError| TokenFailure::unreachable(self.endpoint.what, &error);
         let response = request.send().await.map_err(|error| unreachable(error.into()))?;
-        let answer = Answer {
+        let answer = TokenAnswer {
             status: response.status().as_u16(),
             pause: retry_after(response.headers(), Timestamp::now()),
             body: read_body(response, MAX_ANSWER).await.map_err(unreachable)?,

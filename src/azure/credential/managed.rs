@@ -13,7 +13,7 @@ use crate::azure::http::TransportError;
 use crate::azure::token::FetchedToken;
 
 /// An answer of IMDS, or of the endpoint of App Service and Container Apps.
-pub(super) struct Answer {
+pub(super) struct TokenAnswer {
     /// The HTTP status.
     pub status: u16,
     /// The pause that it asks for.
@@ -24,14 +24,14 @@ pub(super) struct Answer {
 
 /// Why there is no token.
 #[derive(Debug)]
-pub(super) struct Failure {
+pub(super) struct TokenFailure {
     /// The error.
     pub error: CredentialError,
     /// Whether a try in a second or two may already succeed.
     pub may_pass: bool,
 }
 
-impl Failure {
+impl TokenFailure {
     /// Nothing answered. Where there is no such endpoint it stays so; a broken connection is tried by the next call.
     pub(super) fn unreachable(what: &str, error: &TransportError) -> Self {
         let error = CredentialError::Host {
@@ -52,14 +52,14 @@ impl Failure {
     }
 }
 
-impl Answer {
+impl TokenAnswer {
     /// The token, or why there is none.
-    pub(super) fn into_token(self, now: Timestamp) -> Result<FetchedToken, Failure> {
+    pub(super) fn into_token(self, now: Timestamp) -> Result<FetchedToken, TokenFailure> {
         if self.status != 200 {
             return Err(self.refusal());
         }
         let Ok(json) = serde_json::from_slice::<Value>(&self.body) else {
-            return Err(Failure::unreadable("the answer is no JSON"));
+            return Err(TokenFailure::unreadable("the answer is no JSON"));
         };
         let secret = json["access_token"].as_str().filter(|token| !token.is_empty());
         // IMDS has both, App Service and Container Apps have the time only.
@@ -73,7 +73,7 @@ impl Answer {
                 secret: secret.to_owned(),
                 expires,
             }),
-            (Some(_) | None, _) => Err(Failure::unreadable(
+            (Some(_) | None, _) => Err(TokenFailure::unreadable(
                 "the answer has no token, or no time at which it ends",
             )),
         }
@@ -81,7 +81,7 @@ impl Answer {
 
     /// Classifies as "How to use managed identities … on an Azure VM to acquire an access token", section "Error handling",
     /// asks for.
-    fn refusal(self) -> Failure {
+    fn refusal(self) -> TokenFailure {
         let json: Value = serde_json::from_slice(&self.body).unwrap_or_default();
         let text = |name: &str| json[name].as_str().filter(|it| !it.is_empty());
         // App Service and Container Apps write `message` where IMDS writes `error` and `error_description`.
@@ -106,7 +106,7 @@ impl Answer {
             (_, Some(text)) => one_line(text),
             (status, None) => format!("it answered with status {status}"),
         };
-        Failure {
+        TokenFailure {
             // An update lasts longer than anybody should wait here.
             may_pass: class == ErrorClass::Transient && self.status != 410 && !is_proxy,
             error: CredentialError::Host { class, code, message },
@@ -125,10 +125,10 @@ mod tests {
 
     use super::*;
 
-    fn answer(status: u16, body: &Value) -> Result<FetchedToken, Failure> {
+    fn answer(status: u16, body: &Value) -> Result<FetchedToken, TokenFailure> {
         let pause = None;
         let body = body.to_string().into_bytes();
-        Answer { status, pause, body }.into_token(Timestamp::UNIX_EPOCH)
+        TokenAnswer { status, pause, body }.into_token(Timestamp::UNIX_EPOCH)
     }
 
     #[test]

@@ -25,7 +25,7 @@ use jiff::Timestamp;
 use reqwest::Url;
 
 use super::http::Http;
-use super::scope::Scope;
+use super::scope::TokenScope;
 use super::token::{FetchedToken, TokenSource};
 use refusal::Recorder;
 
@@ -130,7 +130,7 @@ impl Credential {
         &self.client_id
     }
 
-    async fn request(&self, scope: &Scope) -> Result<FetchedToken, CredentialError> {
+    async fn request(&self, scope: &TokenScope) -> Result<FetchedToken, CredentialError> {
         let recorder = Arc::new(Recorder::new(self.http.clone()));
         let mut custom = CustomConfiguration::default();
         custom.authority_host = self.authority.to_string();
@@ -196,7 +196,7 @@ impl Credential {
 }
 
 impl TokenSource for Credential {
-    fn fetch<'a>(&'a self, scope: &'a Scope) -> BoxFuture<'a, Result<FetchedToken, CredentialError>> {
+    fn fetch<'a>(&'a self, scope: &'a TokenScope) -> BoxFuture<'a, Result<FetchedToken, CredentialError>> {
         Box::pin(self.request(scope))
     }
 }

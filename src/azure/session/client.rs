@@ -20,7 +20,7 @@ use super::record::{Download, SessionFile};
 use crate::azure::arm::read_error;
 use crate::azure::error::ServiceError;
 use crate::azure::http::{Http, TransportError, date, read_body, retry_after};
-use crate::azure::scope::Scope;
+use crate::azure::scope::TokenScope;
 use crate::azure::token::{Token, Tokens};
 
 /// Executions and files: the version that the pages on Shell pools and live-tested clients use. Later versions may
@@ -47,7 +47,7 @@ pub struct SessionClient {
     http: Http,
     endpoint: PoolEndpoint,
     tokens: Tokens,
-    scope: Scope,
+    scope: TokenScope,
     form: Arc<Mutex<BodyForm>>,
     skew_seconds: Arc<AtomicI64>,
 }
@@ -62,7 +62,7 @@ impl fmt::Debug for SessionClient {
 
 impl SessionClient {
     /// A client of the pool at `endpoint`; `scope` is that of the cloud's [`Sessions`](crate::azure::cloud::Sessions).
-    pub fn new(http: Http, endpoint: PoolEndpoint, tokens: Tokens, scope: Scope) -> Self {
+    pub fn new(http: Http, endpoint: PoolEndpoint, tokens: Tokens, scope: TokenScope) -> Self {
         Self {
             http,
             endpoint,

@@ -4,8 +4,7 @@ use k8s_openapi::api::core::v1::Secret;
 use kube::{Client, ResourceExt};
 
 use crate::api::azure_account::{
-    ClientCertificate as ClientCertificateSpec, ClientSecret, Credential as CredentialSpec,
-    HostIdentity as HostIdentitySpec, WorkloadIdentity,
+    AccountCredential, ClientCertificateCredential, ClientSecret, HostIdentityCredential, WorkloadIdentity,
 };
 use crate::api::{AzureAccount, ManagedIdentity};
 use crate::azure::{ClientCertificate, Cloud, Credential, HostIdentity, Http, Tokens};
@@ -44,8 +43,8 @@ impl HostAccess {
 pub(super) enum Way<'a> {
     WorkloadIdentity(&'a WorkloadIdentity),
     ClientSecret(&'a ClientSecret),
-    ClientCertificate(&'a ClientCertificateSpec),
-    HostIdentity(&'a HostIdentitySpec),
+    ClientCertificate(&'a ClientCertificateCredential),
+    HostIdentity(&'a HostIdentityCredential),
 }
 
 /// How an identity that an account refers to is looked at.
@@ -59,8 +58,8 @@ pub(super) enum Demand {
 
 impl<'a> Way<'a> {
     /// The way that a spec sets. That it is exactly one is a rule of the definition.
-    pub(super) fn of(spec: &'a CredentialSpec) -> Result<Self, AccountError> {
-        let CredentialSpec {
+    pub(super) fn of(spec: &'a AccountCredential) -> Result<Self, AccountError> {
+        let AccountCredential {
             workload_identity,
             client_secret,
             client_certificate,
@@ -92,7 +91,7 @@ impl<'a> Way<'a> {
         identities: &Watched<ManagedIdentity>,
         host: &HostAccess,
         demand: Demand,
-    ) -> Result<Principal, AccountError> {
+    ) -> Result<AccountPrincipal, AccountError> {
         let namespace = account.namespace.as_str();
         match self {
             Self::WorkloadIdentity(WorkloadIdentity {
@@ -100,7 +99,7 @@ impl<'a> Way<'a> {
                 managed_identity_ref,
                 service_account_ref: _,
             }) => match (client_id, managed_identity_ref) {
-                (Some(client_id), None) => Ok(Principal::Application(client_id.clone())),
+                (Some(client_id), None) => Ok(AccountPrincipal::Application(client_id.clone())),
                 (None, Some(reference)) => {
                     let identity = identities.get(&Key::new(namespace, &reference.name));
                     if identity.is_some_and(|it| account_of(&it) == *account) {
@@ -109,22 +108,22 @@ impl<'a> Way<'a> {
                     }
                     let usable = usable_identity_in(identities, namespace, &reference.name);
                     match (usable, demand) {
-                        (Ok(identity), _) => Ok(Principal::Application(identity.client_id)),
+                        (Ok(identity), _) => Ok(AccountPrincipal::Application(identity.client_id)),
                         (Err(unusable), Demand::Ready) => Err(AccountError::Identity(unusable)),
                         (Err(unusable), Demand::Known) => known_client_id(identities, namespace, &reference.name)
-                            .map(Principal::Application)
+                            .map(AccountPrincipal::Application)
                             .ok_or(AccountError::Identity(unusable)),
                     }
                 }
                 (Some(_), Some(_)) | (None, None) => Err(AccountError::NoCredential),
             },
             Self::ClientSecret(ClientSecret { client_id, .. })
-            | Self::ClientCertificate(ClientCertificateSpec { client_id, .. }) => {
-                Ok(Principal::Application(client_id.clone()))
+            | Self::ClientCertificate(ClientCertificateCredential { client_id, .. }) => {
+                Ok(AccountPrincipal::Application(client_id.clone()))
             }
-            Self::HostIdentity(HostIdentitySpec { client_id }) if host.allows(namespace) => {
-                Ok(client_id.clone().map_or(Principal::Host, Principal::Application))
-            }
+            Self::HostIdentity(HostIdentityCredential { client_id }) if host.allows(namespace) => Ok(client_id
+                .clone()
+                .map_or(AccountPrincipal::Host, AccountPrincipal::Application)),
             Self::HostIdentity(_) => {
                 let namespace = namespace.to_owned();
                 Err(AccountError::HostIdentityNotAllowed { namespace })
@@ -150,7 +149,7 @@ impl<'a> Way<'a> {
                     value: text.trim_end_matches(['\r', '\n']).to_owned(),
                 })
             }
-            Self::ClientCertificate(ClientCertificateSpec { secret_ref, .. }) => {
+            Self::ClientCertificate(ClientCertificateCredential { secret_ref, .. }) => {
                 let secret = read(client, namespace, &secret_ref.name, "clientCertificate.secretRef").await?;
                 let (certificate, key) = (secret.value(CERTIFICATE_KEY)?, secret.value(PRIVATE_KEY)?);
                 let name = secret_ref.name.clone();
@@ -186,14 +185,14 @@ pub(super) struct Means<'a> {
 
 /// Who an account is.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Principal {
+pub(super) enum AccountPrincipal {
     /// An application or managed identity with this client id.
     Application(String),
     /// What the operator's host is by default.
     Host,
 }
 
-impl Principal {
+impl AccountPrincipal {
     fn client_id(&self) -> Option<&str> {
         match self {
             Self::Application(client_id) => Some(client_id),
@@ -234,7 +233,7 @@ impl Proof {
 
     /// Tokens of the principal in the tenant of the account. Of ServiceAccounts, only those of the account's own namespace
     /// are ever asked for.
-    pub(super) fn tokens(self, account: &AzureAccount, principal: &Principal, means: &Means<'_>) -> Tokens {
+    pub(super) fn tokens(self, account: &AzureAccount, principal: &AccountPrincipal, means: &Means<'_>) -> Tokens {
         let (http, authority) = (means.http.clone(), means.cloud.authority.clone());
         let tenant = account.spec.tenant_id.as_str();
         let client_id = principal.client_id();
@@ -321,7 +320,7 @@ mod tests {
     #[test]
     fn a_credential_has_exactly_one_way() {
         let of = |credential: serde_json::Value| {
-            let credential: CredentialSpec = serde_json::from_value(credential).unwrap();
+            let credential: AccountCredential = serde_json::from_value(credential).unwrap();
             Way::of(&credential).map(|way| way.is_federated()).ok()
         };
         let secret = json!({"clientId": "c", "secretKeyRef": {"name": "s"}});
@@ -340,8 +339,8 @@ mod tests {
 
     #[test]
     fn principals_are_told_apart() {
-        let application = Principal::Application("12345678-0000-0000-0000-000000000000".to_owned());
-        assert_ne!(application.as_str(), Principal::Host.as_str());
-        assert_eq!(Principal::Host.client_id(), None);
+        let application = AccountPrincipal::Application("12345678-0000-0000-0000-000000000000".to_owned());
+        assert_ne!(application.as_str(), AccountPrincipal::Host.as_str());
+        assert_eq!(AccountPrincipal::Host.client_id(), None);
     }
 }

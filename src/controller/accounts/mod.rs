@@ -22,7 +22,7 @@ use crate::azure::{ArmClient, AzureError, Cloud, Gates, Http, Tokens};
 use crate::controller::watched::Watched;
 use crate::runtime::Key;
 
-use credential::{Demand, Means, Principal, Proof, Way};
+use credential::{AccountPrincipal, Demand, Means, Proof, Way};
 
 pub use check::{Check, Checked, Subscription};
 pub use credential::HostAccess;
@@ -34,7 +34,7 @@ const SUBSCRIPTION_API_VERSION: &str = "2022-12-01";
 /// An account that is open: who it is in Azure, and the means to speak to it.
 pub struct Account {
     spec: AzureAccountSpec,
-    principal: Principal,
+    principal: AccountPrincipal,
     is_federated: bool,
     uid: String,
     secret_version: Option<String>,
@@ -232,7 +232,12 @@ impl Accounts {
         self.slots().remove(key);
     }
 
-    async fn principal(&self, way: Way<'_>, object: &AzureAccount, demand: Demand) -> Result<Principal, AccountError> {
+    async fn principal(
+        &self,
+        way: Way<'_>,
+        object: &AzureAccount,
+        demand: Demand,
+    ) -> Result<AccountPrincipal, AccountError> {
         let Inner { identities, host, .. } = &*self.inner;
         identities.cache().ready().await;
         way.principal(&Key::of(object), identities, host, demand)
@@ -243,7 +248,7 @@ impl Accounts {
         slot: &Slot,
         object: &AzureAccount,
         way: Way<'_>,
-        principal: Principal,
+        principal: AccountPrincipal,
         proof: Proof,
     ) -> Arc<Account> {
         let Inner {

@@ -21,8 +21,8 @@ use super::error::Error;
 use super::readiness;
 use super::reference::{self, Reference, accounts_of};
 
-pub use observe::Observed;
-pub use plan::{Assessment, Step};
+pub use observe::ObservedAccount;
+pub use plan::{AccountAssessment, AccountStep};
 
 /// The reconciler of AzureAccounts.
 pub struct AzureAccountReconciler {
@@ -53,22 +53,22 @@ fn entry(account: &AzureAccount) -> Entry {
 
 impl Reconciler for AzureAccountReconciler {
     type Object = AzureAccount;
-    type Observed = Observed;
-    type Step = Step;
-    type Verdict = Assessment;
+    type Observed = ObservedAccount;
+    type Step = AccountStep;
+    type Verdict = AccountAssessment;
     type Error = Error;
 
-    async fn observe(&self, object: &Snapshot<AzureAccount>) -> Result<Observed, Error> {
+    async fn observe(&self, object: &Snapshot<AzureAccount>) -> Result<ObservedAccount, Error> {
         Ok(observe::observe(&self.context, object).await)
     }
 
-    fn plan(object: &AzureAccount, observed: &Observed, now: Timestamp) -> Plan<Step, Assessment> {
+    fn plan(object: &AzureAccount, observed: &ObservedAccount, now: Timestamp) -> Plan<AccountStep, AccountAssessment> {
         plan::plan(object, observed, now)
     }
 
-    async fn carry_out(&self, pass: &mut Pass<Self>, step: Step) -> Result<Effect, Error> {
+    async fn carry_out(&self, pass: &mut Pass<Self>, step: AccountStep) -> Result<Effect, Error> {
         match step {
-            Step::WakeUsers => {
+            AccountStep::WakeUsers => {
                 let id = ObjectId::of(&**pass.object());
                 self.context.references().wake_referrers(&id);
                 if let Ok(opened) = &mut pass.observed_mut().account {
@@ -76,17 +76,17 @@ impl Reconciler for AzureAccountReconciler {
                 }
                 Ok(Effect::Replan)
             }
-            Step::AddFinalizer => {
+            AccountStep::AddFinalizer => {
                 pass.ensure_finalizer(ACCOUNT_FINALIZER).await?;
                 // The users wait for it, and the watch tells them only when it has delivered it.
                 Ok(Effect::Replan)
             }
-            Step::RemoveFinalizer => {
+            AccountStep::RemoveFinalizer => {
                 let is_deleted = pass.object().meta().deletion_timestamp.is_some();
                 pass.release_finalizer(ACCOUNT_FINALIZER).await?;
                 Ok(if is_deleted { Effect::Done } else { Effect::Replan })
             }
-            Step::Check => {
+            AccountStep::Check => {
                 let Some(account) = self.context.accounts().held(&Key::of(&**pass.object())) else {
                     return Ok(Effect::Reobserve);
                 };
@@ -102,7 +102,7 @@ impl Reconciler for AzureAccountReconciler {
 
     fn summarize(
         object: &AzureAccount,
-        seen: Seen<'_, Observed, Assessment>,
+        seen: Seen<'_, ObservedAccount, AccountAssessment>,
         now: Timestamp,
     ) -> Option<AzureAccountStatus> {
         status::summarize(object, &seen, now)

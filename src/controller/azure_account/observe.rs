@@ -10,7 +10,7 @@ use crate::runtime::ObjectId;
 
 /// What is to know of an account.
 #[derive(Debug)]
-pub struct Observed {
+pub struct ObservedAccount {
     /// The account, or why it cannot be opened.
     pub account: Result<Opened, Error>,
     /// The objects that still have to remove something from Azure with it.
@@ -30,7 +30,7 @@ pub struct Opened {
 
 /// Opens the account and lists its users. That it cannot be opened is an observation, not an error: the users' finalizers
 /// have to be cared for all the same.
-pub async fn observe(context: &Context, object: &AzureAccount) -> Observed {
+pub async fn observe(context: &Context, object: &AzureAccount) -> ObservedAccount {
     let id = ObjectId::of(object);
     let users = context.references().needed_by(&id).await;
     let before = context.accounts().held(&id.key);
@@ -42,5 +42,5 @@ pub async fn observe(context: &Context, object: &AzureAccount) -> Observed {
         }),
         Err(error) => Err(error.into()),
     };
-    Observed { account, users }
+    ObservedAccount { account, users }
 }

@@ -14,7 +14,7 @@ use crate::controller::readiness::Verdict;
 use crate::runtime::conditions::find;
 use crate::runtime::{Class, Failure, Next, ObjectId, Plan, finalizer};
 
-use super::observe::{Observed, Opened};
+use super::observe::{ObservedAccount, Opened};
 
 /// How often an account that works is checked.
 const CHECK_INTERVAL: Duration = Duration::from_mins(5);
@@ -26,7 +26,7 @@ const DEPARTURE_PACE: Duration = Duration::from_mins(1);
 
 /// One effect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Step {
+pub enum AccountStep {
     /// Tell those who use the account that it is another one.
     WakeUsers,
     /// Mark the account as in use.
@@ -39,7 +39,7 @@ pub enum Step {
 
 /// What a status says of a pass.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Assessment {
+pub struct AccountAssessment {
     /// Where the account stands; `None` while there is nothing new to say.
     pub verdict: Option<Verdict>,
     /// Display name of the subscription, as far as it is known.
@@ -51,15 +51,15 @@ pub struct Assessment {
 /// It is marked before it is checked, because an account that does not work may still be needed. After a check that failed it is
 /// looked at every few seconds: that reads its Secret, and asks Azure only when the account was opened anew or the pause
 /// after a refusal is over.
-pub fn plan(object: &AzureAccount, observed: &Observed, now: Timestamp) -> Plan<Step, Assessment> {
+pub fn plan(object: &AzureAccount, observed: &ObservedAccount, now: Timestamp) -> Plan<AccountStep, AccountAssessment> {
     let account = observed.account.as_ref();
     let is_deleted = object.meta().deletion_timestamp.is_some();
     let step = match (observed.users.is_empty(), finalizer::has(object, ACCOUNT_FINALIZER)) {
-        _ if account.is_ok_and(|it| it.is_anew) => Some(Step::WakeUsers),
-        (true, true) => Some(Step::RemoveFinalizer),
+        _ if account.is_ok_and(|it| it.is_anew) => Some(AccountStep::WakeUsers),
+        (true, true) => Some(AccountStep::RemoveFinalizer),
         _ if is_deleted => None,
-        (false, false) => Some(Step::AddFinalizer),
-        _ if account.is_ok_and(|it| is_due(object, it, now)) => Some(Step::Check),
+        (false, false) => Some(AccountStep::AddFinalizer),
+        _ if account.is_ok_and(|it| is_due(object, it, now)) => Some(AccountStep::Check),
         (true | false, true | false) => None,
     };
     let known = object.status.as_ref().and_then(|it| it.subscription_name.clone());
@@ -79,7 +79,7 @@ pub fn plan(object: &AzureAccount, observed: &Observed, now: Timestamp) -> Plan<
     Plan {
         step,
         next,
-        verdict: Assessment {
+        verdict: AccountAssessment {
             verdict,
             subscription_name,
         },
@@ -198,7 +198,7 @@ mod tests {
     use crate::azure::credential::Rejection;
     use crate::controller::accounts::AccountError;
     use crate::controller::azure_account::status::summarize;
-    use crate::runtime::{Outcome, Seen};
+    use crate::runtime::{PassOutcome, Seen};
 
     use super::*;
 
@@ -250,41 +250,41 @@ mod tests {
         opened
     }
 
-    fn observed(account: Result<Opened, AccountError>, is_used: bool) -> Observed {
+    fn observed(account: Result<Opened, AccountError>, is_used: bool) -> ObservedAccount {
         let user = ObjectId::new::<crate::api::SessionPool>("ns", "shell");
-        Observed {
+        ObservedAccount {
             account: account.map_err(Error::from),
             users: if is_used { vec![user] } else { Vec::new() },
         }
     }
 
-    fn works_for(is_used: bool) -> Observed {
+    fn works_for(is_used: bool) -> ObservedAccount {
         observed(Ok(checked([Ok(Subscription::Hidden)], false)), is_used)
     }
 
-    fn status(account: &AzureAccount, observed: &Observed) -> Option<AzureAccountStatus> {
+    fn status(account: &AzureAccount, observed: &ObservedAccount) -> Option<AzureAccountStatus> {
         let plan = plan(account, observed, NOW);
         let seen = Seen {
             verdict: Some(&plan.verdict),
             observed: Some(observed),
-            outcome: Outcome::Done(plan.next),
+            outcome: PassOutcome::Done(plan.next),
         };
         summarize(account, &seen, NOW)
     }
 
-    fn reason(account: &AzureAccount, observed: &Observed) -> Option<String> {
+    fn reason(account: &AzureAccount, observed: &ObservedAccount) -> Option<String> {
         Some(status(account, observed)?.conditions[0].reason.clone())
     }
 
     #[test]
     fn an_account_is_marked_exactly_while_it_is_used() {
         for (is_used, is_marked, is_deleted, step) in [
-            (true, false, false, Some(Step::AddFinalizer)),
+            (true, false, false, Some(AccountStep::AddFinalizer)),
             (true, true, false, None),
-            (false, true, false, Some(Step::RemoveFinalizer)),
+            (false, true, false, Some(AccountStep::RemoveFinalizer)),
             (false, false, false, None),
             (true, true, true, None),
-            (false, true, true, Some(Step::RemoveFinalizer)),
+            (false, true, true, Some(AccountStep::RemoveFinalizer)),
             // What is being deleted takes no new finalizer.
             (true, false, true, None),
         ] {
@@ -302,9 +302,9 @@ mod tests {
         let unchecked = || Ok(Opened::default());
         for account_of in [broken as fn() -> Result<Opened, AccountError>, unchecked] {
             let marked = plan(&account(false, false), &observed(account_of(), true), NOW);
-            assert_eq!(marked.step, Some(Step::AddFinalizer));
+            assert_eq!(marked.step, Some(AccountStep::AddFinalizer));
             let released = plan(&account(true, true), &observed(account_of(), false), NOW);
-            assert_eq!(released.step, Some(Step::RemoveFinalizer));
+            assert_eq!(released.step, Some(AccountStep::RemoveFinalizer));
         }
     }
 
@@ -315,7 +315,7 @@ mod tests {
             ..Opened::default()
         };
         let plan = plan(&account(false, false), &observed(Ok(opened), true), NOW);
-        assert_eq!(plan.step, Some(Step::WakeUsers));
+        assert_eq!(plan.step, Some(AccountStep::WakeUsers));
     }
 
     #[test]
@@ -334,7 +334,11 @@ mod tests {
         ] {
             let observed = observed(Ok(opened), false);
             let step = plan(&account(false, false), &observed, after(seconds)).step;
-            assert_eq!(step == Some(Step::Check), is_asked, "{observed:?} after {seconds} s");
+            assert_eq!(
+                step == Some(AccountStep::Check),
+                is_asked,
+                "{observed:?} after {seconds} s"
+            );
         }
     }
 
@@ -354,7 +358,7 @@ mod tests {
         for result in [Ok(Subscription::Hidden), rejected(Rejection::Secret)] {
             let mut object = requested("1");
             let known = observed(Ok(checked([result], false)), false);
-            assert_eq!(plan(&object, &known, NOW).step, Some(Step::Check));
+            assert_eq!(plan(&object, &known, NOW).step, Some(AccountStep::Check));
             object.status = status(&object, &known);
             let handled = object
                 .status

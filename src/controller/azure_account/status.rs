@@ -5,16 +5,16 @@ use kube::Resource;
 
 use crate::api::{ACCOUNT_FINALIZER, AzureAccount, AzureAccountStatus};
 use crate::controller::readiness::Verdict;
-use crate::runtime::{Outcome, Seen, finalizer};
+use crate::runtime::{PassOutcome, Seen, finalizer};
 
 use super::conditions;
-use super::observe::Observed;
-use super::plan::{Assessment, request};
+use super::observe::ObservedAccount;
+use super::plan::{AccountAssessment, request};
 
 /// Computes the status; `None` leaves it as it is.
 pub fn summarize(
     object: &AzureAccount,
-    seen: &Seen<'_, Observed, Assessment>,
+    seen: &Seen<'_, ObservedAccount, AccountAssessment>,
     now: Timestamp,
 ) -> Option<AzureAccountStatus> {
     if object.meta().deletion_timestamp.is_some() && !finalizer::has(object, ACCOUNT_FINALIZER) {
@@ -22,9 +22,9 @@ pub fn summarize(
     }
     let before = object.status.clone().unwrap_or_default();
     let (verdict, told) = match seen.outcome {
-        Outcome::Failed(failure) => (Verdict::of_failure(failure, now)?, before),
-        Outcome::Done(_) => {
-            let Assessment {
+        PassOutcome::Failed(failure) => (Verdict::of_failure(failure, now)?, before),
+        PassOutcome::Done(_) => {
+            let AccountAssessment {
                 verdict,
                 subscription_name,
             } = seen.verdict?.clone();

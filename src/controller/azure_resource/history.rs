@@ -13,7 +13,7 @@ use crate::api::condition::Reason;
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct History {
     /// The last write that Azure answered.
-    pub write: Option<Written>,
+    pub write: Option<LastWrite>,
     /// When Azure was last asked to delete the resource.
     pub deletion: Option<Timestamp>,
     /// Why Azure refused to delete it, if it did.
@@ -33,7 +33,7 @@ pub struct History {
 impl History {
     /// Remembers how Azure answered a write.
     pub fn note_answer(&mut self, purpose: Purpose, fingerprint: String, answer: Answer, at: Timestamp) {
-        self.write = Some(Written {
+        self.write = Some(LastWrite {
             at,
             purpose,
             fingerprint,
@@ -54,7 +54,7 @@ impl fmt::Debug for OperationUrl {
 
 /// A write that Azure answered.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Written {
+pub struct LastWrite {
     /// When.
     pub at: Timestamp,
     /// What it was for.

@@ -37,7 +37,7 @@ pub use decision::{
 };
 pub use dependency::{Dependency, OpenAccount, account_id, close_account, credential_gone, open_account};
 pub use effect::{carry_out, carry_out_on_object, log_refusal, tell};
-pub use history::{Answer, Histories, History, OperationUrl, Purpose, Written};
+pub use history::{Answer, Histories, History, LastWrite, OperationUrl, Purpose};
 pub use kind::{ArmType, AzureKind, Desired, Gathering, Record, StatusOf, body_of, location_of};
 pub use observation::{Body, Observation, Occupants, Registration, ResourceState, Tagging};
 pub use placement::{Placement, moved, of_another_subscription};

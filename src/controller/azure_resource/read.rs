@@ -111,7 +111,7 @@ pub async fn find(arm: &ArmClient, id: &ResourceId, api_version: &str) -> Result
 /// Asks once why an operation of ours failed: the resource itself does not say.
 pub async fn explain_failure(arm: &ArmClient, actual: Option<&Value>, history: &mut History) {
     let progress = actual.map(|actual| operation::of_resource(actual, None));
-    if !matches!(progress, Some(Progress::Failed(_))) {
+    if !matches!(progress, Some(Progress::Failed)) {
         return;
     }
     if let Some(operation) = history.operation.take() {

@@ -10,7 +10,7 @@ use crate::azure::{Location, operation};
 use crate::controller::azure_resource::policy::Lifecycle;
 use crate::controller::readiness::{self, Verdict};
 use crate::runtime::conditions::{Conditions, Truth};
-use crate::runtime::{Note, Outcome, Seen};
+use crate::runtime::{Note, PassOutcome, Seen};
 
 use super::decision::{Assessment, may_use};
 use super::drift::shown;
@@ -44,13 +44,13 @@ pub fn told<K: AzureObject, O>(
         return None;
     }
     let (verdict, in_sync, known) = match (seen.outcome, seen.observed) {
-        (Outcome::Failed(failure), _) => {
+        (PassOutcome::Failed(failure), _) => {
             let drift = object.reported().drift.clone();
             let known = AzureResourceStatus { drift, ..known };
             (Verdict::of_failure(failure, now)?, None, known)
         }
-        (Outcome::Done(_), None) => return None,
-        (Outcome::Done(_), Some(_)) => {
+        (PassOutcome::Done(_), None) => return None,
+        (PassOutcome::Done(_), Some(_)) => {
             let assessment = seen.verdict?;
             let known = AzureResourceStatus {
                 id: known.id.filter(|_| !assessment.has_let_go),

@@ -5,11 +5,11 @@ use jiff::Timestamp;
 use crate::azure::arm::ArmResponse;
 use crate::azure::operation::Progress;
 use crate::azure::{AzureError, ErrorClass};
-use crate::controller::azure_resource::{Answer, OperationUrl, Purpose, Written, is_refusal, refused};
+use crate::controller::azure_resource::{Answer, LastWrite, OperationUrl, Purpose, is_refusal, refused};
 use crate::controller::error::Error;
 use crate::runtime::Effect;
 
-use super::decision::Write;
+use super::decision::TargetWrite;
 use super::goal::Goal;
 use super::observation::TargetState;
 
@@ -17,7 +17,7 @@ impl TargetState {
     /// After a write.
     pub(super) fn on_write(
         &mut self,
-        write: Write,
+        write: TargetWrite,
         answer: Result<ArmResponse, AzureError>,
         now: Timestamp,
     ) -> Result<Effect, Error> {
@@ -58,7 +58,7 @@ impl TargetState {
         {
             // The end of the operation that it began is still waited for.
             let fingerprint = String::new();
-            history.write = Some(Written { fingerprint, ..write });
+            history.write = Some(LastWrite { fingerprint, ..write });
         }
     }
 }

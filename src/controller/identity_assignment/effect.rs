@@ -16,7 +16,7 @@ use crate::controller::error::Error;
 use crate::runtime::{Effect, Pass};
 
 use super::IdentityAssignmentReconciler;
-use super::decision::{Step, Write};
+use super::decision::{AssignmentStep, TargetWrite};
 use super::goal::{Method, basis};
 use super::observation::TargetState;
 
@@ -46,11 +46,11 @@ pub async fn carry_out(
     histories: &Histories,
     turns: &Turns,
     pass: &mut Pass<IdentityAssignmentReconciler>,
-    step: Step,
+    step: AssignmentStep,
 ) -> Result<Effect, Error> {
     let object = pass.object().clone();
     let write = match step {
-        Step::Object(step) => {
+        AssignmentStep::Object(step) => {
             let id = match pass.observed() {
                 Observation::Seen(resource) => Some(resource.id.to_string()),
                 Observation::Blocked(_) => object.reported().id.clone(),
@@ -58,7 +58,7 @@ pub async fn carry_out(
             let left = id.map(|id| format!("what was attached to {id} is left there"));
             return carry_out_on_object(context, histories, pass, step, left).await;
         }
-        Step::Write(write) => write,
+        AssignmentStep::Write(write) => write,
     };
     let Observation::Seen(resource) = pass.observed_mut() else {
         return Ok(Effect::Done);
@@ -89,7 +89,7 @@ pub async fn carry_out(
 async fn send(
     arm: &ArmClient,
     resource: &mut TargetState,
-    write: &Write,
+    write: &TargetWrite,
 ) -> Result<Option<Result<ArmResponse, AzureError>>, AzureError> {
     let api_version = resource.kind.api_version();
     resource.take(find(arm, &resource.id, api_version).await?);

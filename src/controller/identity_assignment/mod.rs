@@ -16,7 +16,7 @@ mod target;
 #[cfg(test)]
 mod tests;
 
-pub use decision::Step;
+pub use decision::AssignmentStep;
 pub use observation::TargetObservation;
 
 use jiff::Timestamp;
@@ -80,7 +80,7 @@ impl AzureObject for IdentityAssignment {
 impl Reconciler for IdentityAssignmentReconciler {
     type Object = IdentityAssignment;
     type Observed = TargetObservation;
-    type Step = Step;
+    type Step = AssignmentStep;
     type Verdict = Assessment;
     type Error = Error;
 
@@ -88,11 +88,15 @@ impl Reconciler for IdentityAssignmentReconciler {
         observe::observe(&self.context, &self.histories, object).await
     }
 
-    fn plan(object: &IdentityAssignment, observed: &TargetObservation, now: Timestamp) -> Plan<Step, Assessment> {
+    fn plan(
+        object: &IdentityAssignment,
+        observed: &TargetObservation,
+        now: Timestamp,
+    ) -> Plan<AssignmentStep, Assessment> {
         decide(&Subject::of(object), observed, now).into_plan()
     }
 
-    async fn carry_out(&self, pass: &mut Pass<Self>, step: Step) -> Result<Effect, Error> {
+    async fn carry_out(&self, pass: &mut Pass<Self>, step: AssignmentStep) -> Result<Effect, Error> {
         effect::carry_out(&self.context, &self.histories, &self.turns, pass, step).await
     }
 

@@ -29,7 +29,7 @@ pub struct TargetState {
     /// The assignment, as it signs tags.
     pub signature: Signature,
     /// The identities of the spec.
-    pub wanted: Wanted,
+    pub wanted: WantedIdentities,
     /// The target as ARM answered it.
     pub actual: Option<Value>,
     /// The pause that ARM asked for before the next look.
@@ -49,7 +49,7 @@ pub struct TargetState {
 
 /// The identities that a spec asks for, as far as they are known.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Wanted {
+pub struct WantedIdentities {
     /// Whether the system-assigned one.
     pub system: bool,
     /// Ids of the user-assigned ones that may be used, in the spec's order.
@@ -71,7 +71,7 @@ pub struct Unmet {
     pub has_unknown: bool,
 }
 
-impl Wanted {
+impl WantedIdentities {
     /// A reference cannot be used now, whose id may be known all the same.
     pub fn miss(&mut self, why: Blocked, is_going: bool, id: Option<String>) {
         let unmet = self.unmet.get_or_insert_with(|| Unmet {

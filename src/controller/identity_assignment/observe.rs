@@ -17,7 +17,7 @@ use crate::controller::reference::{is_of_another_namespace, usable_identity};
 use crate::runtime::references::Kind;
 use crate::runtime::{Key, ObjectId};
 
-use super::observation::{TargetObservation, TargetState, Wanted};
+use super::observation::{TargetObservation, TargetState, WantedIdentities};
 use super::record::Signature;
 use super::target::{TargetKind, locate};
 
@@ -35,7 +35,7 @@ pub async fn observe(
     let lifecycle = Subject::of(object).lifecycle;
     let wanted = match lifecycle {
         Lifecycle::Wanted => wanted(context, object).await,
-        Lifecycle::Deleted => Wanted::default(),
+        Lifecycle::Deleted => WantedIdentities::default(),
     };
     // What is taken back is where the status says, even if its group goes at the same time.
     let takes_back = wanted.unmet.as_ref().is_some_and(|it| it.is_going) && object.reported().id.is_some();
@@ -89,12 +89,12 @@ async fn read(resource: &mut TargetState) -> Result<(), AzureError> {
 }
 
 /// The identities of the spec, as far as they may be used.
-async fn wanted(context: &Context, object: &IdentityAssignment) -> Wanted {
+async fn wanted(context: &Context, object: &IdentityAssignment) -> WantedIdentities {
     let identity = &object.spec.identity;
     let namespace = object.namespace().unwrap_or_default();
-    let mut wanted = Wanted {
+    let mut wanted = WantedIdentities {
         system: identity.kind.is_system_assigned(),
-        ..Wanted::default()
+        ..WantedIdentities::default()
     };
     for reference in &identity.user_assigned_identities {
         let UserAssignedIdentityReference {

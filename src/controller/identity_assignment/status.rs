@@ -7,7 +7,7 @@ use crate::api::{IdentityAssignment, IdentityAssignmentStatus};
 use crate::azure::operation;
 use crate::controller::azure_resource::policy::Lifecycle;
 use crate::controller::azure_resource::{Assessment, Observation, Subject, drift, told};
-use crate::runtime::{Outcome, Seen};
+use crate::runtime::{PassOutcome, Seen};
 
 use super::observation::{TargetObservation, TargetState};
 use super::target::short_name;
@@ -19,7 +19,9 @@ pub fn summarize(
     now: Timestamp,
 ) -> Option<IdentityAssignmentStatus> {
     let known = match (seen.outcome, seen.observed, seen.verdict) {
-        (Outcome::Done(_), Some(Observation::Seen(resource)), Some(assessment)) => found(object, resource, assessment),
+        (PassOutcome::Done(_), Some(Observation::Seen(resource)), Some(assessment)) => {
+            found(object, resource, assessment)
+        }
         _ => object.status.clone().unwrap_or_default(),
     };
     let azure = told(object, seen, known.azure, now)?;

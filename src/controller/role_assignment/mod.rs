@@ -36,7 +36,7 @@ use super::error::Error;
 use super::ownership::OwnerMark;
 use super::reference::Reference;
 
-use permission::{Permit, is_at_rest, not_grantable, permit, verify};
+use permission::{RolePermit, is_at_rest, not_grantable, permit, verify};
 use plan::{Aim, AssignmentFacts, aim, find_among, held_id, name_principal_type, place};
 use wanted::resolve;
 
@@ -120,7 +120,7 @@ impl AzureKind for RoleAssignment {
         if let (Aim::Ensure(wanted), false) = (aim(self, &facts), is_observer) {
             let tuple = &wanted.tuple;
             let permit = permit(context, gathering.settings, self, tuple).await;
-            if permit == Permit::Refused {
+            if permit == RolePermit::Refused {
                 return Ok(Dependency::Blocked(not_grantable(self, tuple)));
             }
             facts.permit = permit;
@@ -156,7 +156,7 @@ impl AzureKind for RoleAssignment {
         if resource.actual.is_none() {
             find_among(self, &at_scope(&arm, &scope).await?, facts, resource);
         }
-        if let Permit::IfOwned(managed) = &facts.permit
+        if let RolePermit::IfOwned(managed) = &facts.permit
             && !facts.is_orphan
             && !is_at_rest(resource)
         {

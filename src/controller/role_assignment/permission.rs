@@ -18,7 +18,7 @@ use super::grants::{Grants, Permission};
 
 /// A permission with what it depends on.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub enum Permit {
+pub enum RolePermit {
     /// The role may be assigned.
     #[default]
     Granted,
@@ -37,13 +37,13 @@ pub struct ManagedScope {
 }
 
 /// What the list says, and for a scope that has to be managed, which object of the same namespace manages it.
-pub async fn permit(context: &Context, grants: &Grants, object: &RoleAssignment, tuple: &Tuple) -> Permit {
+pub async fn permit(context: &Context, grants: &Grants, object: &RoleAssignment, tuple: &Tuple) -> RolePermit {
     match grants.permission(tuple.role, &tuple.scope) {
-        Permission::Granted => Permit::Granted,
+        Permission::Granted => RolePermit::Granted,
         Permission::IfManaged => managed(context, object, &tuple.scope)
             .await
-            .map_or(Permit::Refused, Permit::IfOwned),
-        Permission::Refused => Permit::Refused,
+            .map_or(RolePermit::Refused, RolePermit::IfOwned),
+        Permission::Refused => RolePermit::Refused,
     }
 }
 
@@ -51,14 +51,14 @@ pub async fn permit(context: &Context, grants: &Grants, object: &RoleAssignment,
 ///
 /// A group that was adopted is not enough. What is assigned on a group holds for all that is in it, and adopting a group
 /// must not be a way to the pools that others had in it before. A group that an object created was empty then.
-pub async fn verify(arm: &ArmClient, scope: &ResourceId, managed: &ManagedScope) -> Result<Permit, Error> {
+pub async fn verify(arm: &ArmClient, scope: &ResourceId, managed: &ManagedScope) -> Result<RolePermit, Error> {
     let found = arm.find(scope.as_str(), managed.api_version).await?;
     let presence = Presence::of(found.as_ref().map(|it| &it.body), &managed.owner, OwnerMark::Tag);
     Ok(match presence {
-        Presence::Owned(Origin::Created) => Permit::Granted,
-        Presence::Owned(Origin::Adopted) if !managed.holds_others => Permit::Granted,
+        Presence::Owned(Origin::Created) => RolePermit::Granted,
+        Presence::Owned(Origin::Adopted) if !managed.holds_others => RolePermit::Granted,
         Presence::Owned(Origin::Adopted) | Presence::Absent | Presence::Unowned | Presence::OwnedByAnother => {
-            Permit::Refused
+            RolePermit::Refused
         }
     })
 }

@@ -18,27 +18,27 @@ use crate::controller::ownership::{OwnerMark, Presence};
 use crate::controller::readiness::{Standing, Verdict};
 use crate::runtime::Next;
 
-use super::permission::{Permit, not_grantable};
-use super::wanted::Wanted;
+use super::permission::{RolePermit, not_grantable};
+use super::wanted::WantedAssignment;
 
 /// What is known beside the assignment itself.
 #[derive(Debug, Default)]
 pub struct AssignmentFacts {
     /// What the assignment should say. `None` for an object that is being deleted, or whose references are gone.
-    pub wanted: Option<Wanted>,
+    pub wanted: Option<WantedAssignment>,
     /// What the object refers to and is gone for good, so that its assignment is for nothing.
     pub gone: Option<Blocked>,
     /// Whether what was found is an assignment of this object that it does not want, made before its status was lost.
     pub is_orphan: bool,
     /// Whether the installation lets the object assign its role.
-    pub permit: Permit,
+    pub permit: RolePermit,
 }
 
 /// What becomes of the assignment that an object has, or is to have.
 #[derive(Debug)]
 pub enum Aim<'a> {
     /// There is to be one that says this.
-    Ensure(&'a Wanted),
+    Ensure(&'a WantedAssignment),
     /// The one that there is has to go.
     Revoke {
         /// What the status says meanwhile.
@@ -87,7 +87,7 @@ pub fn find_among(
     facts: &mut AssignmentFacts,
     resource: &mut ResourceState,
 ) {
-    let Some(Wanted { tuple, .. }) = &facts.wanted else {
+    let Some(WantedAssignment { tuple, .. }) = &facts.wanted else {
         return;
     };
     if let Ok(own) = tuple.id() {
@@ -111,7 +111,7 @@ pub fn find_among(
 
 /// An assignment of which Azure does not say what its principal is gets that with the next write. It is no difference by
 /// itself: Azure knows better than the spec what a principal is.
-pub fn name_principal_type(resource: &mut ResourceState, wanted: &Wanted) {
+pub fn name_principal_type(resource: &mut ResourceState, wanted: &WantedAssignment) {
     let properties = resource
         .actual
         .as_mut()
@@ -141,7 +141,7 @@ pub fn refine(
             return;
         }
     };
-    if facts.permit == Permit::Refused {
+    if facts.permit == RolePermit::Refused {
         *decision = Decision::blocked(&not_grantable(object, tuple));
         return;
     }

@@ -17,7 +17,7 @@ use crate::controller::reference::{self, Referable, Unresolved};
 
 /// What an assignment should say, and how its principal is to be called.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Wanted {
+pub struct WantedAssignment {
     /// What it should say.
     pub tuple: Tuple,
     /// What the principal is; with it Azure does not look the principal up, which it may not know everywhere yet.
@@ -29,7 +29,7 @@ pub async fn resolve(
     context: &Context,
     arm: &ArmClient,
     object: &RoleAssignment,
-) -> Result<Result<Wanted, Blocked>, Error> {
+) -> Result<Result<WantedAssignment, Blocked>, Error> {
     let (principal, principal_type) = match principal(context, object).await {
         Ok(principal) => principal,
         Err(blocked) => return Ok(Err(blocked)),
@@ -39,7 +39,7 @@ pub async fn resolve(
         Err(blocked) => return Ok(Err(blocked)),
     };
     let role = role(arm, object, &scope).await?;
-    Ok(role.map(|role| Wanted {
+    Ok(role.map(|role| WantedAssignment {
         tuple: Tuple { scope, role, principal },
         principal_type,
     }))

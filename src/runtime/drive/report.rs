@@ -15,7 +15,7 @@ use super::{
         events::Severity,
         failure::Failure,
         pass::Pass,
-        reconciler::{Outcome, Reconciler, Seen},
+        reconciler::{PassOutcome, Reconciler, Seen},
         snapshot::Snapshot,
         status::WriteError,
     },
@@ -27,13 +27,18 @@ const STATUS_WRITE_DEADLINE: Duration = Duration::from_secs(20);
 
 impl<R: Reconciler> Drive<R> {
     /// Writes the status that follows from the pass, if it is another than the object has.
-    pub(super) async fn report(&self, pass: &Pass<R>, outcome: Outcome<'_>, now: Timestamp) -> Result<(), WriteError> {
+    pub(super) async fn report(
+        &self,
+        pass: &Pass<R>,
+        outcome: PassOutcome<'_>,
+        now: Timestamp,
+    ) -> Result<(), WriteError> {
         match self.summarized(pass, outcome, now).await {
             Err(error @ WriteError::TooLarge) => {
                 // The kind gets one chance to say the same in fewer words.
                 let mut too_large = Failure::of(&error, now);
                 too_large.failures = 1;
-                self.summarized(pass, Outcome::Failed(&too_large), now)
+                self.summarized(pass, PassOutcome::Failed(&too_large), now)
                     .await
                     .and(Err(error))
             }
@@ -41,7 +46,7 @@ impl<R: Reconciler> Drive<R> {
         }
     }
 
-    async fn summarized(&self, pass: &Pass<R>, outcome: Outcome<'_>, now: Timestamp) -> Result<(), WriteError> {
+    async fn summarized(&self, pass: &Pass<R>, outcome: PassOutcome<'_>, now: Timestamp) -> Result<(), WriteError> {
         let object = pass.object();
         let seen = Seen {
             observed: pass.observed.as_ref(),

@@ -11,7 +11,7 @@ use crate::controller::readiness::Verdict;
 use crate::runtime::requeue::REJECTED_RESYNC;
 
 use super::{
-    Attempt, Child, ChildStep, ChildWrite, ChildrenDecision, ChildrenState, contains, is_named, may_change,
+    AnsweredWrite, Child, ChildStep, ChildWrite, ChildrenDecision, ChildrenState, contains, is_named, may_change,
     may_still_appear, may_write,
 };
 use crate::controller::azure_resource::age;
@@ -215,7 +215,7 @@ fn first<C: Child>(ready: Vec<ChildWrite<C>>, actual: &[C]) -> Option<ChildWrite
 
 fn earlier<C: Child>(children: &ChildrenState<C>, write: &ChildWrite<C>, now: Timestamp) -> Earlier {
     let key = write.name().to_ascii_lowercase();
-    let is_this = |last: &&Attempt<C>| last.write == *write && last.request == children.request;
+    let is_this = |last: &&AnsweredWrite<C>| last.write == *write && last.request == children.request;
     let Some(last) = children.history.get(&key).filter(is_this) else {
         return Earlier::Nothing;
     };

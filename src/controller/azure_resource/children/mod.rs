@@ -130,11 +130,11 @@ impl<C> Default for ChildrenState<C> {
 }
 
 /// What the process remembers of each, by its lower-cased name. All of it may be lost.
-pub type ChildHistory<C> = BTreeMap<String, Attempt<C>>;
+pub type ChildHistory<C> = BTreeMap<String, AnsweredWrite<C>>;
 
 /// A write that Azure answered.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Attempt<C> {
+pub struct AnsweredWrite<C> {
     /// When.
     pub at: Timestamp,
     /// What was written.
@@ -215,7 +215,7 @@ impl<C: Child> ChildrenState<C> {
                 if let (ChildWrite::Put { child, .. }, Answer::Accepted) = (&write, &answer) {
                     actual.push(child.clone());
                 }
-                let attempt = Attempt {
+                let attempt = AnsweredWrite {
                     at,
                     write,
                     request: self.request.clone(),

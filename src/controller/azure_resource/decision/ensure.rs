@@ -171,7 +171,7 @@ fn enforcing(subject: &Subject<'_>, resource: &ResourceState, now: Timestamp) ->
     }
     let is_different = !differences.is_empty() || resource.mark_differs(origin) || resource.secrets_differ();
     match progress {
-        Progress::Failed(_) => failed(subject, resource, origin, &differences, now),
+        Progress::Failed => failed(subject, resource, origin, &differences, now),
         Progress::Done | Progress::Running(_) if is_different => {
             writing(subject, resource, Purpose::Update, origin, differences, now)
         }
@@ -200,7 +200,7 @@ fn observing(subject: &Subject<'_>, resource: &ResourceState) -> Decision {
             let verdict = running(&resource.id, Some(actual), &resource.history);
             return Decision::rest(poll(after), verdict).with_drift(differences);
         }
-        Progress::Failed(_) => {
+        Progress::Failed => {
             let verdict = failure(&resource.id, Some(actual), &resource.history);
             return Decision::rest(interval, verdict).with_drift(differences);
         }
@@ -246,6 +246,6 @@ fn busy(resource: &ResourceState) -> Option<Decision> {
             let verdict = running(&resource.id, Some(actual), &resource.history);
             Some(Decision::rest(poll(after), verdict))
         }
-        Progress::Done | Progress::Failed(_) => None,
+        Progress::Done | Progress::Failed => None,
     }
 }

@@ -25,7 +25,7 @@ use crate::controller::readiness::Verdict;
 use crate::runtime::{Next, Plan};
 
 use super::blocked::Blocked;
-use super::history::{Answer, History, Purpose, Written};
+use super::history::{Answer, History, LastWrite, Purpose};
 use super::observation::{Body, Observation, ResourceState};
 use super::subject::{Subject, age};
 
@@ -79,7 +79,7 @@ pub enum Step {
         owner: Option<Owner>,
         /// What is sent.
         body: Body,
-        /// See [`Written`].
+        /// See [`LastWrite`].
         fingerprint: String,
     },
     /// DELETE the resource.
@@ -244,11 +244,11 @@ pub fn may_use(subject: &Subject<'_>, resource: &ResourceState) -> bool {
 /// What is said of a resource while an operation on it is under way.
 pub fn running(id: &ResourceId, actual: Option<&Value>, history: &History) -> Verdict {
     let reason = match &history.write {
-        Some(Written {
+        Some(LastWrite {
             purpose: Purpose::Create,
             ..
         }) => Reason::Creating,
-        Some(Written {
+        Some(LastWrite {
             purpose: Purpose::Adopt | Purpose::Update,
             ..
         }) => Reason::Updating,

@@ -15,7 +15,7 @@ use crate::runtime::Next;
 use crate::runtime::requeue::REJECTED_RESYNC;
 
 use super::super::drift::paths;
-use super::super::history::{Answer, History, Purpose, Written};
+use super::super::history::{Answer, History, LastWrite, Purpose};
 use super::super::observation::{Body, ResourceState};
 use super::super::subject::{Subject, age};
 use super::{Decision, SETTLING, SHORT_PACE, Step, Write, failure};
@@ -121,7 +121,7 @@ pub fn answered<S>(
     interval: Next,
     now: Timestamp,
 ) -> Option<Decision<S>> {
-    let last: &Written = history.write.as_ref().filter(|last| last.fingerprint == fingerprint)?;
+    let last: &LastWrite = history.write.as_ref().filter(|last| last.fingerprint == fingerprint)?;
     let age = age(last.at, now);
     let rest = |verdict| Decision::rest(interval, verdict).with_drift(differences.to_vec());
     match &last.answer {

@@ -24,7 +24,7 @@ use crate::controller::azure_resource::subject::Subject;
 use crate::controller::operator_key::OperatorKey;
 use crate::controller::ownership::{ClusterId, Origin, Owner, OwnerMark, Presence};
 use crate::controller::readiness::Standing;
-use crate::runtime::{Next, Outcome, Seen};
+use crate::runtime::{Next, PassOutcome, Seen};
 
 use super::answers::{accepted, refusal};
 
@@ -353,7 +353,7 @@ pub(super) fn summary(
     let seen = Seen {
         observed: Some(observation),
         verdict: Some(&verdict),
-        outcome: Outcome::Done(Next::AwaitChange),
+        outcome: PassOutcome::Done(Next::AwaitChange),
     };
     let azure = summarize(object, &seen, now)?;
     Some(ResourceGroupStatus { azure })

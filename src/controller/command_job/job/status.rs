@@ -14,7 +14,7 @@ use crate::controller::command_job::attempt::{AttemptClaim, AttemptState, Ending
 use crate::controller::command_job::output::shorten;
 use crate::controller::readiness::{Standing, Verdict};
 use crate::runtime::conditions::Conditions;
-use crate::runtime::{Failure, Outcome as PassOutcome, Seen};
+use crate::runtime::{Failure, PassOutcome, Seen};
 
 /// Void attempts cost nothing and are not counted; of a long row of them only the newest are kept.
 const MAX_ATTEMPTS: usize = 20;

@@ -12,10 +12,10 @@ use crate::runtime::Next;
 use super::super::goal::{Goal, wanted_marks};
 use super::super::observation::TargetState;
 use super::write::writing;
-use super::{Step, running};
+use super::{AssignmentStep, running};
 
 /// Decides for an identity assignment that is to exist.
-pub(super) fn ensure(subject: &Subject<'_>, resource: &TargetState, now: Timestamp) -> Decision<Step> {
+pub(super) fn ensure(subject: &Subject<'_>, resource: &TargetState, now: Timestamp) -> Decision<AssignmentStep> {
     let soon = Next::Resync(subject.interval().min(WAITING_PACE));
     let id = &resource.id;
     let waits = |message| Decision::rest(soon, Verdict::progressing(Reason::NotFound, message));
@@ -52,7 +52,7 @@ pub(super) fn ensure(subject: &Subject<'_>, resource: &TargetState, now: Timesta
 }
 
 /// The target has what it should have.
-fn attached(subject: &Subject<'_>, resource: &TargetState) -> Decision<Step> {
+fn attached(subject: &Subject<'_>, resource: &TargetState) -> Decision<AssignmentStep> {
     // What others do to the target is no matter of this object; what it began itself is.
     if resource.history.write.is_some()
         && let Progress::Running(after) = resource.progress()
@@ -69,7 +69,7 @@ fn attached(subject: &Subject<'_>, resource: &TargetState) -> Decision<Step> {
 }
 
 /// A system-assigned identity is of no use before Azure has told its principal.
-fn lacks_principal(resource: &TargetState) -> Option<Decision<Step>> {
+fn lacks_principal(resource: &TargetState) -> Option<Decision<AssignmentStep>> {
     let block = resource.block();
     let lacks = resource.wanted.system && block.system().is_some_and(|it| it.principal_id.is_none());
     let message = format!(
@@ -81,7 +81,7 @@ fn lacks_principal(resource: &TargetState) -> Option<Decision<Step>> {
 }
 
 /// The target is not changed, and what it lacks or has besides is told.
-fn observing(subject: &Subject<'_>, resource: &TargetState, goal: &Goal) -> Decision<Step> {
+fn observing(subject: &Subject<'_>, resource: &TargetState, goal: &Goal) -> Decision<AssignmentStep> {
     let never_writes = subject.spec.management_policy == ManagementPolicy::ObserveOnly;
     if !never_writes && !subject.spec.suspend && !subject.has_finalizer {
         return Decision::prepare();

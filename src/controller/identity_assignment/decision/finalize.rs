@@ -16,13 +16,17 @@ use super::super::goal::Goal;
 use super::super::observation::{TargetObservation, TargetState};
 use super::super::record::Mark;
 use super::write::writing;
-use super::{Step, running};
+use super::{AssignmentStep, running};
 
 /// How often the removal of the record is tried before the object goes without it.
 const FORGET_TRIES: u32 = 2;
 
 /// Decides for an identity assignment that is being deleted. What it attached is its own, as a resource is that it created.
-pub(super) fn finalize(subject: &Subject<'_>, observation: &TargetObservation, now: Timestamp) -> Decision<Step> {
+pub(super) fn finalize(
+    subject: &Subject<'_>,
+    observation: &TargetObservation,
+    now: Timestamp,
+) -> Decision<AssignmentStep> {
     let resource = match leave(subject, observation) {
         ControlFlow::Continue(resource) => resource,
         ControlFlow::Break(decision) => return decision,
@@ -48,13 +52,13 @@ pub(super) fn finalize(subject: &Subject<'_>, observation: &TargetObservation, n
             Progress::Running(after) if resource.history.write.is_some() => {
                 Decision::rest(poll(after), running(resource))
             }
-            Progress::Running(_) | Progress::Done | Progress::Failed(_) => Decision::release(Release::Gone),
+            Progress::Running(_) | Progress::Done | Progress::Failed => Decision::release(Release::Gone),
         },
     }
 }
 
 /// Roles of the system-assigned identity go before it: Azure would keep role assignments to nobody.
-fn awaits_role_assignments(resource: &TargetState) -> Option<Decision<Step>> {
+fn awaits_role_assignments(resource: &TargetState) -> Option<Decision<AssignmentStep>> {
     let takes_system =
         Goal::detached(resource).block.system().is_none() && resource.records().own.contains(&Mark::system());
     let message = format!(

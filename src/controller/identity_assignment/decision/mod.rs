@@ -17,14 +17,14 @@ use super::observation::{TargetObservation, TargetState};
 
 /// One effect, with every choice made.
 #[derive(Debug, PartialEq)]
-pub enum Step {
+pub enum AssignmentStep {
     /// One on the object itself.
     Object(ObjectStep),
     /// Write the target.
-    Write(Write),
+    Write(TargetWrite),
 }
 
-impl From<ObjectStep> for Step {
+impl From<ObjectStep> for AssignmentStep {
     fn from(step: ObjectStep) -> Self {
         Self::Object(step)
     }
@@ -32,7 +32,7 @@ impl From<ObjectStep> for Step {
 
 /// A write of the target.
 #[derive(Debug, PartialEq)]
-pub struct Write {
+pub struct TargetWrite {
     /// How it is sent.
     pub method: Method,
     /// What is sent. It may hold values of the target that are nobody's business.
@@ -48,7 +48,7 @@ pub struct Write {
 }
 
 /// Decides for an identity assignment, by what was observed.
-pub fn decide(subject: &Subject<'_>, observation: &TargetObservation, now: Timestamp) -> Decision<Step> {
+pub fn decide(subject: &Subject<'_>, observation: &TargetObservation, now: Timestamp) -> Decision<AssignmentStep> {
     match (subject.lifecycle, observation) {
         (Lifecycle::Wanted, Observation::Blocked(blocked)) => Decision::blocked(blocked),
         (Lifecycle::Wanted, Observation::Seen(resource)) => {

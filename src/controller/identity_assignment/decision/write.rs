@@ -18,7 +18,7 @@ use crate::runtime::Next;
 
 use super::super::goal::{Goal, basis, fingerprint};
 use super::super::observation::TargetState;
-use super::{Step, Write, running};
+use super::{AssignmentStep, TargetWrite, running};
 
 /// How long a target whose operation failed is left alone before the same is sent again.
 const FAILED_RETRY: Duration = Duration::from_mins(10);
@@ -26,7 +26,12 @@ const FAILED_RETRY: Duration = Duration::from_mins(10);
 const WAYS_TO_REMOVE: u32 = 2;
 
 /// Writes the target so that it is as `goal` says, unless something speaks against it.
-pub(super) fn writing(subject: &Subject<'_>, resource: &TargetState, goal: &Goal, now: Timestamp) -> Decision<Step> {
+pub(super) fn writing(
+    subject: &Subject<'_>,
+    resource: &TargetState,
+    goal: &Goal,
+    now: Timestamp,
+) -> Decision<AssignmentStep> {
     if subject.lifecycle == Lifecycle::Wanted
         && let Some(decision) = unprepared(subject, resource.account_is_held)
     {
@@ -41,7 +46,7 @@ pub(super) fn writing(subject: &Subject<'_>, resource: &TargetState, goal: &Goal
         return Decision::rest(Next::Resync(subject.interval()), verdict).with_drift(drift);
     }
     let (method, body) = goal.request(resource);
-    let write = Write {
+    let write = TargetWrite {
         method,
         body,
         basis: basis(resource),
@@ -65,7 +70,7 @@ pub(super) fn writing(subject: &Subject<'_>, resource: &TargetState, goal: &Goal
         Lifecycle::Deleted => Reason::Deleting,
     };
     let verdict = Verdict::progressing(reason, message);
-    Decision::step(Step::Write(write), Next::After(SHORT_PACE), verdict)
+    Decision::step(AssignmentStep::Write(write), Next::After(SHORT_PACE), verdict)
 }
 
 /// Why the write would lose something of the target, if it would.
@@ -90,12 +95,12 @@ fn lossy(subject: &Subject<'_>, resource: &TargetState, goal: &Goal) -> Option<S
 fn answered_before(
     subject: &Subject<'_>,
     resource: &TargetState,
-    write: &Write,
+    write: &TargetWrite,
     drift: &[Difference],
     now: Timestamp,
-) -> Option<Decision<Step>> {
+) -> Option<Decision<AssignmentStep>> {
     let history = &resource.history;
-    let has_failed = matches!(resource.progress(), Progress::Failed(_));
+    let has_failed = matches!(resource.progress(), Progress::Failed);
     if let Some(last) = &history.write
         && (has_failed && last.answer == Answer::Accepted && last.fingerprint == write.fingerprint)
         && now < last.at + FAILED_RETRY

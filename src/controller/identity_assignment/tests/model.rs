@@ -17,9 +17,9 @@ use crate::controller::azure_resource::tests::answers::{accepted, refusal};
 use crate::controller::azure_resource::tests::model::next_look;
 use crate::controller::azure_resource::{Blocked, History, ObjectStep, Observation, Release, Subject, credential_gone};
 use crate::controller::identity_assignment::IdentityAssignmentReconciler;
-use crate::controller::identity_assignment::decision::{Step, Write, decide};
+use crate::controller::identity_assignment::decision::{AssignmentStep, TargetWrite, decide};
 use crate::controller::identity_assignment::goal::Method;
-use crate::controller::identity_assignment::observation::{TargetObservation, TargetState, Wanted};
+use crate::controller::identity_assignment::observation::{TargetObservation, TargetState, WantedIdentities};
 use crate::controller::identity_assignment::record::Signature;
 use crate::controller::identity_assignment::target::TargetKind;
 use crate::controller::operator_key::OperatorKey;
@@ -27,7 +27,7 @@ use crate::controller::ownership::ClusterId;
 use crate::controller::readiness::Standing;
 use crate::controller::reference::Unresolved;
 use crate::runtime::references::Kind;
-use crate::runtime::{Outcome, Reconciler, Seen};
+use crate::runtime::{PassOutcome, Reconciler, Seen};
 
 /// The id of a user-assigned identity, spelled as a spec does.
 pub(super) fn id(name: &str) -> String {
@@ -164,10 +164,10 @@ impl Assignment {
         self.object.status.as_ref()?.azure.id.as_deref()
     }
 
-    fn wanted(&self) -> Wanted {
-        let mut wanted = Wanted {
+    fn wanted(&self) -> WantedIdentities {
+        let mut wanted = WantedIdentities {
             system: self.object.spec.identity.kind.is_system_assigned(),
-            ..Wanted::default()
+            ..WantedIdentities::default()
         };
         for (name, reference) in &self.references {
             let kind = ManagedIdentity::NAME;
@@ -200,7 +200,11 @@ impl Assignment {
                 .unwrap(),
             kind: world.kind,
             signature: self.signature(),
-            wanted: if is_deleted { Wanted::default() } else { self.wanted() },
+            wanted: if is_deleted {
+                WantedIdentities::default()
+            } else {
+                self.wanted()
+            },
             actual: world.target.clone(),
             pause: None,
             managed_elsewhere: self.managed_elsewhere.clone(),
@@ -227,11 +231,11 @@ impl Assignment {
         self.write_status(&observation, world.now);
         let is_under_way = decision.verdict.standing == Standing::Progressing;
         match decision.step {
-            Some(Step::Object(ObjectStep::AddFinalizer)) => {
+            Some(AssignmentStep::Object(ObjectStep::AddFinalizer)) => {
                 self.log.push("finalizer");
                 self.object.metadata.finalizers = Some(vec![FINALIZER.to_owned()]);
             }
-            Some(Step::Write(write)) => {
+            Some(AssignmentStep::Write(write)) => {
                 let answer = world.write(&write);
                 self.log.push(match write.method {
                     Method::Patch => "patch",
@@ -248,7 +252,7 @@ impl Assignment {
                     resource.history
                 };
             }
-            Some(Step::Object(ObjectStep::Release(release))) => {
+            Some(AssignmentStep::Object(ObjectStep::Release(release))) => {
                 self.log.push(match release {
                     Release::Gone => "gone",
                     Release::Left => "left",
@@ -272,7 +276,7 @@ impl Assignment {
             let seen = Seen {
                 observed: Some(observation),
                 verdict: Some(&plan.verdict),
-                outcome: Outcome::Done(plan.next),
+                outcome: PassOutcome::Done(plan.next),
             };
             IdentityAssignmentReconciler::summarize(object, seen, now)
         };
@@ -355,7 +359,7 @@ impl World {
     }
 
     /// What Azure answers to a write.
-    fn write(&mut self, write: &Write) -> Result<ArmResponse, AzureError> {
+    fn write(&mut self, write: &TargetWrite) -> Result<ArmResponse, AzureError> {
         if self.refuses {
             return Err(refusal(400, "InvalidParameterValue"));
         }

@@ -6,7 +6,7 @@ use crate::api::RECONCILE_ANNOTATION;
 use crate::api::condition::Reason;
 use crate::controller::azure_resource::tests::answers::refusal;
 use crate::controller::azure_resource::{History, Observation, Subject};
-use crate::controller::identity_assignment::decision::{Step, decide};
+use crate::controller::identity_assignment::decision::{AssignmentStep, decide};
 use crate::controller::identity_assignment::target::TargetKind;
 use crate::runtime::{Effect, Next};
 
@@ -29,7 +29,8 @@ fn identities_and_record_are_written_in_one_request_that_names_nothing_else() {
     let mut assignment = Assignment::new(TargetKind::App, "one", true, &["a", "d"]);
     assignment.pass(&mut world, false);
     let observation = assignment.look(&world);
-    let Some(Step::Write(write)) = decide(&Subject::of(&assignment.object), &observation, world.now).step else {
+    let Some(AssignmentStep::Write(write)) = decide(&Subject::of(&assignment.object), &observation, world.now).step
+    else {
         panic!("a write")
     };
     let body = &write.body.0;
@@ -49,7 +50,7 @@ fn an_answer_that_decides_nothing_is_not_remembered() {
     for (status, code) in [(503, "ServiceUnavailable"), (404, "ResourceNotFound")] {
         let observation = assignment.look(&world);
         let decision = decide(&Subject::of(&assignment.object), &observation, world.now);
-        let (Some(Step::Write(write)), Observation::Seen(mut target)) = (decision.step, observation) else {
+        let (Some(AssignmentStep::Write(write)), Observation::Seen(mut target)) = (decision.step, observation) else {
             panic!("a write")
         };
         let effect = target.on_write(write, Err(refusal(status, code)), world.now);

@@ -24,7 +24,7 @@ use crate::controller::operator_key::OperatorKey;
 use crate::controller::ownership::{ClusterId, Origin, Owner, OwnerMark};
 use crate::controller::readiness::Standing;
 use crate::runtime::reconciler::Reconciler as _;
-use crate::runtime::{Next, Outcome, Seen};
+use crate::runtime::{Next, PassOutcome, Seen};
 
 use super::super::credential::wanted;
 use super::super::{IdentityFacts, desired};
@@ -275,7 +275,7 @@ impl World {
             let seen = Seen {
                 observed: Some(observed),
                 verdict: Some(&plan.verdict),
-                outcome: Outcome::Done(plan.next),
+                outcome: PassOutcome::Done(plan.next),
             };
             Reconciler::summarize(object, seen, now)
         };

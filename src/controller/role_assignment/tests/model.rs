@@ -7,7 +7,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde_json::{Value, json};
 
 use super::super::plan::{Aim, AssignmentFacts, aim, find_among, held_id, place};
-use super::super::wanted::Wanted;
+use super::super::wanted::WantedAssignment;
 use crate::api::FINALIZER;
 use crate::api::condition::kind;
 use crate::api::role_assignment::PrincipalType;
@@ -27,7 +27,7 @@ use crate::controller::operator_key::OperatorKey;
 use crate::controller::ownership::{ClusterId, Origin, Owner, OwnerMark, Presence};
 use crate::controller::reference::Unresolved;
 use crate::runtime::conditions::find;
-use crate::runtime::{Next, Outcome, Reconciler, Seen};
+use crate::runtime::{Next, PassOutcome, Reconciler, Seen};
 
 type Reconciled = AzureReconciler<RoleAssignment>;
 
@@ -43,8 +43,8 @@ pub(super) fn tuple(principal: u8) -> Tuple {
     }
 }
 
-pub(super) fn wanted(tuple: &Tuple) -> Wanted {
-    Wanted {
+pub(super) fn wanted(tuple: &Tuple) -> WantedAssignment {
+    WantedAssignment {
         tuple: tuple.clone(),
         principal_type: PrincipalType::ServicePrincipal,
     }
@@ -228,7 +228,7 @@ impl World {
         let seen = Seen {
             observed: Some(observed),
             verdict: Some(&plan.verdict),
-            outcome: Outcome::Done(plan.next),
+            outcome: PassOutcome::Done(plan.next),
         };
         Reconciled::summarize(&self.object, seen, self.now)
     }

@@ -4,7 +4,7 @@ use jiff::SignedDuration;
 use serde_json::{Value, json};
 
 use super::super::plan::name_principal_type;
-use super::super::wanted::Wanted;
+use super::super::wanted::WantedAssignment;
 use crate::api::FINALIZER;
 use crate::api::azure_resource::ManagementPolicy;
 use crate::api::role_assignment::PrincipalType;
@@ -158,7 +158,7 @@ fn a_principal_type_that_azure_does_not_tell_is_sent_and_is_no_drift() {
     actual["properties"]["principalType"] = Value::Null;
     resource.desired = Body(tuple(1).body());
     resource.take_note(Some(actual));
-    let wanted = Wanted {
+    let wanted = WantedAssignment {
         tuple: tuple(1),
         principal_type: PrincipalType::Group,
     };
