@@ -6,7 +6,6 @@ use kube::api::{DeleteParams, WatchEvent, WatchParams};
 use lifeguard::api::CommandJob;
 use serde_json::{Value, json};
 
-use crate::data_plane::until_released;
 use crate::jobs::result;
 use crate::world::{World, script};
 
@@ -24,6 +23,16 @@ fn data_plane(requests: &[Value]) -> Vec<(String, String)> {
         .collect()
 }
 
+/// Waits for the last request of a job. The session itself is gone a moment before the request is on record.
+async fn until_given_back(world: &World) {
+    world
+        .until("the session is given back", || async {
+            let requests = data_plane(&world.requests().await);
+            requests.iter().any(|(method, _)| method == "DELETE").then_some(())
+        })
+        .await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_short_job_costs_three_requests_and_two_status_writes() {
     let world = World::new("cost").await;
@@ -32,7 +41,7 @@ async fn a_short_job_costs_three_requests_and_two_status_writes() {
     world.behave(&json!({"sessions": {"lostWriteProbability": 0}})).await;
     // The first job makes the operator find out which form of request the pool takes.
     world.run("first", &script("true")).await;
-    until_released(&world, "shell").await;
+    until_given_back(&world).await;
 
     for (name, text) in [
         ("silent", "true"),
@@ -52,12 +61,7 @@ async fn a_short_job_costs_three_requests_and_two_status_writes() {
         let mut events = Box::pin(jobs.watch(&selector, &since).await.expect("a watch"));
         let job = world.run(name, &script(text)).await;
         result(&job);
-        world
-            .until("the session is given back", || async {
-                let requests = data_plane(&world.requests().await);
-                requests.iter().any(|(method, _)| method == "DELETE").then_some(())
-            })
-            .await;
+        until_given_back(&world).await;
         // The deletion ends the watch, so nothing can come after what was counted.
         jobs.delete(name, &DeleteParams::default()).await.expect("deleted");
         let mut phases = Vec::new();
