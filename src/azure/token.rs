@@ -84,13 +84,13 @@ pub struct Tokens {
 
 #[derive(Default)]
 struct Slot {
-    held: Mutex<Held>,
-    /// Held by whoever asks the source.
+    cached: Mutex<CachedToken>,
+    /// Locked by whoever asks the source.
     turn: tokio::sync::Mutex<()>,
 }
 
 #[derive(Default)]
-struct Held {
+struct CachedToken {
     token: Option<Token>,
     serial: u64,
     /// Requests that ended, and how the last one failed.
@@ -98,7 +98,7 @@ struct Held {
     failure: Option<(Timestamp, CredentialError)>,
 }
 
-/// What to do with what is held.
+/// What to do with what is cached.
 #[derive(Debug, PartialEq, Eq)]
 enum Plan {
     Use,
@@ -106,7 +106,7 @@ enum Plan {
     Fetch,
 }
 
-impl Held {
+impl CachedToken {
     fn plan(&self, now: Timestamp) -> Plan {
         let Some(token) = &self.token else { return Plan::Fetch };
         let left = token.expires.duration_since(now);
@@ -186,9 +186,9 @@ impl Tokens {
         }));
         let failure = result.as_ref().err().cloned();
         let now = Timestamp::now();
-        let mut held = slot.held();
-        held.settle(result, now);
-        match (held.usable(now), failure) {
+        let mut cached = slot.cached();
+        cached.settle(result, now);
+        match (cached.usable(now), failure) {
             (Some(token), None) => Ok(token),
             (Some(token), Some(error)) => {
                 tracing::warn!(
@@ -209,9 +209,13 @@ impl Tokens {
     /// taken its place stays.
     pub fn invalidate(&self, scope: &TokenScope, refused: &Token) {
         let slot = self.slot(scope);
-        let mut held = slot.held();
-        if held.token.as_ref().is_some_and(|token| token.serial == refused.serial) {
-            held.token = None;
+        let mut cached = slot.cached();
+        if cached
+            .token
+            .as_ref()
+            .is_some_and(|token| token.serial == refused.serial)
+        {
+            cached.token = None;
         }
     }
 
@@ -226,17 +230,17 @@ impl Tokens {
 }
 
 impl Slot {
-    fn held(&self) -> std::sync::MutexGuard<'_, Held> {
-        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    fn cached(&self) -> std::sync::MutexGuard<'_, CachedToken> {
+        self.cached.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn look(&self) -> (Plan, Option<Token>, u64) {
-        let held = self.held();
-        (held.plan(Timestamp::now()), held.token.clone(), held.requests)
+        let cached = self.cached();
+        (cached.plan(Timestamp::now()), cached.token.clone(), cached.requests)
     }
 
     fn failure(&self) -> Option<CredentialError> {
-        self.held().failure.as_ref().map(|(_, error)| error.clone())
+        self.cached().failure.as_ref().map(|(_, error)| error.clone())
     }
 }
 

@@ -166,7 +166,7 @@ impl Context {
 
     /// A credential was refused: whoever checks the account shall not trust earlier answers.
     pub fn doubt_account(&self, key: &Key) {
-        if let Some(account) = self.accounts.held(key) {
+        if let Some(account) = self.accounts.get(key) {
             account.doubt();
         }
         self.azure_accounts.trigger(key.clone());

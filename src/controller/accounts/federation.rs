@@ -29,10 +29,10 @@ pub struct Federation {
     namespace: String,
     name: String,
     audience: String,
-    held: Mutex<Option<Blocked>>,
+    cached: Mutex<Option<IssuedToken>>,
 }
 
-struct Blocked {
+struct IssuedToken {
     token: String,
     expires: Timestamp,
 }
@@ -51,7 +51,7 @@ impl Federation {
             namespace: namespace.to_owned(),
             name: name.to_owned(),
             audience: audience.to_owned(),
-            held: Mutex::default(),
+            cached: Mutex::default(),
         }
     }
 
@@ -65,25 +65,26 @@ impl Federation {
     }
 
     async fn token(&self) -> Result<String, CredentialError> {
-        let mut held = self.held.lock().await;
-        let left =
-            |held: &Blocked| Duration::try_from(held.expires.duration_since(Timestamp::now())).unwrap_or_default();
-        if let Some(held) = held.as_ref().filter(|held| left(held) > RENEW_BEFORE) {
-            return Ok(held.token.clone());
+        let mut cached = self.cached.lock().await;
+        let left = |cached: &IssuedToken| {
+            Duration::try_from(cached.expires.duration_since(Timestamp::now())).unwrap_or_default()
+        };
+        if let Some(cached) = cached.as_ref().filter(|cached| left(cached) > RENEW_BEFORE) {
+            return Ok(cached.token.clone());
         }
         match self.request().await {
-            Ok(fresh) => Ok(held.insert(fresh).token.clone()),
-            Err(error) => match held.as_ref().filter(|held| left(held) > LAST_SECONDS) {
-                Some(held) => {
+            Ok(fresh) => Ok(cached.insert(fresh).token.clone()),
+            Err(error) => match cached.as_ref().filter(|cached| left(cached) > LAST_SECONDS) {
+                Some(cached) => {
                     tracing::warn!(service_account = %self.name, %error, "no new token; the old one is used until its end");
-                    Ok(held.token.clone())
+                    Ok(cached.token.clone())
                 }
                 None => Err(error),
             },
         }
     }
 
-    async fn request(&self) -> Result<Blocked, CredentialError> {
+    async fn request(&self) -> Result<IssuedToken, CredentialError> {
         let request = TokenRequest {
             spec: TokenRequestSpec {
                 audiences: vec![self.audience.clone()],
@@ -101,7 +102,7 @@ impl Federation {
             class: ErrorClass::Transient,
             message: "the API server answered a TokenRequest without a token".to_owned(),
         })?;
-        Ok(Blocked {
+        Ok(IssuedToken {
             token: status.token,
             expires: status.expiration_timestamp.0,
         })

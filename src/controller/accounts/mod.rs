@@ -135,7 +135,7 @@ struct Inner {
 #[derive(Default)]
 struct Slot {
     open: Mutex<Option<Arc<Account>>>,
-    /// Blocked by whoever opens the account, so that a herd opens it once.
+    /// Locked by whoever opens the account, so that a herd opens it once.
     turn: tokio::sync::Mutex<()>,
 }
 
@@ -223,7 +223,7 @@ impl Accounts {
     }
 
     /// What is open under this name, even if its AzureAccount is gone or has changed.
-    pub fn held(&self, key: &Key) -> Option<Arc<Account>> {
+    pub fn get(&self, key: &Key) -> Option<Arc<Account>> {
         self.slots().get(key).and_then(|slot| slot.open().clone())
     }
 

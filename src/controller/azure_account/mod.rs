@@ -87,7 +87,7 @@ impl Reconciler for AzureAccountReconciler {
                 Ok(if is_deleted { Effect::Done } else { Effect::Replan })
             }
             AccountStep::Check => {
-                let Some(account) = self.context.accounts().held(&Key::of(&**pass.object())) else {
+                let Some(account) = self.context.accounts().get(&Key::of(&**pass.object())) else {
                     return Ok(Effect::Reobserve);
                 };
                 let checked = account.check().await;

@@ -33,7 +33,7 @@ pub struct Opened {
 pub async fn observe(context: &Context, object: &AzureAccount) -> ObservedAccount {
     let id = ObjectId::of(object);
     let users = context.references().needed_by(&id).await;
-    let before = context.accounts().held(&id.key);
+    let before = context.accounts().get(&id.key);
     let account = match context.accounts().refresh(object).await {
         Ok(account) => Ok(Opened {
             is_anew: before.is_some_and(|before| !Arc::ptr_eq(&before, &account)),

@@ -31,7 +31,7 @@ pub struct OpenAccount {
     /// The account.
     pub account: Arc<Account>,
     /// Whether the AzureAccount carries the finalizer that makes it outlive what it is used for.
-    pub is_held: bool,
+    pub is_marked: bool,
 }
 
 /// The AzureAccount of an object.
@@ -79,7 +79,7 @@ pub async fn open_account<K: AzureObject>(context: &Context, object: &K) -> Resu
     match context.accounts().open(&found).await {
         Ok(account) => Ok(Dependency::Met(OpenAccount {
             account,
-            is_held: finalizer::has(&*found, ACCOUNT_FINALIZER),
+            is_marked: finalizer::has(&*found, ACCOUNT_FINALIZER),
         })),
         Err(error) if matches!(error.class(), Class::Waiting { .. } | Class::Terminal) => {
             let because = format!(": {error}");
@@ -102,10 +102,10 @@ async fn last_resort<K: AzureObject>(
         Some(found) => Some(context.accounts().open_to_remove(found).await),
         None => None,
     };
-    let is_held = true;
-    let cause = match (opened, context.accounts().held(key)) {
+    let is_marked = true;
+    let cause = match (opened, context.accounts().get(key)) {
         (Some(Ok(account)), _) | (Some(Err(_)) | None, Some(account)) => {
-            return Ok(Dependency::Met(OpenAccount { account, is_held }));
+            return Ok(Dependency::Met(OpenAccount { account, is_marked }));
         }
         (Some(Err(error @ AccountError::Unreadable { .. })), None) if error.class() == Class::Transient => {
             return Err(error.into());

@@ -75,7 +75,7 @@ pub struct ResourceState {
     /// What else is in the resource, so that it cannot be deleted yet.
     pub occupants: Occupants,
     /// Whether the AzureAccount is marked as in use, so that it outlives the resource.
-    pub account_is_held: bool,
+    pub account_is_marked: bool,
     /// What the process remembers of this object.
     pub history: History,
     /// Digests what drift must not show.

@@ -205,7 +205,7 @@ impl<K: AzureKind + Object> AzureReconciler<K> {
             unwritable: None,
             registration: Registration::NotNeeded,
             occupants: Occupants::None,
-            account_is_held: account.is_held,
+            account_is_marked: account.is_marked,
             history,
             key: context.key().clone(),
         };

@@ -35,7 +35,7 @@ enum Fate {
     Ended,
     Deleted,
     /// It is still there, and the watch will tell of it again.
-    Lives,
+    Present,
 }
 
 impl Departure {
@@ -43,7 +43,7 @@ impl Departure {
     /// deleted is asked of the API server, unless it was being deleted already.
     pub async fn see_off(self, remembered: RememberedJob<SessionPoolExecutor>) {
         match self.fate().await {
-            Fate::Lives => {}
+            Fate::Present => {}
             Fate::Ended => self.leave(remembered, Farewell::Idle),
             Fate::Deleted => {
                 let unknown = last_claim(&self.job).filter(|it| !remembered.attempts.contains_key(&it.key));
@@ -88,7 +88,7 @@ impl Departure {
         loop {
             match api.get_opt(&self.job.name_any()).await {
                 Ok(Some(now)) if now.uid() == self.job.uid() => {
-                    return if is_finished(&now) { Fate::Ended } else { Fate::Lives };
+                    return if is_finished(&now) { Fate::Ended } else { Fate::Present };
                 }
                 Ok(Some(_) | None) => return Fate::Deleted,
                 Err(error) => {
@@ -99,7 +99,7 @@ impl Departure {
                 .await
                 .is_ok()
             {
-                return Fate::Lives;
+                return Fate::Present;
             }
         }
     }

@@ -40,7 +40,7 @@ pub struct TargetState {
     /// is being deleted.
     pub role_assignments: Vec<String>,
     /// Whether the AzureAccount is marked as in use, so that it outlives what is attached.
-    pub account_is_held: bool,
+    pub account_is_marked: bool,
     /// What the process remembers of this object.
     pub history: History,
     /// Digests what drift must not show.

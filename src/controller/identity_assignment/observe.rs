@@ -59,7 +59,7 @@ pub async fn observe(
             Lifecycle::Wanted => Vec::new(),
             Lifecycle::Deleted => role_assignments(context, object).await,
         },
-        account_is_held: account.is_held,
+        account_is_marked: account.is_marked,
         history: histories.of(&uid),
         key: context.key().clone(),
     };

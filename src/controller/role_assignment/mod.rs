@@ -37,7 +37,7 @@ use super::ownership::OwnerMark;
 use super::reference::Reference;
 
 use permission::{RolePermit, is_at_rest, not_grantable, permit, verify};
-use plan::{Aim, AssignmentFacts, aim, find_among, held_id, name_principal_type, place};
+use plan::{Aim, AssignmentFacts, aim, find_among, name_principal_type, place, recorded_id};
 use wanted::resolve;
 
 pub use grants::{Grant, GrantError, Grants, Permission};
@@ -87,7 +87,7 @@ impl AzureKind for RoleAssignment {
     type Child = NoChild;
 
     fn has_nothing(&self) -> bool {
-        held_id(self).is_none()
+        recorded_id(self).is_none()
     }
 
     fn api_version(&self, _: &Desired) -> &'static str {
@@ -100,10 +100,10 @@ impl AzureKind for RoleAssignment {
     ) -> Result<Dependency<(ResourceId, AssignmentFacts)>, Error> {
         let Gathering { context, account, .. } = gathering;
         let mut facts = AssignmentFacts::default();
-        if let (Lifecycle::Deleted, Some(id)) = (Subject::of(self).lifecycle, held_id(self)) {
+        if let (Lifecycle::Deleted, Some(id)) = (Subject::of(self).lifecycle, recorded_id(self)) {
             return Ok(Dependency::Met((id, facts)));
         }
-        let wanted = match (resolve(context, account.arm(), self).await?, held_id(self)) {
+        let wanted = match (resolve(context, account.arm(), self).await?, recorded_id(self)) {
             (Ok(wanted), _) => wanted,
             (Err(Blocked::Unresolved(why)), Some(id)) if why.is_going() => {
                 facts.gone = Some(why.into());

@@ -59,7 +59,7 @@ pub fn aim<'a>(object: &RoleAssignment, facts: &'a AssignmentFacts) -> Aim<'a> {
         }
     };
     let recorded = object.status.as_ref().and_then(recorded_tuple);
-    let is_another = held_id(object).is_some() && recorded.as_ref() != Some(&wanted.tuple);
+    let is_another = recorded_id(object).is_some() && recorded.as_ref() != Some(&wanted.tuple);
     if facts.is_orphan || is_another {
         Aim::Revoke {
             verdict: replaced(&wanted.tuple, recorded.as_ref()),
@@ -72,7 +72,7 @@ pub fn aim<'a>(object: &RoleAssignment, facts: &'a AssignmentFacts) -> Aim<'a> {
 
 /// Where the assignment is read: where the status says, else where it would be made.
 pub fn place(object: &RoleAssignment, wanted: &Tuple) -> Result<ResourceId, Blocked> {
-    if let Some(id) = held_id(object) {
+    if let Some(id) = recorded_id(object) {
         return Ok(id);
     }
     let invalid = |error| Blocked::Invalid(format!("the scope {} cannot be assigned at: {error}", wanted.scope));
@@ -192,7 +192,7 @@ fn revoke(
 }
 
 /// The assignment that the status names.
-pub fn held_id(object: &RoleAssignment) -> Option<ResourceId> {
+pub fn recorded_id(object: &RoleAssignment) -> Option<ResourceId> {
     let id: ResourceId = object.reported().id.as_deref()?.parse().ok()?;
     scope_of(&id).is_some().then_some(id)
 }
@@ -207,7 +207,7 @@ pub fn recorded_tuple(status: &RoleAssignmentStatus) -> Option<Tuple> {
 }
 
 fn is_recorded(object: &RoleAssignment, id: &ResourceId, tuple: &Tuple) -> bool {
-    held_id(object).as_ref() == Some(id) && object.status.as_ref().and_then(recorded_tuple).as_ref() == Some(tuple)
+    recorded_id(object).as_ref() == Some(id) && object.status.as_ref().and_then(recorded_tuple).as_ref() == Some(tuple)
 }
 
 fn replaced(wanted: &Tuple, recorded: Option<&Tuple>) -> Verdict {

@@ -112,18 +112,18 @@ pub(super) fn ensure(subject: &Subject<'_>, resource: &ResourceState, now: Times
 }
 
 /// What has to be so of an object and of its account before anything is written; `None` if it is.
-pub fn unprepared<S: From<ObjectStep>>(subject: &Subject<'_>, account_is_held: bool) -> Option<Decision<S>> {
+pub fn unprepared<S: From<ObjectStep>>(subject: &Subject<'_>, account_is_marked: bool) -> Option<Decision<S>> {
     if !subject.has_finalizer {
         return Some(Decision::prepare());
     }
     let message = "waits until the AzureAccount is marked as in use";
     let verdict = Verdict::progressing(Reason::Pending, message);
-    (!account_is_held).then(|| Decision::rest(Next::After(SHORT_PACE), verdict))
+    (!account_is_marked).then(|| Decision::rest(Next::After(SHORT_PACE), verdict))
 }
 
 /// What has to be so before anything is written; `None` if all of it is.
 fn prepared(subject: &Subject<'_>, resource: &ResourceState) -> Option<Decision> {
-    if let Some(decision) = unprepared(subject, resource.account_is_held) {
+    if let Some(decision) = unprepared(subject, resource.account_is_marked) {
         return Some(decision);
     }
     let registering = |name: &str| {

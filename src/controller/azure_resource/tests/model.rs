@@ -168,7 +168,7 @@ impl World {
                 Registration::Missing("Microsoft.App".to_owned())
             },
             occupants: self.occupants.clone(),
-            account_is_held: self.has_finalizer(),
+            account_is_marked: self.has_finalizer(),
             history: self.history.clone(),
             key: OperatorKey::new([1; 32]),
         };

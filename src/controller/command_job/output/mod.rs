@@ -17,7 +17,7 @@ pub const WHOLE_STREAM_BYTES: u64 = 8 * MEBIBYTE;
 
 const MEBIBYTE: u64 = 1024 * 1024;
 
-/// How much of all jobs' streams is held in memory at a time, in MiB.
+/// How much of all jobs' streams is in memory at a time, in MiB.
 const MEMORY_MEBIBYTES: usize = 24;
 
 /// Keeps streams, a bounded number of bytes of them in memory at a time.
@@ -37,7 +37,7 @@ impl Output {
         }
     }
 
-    /// Returns once there is room for a stream of this length, for as long as the permit is held.
+    /// Returns once there is room for a stream of this length, for as long as the permit lives.
     pub async fn room(&self, length: u64) -> SemaphorePermit<'_> {
         let needed = u32::try_from(length.min(WHOLE_STREAM_BYTES) / MEBIBYTE).unwrap_or(8) + 1;
         let permit = self.memory.acquire_many(needed).await;

@@ -33,7 +33,7 @@ pub(super) fn writing(
     now: Timestamp,
 ) -> Decision<AssignmentStep> {
     if subject.lifecycle == Lifecycle::Wanted
-        && let Some(decision) = unprepared(subject, resource.account_is_held)
+        && let Some(decision) = unprepared(subject, resource.account_is_marked)
     {
         return decision;
     }

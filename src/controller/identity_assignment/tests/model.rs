@@ -209,7 +209,7 @@ impl Assignment {
             pause: None,
             managed_elsewhere: self.managed_elsewhere.clone(),
             role_assignments: self.role_assignments.clone(),
-            account_is_held: self.has_finalizer(),
+            account_is_marked: self.has_finalizer(),
             history: self.history.clone(),
             key: OperatorKey::new([1; 32]),
         };

@@ -173,7 +173,7 @@ impl World {
             unwritable: None,
             registration: Registration::NotNeeded,
             occupants: self.occupants.clone(),
-            account_is_held: self.object.metadata.finalizers.is_some(),
+            account_is_marked: self.object.metadata.finalizers.is_some(),
             history: self.history.clone(),
             key: OperatorKey::new([1; 32]),
         };

@@ -6,7 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde_json::{Value, json};
 
-use super::super::plan::{Aim, AssignmentFacts, aim, find_among, held_id, place};
+use super::super::plan::{Aim, AssignmentFacts, aim, find_among, place, recorded_id};
 use super::super::wanted::WantedAssignment;
 use crate::api::FINALIZER;
 use crate::api::condition::kind;
@@ -130,7 +130,7 @@ impl World {
             unwritable: None,
             registration: Registration::NotNeeded,
             occupants: Occupants::None,
-            account_is_held: self.object.metadata.finalizers.is_some(),
+            account_is_marked: self.object.metadata.finalizers.is_some(),
             history: self.history.clone(),
             key: OperatorKey::new([1; 32]),
         };
@@ -155,7 +155,7 @@ impl World {
             name: "i".to_owned(),
         });
         let mut facts = AssignmentFacts::default();
-        let id = match (&self.wanted, held_id(&self.object)) {
+        let id = match (&self.wanted, recorded_id(&self.object)) {
             (_, Some(id)) if is_deleted => id,
             (None, Some(id)) => {
                 facts.gone = Some(going);
@@ -294,7 +294,7 @@ impl World {
     }
 
     pub(super) fn put(&mut self, id: &ResourceId, body: &Value) -> Value {
-        let held = held_id(&self.object);
+        let held = recorded_id(&self.object);
         assert_eq!(held.as_ref(), Some(id), "written before the status named it");
         assert!(
             self.object.metadata.finalizers.is_some(),

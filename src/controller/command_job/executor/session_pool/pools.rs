@@ -232,7 +232,7 @@ impl Pools {
     fn manager(&self, pool: &Key) -> Option<Arc<Account>> {
         let object = self.context.session_pools.get(pool)?;
         let name = AzureAccountSpec::name_for(object.spec.azure.management.account_ref.as_ref());
-        self.context.accounts().held(&Key::new(&pool.namespace, name))
+        self.context.accounts().get(&Key::new(&pool.namespace, name))
     }
 
     async fn account(&self, runs_as: &RunsAs, purpose: PoolUse) -> Result<Arc<Account>, Unavailable> {
@@ -247,7 +247,7 @@ impl Pools {
         let name = || key.name.clone();
         let Some(object) = self.context.azure_accounts.get(key) else {
             // What is open stays open for what is under way, so that it can be ended.
-            let open = self.context.accounts().held(key).filter(|_| purpose == PoolUse::Reach);
+            let open = self.context.accounts().get(key).filter(|_| purpose == PoolUse::Reach);
             return open.ok_or_else(|| NotRunnable::AccountNotFound { name: name() }.into());
         };
         let not_ready = |reason, because| NotRunnable::AccountNotReady {
