@@ -118,6 +118,9 @@ pub struct AzureResourceStatus {
     /// Azure's own state of the resource, such as `Succeeded`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub provisioning_state: Option<String>,
+    /// How the resource came to this object, as the mark on it in Azure says. Absent while it is nobody's or another's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ownership: Option<Ownership>,
     /// Azure region of the resource.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub location: Option<String>,
@@ -139,11 +142,21 @@ impl AzureResourceStatus {
         conditions: Vec::new(),
         id: None,
         provisioning_state: None,
+        ownership: None,
         location: None,
         drift: Vec::new(),
         exported_config_map: None,
         last_handled_reconcile_at: None,
     };
+}
+
+/// How a resource came to the object that it belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum Ownership {
+    /// The object created it.
+    Created,
+    /// It existed and was taken over.
+    Adopted,
 }
 
 /// Takes members out of the schema of a status whose kind has nothing to say there.
@@ -165,7 +178,7 @@ pub(super) fn without_state(schema: &mut Schema) {
 
 /// For somebody else's resource, which exports nothing.
 pub(super) fn without_location_and_export(schema: &mut Schema) {
-    without(schema, &["exportedConfigMap", "location"]);
+    without(schema, &["exportedConfigMap", "location", "ownership"]);
 }
 
 /// For a resource that exports nothing.

@@ -132,6 +132,16 @@ impl Owner {
         self.cluster == cluster.0
     }
 
+    /// The name of the owner, if it is an object of this namespace. A long one is cut.
+    pub fn name_in(&self, namespace: &str) -> Option<&str> {
+        (self.namespace == namespace).then_some(self.name.as_str())
+    }
+
+    /// Whether both are objects of the same namespace of the same cluster.
+    pub fn is_of_namespace_of(&self, other: &Self) -> bool {
+        self.is_of_cluster_of(other) && self.namespace == other.namespace
+    }
+
     /// Whether both are objects of the same cluster.
     pub fn is_of_cluster_of(&self, other: &Self) -> bool {
         self.cluster == other.cluster

@@ -2,7 +2,7 @@
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
-use crate::api::azure_resource::ManagementPolicy;
+use crate::api::azure_resource::Ownership;
 use crate::api::condition::{Reason, kind};
 use crate::api::reference::LocalReference;
 use crate::api::{
@@ -79,9 +79,21 @@ pub trait Referable: WatchedKind {
     fn conditions(&self) -> &[Condition];
 }
 
+/// A kind that may own an Azure resource.
+pub trait Owning {
+    /// How the resource came to the object, as its mark was read last.
+    fn ownership(&self) -> Option<Ownership>;
+}
+
 macro_rules! referable {
     ($($kind:ty),+) => {
-        $(impl Referable for $kind {
+        $(impl Owning for $kind {
+            fn ownership(&self) -> Option<Ownership> {
+                self.status.as_ref()?.azure.ownership
+            }
+        }
+
+        impl Referable for $kind {
             fn conditions(&self) -> &[Condition] {
                 self.status.as_ref().map(|it| it.azure.conditions.as_slice()).unwrap_or_default()
             }
@@ -261,19 +273,25 @@ fn usable(object: &ManagedIdentity, name: &str) -> Result<UsableIdentity, Unreso
     }
 }
 
-/// Whether a ManagedIdentity of another namespace manages this identity. Then it is that namespace's to say who may be it:
-/// neither its id nor an object that only observes it makes it anybody else's, even where both namespaces use the same
-/// credential and Azure would allow it.
-pub async fn is_of_another_namespace(kinds: &Kinds, namespace: &str, id: &str) -> bool {
-    let Ok(id) = id.parse::<ResourceId>() else { return false };
-    let providers = kinds.references().providers(&id.key()).await;
-    let mut identities = providers.iter().filter(|it| it.kind == ManagedIdentity::NAME);
-    identities
-        .any(|it| it.key.namespace != namespace && kinds.managed_identities.get(&it.key).is_some_and(|it| manages(&it)))
+/// Whether this identity belongs to a ManagedIdentity of another namespace. Then it is that namespace's to say who may be it:
+/// its id makes it nobody else's, even where both namespaces use the same credential and Azure would allow it.
+///
+/// Whose it is, the mark on the identity says, as its owner read it last. What an object only says of it counts for nothing,
+/// be it an observer or one that was refused.
+pub async fn is_of_another_namespace(kinds: &Kinds, namespace: &str, id: &ResourceId) -> bool {
+    let owners = owners(kinds, &kinds.managed_identities, id).await;
+    owners
+        .iter()
+        .any(|it| it.metadata.namespace.as_deref() != Some(namespace))
 }
 
-fn manages(identity: &ManagedIdentity) -> bool {
-    identity.spec.azure.management.management_policy != ManagementPolicy::ObserveOnly
+/// The objects of a kind that the mark on an Azure resource names, as they read it last.
+pub async fn owners<K: Referable + Owning>(kinds: &Kinds, watched: &Watched<K>, id: &ResourceId) -> Vec<Snapshot<K>> {
+    let providers = kinds.references().providers(&id.key()).await;
+    let own = providers.iter().filter(|it| it.kind == K::NAME);
+    own.filter_map(|it| watched.get(&it.key))
+        .filter(|it| it.ownership().is_some())
+        .collect()
 }
 
 /// The client id of an identity that may be on its way out, for those who still have to remove something as it.

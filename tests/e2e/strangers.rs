@@ -80,3 +80,126 @@ async fn an_identity_of_another_namespace_is_attached_by_no_field() {
     let found = azure.find(&app).await.expect("the app");
     assert!(found["identity"]["userAssignedIdentities"].is_null(), "{found:#}");
 }
+
+/// The world with a namespace of strangers that has the same credential.
+async fn world(name: &str, namespace: &'static str) -> (World, Azure) {
+    let options = WorldOptions {
+        namespaces: vec![namespace.to_owned()],
+        ..WorldOptions::default()
+    };
+    let world = World::with(name, options).await;
+    world.hasten().await;
+    let azure = Azure::login(&world).await;
+    world.create_namespace(namespace).await;
+    world.account_in(namespace, "default").await;
+    (world, azure)
+}
+
+/// Waits until an object of a namespace has this reason.
+async fn until_reason_in(world: &World, namespace: &str, object: &Value, reason: &str) {
+    let objects = world.objects(namespace, object);
+    let name = object["metadata"]["name"].as_str().expect("a name");
+    world
+        .until(&format!("{name} says {reason}"), || async {
+            let found = objects.get(name).await.ok()?;
+            let conditions = found.data["status"]["conditions"].as_array()?.clone();
+            let ready = conditions.into_iter().find(|it| it["type"] == "Ready")?;
+            (ready["reason"] == reason).then_some(())
+        })
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_another_namespaces_object_only_claims_stalls_nobody() {
+    const CLAIMING: &str = "strangers-claiming";
+    let (world, azure) = world("strangers-claims", CLAIMING).await;
+    let app = azure.container_app(&world, "web").await;
+    world.pool("shell", 5).await;
+    let in_group = json!({"resourceGroupRef": {"name": "jobs"}});
+    world.apply(&object("ManagedIdentity", "mine", &in_group)).await;
+    world.until_available("ManagedIdentity", "mine").await;
+    let identity = user_assigned(&json!({"resourceId": azure.identity_id("jobs", "mine")}));
+    let mut pool = shell_pool("attached", 5);
+    pool["spec"]["identity"] = identity.clone();
+    let assignment = json!({"target": {"containerApp": {"resourceId": app}}, "identity": identity});
+    let mut assignment = object("IdentityAssignment", "attached", &assignment);
+    world.apply(&pool).await;
+    world.apply(&assignment).await;
+    world.until_available("SessionPool", "attached").await;
+    world.until_available("IdentityAssignment", "attached").await;
+
+    // Whoever may read the group may look at what is in it. Then the observers want it for themselves.
+    for policy in ["ObserveOnly", "Enforce"] {
+        let reason = if policy == "Enforce" {
+            "OwnedByAnother"
+        } else {
+            "Available"
+        };
+        let mut claims = [
+            object(
+                "ManagedIdentity",
+                "claim",
+                &json!({"azureName": "mine", "resourceGroup": "jobs"}),
+            ),
+            shell_pool("claim", 5),
+        ];
+        claims[1]["spec"]["azureName"] = "shell".into();
+        claims[1]["spec"]["resourceGroup"] = "jobs".into();
+        claims[1]["spec"]
+            .as_object_mut()
+            .expect("a spec")
+            .remove("resourceGroupRef");
+        for claim in &mut claims {
+            claim["spec"]["managementPolicy"] = policy.into();
+            world.apply_in(CLAIMING, claim).await;
+            until_reason_in(&world, CLAIMING, claim, reason).await;
+        }
+    }
+    for object in [&mut pool, &mut assignment] {
+        object["metadata"]["annotations"] = json!({"lifeguard.dev/reconcile-requested-at": "now"});
+        world.apply(object).await;
+        let (kind, name) = (object["kind"].as_str().expect("a kind").to_owned(), "attached");
+        let status = world
+            .until("it was looked at again", || async {
+                let status = world.read(&kind, name).await?.data["status"].clone();
+                (status["lastHandledReconcileAt"] == "now").then_some(status)
+            })
+            .await;
+        let conditions = status["conditions"].as_array().expect("conditions").clone();
+        let ready = conditions.into_iter().find(|it| it["type"] == "Ready").expect("Ready");
+        assert_eq!(
+            (&ready["status"], &ready["reason"]),
+            (&json!("True"), &json!("Available")),
+            "{kind}"
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pool_of_another_namespace_is_entered_neither_by_its_id_nor_by_an_observer() {
+    const ENTERING: &str = "strangers-entering";
+    let (world, azure) = world("strangers-enter", ENTERING).await;
+    world.pool("shell", 5).await;
+    let mut observer = shell_pool("seen", 5);
+    observer["spec"]["azureName"] = "shell".into();
+    observer["spec"]["resourceGroup"] = "jobs".into();
+    observer["spec"]["managementPolicy"] = "ObserveOnly".into();
+    observer["spec"]
+        .as_object_mut()
+        .expect("a spec")
+        .remove("resourceGroupRef");
+    world.apply_in(ENTERING, &observer).await;
+    until_reason_in(&world, ENTERING, &observer, "Available").await;
+    for (name, target) in [
+        (
+            "by-id",
+            json!({"sessionPool": {"resourceId": azure.pool_id("jobs", "shell")}}),
+        ),
+        ("by-observer", json!({"sessionPoolRef": {"name": "seen"}})),
+    ] {
+        let job = object("CommandJob", name, &json!({"target": target, "script": "true"}));
+        world.apply_in(ENTERING, &job).await;
+        until_reason_in(&world, ENTERING, &job, "NamespaceNotAllowed").await;
+    }
+    assert_eq!(world.executions().await, Vec::<Value>::new());
+}

@@ -170,6 +170,7 @@ pub trait AzureKind: AzureObject {
             Record::Resource(id) => {
                 let azure = AzureResourceStatus {
                     id: id.map(|id| id.to_string()),
+                    ownership: None,
                     drift: Vec::new(),
                     ..azure
                 };

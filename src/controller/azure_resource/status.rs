@@ -4,10 +4,11 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use serde_json::Value;
 
-use crate::api::azure_resource::AzureResourceStatus;
+use crate::api::azure_resource::{AzureResourceStatus, Ownership};
 use crate::api::condition::{Reason, kind};
 use crate::azure::{Location, operation};
 use crate::controller::azure_resource::policy::Lifecycle;
+use crate::controller::ownership::{Origin, Presence};
 use crate::controller::readiness::{self, Verdict};
 use crate::runtime::conditions::{Conditions, Truth};
 use crate::runtime::{Note, PassOutcome, Seen};
@@ -106,6 +107,11 @@ fn found<K: AzureObject>(object: &K, resource: &ResourceState, assessment: &Asse
     let text = |text: &str| Some(text.to_owned());
     let location = |actual: &Value| text(Location::new(actual.get("location")?.as_str()?).as_str());
     AzureResourceStatus {
+        ownership: match resource.presence() {
+            Presence::Owned(Origin::Created) => Some(Ownership::Created),
+            Presence::Owned(Origin::Adopted) => Some(Ownership::Adopted),
+            Presence::Absent | Presence::Unowned | Presence::OwnedByAnother => None,
+        },
         // Another's resource is none of ours, but what we had we may still have to find again.
         id: usable.map(|_| resource.id.to_string()).or(before.id),
         provisioning_state: usable.and_then(operation::provisioning_state).and_then(text),

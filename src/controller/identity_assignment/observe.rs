@@ -3,7 +3,7 @@
 use kube::ResourceExt;
 
 use crate::api::identity::UserAssignedIdentityReference;
-use crate::api::{IdentityAssignment, OWNER_TAG, SessionPool};
+use crate::api::{IdentityAssignment, OWNER_TAG};
 use crate::azure::resource_group::tag;
 use crate::azure::{AzureError, ErrorClass};
 use crate::controller::azure_resource::policy::Lifecycle;
@@ -14,7 +14,6 @@ use crate::controller::context::Context;
 use crate::controller::error::Error;
 use crate::controller::ownership::Owner;
 use crate::controller::reference::{is_of_another_namespace, usable_identity};
-use crate::runtime::references::Kind;
 use crate::runtime::{Key, ObjectId};
 
 use super::observation::{TargetObservation, TargetState, WantedIdentities};
@@ -67,7 +66,7 @@ pub async fn observe(
         return Ok(Observation::Blocked(unreadable(context, object, error)?));
     }
     if resource.kind == TargetKind::Pool {
-        resource.managed_elsewhere = manager_of_pool(context, &namespace, &resource).await;
+        resource.managed_elsewhere = manager_of_pool(context, &namespace, &resource);
     }
     if lifecycle == Lifecycle::Wanted {
         resource.forget_if_converged();
@@ -103,21 +102,29 @@ async fn wanted(context: &Context, object: &IdentityAssignment) -> WantedIdentit
         } = reference;
         let id = match (managed_identity_ref, resource_id) {
             (Some(reference), _) => match usable_identity(context, &namespace, &reference.name).await {
-                Ok(identity) => identity.id.to_string(),
+                Ok(identity) => identity.id,
                 Err(unusable) => {
                     let id = known_id(context, &namespace, &reference.name);
                     wanted.miss(unusable.clone().into(), unusable.is_going(), id);
                     continue;
                 }
             },
-            (None, Some(id)) => id.clone(),
+            (None, Some(text)) => match text.parse() {
+                Ok(id) => id,
+                Err(error) => {
+                    let message =
+                        format!("spec.identity.userAssignedIdentities: `{text}` is no id of an identity: {error}");
+                    wanted.miss(Blocked::Invalid(message), false, Some(text.clone()));
+                    continue;
+                }
+            },
             (None, None) => continue,
         };
         if is_of_another_namespace(context, &namespace, &id).await {
-            let foreign = Blocked::ForeignIdentity { id: id.clone() };
-            wanted.miss(foreign, false, Some(id));
+            let id = id.to_string();
+            wanted.miss(Blocked::ForeignIdentity { id: id.clone() }, false, Some(id));
         } else {
-            wanted.ids.push(id);
+            wanted.ids.push(id.to_string());
         }
     }
     wanted
@@ -135,21 +142,15 @@ async fn role_assignments(context: &Context, object: &IdentityAssignment) -> Vec
     needing.into_iter().map(|it| it.key.name).collect()
 }
 
-/// Why a pool's identities are a matter of its SessionPool object, if it has one: the pool's owner tag says so, or the
-/// object itself does.
-async fn manager_of_pool(context: &Context, namespace: &str, resource: &TargetState) -> Option<String> {
-    let owner = resource.actual.as_ref().and_then(|it| tag(it, OWNER_TAG));
-    let is_owned = owner
-        .and_then(Owner::parse)
-        .is_some_and(|it| it.is_of(context.cluster()));
-    let providers = context.references().providers(&resource.id.key()).await;
-    let object = providers.into_iter().find(|it| it.kind == SessionPool::NAME);
-    if !is_owned && object.is_none() {
+/// Why a pool's identities are a matter of a SessionPool object, if the pool's mark names one of this cluster.
+fn manager_of_pool(context: &Context, namespace: &str, resource: &TargetState) -> Option<String> {
+    let owner = Owner::parse(tag(resource.actual.as_ref()?, OWNER_TAG)?)?;
+    if !owner.is_of(context.cluster()) {
         return None;
     }
-    let who = match object {
-        Some(ObjectId { key, .. }) if key.namespace == namespace => format!("SessionPool {}", key.name),
-        Some(_) | None => "a SessionPool object".to_owned(),
+    let who = match owner.name_in(namespace) {
+        Some(name) => format!("SessionPool {name}"),
+        None => "a SessionPool object".to_owned(),
     };
     Some(format!(
         "{} is managed by {who}: put the identities into its spec.identity",

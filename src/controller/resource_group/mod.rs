@@ -14,7 +14,7 @@ use super::azure_resource::{
 };
 use super::context::Context;
 use super::error::Error;
-use super::ownership::{ClusterId, Owner, OwnerMark};
+use super::ownership::{Owner, OwnerMark};
 use super::reference::Reference;
 
 impl AzureObject for ResourceGroup {
@@ -72,7 +72,7 @@ impl AzureKind for ResourceGroup {
 
     async fn inspect(
         &self,
-        context: &Context,
+        _: &Context,
         intent: Intent,
         (): &mut (),
         resource: &mut ResourceState,
@@ -81,7 +81,7 @@ impl AzureKind for ResourceGroup {
             && let Some(arm) = &resource.arm
         {
             let found = resources(arm, &resource.id, OWNER_TAG).await?;
-            resource.occupants = occupants(&found, context.cluster());
+            resource.occupants = occupants(&found, &resource.owner);
         }
         Ok(())
     }
@@ -101,14 +101,15 @@ impl AzureKind for ResourceGroup {
     }
 }
 
-/// Who is still in a group: others first, because somebody has to decide about them.
-fn occupants(found: &[ContainedResource], cluster: &ClusterId) -> Occupants {
+/// Who is still in a group: others first, because somebody has to decide about them. What objects of another namespace have
+/// there is not known to go because the group does.
+fn occupants(found: &[ContainedResource], group: &Owner) -> Occupants {
     let is_ours = |resource: &&ContainedResource| {
         resource
             .owner_tag
             .as_deref()
             .and_then(Owner::parse)
-            .is_some_and(|owner| owner.is_of(cluster))
+            .is_some_and(|owner| owner.is_of_namespace_of(group))
     };
     let (ours, foreign): (Vec<_>, Vec<_>) = found.iter().partition(is_ours);
     let ids = |resources: Vec<&ContainedResource>| resources.into_iter().map(|it| it.id.clone()).collect::<Vec<_>>();
@@ -121,31 +122,35 @@ fn occupants(found: &[ContainedResource], cluster: &ClusterId) -> Occupants {
 
 #[cfg(test)]
 mod tests {
-    use super::super::ownership::Origin;
+    use super::super::ownership::{ClusterId, Origin};
     use super::*;
 
-    fn resource(id: &str, cluster: Option<&str>) -> ContainedResource {
-        let owner = cluster.map(|it| Owner::new(&ClusterId::new(it), "ns", "n", "u", Origin::Created).to_string());
+    fn owner(cluster: &str, namespace: &str) -> Owner {
+        Owner::new(&ClusterId::new(cluster), namespace, "n", "u", Origin::Created)
+    }
+
+    fn resource(id: &str, owner: Option<Owner>) -> ContainedResource {
         ContainedResource {
             id: id.to_owned(),
-            owner_tag: owner,
+            owner_tag: owner.map(|it| it.to_string()),
         }
     }
 
     #[test]
-    fn what_other_clusters_or_nobody_owns_has_to_be_removed_by_somebody() {
-        let cluster = ClusterId::new("mine");
-        let (mine, other, none) = (
-            resource("/m", Some("mine")),
-            resource("/o", Some("other")),
+    fn what_another_cluster_or_namespace_or_nobody_owns_has_to_be_removed_by_somebody() {
+        let group = owner("mine", "ns");
+        let mine = resource("/m", Some(owner("mine", "ns")));
+        let others = [
+            resource("/o", Some(owner("other", "ns"))),
+            resource("/b", Some(owner("mine", "b"))),
             resource("/n", None),
-        );
-        assert_eq!(occupants(&[], &cluster), Occupants::None);
+        ];
+        assert_eq!(occupants(&[], &group), Occupants::None);
         assert_eq!(
-            occupants(std::slice::from_ref(&mine), &cluster),
+            occupants(std::slice::from_ref(&mine), &group),
             Occupants::Ours(vec!["/m".into()])
         );
-        let foreign = Occupants::Foreign(vec!["/o".into(), "/n".into()]);
-        assert_eq!(occupants(&[mine, other, none], &cluster), foreign);
+        let foreign = Occupants::Foreign(vec!["/o".into(), "/b".into(), "/n".into()]);
+        assert_eq!(occupants(&[&[mine], &others[..]].concat(), &group), foreign);
     }
 }

@@ -51,7 +51,11 @@ impl Identities {
         let identities = Self(found);
         let attached = spec.identity.as_ref().map(|it| identities.attached(it));
         for identity in attached.iter().flat_map(IdentityBlock::user_assigned) {
-            if is_of_another_namespace(context, namespace, &identity.id).await {
+            let id = identity.id.parse().map_err(|error| {
+                let text = &identity.id;
+                Blocked::Invalid(format!("spec.identity: `{text}` is no id of an identity: {error}"))
+            })?;
+            if is_of_another_namespace(context, namespace, &id).await {
                 let id = identity.id.clone();
                 return Err(Blocked::ForeignIdentity { id });
             }

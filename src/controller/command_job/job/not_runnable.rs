@@ -25,6 +25,17 @@ pub enum NotRunnable {
         /// The job's namespace.
         namespace: String,
     },
+    /// The pool belongs to an object of another namespace, which does not let the job's in, whatever names it here.
+    #[error(
+        "spec.target: the session pool {id} belongs to another namespace and does not let the namespace {namespace} in; its \
+         owner can, by spec.sharing of the SessionPool"
+    )]
+    NotShared {
+        /// The pool.
+        id: ResourceId,
+        /// The job's namespace.
+        namespace: String,
+    },
     /// There is no such pool.
     #[error("{0} does not exist")]
     PoolNotFound(NamedPool),
@@ -107,7 +118,7 @@ impl NotRunnable {
     pub fn verdict(&self) -> Verdict {
         let (is_stalled, reason) = match self {
             Self::NoTarget | Self::Work(_) => (true, Reason::InvalidSpec),
-            Self::NotLetIn { .. } => (true, Reason::NamespaceNotAllowed),
+            Self::NotLetIn { .. } | Self::NotShared { .. } => (true, Reason::NamespaceNotAllowed),
             Self::PoolNotFound(_) => (false, Reason::ReferenceNotFound),
             Self::PoolNotReady(_) => (false, Reason::ReferenceNotReady),
             Self::NoShell(_) => (true, Reason::UnsupportedTarget),

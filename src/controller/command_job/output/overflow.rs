@@ -23,8 +23,8 @@ const KEY: &str = "data";
 /// Why a stream could not be stored.
 #[derive(Debug, thiserror::Error)]
 pub enum OverflowError {
-    /// A ConfigMap of that name exists and is not the job's.
-    #[error("the config map {name} exists and is not owned by this job; delete it")]
+    /// A ConfigMap of that name exists and is not what the job stored.
+    #[error("the config map {name} exists and is not what this job stored; delete it")]
     Foreign {
         /// Name of the ConfigMap.
         name: String,
@@ -57,7 +57,7 @@ impl Classify for OverflowError {
 }
 
 /// Stores a stream and returns where its parts are, in order. Repeating it stores nothing twice: the names follow from the
-/// job, and a ConfigMap of that name that the job owns is taken for the one of an earlier try.
+/// job, and a ConfigMap of that name that the job owns, with the same content, is that of an earlier try.
 pub async fn store(
     client: &Client,
     job: &CommandJob,
@@ -73,8 +73,7 @@ pub async fn store(
         match api.create(&PostParams::default(), &config_map).await {
             Ok(_) => {}
             Err(kube::Error::Api(status)) if status.is_already_exists() => {
-                let uid = job.uid().unwrap_or_default();
-                if !api.get(&name).await?.owner_references().iter().any(|it| it.uid == uid) {
+                if !is_the_same(&api.get(&name).await?, &config_map) {
                     return Err(OverflowError::Foreign { name });
                 }
             }
@@ -86,6 +85,19 @@ pub async fn store(
         });
     }
     Ok(parts)
+}
+
+/// Whether a ConfigMap is one that an earlier try of this very job made of this very stream. Names can be foreseen, so one
+/// that somebody else made beforehand must not pass for what the command printed.
+fn is_the_same(found: &ConfigMap, made: &ConfigMap) -> bool {
+    let owner = |it: &ConfigMap| {
+        let mut owners = it.owner_references().iter();
+        owners.find(|it| it.controller == Some(true)).map(|it| it.uid.clone())
+    };
+    owner(found).is_some()
+        && owner(found) == owner(made)
+        && found.immutable == Some(true)
+        && (&found.data, &found.binary_data) == (&made.data, &made.binary_data)
 }
 
 fn config_map(job: &CommandJob, stream: &str, number: usize, chunk: &[u8]) -> ConfigMap {
@@ -153,6 +165,32 @@ mod tests {
                     .all(|it| it.len() <= CHUNK_BYTES && std::str::from_utf8(it).is_ok())
             );
             assert_eq!(chunks.concat(), text.as_bytes());
+        }
+    }
+
+    #[test]
+    fn a_config_map_that_somebody_made_beforehand_is_not_taken_for_the_output() {
+        let job: CommandJob = serde_json::from_value(serde_json::json!({
+            "apiVersion": "lifeguard.dev/v1alpha1", "kind": "CommandJob",
+            "metadata": {"name": "j", "namespace": "ns", "uid": "12345678-9"},
+            "spec": {"target": {"sessionPoolRef": {"name": "shell"}}, "script": "true"},
+        }))
+        .unwrap();
+        let made = config_map(&job, "stdout", 1, b"printed");
+        assert!(is_the_same(&made, &made));
+        let forged = |change: fn(&mut ConfigMap)| {
+            let mut forged = made.clone();
+            change(&mut forged);
+            forged
+        };
+        for forged in [
+            forged(|it| it.data = Some(BTreeMap::from([(KEY.into(), "forged".into())]))),
+            forged(|it| it.immutable = None),
+            forged(|it| it.metadata.owner_references = None),
+            forged(|it| it.metadata.owner_references.as_mut().unwrap()[0].controller = None),
+            forged(|it| it.metadata.owner_references.as_mut().unwrap()[0].uid = "another".into()),
+        ] {
+            assert!(!is_the_same(&forged, &made), "{forged:?}");
         }
     }
 

@@ -20,6 +20,7 @@ use crate::controller::accounts::{Account, AccountError};
 use crate::controller::command_job::job::{NamedPool, NotRunnable, Unavailable};
 use crate::controller::command_job::output::Output;
 use crate::controller::operator_key::OperatorKey;
+use crate::controller::reference::owners;
 use crate::runtime::conditions::find;
 use crate::runtime::{ApiError, Key};
 
@@ -170,6 +171,9 @@ impl Pools {
         let Some((endpoint, id)) = facts.filter(|_| purpose == PoolUse::Reach || !is_unusable) else {
             return Err(NotRunnable::PoolNotReady(named()).into());
         };
+        if purpose == PoolUse::Start {
+            self.admit(job, &id).await?;
+        }
         let account = self.account(&runs_as, purpose).await?;
         let endpoint = self.endpoint(endpoint)?;
         let cooldown = pool
@@ -190,8 +194,11 @@ impl Pools {
         purpose: PoolUse,
     ) -> Result<UsablePool, Unavailable> {
         let runs_as = RunsAs::own(job, None);
-        let account = self.account(&runs_as, purpose).await?;
         let id: ResourceId = pool.resource_id.parse().map_err(|_| NotRunnable::NoTarget)?;
+        if purpose == PoolUse::Start {
+            self.admit(job, &id).await?;
+        }
+        let account = self.account(&runs_as, purpose).await?;
         let cache_key = (id.clone(), account_key(&account));
         let known = lock(&self.looked_up).get(&cache_key).cloned();
         if let Some((_, (_, known))) = known.filter(|(_, (at, _))| at.elapsed() < POOL_BELIEVED_FOR) {
@@ -213,6 +220,23 @@ impl Pools {
         looked_up.insert(cache_key, (Arc::downgrade(&account), (Instant::now(), known.clone())));
         drop(looked_up);
         Ok(self.usable(id, account, runs_as, &known))
+    }
+
+    /// A pool that belongs to objects of other namespaces is entered only where one of them lets the job in: neither its id nor
+    /// an object that only observes it is a way around that, even where Azure would allow it.
+    async fn admit(&self, job: &CommandJob, id: &ResourceId) -> Result<(), Unavailable> {
+        let own = job.namespace().unwrap_or_default();
+        let owners = owners(&self.context, &self.context.session_pools, id).await;
+        let mut is_admitted = owners.is_empty();
+        for pool in &owners {
+            let labels = self.labels(&own, pool).await?;
+            is_admitted |= RunsAs::begins(job, pool, &labels).is_some();
+        }
+        if is_admitted {
+            return Ok(());
+        }
+        let (id, namespace) = (id.clone(), own);
+        Err(NotRunnable::NotShared { id, namespace }.into())
     }
 
     fn endpoint(&self, endpoint: &str) -> Result<PoolEndpoint, NotRunnable> {
