@@ -133,11 +133,11 @@ pub struct ClientSecret {
 #[schemars(extend("x-kubernetes-map-type" = "atomic"))]
 pub struct ClientSecretReference {
     /// Name of the Secret.
-    #[schemars(length(min = 1, max = 253))]
+    #[schemars(length(min = 1, max = 253), regex(pattern = form::OBJECT_NAME))]
     pub name: String,
     /// Key in the Secret's `data`. Default `clientSecret`.
     #[serde(default = "default_secret_key")]
-    #[schemars(length(min = 1, max = 253))]
+    #[schemars(length(min = 1, max = 253), regex(pattern = form::DATA_KEY))]
     pub key: String,
 }
 

@@ -31,7 +31,26 @@ pub(super) const POOL_SECRET_NAME: &str = "^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$";
 /// The name of an environment variable.
 pub(super) const VARIABLE_NAME: &str = "^[A-Za-z_][A-Za-z0-9_]*$";
 
-const IN_WORDS: [(&str, &str); 14] = [
+/// The name of an object in Kubernetes: a DNS subdomain (RFC 1123).
+pub(super) const OBJECT_NAME: &str = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$";
+/// The name of a namespace: a DNS label (RFC 1123).
+pub(super) const NAMESPACE: &str = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$";
+/// A key of a Secret or ConfigMap.
+pub(super) const DATA_KEY: &str = "^[-._a-zA-Z0-9]+$";
+
+const IN_WORDS: [(&str, &str); 17] = [
+    (
+        OBJECT_NAME,
+        "must be the name of an object: lower-case letters, digits, hyphens and dots, with a letter or digit at its start, its end and beside each dot",
+    ),
+    (
+        NAMESPACE,
+        "must be the name of a namespace: lower-case letters, digits and hyphens, starting and ending with a letter or digit",
+    ),
+    (
+        DATA_KEY,
+        "must be a key: letters, digits, hyphens, underscores and dots",
+    ),
     (
         GUID,
         "must be a GUID: 32 hexadecimal digits in groups of 8, 4, 4, 4 and 12",

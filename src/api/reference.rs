@@ -4,13 +4,15 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::form;
+
 /// Names an object of the same namespace.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(extend("x-kubernetes-map-type" = "atomic"))]
 pub struct LocalReference {
     /// Name of the object.
-    #[schemars(length(min = 1, max = 253))]
+    #[schemars(length(min = 1, max = 253), regex(pattern = form::OBJECT_NAME))]
     pub name: String,
 }
 
@@ -20,12 +22,12 @@ pub struct LocalReference {
 #[schemars(extend("x-kubernetes-map-type" = "atomic"))]
 pub struct PoolReference {
     /// Name of the SessionPool.
-    #[schemars(length(min = 1, max = 253))]
+    #[schemars(length(min = 1, max = 253), regex(pattern = form::OBJECT_NAME))]
     pub name: String,
     /// Namespace of the SessionPool; absent means the namespace of this object. A pool of another namespace has to
     /// let this one in by its `spec.sharing`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 63))]
+    #[schemars(length(min = 1, max = 63), regex(pattern = form::NAMESPACE))]
     pub namespace: Option<String>,
 }
 
@@ -35,10 +37,10 @@ pub struct PoolReference {
 #[schemars(extend("x-kubernetes-map-type" = "atomic"))]
 pub struct SecretKeySelector {
     /// Name of the Secret.
-    #[schemars(length(min = 1, max = 253))]
+    #[schemars(length(min = 1, max = 253), regex(pattern = form::OBJECT_NAME))]
     pub name: String,
     /// Key in the Secret's `data`.
-    #[schemars(length(min = 1, max = 253))]
+    #[schemars(length(min = 1, max = 253), regex(pattern = form::DATA_KEY))]
     pub key: String,
     /// If true, a Secret or key that does not exist is taken for absent; otherwise it is waited for. Default false.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -51,10 +53,10 @@ pub struct SecretKeySelector {
 #[schemars(extend("x-kubernetes-map-type" = "atomic"))]
 pub struct ConfigMapKeySelector {
     /// Name of the ConfigMap.
-    #[schemars(length(min = 1, max = 253))]
+    #[schemars(length(min = 1, max = 253), regex(pattern = form::OBJECT_NAME))]
     pub name: String,
     /// Key in the ConfigMap's `data` or `binaryData`.
-    #[schemars(length(min = 1, max = 253))]
+    #[schemars(length(min = 1, max = 253), regex(pattern = form::DATA_KEY))]
     pub key: String,
     /// If true, a ConfigMap or key that does not exist is taken for absent; otherwise it is waited for. Default false.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -9,6 +9,7 @@ pub mod context;
 pub mod error;
 pub mod identity_assignment;
 pub mod managed_identity;
+pub mod object_name;
 pub mod operator_key;
 pub mod ownership;
 pub mod readiness;

@@ -14,6 +14,7 @@ mod world;
 
 mod accounts;
 mod attempts;
+mod budgets;
 mod commands;
 mod cost;
 mod crashes;

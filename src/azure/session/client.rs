@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use bytes::Bytes;
 use jiff::{SignedDuration, Timestamp};
 use reqwest::multipart::{Form, Part};
 use reqwest::{Method, RequestBuilder, Response, StatusCode};
@@ -151,8 +152,9 @@ impl SessionClient {
         &self,
         identifier: &SessionIdentifier,
         path: &SessionPath,
-        bytes: Vec<u8>,
+        bytes: impl Into<Bytes>,
     ) -> Result<(), SessionError> {
+        let bytes = bytes.into();
         let query = file_query(identifier, path.directory());
         let call = Call {
             name: "upload",
@@ -162,7 +164,8 @@ impl SessionClient {
             allocates: true,
         };
         let deadline = transfer_deadline(bytes.len());
-        let part = Part::bytes(bytes)
+        let length = bytes.len() as u64;
+        let part = Part::stream_with_length(bytes, length)
             .file_name(path.name().to_owned())
             .mime_str("application/octet-stream")
             .map_err(TransportError::from)?;

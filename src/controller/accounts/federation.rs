@@ -12,6 +12,7 @@ use kube::{Api, Client};
 use tokio::sync::Mutex;
 
 use crate::azure::{AssertionSource, CredentialError, ErrorClass};
+use crate::controller::object_name::is_object_name;
 use crate::runtime::{ApiError, Class, Classify};
 
 /// How long a token is asked for. The API server may give less.
@@ -85,6 +86,9 @@ impl Federation {
     }
 
     async fn request(&self) -> Result<IssuedToken, CredentialError> {
+        if !is_object_name(&self.name) {
+            return Err(self.not_found());
+        }
         let request = TokenRequest {
             spec: TokenRequestSpec {
                 audiences: vec![self.audience.clone()],
@@ -108,16 +112,21 @@ impl Federation {
         })
     }
 
+    fn not_found(&self) -> CredentialError {
+        let Self { namespace, name, .. } = self;
+        CredentialError::Assertion {
+            class: ErrorClass::Waiting,
+            message: format!(
+                "ServiceAccount {name} does not exist in namespace {namespace} (spec.credential.workloadIdentity.serviceAccountRef)"
+            ),
+        }
+    }
+
     /// What the API server's refusal means. Never [`ErrorClass::NotFound`], which is kept for resources in Azure.
     fn refusal(&self, error: &ApiError) -> CredentialError {
-        let Self { namespace, name, .. } = self;
+        let name = &self.name;
         if error.is_not_found() {
-            return CredentialError::Assertion {
-                class: ErrorClass::Waiting,
-                message: format!(
-                    "ServiceAccount {name} does not exist in namespace {namespace} (spec.credential.workloadIdentity.serviceAccountRef)"
-                ),
-            };
+            return self.not_found();
         }
         match error.class() {
             Class::Denied => CredentialError::Assertion {

@@ -11,6 +11,7 @@ use kube::api::{DeleteParams, PostParams, Preconditions};
 use kube::{Api, Client, ResourceExt};
 
 use crate::api::condition::Reason;
+use crate::controller::object_name::is_object_name;
 use crate::controller::readiness::Verdict;
 use crate::runtime::ApiError;
 
@@ -137,7 +138,12 @@ pub async fn read_export<K: AzureKind>(client: &Client, object: &K) -> Result<Ex
 
 async fn find<K: AzureKind>(client: &Client, object: &K, name: Option<String>) -> Result<Option<Export>, ApiError> {
     let Some(name) = name else { return Ok(None) };
-    let found = match api(client, object).get_opt(&name).await? {
+    let read = if is_object_name(&name) {
+        api(client, object).get_opt(&name).await?
+    } else {
+        None
+    };
+    let found = match read {
         None => Found::Absent,
         Some(config_map) if is_own(object, &config_map) => Found::Ours(Box::new(config_map)),
         Some(_) => Found::Foreign,

@@ -5,6 +5,7 @@
 //! once however often it is sent.
 
 pub mod attempt;
+mod budget;
 pub mod controller;
 mod departure;
 mod error;

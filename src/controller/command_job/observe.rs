@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use super::JobError;
 use super::attempt::{AttemptKey, AttemptState, SessionNames, Ticket};
+use super::budget::InputMemory;
 use super::executor::Executor;
 use super::executor::session_pool::{PoolUse, Pools, SessionPoolExecutor, limits};
 use super::job::plan::is_finished;
@@ -58,7 +59,7 @@ pub async fn observe(
     let inputs = match (known, &pool) {
         (Some(known), _) => Ok(Arc::clone(known.inputs())),
         (None, Err(why)) => Err(why.clone()),
-        (None, Ok(_)) => read_inputs(client, job, is_claimed, limits.grace_seconds).await?,
+        (None, Ok(_)) => read_inputs(client, pools.input_memory(), job, is_claimed, limits.grace_seconds).await?,
     };
     let executor = match (pool, &inputs) {
         (Ok(pool), Ok(inputs)) => Ok(SessionPoolExecutor::new(pools, pool, job, Arc::clone(inputs))),
@@ -100,16 +101,20 @@ fn of_finished(pools: &Pools, attempts: BTreeMap<AttemptKey, AttemptState>) -> J
     JobObservation { facts, executor: None }
 }
 
-/// An attempt that is under way has its values; only what follows from the job matters from there on.
+/// An attempt that is under way has its values; only what follows from the job matters from there on, and what is to be
+/// masked.
 async fn read_inputs(
     client: &Client,
+    memory: &InputMemory,
     job: &CommandJob,
     is_claimed: bool,
     grace_seconds: u32,
 ) -> Result<Result<Arc<Inputs>, NotRunnable>, JobError> {
-    let inputs = Unavailable::fact(inputs::resolve(client, job, grace_seconds).await)?;
-    Ok(match inputs {
-        Err(_) if is_claimed => Ok(Arc::new(inputs::shape(job, grace_seconds))),
-        inputs => inputs.map(Arc::new),
+    let inputs = memory.reading(inputs::resolve(client, job, grace_seconds)).await;
+    Ok(match (Unavailable::fact(inputs)?, is_claimed) {
+        (Ok(inputs), false) => Ok(Arc::new(inputs.keep(memory).await)),
+        (Ok(inputs), true) => Ok(Arc::new(inputs.prepared())),
+        (Err(_), true) => Ok(Arc::new(inputs::shape(job, grace_seconds))),
+        (Err(why), false) => Err(why),
     })
 }

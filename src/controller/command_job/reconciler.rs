@@ -48,7 +48,8 @@ impl CommandJobs {
         let mut state = pass.observed().facts.attempt(pass.object(), key);
         let changed = change(&mut state);
         let uid = pass.object().uid().unwrap_or_default();
-        let remembered = (state.clone(), executor.clone());
+        // What it was given is made anew for each preparation, and not needed after that.
+        let remembered = (state.clone(), executor.prepared());
         self.memory.update(&uid, |job| job.attempts.insert(key, remembered));
         pass.observed_mut().facts.attempts.insert(key, state);
         changed
@@ -83,6 +84,8 @@ impl CommandJobs {
         }
         if let JobVerdict::Claimed(_) = verdict {
             self.warn_of_short_secrets(pass);
+            let executor = &mut pass.observed_mut().executor;
+            *executor = executor.take().map(|it| it.prepared());
         }
         Ok(Effect::Replan)
     }
@@ -90,7 +93,7 @@ impl CommandJobs {
     /// A value of a few bytes would be found everywhere, so it is not masked; its owner should know.
     fn warn_of_short_secrets(&self, pass: &Pass<Self>) {
         let executor = pass.observed().executor.as_ref();
-        let ignored = executor.map_or(0, |it| it.inputs().to_mask().ignored());
+        let ignored = executor.map_or(0, |it| it.inputs().to_mask.ignored());
         if ignored > 0 {
             let note = Note {
                 severity: Severity::Warning,

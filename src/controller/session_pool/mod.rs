@@ -297,6 +297,7 @@ async fn desired_secrets(
     match secrets::read(context.client(), namespace, &object.spec.secrets).await {
         Ok(values) => Ok(Dependency::Met(Some(values))),
         Err(SecretError::Api(error)) => Err(error.into()),
+        Err(error @ SecretError::TooLarge { .. }) => Ok(Dependency::Blocked(Blocked::Invalid(error.to_string()))),
         Err(error @ SecretError::Missing { .. }) => Ok(Dependency::Blocked(Blocked::SecretNotFound(error.to_string()))),
     }
 }

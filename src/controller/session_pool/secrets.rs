@@ -3,13 +3,19 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use k8s_openapi::api::core::v1::Secret;
+use bytes::Bytes;
 use kube::Client;
 
 use crate::api::session_pool::PoolSecret;
 use crate::controller::operator_key::OperatorKey;
 use crate::controller::secret;
 use crate::runtime::ApiError;
+
+/// The values of all secrets of a pool together. `docs/limits.md` says so to users.
+const VALUES_BYTES: usize = 1024 * 1024;
+
+/// Keys of one Secret.
+type Keys<'a> = BTreeMap<&'a str, Bytes>;
 
 /// A secret of a pool with its value.
 #[derive(Clone, PartialEq, Eq)]
@@ -39,6 +45,14 @@ pub enum SecretError {
         /// What is wrong.
         problem: String,
     },
+    /// The values are more than a pool can be given.
+    #[error(
+        "spec.secrets[{index}]: with it the values of the pool's secrets have more than {VALUES_BYTES} bytes in all"
+    )]
+    TooLarge {
+        /// The position in the spec.
+        index: usize,
+    },
     /// The API server did not answer as it should.
     #[error(transparent)]
     Api(#[from] ApiError),
@@ -46,19 +60,28 @@ pub enum SecretError {
 
 /// Reads the values of all secrets, each Secret once. Those that are optional and missing are left out.
 pub async fn read(client: &Client, namespace: &str, secrets: &[PoolSecret]) -> Result<Vec<SecretValue>, SecretError> {
-    let mut known: BTreeMap<&str, Option<Secret>> = BTreeMap::new();
+    let mut known: BTreeMap<&str, Option<Keys<'_>>> = BTreeMap::new();
     let mut values = Vec::with_capacity(secrets.len());
+    let (mut read, mut given) = (0, 0);
     for (index, pool_secret) in secrets.iter().enumerate() {
         let selector = &pool_secret.value_from.secret_key_ref;
-        if !known.contains_key(selector.name.as_str()) {
-            let found = secret::read(client, namespace, &selector.name).await?;
-            known.insert(&selector.name, found);
+        let name = selector.name.as_str();
+        if !known.contains_key(name) {
+            let same = secrets.iter().map(|it| &it.value_from.secret_key_ref);
+            let same = same.filter(|it| it.name == name).map(|it| it.key.as_str());
+            let found = secret::read_keys(client, namespace, name, same).await?;
+            read += found.iter().flat_map(BTreeMap::values).map(Bytes::len).sum::<usize>();
+            known.insert(name, found);
         }
-        let found = known.get(selector.name.as_str()).and_then(Option::as_ref);
-        match value(found, &selector.name, &selector.key) {
+        let value = value(known.get(name).and_then(Option::as_ref), name, &selector.key);
+        given += value.as_ref().map_or(0, |it| it.len());
+        if read.max(given) > VALUES_BYTES {
+            return Err(SecretError::TooLarge { index });
+        }
+        match value {
             Ok(value) => values.push(SecretValue {
                 name: pool_secret.name.clone(),
-                value,
+                value: value.to_owned(),
             }),
             Err(_) if selector.optional == Some(true) => {}
             Err(problem) => return Err(SecretError::Missing { index, problem }),
@@ -78,11 +101,12 @@ pub fn digest(values: &[SecretValue], key: &OperatorKey) -> String {
     )
 }
 
-fn value(secret: Option<&Secret>, name: &str, key: &str) -> Result<String, String> {
+fn value<'a>(secret: Option<&'a Keys<'_>>, name: &str, key: &str) -> Result<&'a str, String> {
     let secret = secret.ok_or_else(|| format!("Secret {name} does not exist"))?;
-    let data = secret.data.as_ref().and_then(|data| data.get(key));
-    let bytes = data.ok_or_else(|| format!("Secret {name} has no key `{key}`"))?;
-    String::from_utf8(bytes.0.clone()).map_err(|_| format!("the value under `{key}` of Secret {name} is no UTF-8 text"))
+    let bytes = secret
+        .get(key)
+        .ok_or_else(|| format!("Secret {name} has no key `{key}`"))?;
+    str::from_utf8(bytes).map_err(|_| format!("the value under `{key}` of Secret {name} is no UTF-8 text"))
 }
 
 #[cfg(test)]

@@ -1,25 +1,33 @@
 //! What a job's command gets: its program, environment and standard input, with the values of Secrets and ConfigMaps.
 
-use std::collections::BTreeMap;
+use std::borrow::Cow;
+use std::cell::OnceCell;
+use std::collections::HashMap;
 use std::fmt;
+use std::sync::Arc;
 
-use k8s_openapi::api::core::v1::{ConfigMap, Secret};
-use kube::{Api, Client};
+use bytes::Bytes;
+use kube::Client;
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::expansion::expand;
 use super::not_runnable::{NotRunnable, Unavailable};
+use super::sources::{self, Origin, Values};
 use crate::api::command_job::CommandJob;
 use crate::api::environment::EnvironmentVariable;
+use crate::controller::command_job::budget::{ExecBudget, InputMemory, MASKED_BYTES, OverBudget, UPLOAD_BYTES};
 use crate::controller::command_job::runner::{EnvVar, Program, Secrets, Work, WorkError};
-use crate::controller::secret;
-use crate::runtime::ApiError;
 
 /// What a job's command gets, ready to be uploaded. Its values are never shown.
 pub struct Inputs {
     /// What runs.
     pub work: Work,
     /// The values that come from Secrets.
-    pub secrets: Vec<Vec<u8>>,
+    pub secrets: Vec<Bytes>,
+    /// The same, to be masked in what is captured.
+    pub to_mask: Arc<Secrets>,
+    /// Room for what is in `work`, where that is large.
+    room: Option<OwnedSemaphorePermit>,
 }
 
 impl fmt::Debug for Inputs {
@@ -27,18 +35,40 @@ impl fmt::Debug for Inputs {
         f.debug_struct("Inputs")
             .field("work", &self.work)
             .field("secrets", &self.secrets.len())
-            .finish()
+            .field("is_large", &self.room.is_some())
+            .finish_non_exhaustive()
     }
 }
 
 impl Inputs {
-    /// The values to mask in what is captured.
-    pub fn to_mask(&self) -> Secrets {
-        Secrets::new(self.secrets.iter().map(Vec::as_slice))
+    fn new(work: Work, secrets: Vec<Bytes>) -> Self {
+        Self {
+            to_mask: Arc::new(Secrets::new(secrets.iter().cloned())),
+            work,
+            secrets,
+            room: None,
+        }
+    }
+
+    /// Keeps them until the command is prepared, when there is room.
+    pub async fn keep(mut self, memory: &InputMemory) -> Self {
+        self.room = memory.room(self.work.upload_bytes()).await;
+        self
+    }
+
+    /// What is still needed of them once they lie in a session: what is to be masked, and no more of the rest than tells
+    /// how to start it.
+    pub fn prepared(&self) -> Self {
+        Self {
+            work: self.work.prepared(),
+            secrets: self.secrets.clone(),
+            to_mask: Arc::clone(&self.to_mask),
+            room: None,
+        }
     }
 
     /// Everything that makes a difference to what runs, secret values included: for a keyed digest and nothing else.
-    pub fn parts(&self) -> Vec<Vec<u8>> {
+    pub fn parts(&self) -> Vec<Cow<'_, [u8]>> {
         let Work {
             program,
             env,
@@ -46,179 +76,137 @@ impl Inputs {
             timeout_seconds,
             grace_seconds,
         } = &self.work;
-        let mut parts = vec![format!("{timeout_seconds:?} {grace_seconds} {}", env.is_some()).into_bytes()];
+        let settings = format!("{timeout_seconds:?} {grace_seconds} {}", env.is_some());
+        let mut parts: Vec<Cow<'_, [u8]>> = vec![settings.into_bytes().into()];
         match program {
-            Program::Shell(script) => parts.extend([b"shell".to_vec(), script.clone().into_bytes()]),
-            Program::Command(words) => parts.extend(words.iter().map(|it| it.clone().into_bytes())),
+            Program::Shell(script) => parts.extend([b"shell".as_slice(), script.as_bytes()].map(Cow::from)),
+            Program::Command(words) => parts.extend(words.iter().map(|it| Cow::from(it.as_bytes()))),
         }
-        parts.extend(
-            env.iter()
-                .flatten()
-                .flat_map(|it| [it.name.clone().into_bytes(), it.value.clone()]),
-        );
-        parts.push(format!("{}", stdin.is_some()).into_bytes());
-        parts.extend(stdin.clone());
+        let variables = env.iter().flatten();
+        parts.extend(variables.flat_map(|it| [it.name.as_bytes(), &it.value]).map(Cow::from));
+        parts.push(format!("{}", stdin.is_some()).into_bytes().into());
+        parts.extend(stdin.as_deref().map(Cow::from));
         parts
     }
-}
-
-/// Values by the name of the variable; a variable that is absent is left out of the environment.
-type Values = BTreeMap<String, (Vec<u8>, Origin)>;
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Origin {
-    Public,
-    Secret,
 }
 
 /// Reads the Secrets and ConfigMaps that the job names, all of its own namespace, and makes its inputs. When it is killed
 /// the command has `grace_seconds` between TERM and KILL.
 pub async fn resolve(client: &Client, job: &CommandJob, grace_seconds: u32) -> Result<Inputs, Unavailable> {
-    let values = read(client, job).await?;
+    let values = sources::read(client, job).await?;
     Ok(compose(job, &values, grace_seconds)?)
 }
 
 /// The inputs of a job whose values are not known any more: enough to ask a session about an attempt that was given
 /// them, and not enough to prepare one.
 pub fn shape(job: &CommandJob, grace_seconds: u32) -> Inputs {
-    let names = job
-        .spec
-        .env
-        .iter()
-        .flatten()
-        .map(|it| (it.name.clone(), (Vec::new(), Origin::Public)));
-    let unknown = |_| Inputs {
-        work: Work {
-            program: Program::Shell(String::new()),
-            env: None,
-            stdin: None,
-            timeout_seconds: None,
-            grace_seconds,
-        },
-        secrets: Vec::new(),
+    let program = match &job.spec.script {
+        Some(script) => Program::Shell(script.clone()),
+        None => Program::Command(Vec::new()),
     };
-    compose(job, &names.collect(), grace_seconds).unwrap_or_else(unknown)
-}
-
-async fn read(client: &Client, job: &CommandJob) -> Result<Values, Unavailable> {
-    let namespace = job.metadata.namespace.as_deref().unwrap_or_default();
-    let mut secrets: BTreeMap<&str, Option<Secret>> = BTreeMap::new();
-    let mut config_maps: BTreeMap<&str, Option<ConfigMap>> = BTreeMap::new();
-    let mut values = Values::new();
-    for variable in job.spec.env.iter().flatten() {
-        let Some(source) = &variable.value_from else { continue };
-        if let Some(selector) = &source.secret_key_ref {
-            if !secrets.contains_key(selector.name.as_str()) {
-                secrets.insert(&selector.name, secret::read(client, namespace, &selector.name).await?);
-            }
-            let value = secrets[selector.name.as_str()]
-                .as_ref()
-                .and_then(|it| it.data.as_ref())
-                .and_then(|it| it.get(&selector.key))
-                .map(|it| it.0.clone());
-            match value {
-                Some(value) => _ = values.insert(variable.name.clone(), (value, Origin::Secret)),
-                None if selector.optional == Some(true) => {}
-                None => {
-                    let (name, key) = (selector.name.clone(), selector.key.clone());
-                    return Err(NotRunnable::SecretNotFound {
-                        variable: variable.name.clone(),
-                        name,
-                        key,
-                    }
-                    .into());
-                }
-            }
-        }
-        if let Some(selector) = &source.config_map_key_ref {
-            if !config_maps.contains_key(selector.name.as_str()) {
-                let api: Api<ConfigMap> = Api::namespaced(client.clone(), namespace);
-                config_maps.insert(
-                    &selector.name,
-                    api.get_opt(&selector.name).await.map_err(ApiError::from)?,
-                );
-            }
-            let config_map = config_maps[selector.name.as_str()].as_ref();
-            let text = config_map
-                .and_then(|it| it.data.as_ref()?.get(&selector.key))
-                .map(|it| it.clone().into_bytes());
-            let binary = config_map
-                .and_then(|it| it.binary_data.as_ref()?.get(&selector.key))
-                .map(|it| it.0.clone());
-            match text.or(binary) {
-                Some(value) => _ = values.insert(variable.name.clone(), (value, Origin::Public)),
-                None if selector.optional == Some(true) => {}
-                None => {
-                    let (name, key) = (selector.name.clone(), selector.key.clone());
-                    return Err(NotRunnable::ConfigMapNotFound {
-                        variable: variable.name.clone(),
-                        name,
-                        key,
-                    }
-                    .into());
-                }
-            }
-        }
-    }
-    Ok(values)
+    Inputs::new(work(job, program, Vec::new(), grace_seconds).prepared(), Vec::new())
 }
 
 /// Makes the inputs of a job from the values of its variables. Pure.
-fn compose(job: &CommandJob, values: &Values, grace_seconds: u32) -> Result<Inputs, WorkError> {
+fn compose(job: &CommandJob, values: &Values, grace_seconds: u32) -> Result<Inputs, NotRunnable> {
     let spec = &job.spec;
-    let env = environment(spec.env.as_deref().unwrap_or_default(), values);
-    let lookup = |name: &str| {
-        env.iter()
-            .rfind(|it| it.name == name)
-            .and_then(|it| std::str::from_utf8(&it.value).ok())
-    };
+    let mut budget = ExecBudget::new();
+    let env = environment(spec.env.as_deref().unwrap_or_default(), values, &mut budget)?;
     let program = match (&spec.script, &spec.command) {
         (Some(script), _) => Program::Shell(script.clone()),
         (None, command) => {
             let words = command.iter().flatten().chain(spec.args.iter().flatten());
-            Program::Command(words.map(|word| expand(word, lookup)).collect())
+            Program::Command(arguments(words, &env, &mut budget)?)
         }
     };
     if program == Program::Command(Vec::new()) {
-        return Err(WorkError::EmptyCommand);
+        return Err(WorkError::EmptyCommand.into());
     }
     let secrets = values
         .values()
         .filter(|(_, origin)| *origin == Origin::Secret)
         .map(|(value, _)| value.clone())
         .collect();
-    let work = Work {
+    let inputs = Inputs::new(work(job, program, env, grace_seconds), secrets);
+    if inputs.work.upload_bytes() > UPLOAD_BYTES {
+        return Err(OverBudget::Uploads.into());
+    }
+    if inputs.to_mask.bytes() > MASKED_BYTES {
+        return Err(OverBudget::Masked.into());
+    }
+    Ok(inputs)
+}
+
+fn work(job: &CommandJob, program: Program, env: Vec<EnvVar>, grace_seconds: u32) -> Work {
+    let spec = &job.spec;
+    Work {
         program,
         env: spec.env.as_ref().filter(|it| !it.is_empty()).map(|_| env),
-        stdin: spec.stdin.as_ref().map(|it| it.clone().into_bytes()),
+        stdin: spec.stdin.as_ref().map(|it| it.clone().into()),
         timeout_seconds: u32::try_from(spec.timeout_seconds).ok(),
         grace_seconds,
-    };
-    Ok(Inputs { work, secrets })
+    }
 }
 
 /// The environment in the order of the spec; a value may refer to variables before it, as in Pods.
-fn environment(variables: &[EnvironmentVariable], values: &Values) -> Vec<EnvVar> {
-    let mut env: Vec<EnvVar> = Vec::with_capacity(variables.len());
-    for variable in variables {
-        let value = match (&variable.value, values.get(&variable.name)) {
-            (Some(text), _) => {
-                let earlier = |name: &str| {
-                    env.iter()
-                        .rfind(|it| it.name == name)
-                        .and_then(|it| std::str::from_utf8(&it.value).ok())
-                };
-                expand(text, earlier).into_bytes()
-            }
-            (None, Some((value, _))) => value.clone(),
+fn environment(
+    variables: &[EnvironmentVariable],
+    values: &Values,
+    budget: &mut ExecBudget,
+) -> Result<Vec<EnvVar>, OverBudget> {
+    let made: Vec<OnceCell<Bytes>> = variables.iter().map(|_| OnceCell::new()).collect();
+    let mut earlier: HashMap<&str, &str> = HashMap::new();
+    for (variable, made) in variables.iter().zip(&made) {
+        let name = &variable.name;
+        let (most, is_whole) = budget.next();
+        let kind = if is_whole {
+            OverBudget::Environment
+        } else {
+            OverBudget::Variable
+        };
+        let over = || kind(name.clone());
+        let most = most.checked_sub(name.len() + 1).ok_or_else(over)?;
+        let value = match (&variable.value, values.get(name)) {
+            (Some(text), _) => expand(text, |name| earlier.get(name).copied(), most).map(Bytes::from),
+            (None, Some((value, _))) => Some(value.clone()).filter(|it| it.len() <= most),
             (None, None) => continue,
         };
-        env.push(EnvVar {
-            name: variable.name.clone(),
-            value,
-        });
+        let value = value.ok_or_else(over)?;
+        budget.take(name.len() + 1 + value.len());
+        // What is no text cannot be referred to. Each value is looked at once, however often it is.
+        match str::from_utf8(made.get_or_init(|| value)) {
+            Ok(text) => earlier.insert(name, text),
+            Err(_) => earlier.remove(name.as_str()),
+        };
     }
-    env
+    let made = variables.iter().zip(made);
+    let made = made.filter_map(|(variable, value)| Some((variable.name.clone(), value.into_inner()?)));
+    Ok(made.map(|(name, value)| EnvVar { name, value }).collect())
+}
+
+/// The words of a command; each may refer to any variable.
+fn arguments<'a>(
+    words: impl Iterator<Item = &'a String>,
+    env: &[EnvVar],
+    budget: &mut ExecBudget,
+) -> Result<Vec<String>, OverBudget> {
+    let texts: HashMap<&str, Option<&str>> = env
+        .iter()
+        .map(|it| (it.name.as_str(), str::from_utf8(&it.value).ok()))
+        .collect();
+    let word = |(index, word): (usize, &String)| {
+        let (most, is_whole) = budget.next();
+        let expanded = expand(word, |name| texts.get(name).copied().flatten(), most);
+        let over = if is_whole {
+            OverBudget::Arguments
+        } else {
+            OverBudget::Argument
+        };
+        let expanded = expanded.ok_or_else(|| over(index))?;
+        budget.take(expanded.len());
+        Ok(expanded)
+    };
+    words.enumerate().map(word).collect()
 }
 
 #[cfg(test)]
@@ -232,8 +220,8 @@ mod tests {
         .expect("a valid job")
     }
 
-    fn secret(value: &str) -> (Vec<u8>, Origin) {
-        (value.as_bytes().to_vec(), Origin::Secret)
+    fn secret(value: impl Into<Bytes>) -> (Bytes, Origin) {
+        (value.into(), Origin::Secret)
     }
 
     #[test]
@@ -253,7 +241,7 @@ mod tests {
             .env
             .iter()
             .flatten()
-            .map(|it| (it.name.as_str(), it.value.as_slice()))
+            .map(|it| (it.name.as_str(), &*it.value))
             .collect();
         assert_eq!(
             env,
@@ -261,7 +249,7 @@ mod tests {
         );
         let words = ["run", "b$(B)hush", "$(B)", "hush$(X)"].map(String::from).to_vec();
         assert_eq!(inputs.work.program, Program::Command(words));
-        assert_eq!(inputs.secrets, [b"hush".to_vec()]);
+        assert_eq!(inputs.secrets, [b"hush".as_slice()]);
         assert!(!format!("{inputs:?}").contains("hush"));
     }
 
@@ -275,5 +263,111 @@ mod tests {
         assert_eq!(inputs.work.program, Program::Shell("echo $(A)".into()));
         assert_eq!(inputs.work.stdin.as_deref(), Some(b"in".as_slice()));
         assert_eq!(inputs.work.timeout_seconds, Some(600));
+    }
+    fn over(spec: serde_json::Value, values: &Values) -> OverBudget {
+        match compose(&job(spec), values, 10) {
+            Err(NotRunnable::OverBudget(over)) => over,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn variables(value: &str, numbers: std::ops::Range<usize>) -> Vec<serde_json::Value> {
+        numbers
+            .map(|n| serde_json::json!({"name": format!("V{n}"), "value": value}))
+            .collect()
+    }
+
+    #[test]
+    fn a_small_job_that_stands_for_much_is_refused_where_it_goes_over_its_budget() {
+        let target = serde_json::json!({"sessionPoolRef": {"name": "p"}});
+        let base = |more: serde_json::Value| {
+            let mut spec = serde_json::json!({"target": target});
+            spec.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+            spec
+        };
+        let large = serde_json::json!({"name": "A", "value": "x".repeat(100_000)});
+        let from_secret = |n: usize| serde_json::json!({"name": format!("V{n}"), "valueFrom": {"secretKeyRef": {"name": "s", "key": "k"}}});
+        let shared = Bytes::from(vec![b'x'; 100_000]);
+        let values: Values = (0..200).map(|n| (format!("V{n}"), secret(shared.clone()))).collect();
+        let mut many = variables("$(A)", 0..200);
+        many.insert(0, large.clone());
+        for (spec, values, expected) in [
+            (
+                base(
+                    serde_json::json!({"script": "true", "env": [large, {"name": "B", "value": "$(A)".repeat(4000)}]}),
+                ),
+                Values::new(),
+                OverBudget::Variable("B".into()),
+            ),
+            (
+                base(serde_json::json!({"command": ["run", "$(A)$(A)"], "env": [large]})),
+                Values::new(),
+                OverBudget::Argument(1),
+            ),
+            (
+                base(serde_json::json!({"command": ["run"], "args": vec!["$(A)"; 200], "env": [large]})),
+                Values::new(),
+                OverBudget::Arguments(20),
+            ),
+            (
+                base(serde_json::json!({"script": "true", "env": many})),
+                Values::new(),
+                OverBudget::Environment("V19".into()),
+            ),
+            (
+                base(serde_json::json!({"script": "true", "env": (0..200).map(from_secret).collect::<Vec<_>>()})),
+                values,
+                OverBudget::Environment("V20".into()),
+            ),
+            (
+                base(serde_json::json!({"script": "true", "env": variables(&"'".repeat(120_000), 0..16)})),
+                Values::new(),
+                OverBudget::Uploads,
+            ),
+        ] {
+            assert_eq!(over(spec, &values), expected);
+        }
+    }
+
+    #[test]
+    fn the_longest_value_that_linux_takes_is_taken_and_shared() {
+        let env: Vec<_> = (0..15)
+            .map(|n| serde_json::json!({"name": format!("V{n}"), "valueFrom": {"secretKeyRef": {"name": "s", "key": "k"}}}))
+            .collect();
+        let job = job(serde_json::json!({
+            "target": {"sessionPoolRef": {"name": "p"}}, "script": "true", "env": env,
+        }));
+        let longest = Bytes::from(vec![b'x'; 131_071 - "V14=".len()]);
+        let values: Values = (0..15).map(|n| (format!("V{n}"), secret(longest.clone()))).collect();
+        let inputs = compose(&job, &values, 10).unwrap();
+        for variable in inputs.work.env.iter().flatten() {
+            assert_eq!(variable.value.as_ptr(), longest.as_ptr(), "{}", variable.name);
+        }
+        assert_eq!(inputs.to_mask.bytes(), longest.len(), "the same value is masked once");
+    }
+
+    #[test]
+    fn more_than_can_be_masked_is_refused() {
+        let env: Vec<_> = (0..10)
+            .map(|n| serde_json::json!({"name": format!("V{n}"), "valueFrom": {"secretKeyRef": {"name": "s", "key": "k"}}}))
+            .collect();
+        let spec = serde_json::json!({"target": {"sessionPoolRef": {"name": "p"}}, "script": "true", "env": env});
+        let value = |n: usize| format!("{n}\n{}", "a \"line\" of 20 bytes\n".repeat(6000));
+        let values: Values = (0..10).map(|n| (format!("V{n}"), secret(value(n)))).collect();
+        assert_eq!(over(spec, &values), OverBudget::Masked);
+    }
+
+    #[test]
+    fn once_it_is_prepared_only_what_is_masked_is_kept_of_it() {
+        let job = job(serde_json::json!({
+            "target": {"sessionPoolRef": {"name": "p"}}, "script": "#!/bin/sh -e\necho", "stdin": "in",
+            "env": [{"name": "TOKEN", "valueFrom": {"secretKeyRef": {"name": "s", "key": "k"}}}],
+        }));
+        let inputs = compose(&job, &Values::from([("TOKEN".into(), secret("hush"))]), 10).unwrap();
+        let prepared = inputs.prepared();
+        assert_eq!(prepared.secrets, inputs.secrets);
+        assert_eq!(prepared.work, shape(&job, 10).work);
+        assert_eq!(prepared.work.upload_bytes(), "#!/bin/sh -e".len());
+        assert!(prepared.work.env.is_some() && prepared.work.stdin.is_some());
     }
 }

@@ -6,6 +6,7 @@ mod facts;
 pub mod inputs;
 mod not_runnable;
 pub mod plan;
+mod sources;
 pub mod status;
 
 pub use facts::{JobFacts, attempts_that_matter, current_key, untouched};

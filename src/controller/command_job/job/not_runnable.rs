@@ -5,6 +5,7 @@ use std::fmt;
 use crate::api::condition::Reason;
 use crate::azure::{AzureError, ResourceId};
 use crate::controller::command_job::JobError;
+use crate::controller::command_job::budget::OverBudget;
 use crate::controller::command_job::runner::WorkError;
 use crate::controller::readiness::Verdict;
 use crate::runtime::{ApiError, Key};
@@ -93,6 +94,9 @@ pub enum NotRunnable {
     /// The command cannot be run as written.
     #[error(transparent)]
     Work(#[from] WorkError),
+    /// The job stands for more than a command can get.
+    #[error(transparent)]
+    OverBudget(#[from] OverBudget),
 }
 
 /// A pool as the spec names it.
@@ -114,10 +118,15 @@ impl fmt::Display for NamedPool {
 }
 
 impl NotRunnable {
+    /// Whether what the command is given is such that it cannot be run.
+    pub fn is_of_the_spec(&self) -> bool {
+        matches!(self, Self::Work(_) | Self::OverBudget(_))
+    }
+
     /// What the job says.
     pub fn verdict(&self) -> Verdict {
         let (is_stalled, reason) = match self {
-            Self::NoTarget | Self::Work(_) => (true, Reason::InvalidSpec),
+            Self::NoTarget | Self::Work(_) | Self::OverBudget(_) => (true, Reason::InvalidSpec),
             Self::NotLetIn { .. } | Self::NotShared { .. } => (true, Reason::NamespaceNotAllowed),
             Self::PoolNotFound(_) => (false, Reason::ReferenceNotFound),
             Self::PoolNotReady(_) => (false, Reason::ReferenceNotReady),
@@ -160,12 +169,6 @@ impl Unavailable {
 impl From<NotRunnable> for Unavailable {
     fn from(why: NotRunnable) -> Self {
         Self::NotRunnable(why)
-    }
-}
-
-impl From<WorkError> for Unavailable {
-    fn from(error: WorkError) -> Self {
-        Self::NotRunnable(error.into())
     }
 }
 

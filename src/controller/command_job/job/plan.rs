@@ -1,5 +1,7 @@
 //! What is done next for a job. Pure: no I/O, and the clock is an argument.
 
+use std::time::Duration;
+
 use jiff::{SignedDuration, Timestamp};
 
 use super::facts::JobFacts;
@@ -16,6 +18,10 @@ const VOID_ATTEMPTS: usize = 10;
 
 /// The pause after the second void attempt in a row; it doubles with each further one.
 const VOID_PAUSE: SignedDuration = SignedDuration::from_secs(10);
+
+/// When a job is looked at again that cannot be run as it is written, although nothing of it changed: what makes it so may
+/// come from a Secret, which is not watched.
+const LOOK_AT_INVALID: Next = Next::After(Duration::from_mins(1));
 
 /// One effect, with every choice made.
 #[derive(Clone, PartialEq)]
@@ -112,7 +118,14 @@ fn begin(job: &CommandJob, facts: &JobFacts, now: Timestamp) -> Plan<JobStep, Jo
     let state = facts.attempt(job, key);
     let (place, contents) = match (&facts.place, &facts.contents) {
         (Ok(place), Ok(contents)) => (place, contents),
-        (Err(why), _) | (_, Err(why)) => return wait(JobVerdict::waiting(job, why.verdict(), &state)),
+        (Err(why), _) | (_, Err(why)) => {
+            let verdict = JobVerdict::waiting(job, why.verdict(), &state);
+            return if why.is_of_the_spec() {
+                decided(None, LOOK_AT_INVALID, verdict)
+            } else {
+                wait(verdict)
+            };
+        }
     };
     let fresh = &facts.fresh;
     let around = Surroundings { place, contents, fresh };

@@ -23,6 +23,16 @@ pub enum Raw {
     },
 }
 
+impl Raw {
+    /// How many bytes of it are in memory.
+    pub fn bytes(&self) -> usize {
+        match self {
+            Self::Whole(bytes) => bytes.len(),
+            Self::Ends { head, tail, .. } => head.len() + tail.len(),
+        }
+    }
+}
+
 /// A stream ready for the status, and what masking did to it.
 #[derive(Debug, PartialEq, Eq)]
 pub struct MaskedStream {
@@ -35,14 +45,19 @@ pub struct MaskedStream {
 }
 
 /// Masks a stream, then cuts it to `max_bytes`. Length and digest are those of the masked stream; where the middle was
-/// never read and there is something to mask, the digest is unknown.
-pub fn mask_and_cut(raw: Raw, secrets: &Secrets, max_bytes: usize) -> MaskedStream {
-    match raw {
+/// never read and there is something to mask, the digest is unknown. `None` where `is_given_up` said so meanwhile.
+pub fn mask_and_cut(
+    raw: Raw,
+    secrets: &Secrets,
+    max_bytes: usize,
+    is_given_up: &dyn Fn() -> bool,
+) -> Option<MaskedStream> {
+    let masked = match raw {
         Raw::Whole(bytes) => {
-            let (bytes, count) = if secrets.is_empty() {
+            let (bytes, count) = if secrets.is_empty() || bytes.is_empty() {
                 (bytes, 0)
             } else {
-                secrets.mask(&bytes)
+                secrets.mask(bytes, is_given_up)?
             };
             let stream = into_stream(capture(&bytes, max_bytes));
             MaskedStream {
@@ -59,14 +74,14 @@ pub fn mask_and_cut(raw: Raw, secrets: &Secrets, max_bytes: usize) -> MaskedStre
         } => {
             if secrets.is_empty() {
                 let stream = into_stream(capture_ends(&head, &tail, length, sha256, max_bytes));
-                return MaskedStream {
+                return Some(MaskedStream {
                     stream,
                     count: 0,
                     whole: None,
-                };
+                });
             }
-            let (head, in_head) = secrets.mask_head(&head);
-            let (tail, in_tail) = secrets.mask_tail(&tail);
+            let (head, in_head) = secrets.mask_head(head, is_given_up)?;
+            let (tail, in_tail) = secrets.mask_tail(tail, is_given_up)?;
             let stream = into_stream(capture_ends(&head, &tail, length, None, max_bytes));
             MaskedStream {
                 stream,
@@ -74,7 +89,8 @@ pub fn mask_and_cut(raw: Raw, secrets: &Secrets, max_bytes: usize) -> MaskedStre
                 whole: None,
             }
         }
-    }
+    };
+    Some(masked)
 }
 
 /// The result of a command whose end is known and whose output is not.
@@ -192,7 +208,11 @@ mod tests {
     use super::*;
 
     fn none() -> Secrets {
-        Secrets::new([])
+        Secrets::new([b"".as_slice()])
+    }
+
+    fn mask_and_cut(raw: Raw, secrets: &Secrets, max_bytes: usize) -> MaskedStream {
+        super::mask_and_cut(raw, secrets, max_bytes, &|| false).expect("it is not given up")
     }
 
     #[test]

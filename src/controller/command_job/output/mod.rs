@@ -3,8 +3,12 @@
 mod capture;
 mod overflow;
 
-use tokio::sync::{Semaphore, SemaphorePermit};
+use std::sync::Arc;
 
+use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio_util::sync::CancellationToken;
+
+use super::budget::MASKED_AT_ONCE;
 use super::runner::Secrets;
 use crate::api::command_job::{CapturedStream, CommandJob, OverflowPolicy, StoredPart};
 use crate::runtime::{Class, Classify, Events, Note, Severity};
@@ -17,6 +21,9 @@ pub const WHOLE_STREAM_BYTES: u64 = 8 * MEBIBYTE;
 
 const MEBIBYTE: u64 = 1024 * 1024;
 
+/// Bytes of a stream and of what is looked for in it that take some milliseconds to mask.
+const SMALL_WORK: usize = 128 * 1024;
+
 /// How much of all jobs' streams is in memory at a time, in MiB.
 const MEMORY_MEBIBYTES: usize = 24;
 
@@ -25,6 +32,7 @@ pub struct Output {
     client: kube::Client,
     events: Events,
     memory: Semaphore,
+    masked: Arc<Semaphore>,
 }
 
 impl Output {
@@ -34,6 +42,7 @@ impl Output {
             client,
             events,
             memory: Semaphore::new(MEMORY_MEBIBYTES),
+            masked: Arc::new(Semaphore::new(MASKED_AT_ONCE)),
         }
     }
 
@@ -50,9 +59,9 @@ impl Output {
         job: &CommandJob,
         name: &str,
         raw: Raw,
-        secrets: &Secrets,
+        secrets: &Arc<Secrets>,
     ) -> Result<(CapturedStream, u64), OverflowError> {
-        let masked = capture::mask_and_cut(raw, secrets, max_bytes(job));
+        let masked = self.mask(raw, Arc::clone(secrets), max_bytes(job)).await;
         let mut stream = masked.stream;
         if let (OverflowPolicy::ConfigMap, true, Some(whole)) =
             (job.spec.output.overflow, stream.truncated, &masked.whole)
@@ -60,6 +69,27 @@ impl Output {
             stream.stored = self.store(job, name, whole).await?;
         }
         Ok((stream, masked.count))
+    }
+
+    /// Masks and cuts a stream, on a thread of its own: it may take a second. Where nobody waits for it any more it stops. Little
+    /// work waits for no other.
+    async fn mask(&self, raw: Raw, secrets: Arc<Secrets>, max_bytes: usize) -> MaskedStream {
+        let is_small = secrets.is_empty() || raw.bytes() + secrets.bytes() <= SMALL_WORK;
+        let permit = if is_small {
+            None
+        } else {
+            Some(Arc::clone(&self.masked).acquire_owned().await)
+        };
+        let given_up = CancellationToken::new();
+        let _waited_for = given_up.clone().drop_guard();
+        let work = tokio::task::spawn_blocking(move || {
+            let _permit = permit;
+            capture::mask_and_cut(raw, &secrets, max_bytes, &|| given_up.is_cancelled())
+        });
+        let masked = work
+            .await
+            .unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()));
+        masked.expect("invariant: it is given up only where nobody waits for it")
     }
 
     /// Stores a long stream. What the API server refuses for good is not worth a job that never ends: the stream is

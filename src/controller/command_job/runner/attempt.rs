@@ -108,7 +108,7 @@ impl AttemptFiles {
     pub fn cancel_upload(&self, reason: KillReason, grace_seconds: u32) -> Upload {
         Upload {
             name: self.beside("cancel"),
-            content: format!("{} {grace_seconds}\n", reason.word()).into_bytes(),
+            content: format!("{} {grace_seconds}\n", reason.word()).into(),
         }
     }
 

@@ -9,12 +9,14 @@
 //! cancellation) everything that carries the attempt's `LG_ID` is swept before the end is published.
 
 mod attempt;
+mod automaton;
 mod call;
 mod capture;
 mod frame;
 mod listing;
 mod masked;
 mod quote;
+mod quoted;
 mod ticket;
 
 #[cfg(test)]

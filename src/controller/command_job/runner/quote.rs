@@ -2,7 +2,7 @@
 
 /// One shell word that stands for exactly these bytes, which must not contain NUL.
 pub fn quote_bytes(bytes: &[u8]) -> Vec<u8> {
-    let mut word = Vec::with_capacity(bytes.len() + 2);
+    let mut word = Vec::with_capacity(quoted_length(bytes));
     word.push(b'\'');
     for &byte in bytes {
         match byte {
@@ -12,6 +12,11 @@ pub fn quote_bytes(bytes: &[u8]) -> Vec<u8> {
     }
     word.push(b'\'');
     word
+}
+
+/// How long [`quote_bytes`] makes these bytes.
+pub fn quoted_length(bytes: &[u8]) -> usize {
+    bytes.len() + 2 + 3 * bytes.iter().filter(|&&byte| byte == b'\'').count()
 }
 
 /// One shell word that stands for exactly this text, which must not contain NUL.

@@ -5,8 +5,10 @@
 
 use std::fmt;
 
+use bytes::Bytes;
+
 use super::attempt::AttemptFiles;
-use super::quote::{is_valid_env_name, quote, quote_bytes};
+use super::quote::{is_valid_env_name, quote, quote_bytes, quoted_length};
 
 /// What an attempt runs.
 #[derive(Clone, PartialEq, Eq)]
@@ -24,7 +26,7 @@ pub struct EnvVar {
     /// Must pass [`is_valid_env_name`].
     pub name: String,
     /// Any bytes but NUL.
-    pub value: Vec<u8>,
+    pub value: Bytes,
 }
 
 /// Everything that an attempt runs with. It follows from the job alone, so that any operator makes the same of it.
@@ -36,7 +38,7 @@ pub struct Work {
     /// that sets nothing: whether there is a file must follow from the job, not from values that can come and go.
     pub env: Option<Vec<EnvVar>>,
     /// Standard input; `/dev/null` where absent.
-    pub stdin: Option<Vec<u8>>,
+    pub stdin: Option<Bytes>,
     /// Enforced inside the session, by the runner; `None` is no limit.
     pub timeout_seconds: Option<u32>,
     /// Time between SIGTERM and SIGKILL.
@@ -49,7 +51,7 @@ pub struct Upload {
     /// File name, without a directory.
     pub name: String,
     /// The file's bytes.
-    pub content: Vec<u8>,
+    pub content: Bytes,
 }
 
 /// Why something cannot be run as asked.
@@ -77,7 +79,7 @@ impl Work {
         if let Some(env) = &self.env {
             uploads.push(Upload {
                 name: attempt.beside("env"),
-                content: environment(env, attempt)?,
+                content: environment(env, attempt)?.into(),
             });
         }
         if let Some(stdin) = &self.stdin {
@@ -88,9 +90,38 @@ impl Work {
         }
         uploads.push(Upload {
             name: attempt.beside("sh"),
-            content: self.program.ticket()?,
+            content: self.program.ticket()?.into(),
         });
         Ok(uploads)
+    }
+
+    /// About how many bytes all [`uploads`](Self::uploads) together have, without making them.
+    pub fn upload_bytes(&self) -> usize {
+        let program = match &self.program {
+            Program::Shell(script) => script.len(),
+            Program::Command(words) => words.iter().map(|it| quoted_length(it.as_bytes()) + 1).sum(),
+        };
+        let variable = |it: &EnvVar| it.name.len() + quoted_length(&it.value) + 9;
+        let env: usize = self.env.iter().flatten().map(variable).sum();
+        program + env + self.stdin.as_ref().map_or(0, Bytes::len)
+    }
+
+    /// What is needed to start the work and to ask about it once it is prepared: everything but what was uploaded.
+    pub fn prepared(&self) -> Self {
+        let program = match &self.program {
+            Program::Shell(script) => {
+                let line = script.split('\n').next().filter(|it| it.starts_with("#!"));
+                Program::Shell(line.unwrap_or_default().to_owned())
+            }
+            Program::Command(_) => Program::Command(Vec::new()),
+        };
+        Self {
+            program,
+            env: self.env.as_ref().map(|_| Vec::new()),
+            stdin: self.stdin.as_ref().map(|_| Bytes::new()),
+            timeout_seconds: self.timeout_seconds,
+            grace_seconds: self.grace_seconds,
+        }
     }
 }
 
@@ -155,7 +186,7 @@ impl fmt::Debug for Work {
         f.debug_struct("Work")
             .field("program", &self.program)
             .field("env", &self.env)
-            .field("stdin_bytes", &self.stdin.as_ref().map(Vec::len))
+            .field("stdin_bytes", &self.stdin.as_ref().map(Bytes::len))
             .field("timeout_seconds", &self.timeout_seconds)
             .field("grace_seconds", &self.grace_seconds)
             .finish()

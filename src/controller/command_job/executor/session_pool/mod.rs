@@ -99,18 +99,26 @@ impl SessionPoolExecutor {
         &self.inputs
     }
 
+    /// The same for an attempt that was prepared, or is to be prepared by somebody else. It needs little memory.
+    pub fn prepared(&self) -> Self {
+        Self {
+            inputs: Arc::new(self.inputs.prepared()),
+            ..self.clone()
+        }
+    }
+
     /// What an attempt is given, and where, as a digest. Nobody without the operator's key learns anything from it.
     pub fn contents(&self) -> String {
         let mut parts = self.inputs.parts();
-        parts.push(self.pool.id.key().into_bytes());
-        parts.push(self.pool.account.principal().as_bytes().to_vec());
-        self.pools.key().digest(parts.iter().map(Vec::as_slice))
+        parts.push(self.pool.id.key().into_bytes().into());
+        parts.push(self.pool.account.principal().as_bytes().into());
+        self.pools.key().digest(parts.iter().map(|it| &**it))
     }
 
     /// The keyed digest of the secret values that the command is given, if there are any.
     pub fn secrets_digest(&self) -> Option<String> {
         let secrets = &self.inputs.secrets;
-        let digest = || self.pools.key().digest(secrets.iter().map(Vec::as_slice));
+        let digest = || self.pools.key().digest(secrets.iter().map(|it| &**it));
         (!secrets.is_empty()).then(digest)
     }
 
@@ -179,7 +187,7 @@ impl SessionPoolExecutor {
     }
 
     async fn read_and_keep(&self, session: &AttemptSession, report: &Report) -> Result<CommandResult, Event> {
-        let secrets = self.inputs.to_mask();
+        let secrets = &self.inputs.to_mask;
         let output = self.pools.output();
         let mut kept = Vec::with_capacity(2);
         for (name, stream, files) in [
@@ -187,9 +195,9 @@ impl SessionPoolExecutor {
             ("stderr", &report.stderr, StreamFiles::STDERR),
         ] {
             let _room = output.room(stream.length).await;
-            let raw = streams::read(session, stream, files, end_bytes(&self.job, &secrets)).await;
+            let raw = streams::read(session, stream, files, end_bytes(&self.job, secrets)).await;
             let raw = raw.map_err(|error| answer::to_reading(&self.pool, error))?;
-            let stream = output.keep(&self.job, name, raw, &secrets).await;
+            let stream = output.keep(&self.job, name, raw, secrets).await;
             kept.push(stream.map_err(|error| Event::Failed(Problem::of(&error)))?);
         }
         let count: u64 = kept.iter().map(|(_, count)| count).sum();

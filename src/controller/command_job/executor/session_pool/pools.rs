@@ -17,6 +17,7 @@ use crate::azure::session::PoolEndpoint;
 use crate::azure::{AzureError, ResourceId, SessionClient, session_pool};
 use crate::controller::Context;
 use crate::controller::accounts::{Account, AccountError};
+use crate::controller::command_job::budget::InputMemory;
 use crate::controller::command_job::job::{NamedPool, NotRunnable, Unavailable};
 use crate::controller::command_job::output::Output;
 use crate::controller::operator_key::OperatorKey;
@@ -66,6 +67,7 @@ pub enum PoolUse {
 pub struct Pools {
     context: Context,
     output: Output,
+    input_memory: InputMemory,
     poll_window: Duration,
     clients: Mutex<OfAccounts<PoolEndpoint, SessionClient>>,
     looked_up: Mutex<OfAccounts<ResourceId, (Instant, DataPlane)>>,
@@ -87,6 +89,7 @@ impl Pools {
     pub fn new(context: Context, poll_window: Duration) -> Self {
         Self {
             output: Output::new(context.client().clone(), context.events().clone()),
+            input_memory: InputMemory::default(),
             poll_window,
             context,
             clients: Mutex::default(),
@@ -107,6 +110,11 @@ impl Pools {
     /// How long a call may wait for a command's end.
     pub fn poll_window(&self) -> Duration {
         self.poll_window
+    }
+
+    /// Memory for what commands are given.
+    pub fn input_memory(&self) -> &InputMemory {
+        &self.input_memory
     }
 
     /// What keeps the output of commands.

@@ -5,6 +5,7 @@ use serde_json::json;
 use super::*;
 use crate::controller::command_job::attempt::fixtures::{at, claim, ended, found as of_finding, key, limits, result};
 use crate::controller::command_job::attempt::{AttemptState, Finding, Preparation, Ticket};
+use crate::controller::command_job::budget::OverBudget;
 use crate::controller::command_job::job::NamedPool;
 use crate::controller::command_job::job::status::status;
 use crate::runtime::Key;
@@ -238,4 +239,14 @@ fn a_step_is_named_in_logs_by_what_it_does_and_shows_nothing_of_it() {
     };
     let name = format!("{:?}", JobStep::Run(key(), collect));
     assert_eq!(name, "Collect");
+}
+
+#[test]
+fn a_job_that_stands_for_too_much_begins_nothing_and_is_looked_at_again_at_leisure() {
+    let facts = JobFacts {
+        contents: Err(OverBudget::Uploads.into()),
+        ..facts()
+    };
+    let plan = plan(&new_job(), &facts, at(0));
+    assert_eq!((plan.step, plan.next), (None, Next::After(Duration::from_mins(1))));
 }

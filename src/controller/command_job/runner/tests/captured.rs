@@ -7,11 +7,15 @@ use sha2::{Digest, Sha256};
 use super::super::*;
 
 fn secrets(values: &[&str]) -> Secrets {
-    Secrets::new(values.iter().map(|value| value.as_bytes()))
+    Secrets::new(values.iter().map(|value| value.as_bytes().to_vec()))
+}
+
+fn never() -> bool {
+    false
 }
 
 fn masked(values: &[&str], stream: &str) -> (String, u64) {
-    let (bytes, count) = secrets(values).mask(stream.as_bytes());
+    let (bytes, count) = secrets(values).mask(stream.into(), &never).expect("a stream");
     (String::from_utf8(bytes).expect("text"), count)
 }
 
@@ -64,15 +68,47 @@ fn each_occurrence_of_a_secret_is_replaced_and_counted() {
 fn no_byte_of_a_secret_is_left_wherever_a_stream_is_cut() {
     let secrets = secrets(&["topsecret", "secretive", "cret"]);
     let stream = b"..topsecretive..topsecret....secretive.cret..";
-    let (all, _) = secrets.mask(stream);
+    let (all, _) = secrets.mask(stream.to_vec(), &never).expect("a stream");
     for cut in secrets.margin()..=stream.len() {
-        let (head, _) = secrets.mask_head(&stream[..cut]);
+        let (head, _) = secrets.mask_head(stream[..cut].to_vec(), &never).expect("a head");
         assert!(all.starts_with(&head), "{cut}: {}", String::from_utf8_lossy(&head));
-        let (tail, _) = secrets.mask_tail(&stream[stream.len() - cut..]);
+        let (tail, _) = secrets
+            .mask_tail(stream[stream.len() - cut..].to_vec(), &never)
+            .expect("a tail");
         assert!(all.ends_with(&tail), "{cut}: {}", String::from_utf8_lossy(&tail));
     }
-    let (head, count) = secrets.mask_head(b"before topsecret and after it more");
+    let (head, count) = secrets
+        .mask_head(b"before topsecret and after it more".to_vec(), &never)
+        .expect("a head");
     assert_eq!((&head[..], count), (&b"before *** and after"[..], 1));
+}
+
+#[test]
+fn masking_ends_soon_after_nobody_wants_it_any_more() {
+    let secrets = secrets(&["hunter2"]);
+    let stream = vec![b'x'; 1 << 20];
+    let asked = std::cell::Cell::new(0);
+    let twice = || {
+        asked.set(asked.get() + 1);
+        asked.get() > 2
+    };
+    assert_eq!(secrets.mask(stream.clone(), &twice), None);
+    assert_eq!(asked.get(), 3, "it asks now and then, and ends at the first yes");
+    assert_eq!(secrets.mask_head(stream.clone(), &|| true), None);
+    assert_eq!(secrets.mask_tail(stream, &|| true), None);
+}
+
+#[test]
+fn how_much_is_looked_for_is_known_beforehand() {
+    for (values, bytes, margin) in [
+        (&[][..], 0, 0),
+        (&["abc"], 0, 0),
+        (&["plain", "plain"], 5, 4),
+        (&["one line\ntwo"], 12 + 8 + 13, 12),
+    ] {
+        let secrets = secrets(values);
+        assert_eq!((secrets.bytes(), secrets.margin()), (bytes, margin), "{values:?}");
+    }
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! The environment arrives exactly, and its file does not stay.
 
+use bytes::Bytes;
+
 use super::super::*;
 use super::session::*;
 
@@ -46,7 +48,7 @@ fn values_arrive_as_they_are() {
     ];
     let env = names().into_iter().enumerate().map(|(index, name)| EnvVar {
         name: name.to_owned(),
-        value: values[index % values.len()].to_vec(),
+        value: values[index % values.len()].into(),
     });
     let env: Vec<_> = env.collect();
     for kind in Shell::installed() {
@@ -143,7 +145,7 @@ fn a_missing_environment_or_input_is_a_failed_preparation() {
         let session = Session::new(Shell::installed()[0]);
         let mut work = shell("echo ran");
         work.env = Some(vec![variable("A", "secret value")]);
-        work.stdin = Some(b"input".to_vec());
+        work.stdin = Some("input".into());
         session.upload(&work);
         std::fs::remove_file(session.file(&format!("{}.{extension}", session.attempt.directory()))).expect("a file");
         assert_eq!(
@@ -159,7 +161,7 @@ fn secrets_are_in_no_text_and_in_no_debug_output() {
     let session = Session::new(Shell::installed()[0]);
     let mut work = shell("echo canary-program");
     work.env = Some(vec![variable("A", "canary-value")]);
-    work.stdin = Some(b"canary-input".to_vec());
+    work.stdin = Some("canary-input".into());
     let call = session.start(&work);
     let shown = format!(
         "{}{call:?}{:?}",
@@ -195,4 +197,57 @@ fn values_are_kept_out_of_every_argument_list() {
     work.env = Some(vec![variable("A", "canary-value")]);
     session.upload(&work);
     assert_eq!(bytes(&session.run(&session.start(&work)).stdout), b"0\n");
+}
+
+/// Everything by which a shell shows the variable `A`.
+const SHOW: &str = r#"
+env; export -p; set
+(set -x; : "$A")
+case $BASH_VERSION in
+?*) eval 'declare -p A; printf "%q\n" "$A"; echo "${A@Q}"; readonly -p; echo "${A@A}"' ;;
+esac
+"#;
+
+#[test]
+fn what_a_shell_quotes_is_masked_too() {
+    let values: [&[u8]; 8] = [
+        b"c4nary c4nary",
+        b"c4nary'c4nary\"c4nary c4nary$c4nary`c4nary\\c4nary''c4nary",
+        b"'c4nary'",
+        b"c4nary\nc4nary\t'c4nary' \\c4nary\x1bc4nary\n\nc4nary\n",
+        "c4naryé'c4nary\u{85}c4nary".as_bytes(),
+        b"c4nary\xffc4nary'\x01c4nary\x7fc4nary",
+        b"#c4nary~c4nary =~c4nary:~c4nary#c4nary",
+        b"c4nary!c4nary%c4nary&c4nary(c4nary)c4nary*c4nary+c4nary,c4nary-c4nary.c4nary/c4nary:c4nary;c4nary<c4nary=\
+c4nary>c4nary?c4nary@c4nary[c4nary]c4nary^c4nary_c4nary{c4nary|c4nary}c4nary~c4nary",
+    ];
+    for kind in Shell::installed() {
+        let mut interpreter = kind.program().expect("a shell").display().to_string();
+        if kind == Shell::Busybox {
+            interpreter.push_str(" sh");
+        }
+        for value in values {
+            // What is printable differs for what is not ASCII.
+            for locale in &["C", "C.UTF-8"][..if value.is_ascii() { 1 } else { 2 }] {
+                let session = Session::new(kind);
+                let mut work = shell(&format!("#!{interpreter}\n{SHOW}"));
+                let env = |name: &str, value: &[u8]| EnvVar {
+                    name: name.to_owned(),
+                    value: Bytes::copy_from_slice(value),
+                };
+                work.env = Some(vec![env("LC_ALL", locale.as_bytes()), env("A", value)]);
+                session.upload(&work);
+                session.run(&session.start(&work));
+                for stream in ["out", "err"] {
+                    let printed = std::fs::read(session.inner(stream)).expect("a stream");
+                    let secrets = Secrets::new([Bytes::copy_from_slice(value)]);
+                    let (masked, count) = secrets.mask(printed, &|| false).expect("a stream");
+                    let masked = String::from_utf8_lossy(&masked);
+                    assert!(count > 0 || stream == "err", "{kind:?}: nothing was shown: {masked}");
+                    let left = masked.lines().find(|it| it.contains("4nary"));
+                    assert_eq!(left, None, "{kind:?}, {locale}, {stream}: {}", value.escape_ascii());
+                }
+            }
+        }
+    }
 }

@@ -233,7 +233,7 @@ fn standard_input_is_exact_and_empty_where_there_is_none() {
     for kind in Shell::installed() {
         let mut work = command(&["cat"]);
         assert_eq!(outcome(kind, &work).stdout.length, 0);
-        work.stdin = Some(all.clone());
+        work.stdin = Some(all.clone().into());
         assert_eq!(bytes(&outcome(kind, &work).stdout), all, "{kind:?}");
     }
 }
@@ -246,7 +246,7 @@ fn streams_of_every_size_are_exact() {
             let data: Vec<u8> = (0..size)
                 .map(|n: u32| n.to_le_bytes()[0] ^ n.to_le_bytes()[1])
                 .collect();
-            work.stdin = Some(data.clone());
+            work.stdin = Some(data.clone().into());
             let look = outcome(kind, &work);
             let digest: String = Sha256::digest(&data).iter().map(|byte| format!("{byte:02x}")).collect();
             for (stream, limit) in [(&look.stdout, 2700), (&look.stderr, 3000)] {

@@ -29,7 +29,7 @@ fn a_session_without_a_tool_says_so_and_is_exact_all_the_same() {
             let session = Session::without(kind, lacking);
             let all: Vec<u8> = (0..=255).cycle().take(1700).collect();
             let mut work = shell("echo started >>count; cat; sleep 0.2; echo err >&2; exit 3");
-            work.stdin = Some(all.clone());
+            work.stdin = Some(all.clone().into());
             session.upload(&work);
             let look = session.run(&session.start(&work));
             assert_eq!(exit_code(&look), Some(3), "{kind:?} {lacking:?} {look:?}");

@@ -29,7 +29,7 @@ impl Shell {
         found
     }
 
-    fn program(self) -> Option<PathBuf> {
+    pub(super) fn program(self) -> Option<PathBuf> {
         which(match self {
             Self::Dash => "dash",
             Self::Bash => "bash",
@@ -309,7 +309,7 @@ pub(super) fn command(words: &[&str]) -> Work {
 pub(super) fn variable(name: &str, value: &str) -> EnvVar {
     EnvVar {
         name: name.to_owned(),
-        value: value.as_bytes().to_vec(),
+        value: value.as_bytes().to_vec().into(),
     }
 }
 

@@ -1,0 +1,127 @@
+//! What a job may ask for beyond the size of its own object: the one place for the budgets of what a tenant chooses.
+//! `docs/limits.md` says the same to users.
+//!
+//! A small object can name much: one `$(NAME)` stands for any number of bytes, and a key of a Secret for up to a mebibyte. So
+//! everything is counted before it is made, and what is over its budget is never in memory, not even for a moment.
+
+use std::sync::Arc;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+/// The longest argument and the longest variable, with its name and the equals sign: `MAX_ARG_STRLEN` of Linux without the
+/// NUL at its end.
+pub const STRING_BYTES: usize = 131_071;
+
+/// All arguments and variables of one command together, each with the NUL at its end: a quarter of the usual stack, which is
+/// what Linux takes.
+pub const EXEC_BYTES: usize = 2 * MEBIBYTE;
+
+/// All files that are uploaded for one attempt: the script or command, its standard input, and its environment.
+pub const UPLOAD_BYTES: usize = 4 * MEBIBYTE;
+
+/// All texts that are looked for when the output of one job is masked: the values, their lines, and how shells quote them.
+/// To look for them takes thirteen times their size.
+pub const MASKED_BYTES: usize = 2 * MEBIBYTE;
+
+/// How many streams are masked at the same time, each on a thread of its own.
+pub const MASKED_AT_ONCE: usize = 2;
+
+/// How many jobs read their Secrets and ConfigMaps at the same time: each holds one of these objects while it looks for keys.
+const READ_AT_ONCE: usize = 8;
+
+/// What the inputs of all jobs take in memory that are being prepared.
+const HELD_BYTES: usize = 64 * MEBIBYTE;
+
+/// Inputs up to this size wait for no others.
+const SMALL_INPUTS: usize = 64 * 1024;
+
+const MEBIBYTE: usize = 1024 * 1024;
+const KIBIBYTE: usize = 1024;
+
+/// What in a job is over its budget.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum OverBudget {
+    /// One variable.
+    #[error(
+        "env {0}: name, equals sign and value have more than {STRING_BYTES} bytes, which is the most that Linux takes"
+    )]
+    Variable(String),
+    /// One argument.
+    #[error("argument {0} of the command has more than {STRING_BYTES} bytes, which is the most that Linux takes")]
+    Argument(usize),
+    /// This variable together with those before it.
+    #[error(
+        "env {0}: with this variable the environment has more than {EXEC_BYTES} bytes, which is the most that a command can get"
+    )]
+    Environment(String),
+    /// This argument together with those before it and the environment.
+    #[error(
+        "argument {0} of the command: with it arguments and environment have more than {EXEC_BYTES} bytes, which is the most that a command can get"
+    )]
+    Arguments(usize),
+    /// What is uploaded.
+    #[error(
+        "the command, its standard input and its environment, quoted for a shell, have more than {UPLOAD_BYTES} bytes in all, which is the most that is uploaded"
+    )]
+    Uploads,
+    /// What has to be masked.
+    #[error(
+        "the values of Secrets in env, their lines and how shells quote them have more than {MASKED_BYTES} bytes in all, which is the most that is masked in the output"
+    )]
+    Masked,
+}
+
+/// What is left of [`EXEC_BYTES`] for one command.
+pub struct ExecBudget(usize);
+
+impl ExecBudget {
+    /// All of it.
+    pub fn new() -> Self {
+        Self(EXEC_BYTES)
+    }
+
+    /// How long the next string may be, and whether it is the whole that makes it no longer.
+    pub fn next(&self) -> (usize, bool) {
+        let left = self.0.saturating_sub(1);
+        (left.min(STRING_BYTES), left < STRING_BYTES)
+    }
+
+    /// Takes a string of this length, which is at most what [`Self::next`] says.
+    pub fn take(&mut self, length: usize) {
+        self.0 = self.0.saturating_sub(length + 1);
+    }
+}
+
+/// Memory for what jobs are given.
+pub struct InputMemory {
+    reads: Semaphore,
+    held: Arc<Semaphore>,
+}
+
+impl Default for InputMemory {
+    fn default() -> Self {
+        Self {
+            reads: Semaphore::new(READ_AT_ONCE),
+            held: Arc::new(Semaphore::new(HELD_BYTES / KIBIBYTE)),
+        }
+    }
+}
+
+impl InputMemory {
+    /// Reads sources when there is room for it. That waits for the API server only, never for a session.
+    pub async fn reading<T>(&self, read: impl Future<Output = T>) -> T {
+        let permit = self.reads.acquire().await;
+        let _permit = permit.expect("invariant: the semaphore is never closed");
+        read.await
+    }
+
+    /// Returns once there is room for inputs of this size, for as long as the permit lives.
+    pub async fn room(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
+        if bytes <= SMALL_INPUTS {
+            return None;
+        }
+        let needed = u32::try_from(bytes.min(HELD_BYTES) / KIBIBYTE).unwrap_or(u32::MAX);
+        let permit = Arc::clone(&self.held).acquire_many_owned(needed).await;
+        Some(permit.expect("invariant: the semaphore is never closed"))
+    }
+}

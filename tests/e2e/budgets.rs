@@ -1,0 +1,142 @@
+//! A job that stands for much more than it says is refused or bounded, and stops nobody.
+
+use lifeguard::api::CommandJob;
+use lifeguard::api::command_job::Phase;
+use serde_json::{Value, json};
+
+use crate::jobs::{also, reason, result};
+use crate::world::{World, script};
+
+/// What the chart lets the operator have.
+const MEMORY_LIMIT_KIBIBYTES: u64 = 256 * 1024;
+
+/// The most memory that the operator ever had.
+fn peak_kibibytes(world: &World) -> u64 {
+    let pid = world.operator.as_ref().expect("an operator").process().pid();
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("the operator runs");
+    let line = status.lines().find_map(|it| it.strip_prefix("VmHWM:")).expect("a peak");
+    line.trim_end_matches("kB").trim().parse().expect("a number")
+}
+
+fn from_secret(variable: &str, name: &str, key: &str) -> Value {
+    json!({"name": variable, "valueFrom": {"secretKeyRef": {"name": name, "key": key}}})
+}
+
+/// Waits until a job says that it is invalid, and returns its message.
+async fn refused(world: &World, name: &str) -> String {
+    world
+        .until(&format!("{name} is refused"), || async {
+            let job: CommandJob = world.ours().get(name).await.ok()?;
+            (reason(&job, "Stalled").as_deref() == Some("InvalidSpec")).then_some(())?;
+            let status = job.status?;
+            assert!(status.attempts.is_empty(), "{name} began");
+            let stalled = status.conditions.into_iter().find(|it| it.type_ == "Stalled")?;
+            Some(stalled.message)
+        })
+        .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_job_stands_for_is_counted_before_it_is_made() {
+    let world = World::new("budgets").await;
+    world.pool("shell", 5).await;
+    world
+        .apply(&json!({
+            "apiVersion": "v1", "kind": "Secret", "metadata": {"name": "large"},
+            "stringData": {"huge": "x".repeat(700_000), "fits": "y".repeat(100_000)},
+        }))
+        .await;
+    let large = json!({"name": "A", "value": "x".repeat(100_000)});
+    let many = |key: &str| -> Vec<Value> { (0..200).map(|n| from_secret(&format!("V{n}"), "large", key)).collect() };
+    let with = |env: Value| also(script("echo never"), &json!({"env": env}));
+    let command = json!({
+        "target": {"sessionPoolRef": {"name": "shell"}}, "command": ["true"], "args": vec!["$(A)"; 900], "env": [large],
+    });
+    let jobs = [
+        (
+            "value",
+            with(json!([large, {"name": "B", "value": "$(A)".repeat(4000)}])),
+            "env B: ",
+        ),
+        ("huge", with(many("huge").into()), "env V0: "),
+        ("many", with(many("fits").into()), "env V20: "),
+        ("arguments", command, "argument 20 of the command: "),
+    ];
+    for (name, spec, _) in &jobs {
+        world.job(name, spec).await;
+    }
+    for (name, _, begins) in &jobs {
+        let message = refused(&world, name).await;
+        assert!(message.starts_with(begins), "{name}: {message}");
+    }
+    let (code, stdout, _) = result(&world.run("other", &script("echo hi")).await);
+    assert_eq!((code, &*stdout), (0, b"hi\n".as_slice()));
+    let peak = peak_kibibytes(&world);
+    assert!(peak < MEMORY_LIMIT_KIBIBYTES, "{peak} KiB");
+
+    // What is a little less than that is run, and all of it arrives.
+    let fits = with(
+        (0..18)
+            .map(|n| from_secret(&format!("V{n}"), "large", "fits"))
+            .collect::<Vec<_>>()
+            .into(),
+    );
+    let fits = also(fits, &json!({"script": "printf %s \"$V0$V17\" | wc -c"}));
+    let (code, stdout, _) = result(&world.run("fits", &fits).await);
+    assert_eq!((code, &*stdout), (0, b"200000\n".as_slice()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn masking_takes_no_more_memory_than_the_output_and_keeps_nobody_waiting() {
+    let world = World::new("masking").await;
+    world.pool("shell", 10).await;
+    let lines: Vec<String> = (4..24).map(|n| "a".repeat(n)).collect();
+    world
+        .apply(&json!({
+            "apiVersion": "v1", "kind": "Secret", "metadata": {"name": "hostile"},
+            "stringData": {
+                "lines": lines.join("\n"),
+                "long": format!("{}b", "a".repeat(119_999)),
+                "quoted": "it's \"$hidden\" away",
+            },
+        }))
+        .await;
+    let text = "head -c 8000000 /dev/zero | tr '\\0' a";
+    let job = |key: &str| also(script(text), &json!({"env": [from_secret("VALUE", "hostile", key)]}));
+    world.job("lines", &job("lines")).await;
+    for name in ["long-1", "long-2", "long-3"] {
+        world.job(name, &job("long")).await;
+    }
+    let (_, stdout, _) = result(&world.run("other", &script("echo hi")).await);
+    assert_eq!(stdout, b"hi\n");
+    let masked = world
+        .ended("lines")
+        .await
+        .status
+        .and_then(|it| it.result)
+        .expect("a result");
+    assert_eq!(
+        (masked.stdout.text.as_deref(), masked.masked_count),
+        (Some("***"), Some(1))
+    );
+    for name in ["long-1", "long-2", "long-3"] {
+        let job = world.ended(name).await;
+        assert_eq!(
+            job.status.as_ref().and_then(|it| it.phase),
+            Some(Phase::Succeeded),
+            "{name}"
+        );
+        let kept = job.status.and_then(|it| it.result).expect("a result");
+        assert_eq!((kept.stdout.bytes, kept.masked_count), (8_000_000, None), "{name}");
+    }
+    let peak = peak_kibibytes(&world);
+    assert!(peak < MEMORY_LIMIT_KIBIBYTES, "{peak} KiB");
+
+    let shown = also(
+        job("quoted"),
+        &json!({"script": "export -p | grep VALUE; set | grep VALUE"}),
+    );
+    let (_, stdout, _) = result(&world.run("quoted", &shown).await);
+    let stdout = String::from_utf8_lossy(&stdout);
+    assert!(stdout.contains("***") && !stdout.contains("hidden"), "{stdout}");
+}
