@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use lifeguard::config::{Arguments, LogFormat, Task};
+use lifeguard::runtime::log::LogLines;
 use lifeguard::{api, operator};
 use tracing_subscriber::EnvFilter;
 
@@ -52,6 +53,10 @@ fn log_to_stderr(format: LogFormat) {
         .with_writer(std::io::stderr);
     match format {
         LogFormat::Json => subscriber.json().init(),
-        LogFormat::Text => subscriber.with_ansi(false).init(),
+        // JSON escapes by itself.
+        LogFormat::Text => subscriber
+            .with_ansi(false)
+            .with_writer(|| LogLines::new(std::io::stderr()))
+            .init(),
     }
 }

@@ -261,7 +261,7 @@ impl<R: Reconciler> Drive<R> {
                     let failure = self.counted(uid, Failure::of(&error, now), now);
                     self.counters.count_end(Ended::from(&failure.class));
                     failure.log("status not written");
-                    requeue::after_failure(&failure.class, failure.failures, self.settings.pace, fastrand::f64())
+                    self.after_failure(pass, &failure)
                 }
             },
             Work::Failed(failure, ended) => {
@@ -274,7 +274,7 @@ impl<R: Reconciler> Drive<R> {
                 {
                     Failure::of(&error, now).log("status of a failed pass not written");
                 }
-                requeue::after_failure(&failure.class, failure.failures, self.settings.pace, fastrand::f64())
+                self.after_failure(pass, &failure)
             }
         }
     }
@@ -355,6 +355,12 @@ impl<R: Reconciler> Drive<R> {
             }
         };
         requeue::after_success(next, polls, now, self.settings.pace, fastrand::f64())
+    }
+
+    fn after_failure(&self, pass: &Pass<R>, failure: &Failure) -> Delay {
+        let delay = requeue::after_failure(&failure.class, failure.failures, self.settings.pace, fastrand::f64())?;
+        let longest = R::longest_pause(pass.object(), pass.observed.as_ref());
+        Some(longest.map_or(delay, |it| delay.min(self.settings.pace.of(it))))
     }
 
     fn counted(&self, uid: &str, failure: Failure, now: Timestamp) -> Failure {

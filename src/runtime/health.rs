@@ -1,6 +1,7 @@
 //! `/livez` and `/readyz`.
 
 use std::{
+    collections::VecDeque,
     fmt::Write as _,
     future::Future,
     io,
@@ -9,11 +10,29 @@ use std::{
 };
 
 use axum::{Router, extract::State, http::StatusCode, routing::get};
-use tokio::{net::TcpListener, time::Instant};
+use hyper::server::conn::http1;
+use hyper_util::{
+    rt::{TokioIo, TokioTimer},
+    service::TowerToHyperService,
+};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    task::{AbortHandle, JoinSet},
+    time::Instant,
+};
 use tokio_util::sync::CancellationToken;
 
 /// A watch that has been failing for so long is not ready.
 const FAILING_TOO_LONG: Duration = Duration::from_mins(5);
+/// How many connections are open at the same time. Beyond it the oldest one is closed, so that whoever opens many keeps
+/// nobody else from being answered.
+const CONNECTIONS: usize = 32;
+/// How long a connection may last, which is for one request: whoever asks needs milliseconds.
+const CONNECTION_TIME: Duration = Duration::from_secs(3);
+/// How long a request with its headers may be; what hyper takes at least.
+const REQUEST_BYTES: usize = 8192;
+/// The pause after a connection could not be accepted, for want of descriptors.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Failures further apart than this are separate incidents: a watch that fails is resumed within 30 s.
 const INCIDENT_GAP: Duration = Duration::from_secs(90);
 
@@ -81,7 +100,21 @@ impl Health {
                 get(|State(health): State<Self>| async move { health.report() }),
             )
             .with_state(self);
-        axum::serve(listener, router).with_graceful_shutdown(until).await
+        let mut connections = Connections::default();
+        let mut until = std::pin::pin!(until);
+        loop {
+            let accepted = tokio::select! {
+                accepted = listener.accept() => accepted,
+                () = &mut until => break,
+            };
+            match accepted {
+                Ok((stream, _)) => connections.open(stream, router.clone()),
+                Err(_) => tokio::time::sleep(ACCEPT_PAUSE).await,
+            }
+        }
+        // Each of them has its end.
+        while connections.tasks.join_next().await.is_some() {}
+        Ok(())
     }
 
     fn report(&self) -> (StatusCode, String) {
@@ -110,6 +143,35 @@ impl Health {
             },
             text,
         )
+    }
+}
+
+/// The connections that are open, the oldest one first.
+#[derive(Default)]
+struct Connections {
+    tasks: JoinSet<()>,
+    open: VecDeque<AbortHandle>,
+}
+
+impl Connections {
+    fn open(&mut self, stream: TcpStream, router: Router) {
+        while self.tasks.try_join_next().is_some() {}
+        self.open.retain(|it| !it.is_finished());
+        if self.open.len() >= CONNECTIONS
+            && let Some(oldest) = self.open.pop_front()
+        {
+            oldest.abort();
+        }
+        let opened = self.tasks.spawn(async move {
+            let connection = http1::Builder::new()
+                .timer(TokioTimer::new())
+                .keep_alive(false)
+                .max_buf_size(REQUEST_BYTES)
+                .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+            // Whoever asked has gone, or takes its time, or sends what is no request.
+            let _ = tokio::time::timeout(CONNECTION_TIME, connection).await;
+        });
+        self.open.push_back(opened);
     }
 }
 
@@ -151,6 +213,8 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 #[cfg(test)]
 mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
     use super::*;
 
     #[test]
@@ -187,6 +251,57 @@ mod tests {
         assert_eq!(check.problem(at(361)), None, "no failure for 90 s");
         check.failed_at(at(400));
         assert_eq!(check.problem(at(401)), None, "a new incident begins anew");
+    }
+
+    /// Whether the other end has closed a connection: there is nothing more to be read.
+    fn is_closed(stream: &TcpStream) -> bool {
+        let mut bytes = [0; 512];
+        loop {
+            match stream.try_read(&mut bytes) {
+                Ok(0) => return true,
+                Ok(_) => {}
+                Err(error) => return error.kind() != io::ErrorKind::WouldBlock,
+            }
+        }
+    }
+
+    async fn answer(stream: &mut TcpStream, request: &[u8]) -> String {
+        let mut text = String::new();
+        // A connection that is closed meanwhile has no answer.
+        let _ = stream.write_all(request).await;
+        let _ = stream.read_to_string(&mut text).await;
+        text
+    }
+
+    #[tokio::test]
+    async fn half_sent_requests_neither_pile_up_nor_keep_the_kubelet_from_its_answer() {
+        let health = Health::new(CancellationToken::new());
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let end = CancellationToken::new();
+        let server = tokio::spawn(health.serve(listener, end.clone().cancelled_owned()));
+        let mut half_sent = Vec::new();
+        for _ in 0..8 * CONNECTIONS {
+            let mut stream = TcpStream::connect(address).await.unwrap();
+            stream.write_all(b"GET /livez HTTP/1.1\r\nX: ").await.unwrap();
+            half_sent.push(stream);
+        }
+        let mut kubelet = TcpStream::connect(address).await.unwrap();
+        let text = answer(&mut kubelet, b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n").await;
+        assert!(text.starts_with("HTTP/1.1 200 OK") && text.ends_with("ok\n"), "{text}");
+        while half_sent.iter().filter(|it| !is_closed(it)).count() > CONNECTIONS {
+            tokio::task::yield_now().await;
+        }
+        // Those that are left have their end too, as what is no request and what is too long has.
+        for mut stream in half_sent {
+            let mut rest = Vec::new();
+            let _ = stream.read_to_end(&mut rest).await;
+        }
+        let mut long = TcpStream::connect(address).await.unwrap();
+        let request = format!("GET /livez HTTP/1.1\r\nX: {}\r\n\r\n", "x".repeat(4 * REQUEST_BYTES));
+        assert!(!answer(&mut long, request.as_bytes()).await.contains("200 OK"));
+        end.cancel();
+        server.await.unwrap().unwrap();
     }
 
     #[tokio::test]

@@ -20,6 +20,7 @@ pub mod failure;
 pub mod finalizer;
 pub mod health;
 pub mod invalid;
+pub mod log;
 pub mod pace;
 pub mod pass;
 pub mod reconciler;

@@ -91,6 +91,12 @@ pub trait Reconciler: Send + Sync + Sized + 'static {
         false
     }
 
+    /// The longest pause after a pass that failed, whatever it failed of, for an object that something would be lost of by
+    /// then. Nobody outside of the process can make the pause longer.
+    fn longest_pause(_object: &Self::Object, _observed: Option<&Self::Observed>) -> Option<Duration> {
+        None
+    }
+
     /// The object left the watch: it was deleted, or it no longer matches the field selector (where the object does not
     /// say so itself, only a live read can tell). Called once, when no pass over the object is under way, with its newest
     /// version that is known, which may be the answer to a write. It must not block.

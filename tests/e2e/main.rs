@@ -40,6 +40,7 @@ mod quiet;
 mod refusals;
 mod repair;
 mod rest;
+mod results;
 mod roles;
 mod secrecy;
 mod sessions;

@@ -35,6 +35,8 @@ pub const SYNCHRONOUS_LIMIT: Duration = Duration::from_secs(220);
 const MARGIN: Duration = Duration::from_secs(15);
 /// How long a call without an execution may take.
 const CALL_DEADLINE: Duration = Duration::from_secs(30);
+/// The largest difference of two clocks that is believed. One that is off by more is set wrong, or somebody makes it up.
+const LARGEST_SKEW: i64 = 600;
 /// Added to an upload's or download's deadline for each MiB.
 const PER_MEBIBYTE: Duration = Duration::from_secs(1);
 
@@ -80,7 +82,8 @@ impl SessionClient {
     }
 
     /// By how much the service's clock is ahead of this machine's, by the `Date` of its last answer. Differences of up
-    /// to two seconds, which the header's whole seconds and the network can make, count as none.
+    /// to two seconds, which the header's whole seconds and the network can make, count as none, and those of more than ten
+    /// minutes as ten minutes.
     pub fn clock_skew(&self) -> SignedDuration {
         let seconds = self.skew_seconds.load(Ordering::Relaxed);
         SignedDuration::from_secs(if seconds.abs() <= 2 { 0 } else { seconds })
@@ -276,7 +279,8 @@ impl SessionClient {
             tracing::debug!(status = status.as_u16(), "answered");
             if let Some(date) = date(response.headers()) {
                 let ahead = date.duration_since(Timestamp::now()).as_secs();
-                self.skew_seconds.store(ahead, Ordering::Relaxed);
+                self.skew_seconds
+                    .store(ahead.clamp(-LARGEST_SKEW, LARGEST_SKEW), Ordering::Relaxed);
             }
             if status.is_success() {
                 Ok(response)

@@ -49,11 +49,10 @@ pub async fn observe(
         .map(|(_, executor)| executor)
         .filter(|_| is_claimed);
     let purpose = if is_claimed { PoolUse::Reach } else { PoolUse::Start };
-    let pool = match (Unavailable::fact(pools.resolve(job, purpose).await)?, known) {
-        (Ok(pool), _) => Ok(pool),
-        // Where the attempt runs is known, even if the object that told is gone.
+    let pool = match (pools.resolve(job, purpose).await, known) {
+        // Where the attempt runs is known, even if what told of it is gone, or does not answer.
         (Err(_), Some(known)) => Ok(known.pool().clone()),
-        (Err(why), None) => Err(why),
+        (found, _) => Unavailable::fact(found)?,
     };
     let limits = limits(pools.poll_window(), pool.as_ref().ok().map(|it| it.cooldown));
     let inputs = match (known, &pool) {

@@ -1,6 +1,7 @@
 //! The reconciler of jobs: carries out what is planned, and ends what a job that goes leaves behind.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use kube::ResourceExt;
@@ -8,7 +9,7 @@ use kube::ResourceExt;
 use super::JobError;
 use super::attempt::{AttemptClaim, AttemptKey, AttemptState, Command, Farewell};
 use super::departure::Departure;
-use super::executor::session_pool::{Pools, SessionPoolExecutor};
+use super::executor::session_pool::{Pools, SessionPoolExecutor, limits};
 use super::executor::{Executor, Farewells, Leaving};
 use super::job::plan::{is_finished, last_claim};
 use super::job::{JobStep, JobVerdict, plan, status};
@@ -175,6 +176,16 @@ impl Reconciler for CommandJobs {
     fn notes(job: &CommandJob, status: &CommandJobStatus) -> Vec<Note> {
         let before = job.status.as_ref().map(|it| it.conditions.as_slice());
         readiness::notes(before.unwrap_or_default(), &status.conditions)
+    }
+
+    fn longest_pause(job: &CommandJob, observed: Option<&JobObservation>) -> Option<Duration> {
+        let is_claimed = !is_finished(job) && last_claim(job).is_some();
+        let longest = || {
+            observed.map_or(limits(Duration::MAX, None).longest_pause, |it| {
+                it.facts.limits.longest_pause
+            })
+        };
+        is_claimed.then(longest)
     }
 
     fn gone(&self, job: &Snapshot<CommandJob>) {

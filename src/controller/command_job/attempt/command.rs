@@ -123,6 +123,8 @@ pub enum Event {
     Collected(Box<CommandResult>),
     /// What the command printed is not there, or not as it was when the command ended.
     OutputMissing(Problem),
+    /// What the command printed cannot be kept for now, which is not its session's doing.
+    NotKept(Problem),
     /// It is done, and there is nothing to tell.
     Done,
 }

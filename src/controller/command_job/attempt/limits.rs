@@ -15,13 +15,17 @@ pub struct Limits {
     pub window: Duration,
     /// The shortest time from one call about a running command to the next: a call that answers sooner did not wait.
     pub between_calls: SignedDuration,
+    /// The longest pause while an attempt is claimed, whatever failed and whoever asked for a longer one: its session must
+    /// live, and it must be started in time.
+    pub longest_pause: Duration,
     /// How long a session can outlive the last request to it, at most.
     pub session_outlives: SignedDuration,
     /// Seconds between TERM and KILL.
     pub grace_seconds: u32,
-    /// Answers in a row without a frame after which the session's files are asked.
+    /// Calls in a row that brought no frame after which the session's files are asked.
     pub unreadable_answers: u32,
-    /// How often what a command printed is looked for in its session before the job ends without it.
+    /// How often what a command printed is looked for in its session, whatever becomes of the looks, before the job ends
+    /// without it.
     pub looks_for_output: u32,
     /// The pause between two of these looks.
     pub between_looks: SignedDuration,

@@ -153,7 +153,7 @@ impl AttemptState {
                 // Values that are not known any more cannot be masked.
                 let is_maskable =
                     claim.secrets_digest.is_none() || claim.secrets_digest.as_deref() == around.secrets_digest;
-                if !is_maskable || is_given_up || self.missing_output >= limits.looks_for_output {
+                if !is_maskable || is_given_up || self.looks_for_output >= limits.looks_for_output {
                     return AfterClaim::End(Ending::Known(Box::new(without_output(report))));
                 }
                 let (claim, report) = (claim.clone(), report.clone());
@@ -181,7 +181,7 @@ impl AttemptState {
                 if self.finding == Finding::Running {
                     return self.ask(Command::Poll { claim, window }, around, limits.between_calls, now);
                 }
-                let start_by = claim.at + limits.start_within;
+                let start_by = later(claim.at, limits.start_within);
                 let start = Command::Start {
                     claim,
                     start_by,
@@ -200,7 +200,7 @@ impl AttemptState {
     }
 
     fn pause_for_output(&self, limits: &Limits) -> SignedDuration {
-        if self.missing_output > 0 {
+        if self.looks_for_output > 0 {
             limits.between_looks
         } else {
             SignedDuration::ZERO
@@ -225,7 +225,7 @@ impl AttemptState {
         if let Some(claim) = claim
             && self.may_still_start()
         {
-            let arrived = claim.at + limits.start_within + SignedDuration::from_secs(1);
+            let arrived = later(claim.at, limits.start_within + SignedDuration::from_secs(1));
             let has_arrived = now >= arrived || (farewell == Farewell::Abandoned && self.finding.is_final());
             match farewell {
                 _ if has_arrived => {}
@@ -256,7 +256,7 @@ impl AttemptState {
 
     /// When a pause after the last command is over, if it is not.
     fn after(&self, pause: SignedDuration, now: Timestamp) -> Option<Timestamp> {
-        let over = self.issued_at? + pause;
+        let over = later(self.issued_at?, pause);
         (now < over).then_some(over)
     }
 }
@@ -265,5 +265,13 @@ impl AttemptState {
 /// can outlive them.
 fn given_up_at(claim: &AttemptClaim, timeout: SignedDuration, limits: &Limits) -> Timestamp {
     let grace = SignedDuration::from_secs(i64::from(limits.grace_seconds));
-    claim.at + limits.start_within + timeout + grace + limits.session_outlives
+    later(
+        claim.at,
+        limits.start_within + timeout + grace + limits.session_outlives,
+    )
+}
+
+/// A claim's time is from a status, which may say anything.
+fn later(time: Timestamp, pause: SignedDuration) -> Timestamp {
+    time.checked_add(pause).unwrap_or(Timestamp::MAX)
 }

@@ -23,10 +23,10 @@ pub struct AttemptState {
     pub has_left: bool,
     /// When the last command was issued.
     pub(super) issued_at: Option<Timestamp>,
-    /// Answers in a row without a readable frame.
+    /// Calls in a row that brought no readable frame.
     pub(super) unreadable: u32,
-    /// How often in a row what the command printed was not there.
-    pub(super) missing_output: u32,
+    /// How often what the command printed was looked for in vain.
+    pub(super) looks_for_output: u32,
     /// Whether the command was told to end.
     pub(super) is_cancelled: bool,
     /// Tries to release the session that failed.
@@ -143,11 +143,11 @@ impl AttemptState {
                 self.start.unanswered |= self.start.pending;
                 self.start.pending = true;
             }
-            Command::Poll { .. }
-            | Command::ReadEnd { .. }
-            | Command::Collect { .. }
-            | Command::Cancel { .. }
-            | Command::Release { .. } => {}
+            // Whatever becomes of it: the end may have to be looked for where there are no files yet, and a look at the
+            // output may never return.
+            Command::ReadEnd { .. } => self.unreadable = 0,
+            Command::Collect { .. } => self.looks_for_output += 1,
+            Command::Poll { .. } | Command::Cancel { .. } | Command::Release { .. } => {}
         }
     }
 
@@ -163,10 +163,7 @@ impl AttemptState {
             }
             Command::Poll { .. } => self.on_answer(event, limits),
             Command::ReadEnd { .. } => match event {
-                Event::NoFrame => {
-                    self.unreadable = 0;
-                    Err(unreadable())
-                }
+                Event::NoFrame => Err(unreadable()),
                 event => self.on_answer(event, limits),
             },
             Command::Collect { .. } => match event {
@@ -174,9 +171,10 @@ impl AttemptState {
                     self.finding = Finding::Collected(result);
                     Ok(Effect::Replan)
                 }
-                Event::OutputMissing(_) => {
-                    self.missing_output += 1;
-                    Ok(Effect::Replan)
+                Event::OutputMissing(_) => Ok(Effect::Replan),
+                Event::NotKept(problem) => {
+                    self.looks_for_output = self.looks_for_output.saturating_sub(1);
+                    Err(problem)
                 }
                 event => failed(event),
             },
@@ -238,6 +236,11 @@ impl AttemptState {
                 Ok(Effect::Replan)
             }
             Event::Denied { at, problem } if self.finding == Finding::Nothing => Err(self.denied(at, problem, limits)),
+            // What keeps the session from answering in time may be what it was asked to look at.
+            Event::Unanswered(problem) => {
+                self.unreadable += 1;
+                Err(problem)
+            }
             event => failed(event),
         }
     }
@@ -278,6 +281,7 @@ fn failed(event: Event) -> Result<Effect, Problem> {
         | Event::Failed(problem)
         | Event::Full(problem)
         | Event::OutputMissing(problem)
+        | Event::NotKept(problem)
         | Event::Denied { problem, .. } => Err(problem),
         Event::Prepared { .. } | Event::Gone | Event::Frame(_) | Event::NoFrame | Event::Collected(_) | Event::Done => {
             Ok(Effect::Done)

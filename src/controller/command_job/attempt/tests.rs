@@ -196,6 +196,7 @@ fn after_two_answers_without_a_frame_the_files_are_asked() {
     }
     let read_end = Command::ReadEnd { claim: claim() };
     assert_eq!(pursued(&state, 1), AfterClaim::Do(read_end.clone()));
+    state.issue(&read_end, "place", at(1));
     assert!(
         state.on(&read_end, Event::NoFrame, &limits()).is_err(),
         "then again, later"
@@ -204,24 +205,71 @@ fn after_two_answers_without_a_frame_the_files_are_asked() {
 }
 
 #[test]
-fn output_that_cannot_be_found_does_not_keep_a_job_from_ending_with_its_exit_code() {
+fn whatever_becomes_of_the_look_at_the_files_the_start_is_sent_again() {
+    let failed = Event::Failed(problem(Class::Transient));
+    let unanswered = Event::Unanswered(problem(Class::Transient));
+    for outcome in [None, Some(Event::NoFrame), Some(failed), Some(unanswered)] {
+        let mut state = AttemptState::default();
+        // Calls that are not answered in time count as much as answers without a frame.
+        for _ in 0..2 {
+            let lost = Event::Unanswered(problem(Class::Transient));
+            assert!(state.on(&start(), lost, &limits()).is_err());
+        }
+        let read_end = Command::ReadEnd { claim: claim() };
+        assert_eq!(pursued(&state, 1), AfterClaim::Do(read_end.clone()));
+        state.issue(&read_end, "place", at(1));
+        // Without an outcome the pass ended meanwhile.
+        if let Some(outcome) = outcome {
+            assert!(state.on(&read_end, outcome, &limits()).is_err());
+        }
+        assert_eq!(pursued(&state, 1), AfterClaim::Do(start()));
+    }
+}
+
+#[test]
+fn output_that_cannot_be_read_does_not_keep_a_job_from_ending_with_its_exit_code() {
+    let outcomes: [fn() -> Option<Event>; 5] = [
+        || Some(Event::OutputMissing(problem(Class::Transient))),
+        || Some(Event::Unanswered(problem(Class::Transient))),
+        || Some(Event::Failed(problem(Class::Terminal))),
+        || Some(Event::Full(problem(Class::Waiting { after: None }))),
+        // The pass ended before the session answered.
+        || None,
+    ];
+    for outcome in outcomes {
+        let mut state = found(Finding::Ended(ended(7)));
+        let looks = i64::from(limits().looks_for_output);
+        for look in 0..looks {
+            let second = look * 10;
+            let AfterClaim::Do(collect) = pursued(&state, second) else {
+                panic!("it is looked for")
+            };
+            state.issue(&collect, "place", at(second));
+            if let Some(outcome) = outcome() {
+                let _ = state.on(&collect, outcome, &limits());
+            }
+            if look < looks - 1 {
+                assert!(matches!(pursued(&state, second), AfterClaim::Wait(_)), "not at once");
+            }
+        }
+        let AfterClaim::End(Ending::Known(result)) = pursued(&state, looks * 10) else {
+            panic!("it ends")
+        };
+        assert_eq!((result.exit_code, result.withheld), (Some(7), false));
+    }
+}
+
+#[test]
+fn what_keeps_output_from_being_kept_here_is_no_look_at_it() {
     let mut state = found(Finding::Ended(ended(7)));
-    for look in 0..3 {
-        let second = look * 10;
-        let AfterClaim::Do(collect) = pursued(&state, second) else {
+    for second in 0..100 {
+        let AfterClaim::Do(collect) = pursued(&state, second * 10) else {
             panic!("it is looked for")
         };
-        state.issue(&collect, "place", at(second));
-        let missing = Event::OutputMissing(problem(Class::Transient));
-        assert_eq!(state.on(&collect, missing, &limits()), Ok(Effect::Replan));
-        if look < 2 {
-            assert!(matches!(pursued(&state, second), AfterClaim::Wait(_)), "not at once");
-        }
+        state.issue(&collect, "place", at(second * 10));
+        let not_kept = Event::NotKept(problem(Class::Transient));
+        assert!(state.on(&collect, not_kept, &limits()).is_err());
     }
-    let AfterClaim::End(Ending::Known(result)) = pursued(&state, 30) else {
-        panic!("it ends")
-    };
-    assert_eq!(result.exit_code, Some(7));
 }
 
 #[test]

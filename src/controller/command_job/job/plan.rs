@@ -178,7 +178,7 @@ fn after_void(job: &CommandJob, claim: &AttemptClaim, facts: &JobFacts, now: Tim
         0 => SignedDuration::ZERO,
         earlier => VOID_PAUSE * 2_i32.pow(earlier - 1),
     };
-    let next = claim.at + pause;
+    let next = claim.at.checked_add(pause).unwrap_or(Timestamp::MAX);
     if now < next {
         return decided(None, Next::At(next), JobVerdict::Running(None));
     }

@@ -3,6 +3,7 @@
 //! The job's plan, its status and the transitions of its attempts are the very code that runs in production. What is
 //! modelled is what is not ours: the service, the network, the API server, and the death of the operator.
 
+mod hostile;
 mod service;
 mod world;
 

@@ -101,7 +101,7 @@ pub fn without_output(look: &Report) -> CommandResult {
         ..CapturedStream::default()
     };
     CommandResult {
-        withheld: look.stdout.length + look.stderr.length > 0,
+        withheld: look.stdout.length > 0 || look.stderr.length > 0,
         stdout: withheld(look.stdout.length),
         stderr: withheld(look.stderr.length),
         ..ending(look)

@@ -1,11 +1,15 @@
 //! What is kept of what a command printed: masked, cut, and stored in ConfigMaps where that is asked for.
 
 mod capture;
+mod memory;
 mod overflow;
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use tokio::sync::{Semaphore, SemaphorePermit};
+use kube::ResourceExt;
+
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use super::budget::MASKED_AT_ONCE;
@@ -14,6 +18,7 @@ use crate::api::command_job::{CapturedStream, CommandJob, OverflowPolicy, Stored
 use crate::runtime::{Class, Classify, Events, Note, Severity};
 
 pub use capture::{MaskedStream, Raw, ending, shorten, without_output};
+pub use memory::{StreamMemory, StreamRoom};
 pub use overflow::OverflowError;
 
 /// The longest stream that is read whole. Of a longer one only the ends are read.
@@ -24,14 +29,20 @@ const MEBIBYTE: u64 = 1024 * 1024;
 /// Bytes of a stream and of what is looked for in it that take some milliseconds to mask.
 const SMALL_WORK: usize = 128 * 1024;
 
-/// How much of all jobs' streams is in memory at a time, in MiB.
-const MEMORY_MEBIBYTES: usize = 24;
+/// How much of all jobs' streams is in memory at a time.
+const MEMORY_BYTES: u64 = 3 * WHOLE_STREAM_BYTES;
+
+/// How much of the streams of one namespace's jobs.
+const SHARE_BYTES: u64 = WHOLE_STREAM_BYTES;
+
+/// How long room is waited for at a time: a pass has its end.
+const ROOM_PATIENCE: Duration = Duration::from_secs(30);
 
 /// Keeps streams, a bounded number of bytes of them in memory at a time.
 pub struct Output {
     client: kube::Client,
     events: Events,
-    memory: Semaphore,
+    memory: Arc<StreamMemory>,
     masked: Arc<Semaphore>,
 }
 
@@ -41,16 +52,18 @@ impl Output {
         Self {
             client,
             events,
-            memory: Semaphore::new(MEMORY_MEBIBYTES),
+            memory: StreamMemory::new(MEMORY_BYTES, SHARE_BYTES),
             masked: Arc::new(Semaphore::new(MASKED_AT_ONCE)),
         }
     }
 
-    /// Returns once there is room for a stream of this length, for as long as the permit lives.
-    pub async fn room(&self, length: u64) -> SemaphorePermit<'_> {
-        let needed = u32::try_from(length.min(WHOLE_STREAM_BYTES) / MEBIBYTE).unwrap_or(8) + 1;
-        let permit = self.memory.acquire_many(needed).await;
-        permit.expect("invariant: the semaphore is never closed")
+    /// Room for so many bytes of one of the job's streams, for as long as it is held; `None` where others of the namespace, or
+    /// all of them, take theirs for too long. It is asked for before a stream is read, since whoever waits with an answer that
+    /// has begun holds memory as well.
+    pub async fn room(&self, job: &CommandJob, bytes: u64) -> Option<StreamRoom> {
+        let mut room = self.memory.ask(&job.namespace().unwrap_or_default(), bytes);
+        let granted = tokio::time::timeout(ROOM_PATIENCE, room.granted()).await;
+        granted.ok().map(|()| room)
     }
 
     /// What the job keeps of a stream called `name`, and how often a secret was masked in it.

@@ -36,7 +36,7 @@ pub fn to_reading(pool: &UsablePool, error: StreamError) -> Event {
     match error {
         StreamError::Session(error) if is_not_found(&error) => Event::OutputMissing(problem(pool, &error)),
         StreamError::Session(error) => to_request(pool, error),
-        StreamError::Unreadable(_) => Event::Failed(transient(error.to_string())),
+        StreamError::Unreadable(_) | StreamError::TimedOut(_) => Event::Failed(transient(error.to_string())),
         StreamError::Short(_) | StreamError::Altered(_) => Event::OutputMissing(transient(error.to_string())),
     }
 }
@@ -68,6 +68,14 @@ pub fn not_runnable(error: &WorkError) -> Problem {
         class: Class::Terminal,
         reason: Reason::InvalidSpec.as_str().into(),
         message: error.to_string(),
+    }
+}
+
+/// Of a share of memory that others of the namespace use.
+pub fn no_room() -> Problem {
+    Problem {
+        class: Class::Waiting { after: None },
+        ..transient("the output of other jobs of the namespace is being read".to_owned())
     }
 }
 

@@ -28,6 +28,13 @@ pub use pools::{PoolUse, Pools, UsablePool};
 /// The longest cooldown that Azure allows: after it, no session is left that nobody asked for anything.
 const LONGEST_COOLDOWN: SignedDuration = SignedDuration::from_secs(3600);
 
+/// How long after its claim an attempt may be started.
+const START_WITHIN: SignedDuration = SignedDuration::from_secs(120);
+
+/// A third of that, so that one bad answer does not keep an attempt from being started. A session that lives for less is
+/// asked more often.
+const LONGEST_PAUSE: Duration = Duration::from_secs(40);
+
 /// Seconds between TERM and KILL when a command is killed.
 pub const GRACE_SECONDS: u32 = 10;
 
@@ -45,16 +52,18 @@ const RELEASE_PAUSES: [SignedDuration; 6] = [
 /// a session of the pool lives without a request, where it is known.
 pub fn limits(poll_window: Duration, cooldown: Option<Duration>) -> Limits {
     // A session lives as long as it is asked often enough.
+    let longest_pause = cooldown.map_or(LONGEST_PAUSE, |it| LONGEST_PAUSE.min(it / 3));
     let window = cooldown.map_or(poll_window, |it| poll_window.min(it / 3));
     Limits {
-        start_within: SignedDuration::from_secs(120),
+        start_within: START_WITHIN,
         preparation_lasts: SignedDuration::from_secs(60),
         window: window.max(Duration::from_secs(1)),
         between_calls: SignedDuration::from_secs(1),
+        longest_pause: longest_pause.max(Duration::from_secs(1)),
         session_outlives: LONGEST_COOLDOWN,
         grace_seconds: GRACE_SECONDS,
         unreadable_answers: 2,
-        looks_for_output: 3,
+        looks_for_output: 8,
         between_looks: SignedDuration::from_millis(500),
         // "Troubleshoot Azure RBAC": up to ten minutes.
         role_propagates: SignedDuration::from_mins(10),
@@ -162,21 +171,24 @@ impl SessionPoolExecutor {
         match session.execute(&call, window).await {
             Ok(Ok(report)) => Event::Frame(Box::new(report)),
             Ok(Err(_)) => Event::NoFrame,
-            Err(error) => self.without_answer(error).await,
+            Err(error) => match self.gone(&error).await {
+                Some(gone) => gone,
+                None => answer::to_request(&self.pool, error),
+            },
         }
     }
 
     /// What is not found may be replicating, or full in words that are not known; Resource Manager tells whether the
-    /// pool is gone.
-    async fn without_answer(&self, error: SessionError) -> Event {
-        if answer::is_not_found(&error) {
-            match self.pools.exists(&self.pool).await {
-                Ok(true) => {}
-                Ok(false) => return Event::Gone,
-                Err(error) => return Event::Failed(answer::unknown_pool(&self.pool, &error)),
-            }
+    /// pool is gone, or it is not to be known. `None` where that is not so.
+    async fn gone(&self, error: &SessionError) -> Option<Event> {
+        if !answer::is_not_found(error) {
+            return None;
         }
-        answer::to_request(&self.pool, error)
+        match self.pools.exists(&self.pool).await {
+            Ok(true) => None,
+            Ok(false) => Some(Event::Gone),
+            Err(error) => Some(Event::Failed(answer::unknown_pool(&self.pool, &error))),
+        }
     }
 
     async fn collect(&self, session: &AttemptSession, report: &Report) -> Event {
@@ -189,16 +201,27 @@ impl SessionPoolExecutor {
     async fn read_and_keep(&self, session: &AttemptSession, report: &Report) -> Result<CommandResult, Event> {
         let secrets = &self.inputs.to_mask;
         let output = self.pools.output();
+        let end_bytes = end_bytes(&self.job, secrets);
+        // One after the other, so the longer one's room is enough.
+        let needed = [&report.stdout, &report.stderr].map(|it| streams::bytes_to_read(it, end_bytes));
+        let _room = match needed[0].max(needed[1]) {
+            0 => None,
+            needed => Some(
+                output
+                    .room(&self.job, needed)
+                    .await
+                    .ok_or_else(|| Event::NotKept(answer::no_room()))?,
+            ),
+        };
         let mut kept = Vec::with_capacity(2);
         for (name, stream, files) in [
             ("stdout", &report.stdout, StreamFiles::STDOUT),
             ("stderr", &report.stderr, StreamFiles::STDERR),
         ] {
-            let _room = output.room(stream.length).await;
-            let raw = streams::read(session, stream, files, end_bytes(&self.job, secrets)).await;
+            let raw = streams::read(session, stream, files, end_bytes).await;
             let raw = raw.map_err(|error| answer::to_reading(&self.pool, error))?;
             let stream = output.keep(&self.job, name, raw, secrets).await;
-            kept.push(stream.map_err(|error| Event::Failed(Problem::of(&error)))?);
+            kept.push(stream.map_err(|error| Event::NotKept(Problem::of(&error)))?);
         }
         let count: u64 = kept.iter().map(|(_, count)| count).sum();
         let mut streams = kept.into_iter().map(|(stream, _)| stream);
@@ -229,7 +252,7 @@ impl Executor for SessionPoolExecutor {
                 window,
             } => {
                 // The latest start is meant by the clock of the session.
-                let start_by = *start_by + self.pool.client.clock_skew();
+                let start_by = start_by.checked_add(self.pool.client.clock_skew()).unwrap_or(*start_by);
                 let action = Action::Start {
                     work: &self.inputs.work,
                     start_by: start_by.as_second().unsigned_abs(),
@@ -244,7 +267,11 @@ impl Executor for SessionPoolExecutor {
             Command::ReadEnd { claim } => match self.session(claim.key, &claim.ticket).end_by_files().await {
                 Ok(Some(report)) => Event::Frame(Box::new(report)),
                 Ok(None) => Event::NoFrame,
-                Err(error) => answer::to_request(&self.pool, error),
+                // Where nothing was begun there are no files of it.
+                Err(error) => match self.gone(&error).await {
+                    None if answer::is_not_found(&error) => Event::NoFrame,
+                    gone => gone.unwrap_or_else(|| answer::to_request(&self.pool, error)),
+                },
             },
             Command::Collect { claim, report } => self.collect(&self.session(claim.key, &claim.ticket), report).await,
             Command::Cancel { claim, grace_seconds } => {

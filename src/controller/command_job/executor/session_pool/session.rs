@@ -33,21 +33,21 @@ impl AttemptSession {
     /// Puts a file into the session. Starts nothing; allocates the session if there is none.
     pub async fn upload(&self, upload: Upload) -> Result<(), SessionError> {
         let path = valid(SessionPath::in_root(upload.name));
-        self.client.upload(&self.identifier, &path, upload.content).await
+        self.told(self.client.upload(&self.identifier, &path, upload.content).await)
     }
 
     /// Sends one call, once, and reads its frame.
     pub async fn execute(&self, call: &Call<'_>, window: Duration) -> Result<Result<Report, FrameError>, SessionError> {
-        let execution = self
-            .client
-            .execute_shell(&self.identifier, &call.render(), window)
-            .await?;
+        let text = call.render();
+        let execution = self.client.execute_shell(&self.identifier, &text, window).await;
+        let execution = self.told(execution)?;
         Ok(call.parse(execution.stdout.as_bytes(), execution.stderr.as_bytes()))
     }
 
     /// What the files of the attempt say of its end: for when frames keep getting lost.
     pub async fn end_by_files(&self) -> Result<Option<Report>, SessionError> {
-        let files = self.client.list_files(&self.identifier, &self.directory()).await?;
+        let files = self.client.list_files(&self.identifier, &self.directory()).await;
+        let files = self.told(files)?;
         Ok(ended(files.iter().map(|it| (it.name.as_str(), it.size_in_bytes))))
     }
 
@@ -55,12 +55,23 @@ impl AttemptSession {
     pub async fn download(&self, name: &str, max_bytes: u64) -> Result<Vec<u8>, SessionError> {
         let path = valid(SessionPath::new(self.directory(), name));
         let max_bytes = usize::try_from(max_bytes).unwrap_or(usize::MAX);
-        Ok(self.client.download(&self.identifier, &path, max_bytes).await?.bytes)
+        let download = self.client.download(&self.identifier, &path, max_bytes).await;
+        Ok(self.told(download)?.bytes)
     }
 
     /// Ends the session with everything in it. One that is gone is as good.
     pub async fn release(&self) -> Result<(), SessionError> {
-        self.client.delete_session(&self.identifier).await
+        self.told(self.client.delete_session(&self.identifier).await)
+    }
+
+    /// The service's messages may repeat what names the session and its files, which nobody is to be told.
+    fn told<T>(&self, result: Result<T, SessionError>) -> Result<T, SessionError> {
+        result.map_err(|mut error| {
+            for name in [self.identifier.as_str(), self.files.id().as_str()] {
+                error.message = error.message.replace(name, "…");
+            }
+            error
+        })
     }
 
     fn directory(&self) -> String {

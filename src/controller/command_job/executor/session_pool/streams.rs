@@ -10,6 +10,9 @@ use crate::controller::command_job::output::{Raw, WHOLE_STREAM_BYTES};
 use crate::controller::command_job::runner::{Action, AttemptFiles, Call, FrameError, Payload, Stream, Streams};
 use crate::controller::operator_key::hex;
 
+/// How long reading one stream may take, whatever its session does meanwhile: others may wait for the room that it takes.
+const READ_DEADLINE: Duration = Duration::from_secs(25);
+
 /// Why a stream could not be read.
 #[derive(Debug, thiserror::Error)]
 pub enum StreamError {
@@ -19,6 +22,9 @@ pub enum StreamError {
     /// The answer of the session has no frame.
     #[error("the session's answer could not be read")]
     Unreadable(#[from] FrameError),
+    /// The session did not give it in time.
+    #[error("the session did not give the file {0} within {seconds} seconds", seconds = READ_DEADLINE.as_secs())]
+    TimedOut(&'static str),
     /// A file of the session is shorter than it was said to be.
     #[error("the file {0} of the session is shorter than it was a moment ago")]
     Short(&'static str),
@@ -50,8 +56,27 @@ impl StreamFiles {
     };
 }
 
+/// How many bytes [`read`] brings that are not in memory already.
+pub fn bytes_to_read(stream: &Stream, end_bytes: u64) -> u64 {
+    match &stream.payload {
+        Payload::Bytes(_) => 0,
+        Payload::Sha256(_) | Payload::Absent if stream.length > WHOLE_STREAM_BYTES => end_bytes.saturating_mul(2),
+        Payload::Sha256(_) | Payload::Absent => stream.length,
+    }
+}
+
 /// Reads a stream: all of it, or of one over [`WHOLE_STREAM_BYTES`] the first and the last `end_bytes`.
 pub async fn read(
+    session: &AttemptSession,
+    stream: &Stream,
+    files: StreamFiles,
+    end_bytes: u64,
+) -> Result<Raw, StreamError> {
+    let reading = tokio::time::timeout(READ_DEADLINE, read_on(session, stream, files, end_bytes));
+    reading.await.unwrap_or(Err(StreamError::TimedOut(files.whole)))
+}
+
+async fn read_on(
     session: &AttemptSession,
     stream: &Stream,
     files: StreamFiles,
@@ -84,8 +109,7 @@ pub async fn read(
         });
     }
     // A process that outlived the command may have written on; the stream is what was measured at the end.
-    let mut bytes = at_least(session, files.whole, WHOLE_STREAM_BYTES, stream.length).await?;
-    bytes.truncate(usize::try_from(stream.length).unwrap_or(usize::MAX));
+    let bytes = at_least(session, files.whole, stream.length, stream.length).await?;
     // Whatever stands between here and the session may answer with a page of its own.
     if digest.is_some_and(|it| hex(&Sha256::digest(&bytes)) != *it) {
         return Err(StreamError::Altered(files.whole));

@@ -1,0 +1,256 @@
+//! How many bytes of streams are in memory at a time, shared fairly between namespaces.
+//!
+//! No namespace holds more than its share, and those that wait take turns, so that whatever becomes of the streams of one
+//! namespace, those of another find room.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::oneshot;
+
+/// The memory that streams share.
+#[derive(Debug)]
+pub struct StreamMemory {
+    total: u64,
+    share: u64,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    held: u64,
+    next: u64,
+    namespaces: HashMap<String, Tenant>,
+    /// The namespaces that wait, the one whose turn it is first.
+    turns: VecDeque<String>,
+}
+
+/// What one namespace holds and waits for, in the order of arrival.
+#[derive(Debug, Default)]
+struct Tenant {
+    held: u64,
+    queue: VecDeque<Waiter>,
+}
+
+#[derive(Debug)]
+struct Waiter {
+    number: u64,
+    bytes: u64,
+    granted: oneshot::Sender<()>,
+}
+
+/// Room for some bytes: asked for first, and then held until it is dropped.
+#[derive(Debug)]
+pub struct StreamRoom {
+    memory: Arc<StreamMemory>,
+    namespace: String,
+    number: u64,
+    bytes: u64,
+    granted: oneshot::Receiver<()>,
+}
+
+impl StreamMemory {
+    /// `total` bytes, of which no namespace holds more than `share`.
+    pub fn new(total: u64, share: u64) -> Arc<Self> {
+        Arc::new(Self {
+            total,
+            share: share.min(total),
+            state: Mutex::default(),
+        })
+    }
+
+    /// Asks for room for a stream of a namespace. What is longer than a share gets one.
+    pub fn ask(self: &Arc<Self>, namespace: &str, bytes: u64) -> StreamRoom {
+        let bytes = bytes.min(self.share);
+        let (granted, is_granted) = oneshot::channel();
+        let mut state = self.lock();
+        let number = state.next;
+        state.next += 1;
+        let tenant = state.namespaces.entry(namespace.to_owned()).or_default();
+        tenant.queue.push_back(Waiter { number, bytes, granted });
+        if tenant.queue.len() == 1 {
+            state.turns.push_back(namespace.to_owned());
+        }
+        self.grant(&mut state);
+        StreamRoom {
+            memory: Arc::clone(self),
+            namespace: namespace.to_owned(),
+            number,
+            bytes,
+            granted: is_granted,
+        }
+    }
+
+    /// Gives room to whoever has a turn. Who has its share is passed over, for it waits for itself; who waits for the others
+    /// is not, or a long stream would wait for ever.
+    fn grant(&self, state: &mut State) {
+        let mut passed = 0;
+        while let Some(namespace) = state.turns.get(passed) {
+            let tenant = state.namespaces.get_mut(namespace);
+            let tenant = tenant.expect("invariant: a namespace that waits is known");
+            let bytes = tenant.queue.front().map_or(0, |it| it.bytes);
+            if tenant.held + bytes > self.share {
+                passed += 1;
+                continue;
+            }
+            if state.held + bytes > self.total {
+                return;
+            }
+            state.held += bytes;
+            tenant.held += bytes;
+            if let Some(waiter) = tenant.queue.pop_front() {
+                // Whoever has gone gives it back at once.
+                let _ = waiter.granted.send(());
+            }
+            let waits_on = !tenant.queue.is_empty();
+            let namespace = state.turns.remove(passed);
+            state.turns.extend(namespace.filter(|_| waits_on));
+            passed = 0;
+        }
+    }
+
+    fn give_back(&self, room: &StreamRoom) {
+        let mut state = self.lock();
+        let Some(tenant) = state.namespaces.get_mut(&room.namespace) else {
+            return;
+        };
+        match tenant.queue.iter().position(|it| it.number == room.number) {
+            Some(waiting) => _ = tenant.queue.remove(waiting),
+            None => {
+                tenant.held -= room.bytes;
+                state.held -= room.bytes;
+            }
+        }
+        let tenant = &state.namespaces[&room.namespace];
+        if tenant.queue.is_empty() {
+            let is_idle = tenant.held == 0;
+            state.turns.retain(|it| *it != room.namespace);
+            if is_idle {
+                state.namespaces.remove(&room.namespace);
+            }
+        }
+        self.grant(&mut state);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl StreamRoom {
+    /// Returns once there is room.
+    pub async fn granted(&mut self) {
+        // The other end lives until it has told.
+        let _ = (&mut self.granted).await;
+    }
+}
+
+impl Drop for StreamRoom {
+    fn drop(&mut self) {
+        self.memory.give_back(self);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::FutureExt;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const TOTAL: u64 = 24;
+    const SHARE: u64 = 8;
+
+    /// A room that was asked for, and whether it was granted.
+    struct Asked {
+        room: StreamRoom,
+        has: bool,
+    }
+
+    #[derive(Default)]
+    struct Users(Vec<Asked>);
+
+    impl Users {
+        fn ask(&mut self, memory: &Arc<StreamMemory>, namespace: usize, bytes: u64) {
+            let room = memory.ask(&namespace.to_string(), bytes);
+            self.0.push(Asked { room, has: false });
+            self.look();
+        }
+
+        fn look(&mut self) {
+            for asked in self.0.iter_mut().filter(|it| !it.has) {
+                asked.has = asked.room.granted().now_or_never().is_some();
+            }
+        }
+
+        fn drop_one(&mut self, index: usize) {
+            self.0.remove(index);
+            self.look();
+        }
+
+        fn held(&self, namespace: Option<&str>) -> u64 {
+            let is_one = |it: &&Asked| it.has && namespace.is_none_or(|name| it.room.namespace == name);
+            self.0.iter().filter(is_one).map(|it| it.room.bytes).sum()
+        }
+    }
+
+    #[test]
+    fn who_has_its_share_delays_nobody_else() {
+        let memory = StreamMemory::new(TOTAL, SHARE);
+        let mut users = Users::default();
+        for _ in 0..40 {
+            users.ask(&memory, 1, 5);
+        }
+        users.ask(&memory, 2, 100);
+        assert_eq!((users.held(Some("1")), users.held(Some("2"))), (5, SHARE));
+    }
+
+    #[test]
+    fn namespaces_take_turns_however_many_wait_of_one() {
+        let memory = StreamMemory::new(TOTAL, TOTAL);
+        let mut users = Users::default();
+        for _ in 0..10 {
+            users.ask(&memory, 1, TOTAL);
+        }
+        users.ask(&memory, 2, TOTAL);
+        users.drop_one(0);
+        let second = users.0.iter().find(|it| it.room.namespace == "2").expect("it asked");
+        assert!(second.has || users.held(Some("1")) == TOTAL);
+        let first = users.0.iter().position(|it| it.has).expect("somebody has it");
+        users.drop_one(first);
+        let second = users.0.iter().find(|it| it.room.namespace == "2");
+        assert!(second.is_none_or(|it| it.has), "the second turn is the other's");
+    }
+
+    proptest! {
+        #[test]
+        fn memory_is_bounded_and_shared_and_nobody_starves(
+            steps in proptest::collection::vec((0_usize..5, 0_u64..12, any::<Option<prop::sample::Index>>()), 1..80),
+        ) {
+            let memory = StreamMemory::new(TOTAL, SHARE);
+            let mut users = Users::default();
+            for (namespace, bytes, dropped) in steps {
+                match dropped.filter(|_| !users.0.is_empty()) {
+                    // It may be one that still waits.
+                    Some(index) => users.drop_one(index.index(users.0.len())),
+                    None => users.ask(&memory, namespace, bytes),
+                }
+                prop_assert!(users.held(None) <= TOTAL);
+                for namespace in 0..5 {
+                    prop_assert!(users.held(Some(&namespace.to_string())) <= SHARE);
+                }
+                // Whoever waits waits for itself, or for others that hold so much that it does not fit.
+                for waiting in users.0.iter().filter(|it| !it.has) {
+                    let own = users.held(Some(&waiting.room.namespace));
+                    prop_assert!(own > 0 || users.held(None) > TOTAL - SHARE);
+                }
+            }
+            // Whatever each of them does with it, who holds room gives it back.
+            while let Some(index) = users.0.iter().position(|it| it.has) {
+                users.drop_one(index);
+            }
+            prop_assert!(users.0.is_empty(), "{} wait for ever", users.0.len());
+            prop_assert!(memory.lock().namespaces.is_empty() && memory.lock().turns.is_empty() && memory.lock().held == 0);
+        }
+    }
+}
