@@ -23,17 +23,24 @@ pub const UPLOAD_BYTES: usize = 4 * MEBIBYTE;
 /// To look for them takes thirteen times their size.
 pub const MASKED_BYTES: usize = 2 * MEBIBYTE;
 
-/// How many streams are masked at the same time, each on a thread of its own.
-pub const MASKED_AT_ONCE: usize = 2;
+/// How many streams are masked at the same time, each on a thread of its own; of those that take more than half of
+/// [`MASKED_BYTES`] one.
+pub const MASKED_AT_ONCE: u32 = 2;
+
+/// A stream and the texts that are looked for in it are little up to this size: that takes some milliseconds.
+pub const LITTLE_TO_MASK: usize = 128 * KIBIBYTE;
+
+/// How many streams are masked at the same time where it is little. They wait for none of the others.
+pub const LITTLE_MASKED_AT_ONCE: usize = 16;
 
 /// How many jobs read their Secrets and ConfigMaps at the same time: each holds one of these objects while it looks for keys.
 const READ_AT_ONCE: usize = 8;
 
-/// What the inputs of all jobs take in memory that are being prepared.
-const HELD_BYTES: usize = 64 * MEBIBYTE;
+/// What all jobs that are being prepared upload. In memory it is up to twice that, because what is uploaded is quoted.
+const HELD_BYTES: usize = 32 * MEBIBYTE;
 
 /// Inputs up to this size wait for no others.
-const SMALL_INPUTS: usize = 64 * 1024;
+const SMALL_INPUTS: usize = 64 * KIBIBYTE;
 
 const MEBIBYTE: usize = 1024 * 1024;
 const KIBIBYTE: usize = 1024;

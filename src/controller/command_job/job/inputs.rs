@@ -12,7 +12,7 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use super::expansion::expand;
 use super::not_runnable::{NotRunnable, Unavailable};
-use super::sources::{self, Origin, Values};
+use super::sources::{self, ValueOrigin, Values};
 use crate::api::command_job::CommandJob;
 use crate::api::environment::EnvironmentVariable;
 use crate::controller::command_job::budget::{ExecBudget, InputMemory, MASKED_BYTES, OverBudget, UPLOAD_BYTES};
@@ -58,6 +58,7 @@ impl Inputs {
 
     /// What is still needed of them once they lie in a session: what is to be masked, and no more of the rest than tells
     /// how to start it.
+    #[must_use]
     pub fn prepared(&self) -> Self {
         Self {
             work: self.work.prepared(),
@@ -124,7 +125,7 @@ fn compose(job: &CommandJob, values: &Values, grace_seconds: u32) -> Result<Inpu
     }
     let secrets = values
         .values()
-        .filter(|(_, origin)| *origin == Origin::Secret)
+        .filter(|(_, origin)| *origin == ValueOrigin::Secret)
         .map(|(value, _)| value.clone())
         .collect();
     let inputs = Inputs::new(work(job, program, env, grace_seconds), secrets);
@@ -220,8 +221,8 @@ mod tests {
         .expect("a valid job")
     }
 
-    fn secret(value: impl Into<Bytes>) -> (Bytes, Origin) {
-        (value.into(), Origin::Secret)
+    fn secret(value: impl Into<Bytes>) -> (Bytes, ValueOrigin) {
+        (value.into(), ValueOrigin::Secret)
     }
 
     #[test]

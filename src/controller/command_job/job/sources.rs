@@ -1,5 +1,6 @@
 //! The values that a job's variables have from Secrets and ConfigMaps.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
@@ -15,11 +16,11 @@ use crate::controller::secret;
 use crate::runtime::ApiError;
 
 /// Values by the name of the variable; a variable that is absent is left out of the environment.
-pub type Values = BTreeMap<String, (Bytes, Origin)>;
+pub type Values = BTreeMap<String, (Bytes, ValueOrigin)>;
 
 /// Whether a value is one to be masked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Origin {
+pub enum ValueOrigin {
     /// From a ConfigMap.
     Public,
     /// From a Secret.
@@ -28,7 +29,7 @@ pub enum Origin {
 
 /// Which key a variable names.
 struct Selected<'a> {
-    origin: Origin,
+    origin: ValueOrigin,
     name: &'a str,
     key: &'a str,
     is_optional: bool,
@@ -39,7 +40,7 @@ impl<'a> Selected<'a> {
         let source = variable.value_from.as_ref()?;
         if let Some(it) = &source.secret_key_ref {
             return Some(Self {
-                origin: Origin::Secret,
+                origin: ValueOrigin::Secret,
                 name: &it.name,
                 key: &it.key,
                 is_optional: it.optional == Some(true),
@@ -47,7 +48,7 @@ impl<'a> Selected<'a> {
         }
         let it = source.config_map_key_ref.as_ref()?;
         Some(Self {
-            origin: Origin::Public,
+            origin: ValueOrigin::Public,
             name: &it.name,
             key: &it.key,
             is_optional: it.optional == Some(true),
@@ -57,8 +58,8 @@ impl<'a> Selected<'a> {
     fn not_found(&self, variable: &EnvironmentVariable) -> NotRunnable {
         let (variable, name, key) = (variable.name.clone(), self.name.to_owned(), self.key.to_owned());
         match self.origin {
-            Origin::Secret => NotRunnable::SecretNotFound { variable, name, key },
-            Origin::Public => NotRunnable::ConfigMapNotFound { variable, name, key },
+            ValueOrigin::Secret => NotRunnable::SecretNotFound { variable, name, key },
+            ValueOrigin::Public => NotRunnable::ConfigMapNotFound { variable, name, key },
         }
     }
 }
@@ -71,14 +72,14 @@ type Keys<'a> = BTreeMap<&'a str, Bytes>;
 pub async fn read(client: &Client, job: &CommandJob) -> Result<Values, Unavailable> {
     let namespace = job.metadata.namespace.as_deref().unwrap_or_default();
     let variables = job.spec.env.as_deref().unwrap_or_default();
-    let mut sources: BTreeMap<(Origin, &str), Keys<'_>> = BTreeMap::new();
+    let mut sources: BTreeMap<(ValueOrigin, &str), Keys<'_>> = BTreeMap::new();
     let (mut values, mut kept) = (Values::new(), 0);
     for variable in variables {
         let Some(selected) = Selected::of(variable) else {
             continue;
         };
         let source = (selected.origin, selected.name);
-        if !sources.contains_key(&source) {
+        if let Entry::Vacant(unread) = sources.entry(source) {
             let same = variables.iter().filter_map(Selected::of);
             let same = same.filter(|it| (it.origin, it.name) == source).map(|it| it.key);
             let found = keys(client, namespace, source, same.collect()).await?;
@@ -86,7 +87,7 @@ pub async fn read(client: &Client, job: &CommandJob) -> Result<Values, Unavailab
             if kept > EXEC_BYTES {
                 return Err(NotRunnable::from(OverBudget::Environment(variable.name.clone())).into());
             }
-            sources.insert(source, found);
+            unread.insert(found);
         }
         match sources[&source].get(selected.key) {
             Some(value) if value.len() > STRING_BYTES => {
@@ -103,10 +104,10 @@ pub async fn read(client: &Client, job: &CommandJob) -> Result<Values, Unavailab
 async fn keys<'a>(
     client: &Client,
     namespace: &str,
-    (origin, name): (Origin, &str),
+    (origin, name): (ValueOrigin, &str),
     wanted: BTreeSet<&'a str>,
 ) -> Result<Keys<'a>, ApiError> {
-    if origin == Origin::Secret {
+    if origin == ValueOrigin::Secret {
         let found = secret::read_keys(client, namespace, name, wanted).await?;
         return Ok(found.unwrap_or_default());
     }

@@ -8,11 +8,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kube::ResourceExt;
-
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
-use super::budget::MASKED_AT_ONCE;
+use super::budget::{LITTLE_MASKED_AT_ONCE, LITTLE_TO_MASK, MASKED_AT_ONCE, MASKED_BYTES};
 use super::runner::Secrets;
 use crate::api::command_job::{CapturedStream, CommandJob, OverflowPolicy, StoredPart};
 use crate::runtime::{Class, Classify, Events, Note, Severity};
@@ -25,9 +24,6 @@ pub use overflow::OverflowError;
 pub const WHOLE_STREAM_BYTES: u64 = 8 * MEBIBYTE;
 
 const MEBIBYTE: u64 = 1024 * 1024;
-
-/// Bytes of a stream and of what is looked for in it that take some milliseconds to mask.
-const SMALL_WORK: usize = 128 * 1024;
 
 /// How much of all jobs' streams is in memory at a time.
 const MEMORY_BYTES: u64 = 3 * WHOLE_STREAM_BYTES;
@@ -43,7 +39,13 @@ pub struct Output {
     client: kube::Client,
     events: Events,
     memory: Arc<StreamMemory>,
-    masked: Arc<Semaphore>,
+    masking: Masking,
+}
+
+/// Threads for masking.
+struct Masking {
+    little: Arc<Semaphore>,
+    much: Arc<Semaphore>,
 }
 
 impl Output {
@@ -53,7 +55,10 @@ impl Output {
             client,
             events,
             memory: StreamMemory::new(MEMORY_BYTES, SHARE_BYTES),
-            masked: Arc::new(Semaphore::new(MASKED_AT_ONCE)),
+            masking: Masking {
+                little: Arc::new(Semaphore::new(LITTLE_MASKED_AT_ONCE)),
+                much: Arc::new(Semaphore::new(MASKED_AT_ONCE as usize)),
+            },
         }
     }
 
@@ -84,14 +89,12 @@ impl Output {
         Ok((stream, masked.count))
     }
 
-    /// Masks and cuts a stream, on a thread of its own: it may take a second. Where nobody waits for it any more it stops. Little
-    /// work waits for no other.
+    /// Masks and cuts a stream, on a thread of its own: it may take a second. Where nobody waits for it any more it stops.
     async fn mask(&self, raw: Raw, secrets: Arc<Secrets>, max_bytes: usize) -> MaskedStream {
-        let is_small = secrets.is_empty() || raw.bytes() + secrets.bytes() <= SMALL_WORK;
-        let permit = if is_small {
+        let permit = if secrets.is_empty() {
             None
         } else {
-            Some(Arc::clone(&self.masked).acquire_owned().await)
+            Some(self.masking.thread(&raw, &secrets).await)
         };
         let given_up = CancellationToken::new();
         let _waited_for = given_up.clone().drop_guard();
@@ -121,6 +124,19 @@ impl Output {
             }
             result => result,
         }
+    }
+}
+
+impl Masking {
+    /// Returns once there is a thread for this, for as long as the permit lives.
+    async fn thread(&self, raw: &Raw, secrets: &Secrets) -> OwnedSemaphorePermit {
+        let (threads, needed) = match secrets.bytes() {
+            bytes if raw.bytes() + bytes <= LITTLE_TO_MASK => (&self.little, 1),
+            bytes if bytes <= MASKED_BYTES / 2 => (&self.much, 1),
+            _ => (&self.much, MASKED_AT_ONCE),
+        };
+        let permit = Arc::clone(threads).acquire_many_owned(needed).await;
+        permit.expect("invariant: the semaphore is never closed")
     }
 }
 

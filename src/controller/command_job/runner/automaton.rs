@@ -209,7 +209,8 @@ mod tests {
         // Each text ends at each place of the stream: a match for each of them would be twenty million.
         let texts: Vec<Bytes> = (4..24).map(|n| Bytes::from(vec![b'a'; n])).collect();
         let automaton = Automaton::new(texts);
-        assert_eq!(ranges(&automaton, &vec![b'a'; 1_000_000]), (vec![0..1_000_000], 1));
+        let (found, most) = ranges(&automaton, &vec![b'a'; 1_000_000]);
+        assert_eq!((found.len(), found[0].clone(), most), (1, 0..1_000_000, 1));
         // As many ranges as there can be: they settle as soon as nothing can be joined with them any more.
         let stream = b"aaaab".repeat(100_000);
         let (found, most) = ranges(&automaton, &stream);

@@ -10,9 +10,12 @@ use bytes::Bytes;
 
 use super::quote::quote_bytes;
 
+/// How a value looks in one way to quote it; `None` where that is never used for it.
+type Form = fn(&[u8]) -> Option<Vec<u8>>;
+
 /// The forms of a value other than the value itself, one after the other.
 pub fn forms(value: &Bytes) -> impl Iterator<Item = Bytes> {
-    let forms: [fn(&[u8]) -> Option<Vec<u8>>; 6] = [
+    let forms: [Form; 6] = [
         single_quoted,
         quotes_in_double_quotes,
         double_quoted,

@@ -107,6 +107,7 @@ impl Work {
     }
 
     /// What is needed to start the work and to ask about it once it is prepared: everything but what was uploaded.
+    #[must_use]
     pub fn prepared(&self) -> Self {
         let program = match &self.program {
             Program::Shell(script) => {

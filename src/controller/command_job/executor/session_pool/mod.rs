@@ -109,6 +109,7 @@ impl SessionPoolExecutor {
     }
 
     /// The same for an attempt that was prepared, or is to be prepared by somebody else. It needs little memory.
+    #[must_use]
     pub fn prepared(&self) -> Self {
         Self {
             inputs: Arc::new(self.inputs.prepared()),
