@@ -53,7 +53,8 @@ pub struct AzureResourceSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 90))]
     pub location: Option<String>,
-    /// Tags of the Azure resource. Tags that others put there are kept. The tag `lifeguard-owner` is reserved.
+    /// Tags of the Azure resource. Tags that others put there are kept. Azure knows no case in their names, so that they must
+    /// differ in more, and `lifeguard-owner` is reserved in any case.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("maxProperties" = 49))]
     pub tags: BTreeMap<String, String>,

@@ -38,7 +38,8 @@ use super::reference::LocalReference;
 #[x_kube(validation = ("!(has(self.resourceGroup) && has(self.resourceGroupRef))", "only one of resourceGroup and resourceGroupRef may be set"))]
 #[x_kube(validation = (immutable::RESOURCE_GROUP, "resourceGroup cannot be changed; create another object"))]
 #[x_kube(validation = ("!has(self.federatedCredentials) || self.federatedCredentials.all(a, self.federatedCredentials.exists_one(b, b.name.lowerAscii() == a.name.lowerAscii()))", "the names of federatedCredentials must differ in more than letter case"))]
-#[x_kube(validation = ("!has(self.tags) || !('lifeguard-owner' in self.tags)", "the tag lifeguard-owner is reserved"))]
+#[x_kube(validation = ("!has(self.tags) || self.tags.all(name, name.lowerAscii() != 'lifeguard-owner')", "the tag lifeguard-owner is reserved"))]
+#[x_kube(validation = ("!has(self.tags) || self.tags.all(a, self.tags.exists_one(b, b.lowerAscii() == a.lowerAscii()))", "the names of tags must differ in more than letter case"))]
 pub struct ManagedIdentitySpec {
     /// What every kind that owns an Azure resource has.
     #[serde(flatten)]

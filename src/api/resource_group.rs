@@ -37,7 +37,8 @@ use super::immutable;
 )]
 #[x_kube(validation = (immutable::LOCATION, "location cannot be changed: Azure moves no resource group"))]
 #[x_kube(validation = ("!has(self.azureName) || (self.azureName.matches('^[-A-Za-z0-9_().]+$') && !self.azureName.endsWith('.'))", "azureName may hold letters, digits and -_().  and may not end with a dot"))]
-#[x_kube(validation = ("!has(self.tags) || !('lifeguard-owner' in self.tags)", "the tag lifeguard-owner is reserved"))]
+#[x_kube(validation = ("!has(self.tags) || self.tags.all(name, name.lowerAscii() != 'lifeguard-owner')", "the tag lifeguard-owner is reserved"))]
+#[x_kube(validation = ("!has(self.tags) || self.tags.all(a, self.tags.exists_one(b, b.lowerAscii() == a.lowerAscii()))", "the names of tags must differ in more than letter case"))]
 pub struct ResourceGroupSpec {
     /// What every kind that owns an Azure resource has.
     #[serde(flatten)]

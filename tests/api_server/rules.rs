@@ -115,7 +115,14 @@ fn cases() -> Vec<Case> {
             path: "spec",
             rule: "the tag lifeguard-owner is reserved",
             accepted: Create(json!({"tags": {"owner": "me"}})),
-            refused: Create(json!({"tags": {"lifeguard-owner": "me"}})),
+            refused: Create(json!({"tags": {"Lifeguard-Owner": "me"}})),
+        });
+        cases.push(Case {
+            kind,
+            path: "spec",
+            rule: "the names of tags must differ in more than letter case",
+            accepted: Create(json!({"tags": {"team": "a", "teams": "b"}})),
+            refused: Create(json!({"tags": {"team": "a", "TEAM": "b"}})),
         });
     }
     for kind in [

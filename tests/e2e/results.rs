@@ -71,7 +71,7 @@ async fn output_of_one_namespace_that_never_comes_delays_no_other_one() {
         })
         .await;
 
-    for (name, text) in [("short", "echo hi"), ("long", "head -c 100000 /dev/zero | tr '\\0' y")] {
+    for (name, text) in [("short", "echo hi"), ("long", "head -c 10000 /dev/zero | tr '\\0' y")] {
         let job = object("CommandJob", name, &in_pool("own", text));
         world.apply_in(&second, &job).await;
     }
