@@ -5,15 +5,12 @@ mod overflow;
 
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-use super::runner::Secrets;
+use super::runner::{Secrets, WHOLE_STREAM_BYTES};
 use crate::api::command_job::{CapturedStream, CommandJob, OverflowPolicy, StoredPart};
 use crate::runtime::{Class, Classify, Events, Note, Severity};
 
-pub use capture::{MaskedStream, Raw, ending, shorten, without_output};
+pub use capture::{MaskedStream, Raw, ending, shorten, timed_out, without_output};
 pub use overflow::OverflowError;
-
-/// The longest stream that is read whole. Of a longer one only the ends are read.
-pub const WHOLE_STREAM_BYTES: u64 = 8 * MEBIBYTE;
 
 const MEBIBYTE: u64 = 1024 * 1024;
 
