@@ -38,6 +38,7 @@ mod pools;
 mod principals;
 mod quiet;
 mod refusals;
+mod removal;
 mod repair;
 mod rest;
 mod results;

@@ -132,6 +132,8 @@ pub enum AttemptReason {
     Void,
     /// Azure replaced the session by an empty one, or its identifier can no longer be derived.
     SessionReplaced,
+    /// What was kept of the attempt in the session was removed, and what watched over the command there is gone.
+    FilesRemoved,
     /// What watched over the command in the session died without leaving an exit code.
     RunnerDied,
     /// The session could not be reached until long after the command's deadline, or the pool is gone.

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 
 use super::{AttemptClaim, AttemptKey, Ticket};
 use crate::api::command_job::CommandResult;
-use crate::controller::command_job::runner::Report;
+use crate::controller::command_job::runner::{KillReason, Report};
 use crate::runtime::{Class, Classify};
 
 /// One effect of an attempt, with every choice made.
@@ -53,6 +53,8 @@ pub enum Command {
     Cancel {
         /// The attempt, as it was claimed.
         claim: AttemptClaim,
+        /// Why.
+        reason: KillReason,
         /// Seconds between TERM and KILL.
         grace_seconds: u32,
     },

@@ -18,6 +18,13 @@ pub struct Limits {
     /// The longest pause while an attempt is claimed, whatever failed and whoever asked for a longer one: its session must
     /// live, and it must be started in time.
     pub longest_pause: Duration,
+    /// How long after its latest start, its deadline and the grace a command may still run before the operator ends it; then its
+    /// session, after as long again.
+    pub overdue_after: SignedDuration,
+    /// The same where the session takes files and answers no call, so that nothing is to be known.
+    pub mute_after: SignedDuration,
+    /// How many calls in a row that must be.
+    pub unheard_calls: u32,
     /// How long a session can outlive the last request to it, at most.
     pub session_outlives: SignedDuration,
     /// Seconds between TERM and KILL.

@@ -6,7 +6,8 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::{AttemptKey, AttemptState, Command, Finding, Limits, Preparation, Ticket};
 use crate::api::command_job::{Attempt, AttemptReason, CommandResult};
-use crate::controller::command_job::output::without_output;
+use crate::controller::command_job::output::{timed_out, without_output};
+use crate::controller::command_job::runner::KillReason;
 
 /// An attempt that is in the job's status: from there on it may run.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -167,8 +168,13 @@ impl AttemptState {
             Finding::Unprepared => AfterClaim::End(Ending::Unprepared),
             Finding::Void => AfterClaim::End(Ending::Void),
             Finding::Replaced => AfterClaim::End(Ending::Lost(AttemptReason::SessionReplaced)),
+            Finding::Removed => AfterClaim::End(Ending::Lost(AttemptReason::FilesRemoved)),
             Finding::Died => AfterClaim::End(Ending::Lost(AttemptReason::RunnerDied)),
             Finding::Gone => AfterClaim::End(Ending::Lost(AttemptReason::Unreachable)),
+            Finding::Running if self.is_released && self.is_deaf => {
+                AfterClaim::End(Ending::Known(Box::new(timed_out())))
+            }
+            Finding::Running if self.is_released => AfterClaim::End(Ending::Lost(AttemptReason::Unreachable)),
             Finding::Running | Finding::NotBegun | Finding::Nothing if is_given_up => {
                 AfterClaim::End(Ending::Lost(AttemptReason::Unreachable))
             }
@@ -179,6 +185,9 @@ impl AttemptState {
                 }
                 let window = limits.window;
                 if self.finding == Finding::Running {
+                    if let Some(command) = self.overdue(&claim, around.timeout, limits, now) {
+                        return self.ask(command, around, self.pause_for_release(limits), now);
+                    }
                     return self.ask(Command::Poll { claim, window }, around, limits.between_calls, now);
                 }
                 let start_by = later(claim.at, limits.start_within);
@@ -197,6 +206,38 @@ impl AttemptState {
             return AfterClaim::Blocked;
         }
         self.after(pause, now).map_or(AfterClaim::Do(command), AfterClaim::Wait)
+    }
+
+    /// What ends a command that runs although its runner should have ended it long ago: it may have stopped or killed what watches
+    /// over it. First it is told to end; one that goes on all the same ends with its session.
+    fn overdue(
+        &self,
+        claim: &AttemptClaim,
+        timeout: SignedDuration,
+        limits: &Limits,
+        now: Timestamp,
+    ) -> Option<Command> {
+        let grace = SignedDuration::from_secs(i64::from(limits.grace_seconds));
+        let overdue = claim.at + limits.start_within + timeout + grace + limits.overdue_after;
+        if now > overdue && !self.is_cancelled {
+            return Some(Command::Cancel {
+                claim: claim.clone(),
+                reason: KillReason::Timeout,
+                grace_seconds: limits.grace_seconds,
+            });
+        }
+        let is_deaf = self.is_deaf && now > overdue + grace + limits.overdue_after;
+        // It takes files and answers no call: the command keeps it from answering.
+        let is_mute = self.unheard >= limits.unheard_calls && now > overdue + grace + limits.mute_after;
+        let may_be_released = self.failed_releases <= limits.release_pauses.len();
+        ((is_deaf || is_mute) && may_be_released).then_some(Command::Release { key: claim.key })
+    }
+
+    fn pause_for_release(&self, limits: &Limits) -> SignedDuration {
+        match self.failed_releases {
+            0 => SignedDuration::ZERO,
+            failed => limits.release_pauses[failed - 1],
+        }
     }
 
     fn pause_for_output(&self, limits: &Limits) -> SignedDuration {
@@ -233,6 +274,7 @@ impl AttemptState {
                 Farewell::Abandoned if !self.is_cancelled => {
                     return AfterEnd::Do(Command::Cancel {
                         claim: claim.clone(),
+                        reason: KillReason::Delete,
                         grace_seconds: limits.grace_seconds,
                     });
                 }
@@ -246,11 +288,7 @@ impl AttemptState {
                 }
             }
         }
-        let pause = match self.failed_releases {
-            0 => SignedDuration::ZERO,
-            failed => limits.release_pauses[failed - 1],
-        };
-        self.after(pause, now)
+        self.after(self.pause_for_release(limits), now)
             .map_or(AfterEnd::Do(Command::Release { key }), AfterEnd::Wait)
     }
 

@@ -27,12 +27,20 @@ pub struct AttemptState {
     pub(super) unreadable: u32,
     /// How often what the command printed was looked for in vain.
     pub(super) looks_for_output: u32,
-    /// Whether the command was told to end.
+    /// Whether the command was told to end, as well as that could be done.
     pub(super) is_cancelled: bool,
+    /// Whether it was seen to run although it was told to end.
+    pub(super) is_deaf: bool,
+    /// Requests in a row that its session took and did not answer with a frame, since it was told to end.
+    pub(super) unheard: u32,
     /// Tries to release the session that failed.
     pub(super) failed_releases: usize,
     /// Whether the session is released.
     pub(super) is_released: bool,
+    /// Whether the session ever said that something of the attempt ran.
+    has_begun: bool,
+    /// Whether its session took a file when the command was told to end.
+    pub(super) takes_files: bool,
     start: Calls,
 }
 
@@ -74,6 +82,8 @@ pub enum Finding {
     Void,
     /// The session is not the one that was prepared.
     Replaced,
+    /// What was kept of the attempt in its session was removed, although something may have run.
+    Removed,
     /// The runner died without leaving an exit code.
     Died,
     /// The runner could not prepare the command.
@@ -88,6 +98,7 @@ impl Finding {
             ReportedState::Absent | ReportedState::Registered => Self::NotBegun,
             ReportedState::Running { .. } => Self::Running,
             ReportedState::Replaced => Self::Replaced,
+            ReportedState::Removed => Self::Removed,
             ReportedState::Void => Self::Void,
             ReportedState::Lost { killed: None } => Self::Died,
             ReportedState::Unprepared { .. } => Self::Unprepared,
@@ -106,6 +117,7 @@ impl Finding {
             | Self::Collected(_)
             | Self::Void
             | Self::Replaced
+            | Self::Removed
             | Self::Died
             | Self::Unprepared
             | Self::Gone => true,
@@ -181,6 +193,8 @@ impl AttemptState {
             // A command that cannot be told to end ends with its session.
             Command::Cancel { .. } => {
                 self.is_cancelled = true;
+                // A session that took this is not out of reach.
+                self.takes_files = event == Event::Done;
                 self.issued_at = None;
                 Ok(Effect::Replan)
             }
@@ -213,10 +227,14 @@ impl AttemptState {
     /// What a session answered, or not, when it was asked for the attempt.
     fn on_answer(&mut self, event: Event, limits: &Limits) -> Result<Effect, Problem> {
         match event {
+            Event::Unanswered(_) | Event::NoFrame if self.takes_files => self.unheard += 1,
+            _ => self.unheard = 0,
+        }
+        match event {
             Event::Frame(report) => {
                 self.denied_since = None;
                 self.unreadable = 0;
-                self.finding = Finding::of(report);
+                self.finding = self.believe(report);
                 match self.finding {
                     Finding::Running => Ok(Effect::Done),
                     Finding::NotBegun => Err(not_begun()),
@@ -243,6 +261,24 @@ impl AttemptState {
             }
             event => failed(event),
         }
+    }
+
+    /// What a report means after all that was heard before. Of what ran, nothing proves that it did not, and it is not started again.
+    fn believe(&mut self, report: Box<Report>) -> Finding {
+        match report.state {
+            ReportedState::Absent | ReportedState::Registered | ReportedState::Void | ReportedState::Cancelled(_)
+                if self.has_begun =>
+            {
+                return Finding::Removed;
+            }
+            ReportedState::Running { .. } => {
+                self.has_begun = true;
+                self.is_deaf |= self.is_cancelled;
+            }
+            ReportedState::Ended { .. } | ReportedState::Lost { .. } => self.has_begun = true,
+            _ => {}
+        }
+        Finding::of(report)
     }
 
     /// A refusal before the start: for a while after a role was assigned, Azure does not know it everywhere, and answers as

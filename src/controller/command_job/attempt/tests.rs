@@ -6,9 +6,9 @@ use jiff::SignedDuration;
 
 use super::fixtures::{at, claim, ended, found, key, limits, report, result};
 use super::*;
-use crate::api::command_job::AttemptReason;
+use crate::api::command_job::{AttemptReason, Outcome};
 use crate::api::condition::Reason;
-use crate::controller::command_job::runner::ReportedState;
+use crate::controller::command_job::runner::{KillReason, ReportedState};
 use crate::runtime::{Class, Effect};
 
 fn problem(class: Class) -> Problem {
@@ -70,6 +70,14 @@ fn prepare() -> BeforeClaim {
         key: key(),
         ticket: Ticket("fresh".into()),
     })
+}
+
+fn cancel(reason: KillReason) -> Command {
+    Command::Cancel {
+        claim: claim(),
+        reason,
+        grace_seconds: 10,
+    }
 }
 
 /// A state in which `t` was prepared at second 0.
@@ -141,15 +149,15 @@ fn a_claimed_attempt_is_started_with_a_latest_start_that_follows_from_its_claim(
 
 #[test]
 fn a_command_that_runs_is_only_asked_for_and_not_too_often() {
-    assert_eq!(pursued(&found(Finding::Running), 500), AfterClaim::Do(poll()));
+    assert_eq!(pursued(&found(Finding::Running), 200), AfterClaim::Do(poll()));
     let mut state = AttemptState::default();
-    state.issue(&start(), "place", at(500));
+    state.issue(&start(), "place", at(200));
     let running = report(ReportedState::Running {
         elapsed: Duration::ZERO,
     });
     assert_eq!(state.on(&start(), Event::Frame(running), &limits()), Ok(Effect::Done));
-    assert_eq!(pursued(&state, 500), AfterClaim::Wait(at(501)));
-    assert_eq!(pursued(&state, 501), AfterClaim::Do(poll()));
+    assert_eq!(pursued(&state, 200), AfterClaim::Wait(at(201)));
+    assert_eq!(pursued(&state, 201), AfterClaim::Do(poll()));
 }
 
 #[test]
@@ -163,6 +171,7 @@ fn what_the_session_says_decides() {
         (Finding::Ended(ended(0)), AfterClaim::Do(collect)),
         (Finding::Collected(result()), AfterClaim::End(Ending::Known(result()))),
         (Finding::Replaced, lost(AttemptReason::SessionReplaced)),
+        (Finding::Removed, lost(AttemptReason::FilesRemoved)),
         (Finding::Died, lost(AttemptReason::RunnerDied)),
         (Finding::Gone, lost(AttemptReason::Unreachable)),
         (Finding::Unprepared, AfterClaim::End(Ending::Unprepared)),
@@ -176,6 +185,109 @@ fn what_the_session_says_decides() {
 fn an_attempt_whose_session_can_no_longer_be_derived_is_lost_and_not_started() {
     let lost = AfterClaim::End(Ending::Lost(AttemptReason::SessionReplaced));
     assert_eq!(pursued_as(&AttemptState::default(), 1, "another", None, true), lost);
+}
+
+#[test]
+fn of_what_was_seen_to_run_no_later_answer_proves_that_it_did_not() {
+    let running = || {
+        report(ReportedState::Running {
+            elapsed: Duration::ZERO,
+        })
+    };
+    for denial in [
+        ReportedState::Absent,
+        ReportedState::Registered,
+        ReportedState::Void,
+        ReportedState::Cancelled(KillReason::Delete),
+    ] {
+        let mut state = AttemptState::default();
+        assert_eq!(state.on(&start(), Event::Frame(running()), &limits()), Ok(Effect::Done));
+        let denied = Event::Frame(report(denial));
+        assert_eq!(state.on(&poll(), denied, &limits()), Ok(Effect::Replan), "{denial:?}");
+        let lost = AfterClaim::End(Ending::Lost(AttemptReason::FilesRemoved));
+        assert_eq!(pursued(&state, 1), lost, "{denial:?}");
+    }
+}
+
+#[test]
+fn a_command_that_runs_long_after_its_deadline_is_told_to_end_and_then_ends_with_its_session() {
+    let overdue = 120 + 60 + 10 + 60;
+    let answered = |state: &mut AttemptState| {
+        let running = report(ReportedState::Running {
+            elapsed: Duration::ZERO,
+        });
+        assert_eq!(state.on(&poll(), Event::Frame(running), &limits()), Ok(Effect::Done));
+    };
+    let mut state = AttemptState::default();
+    answered(&mut state);
+    assert_eq!(pursued(&state, overdue), AfterClaim::Do(poll()));
+    let cancel = cancel(KillReason::Timeout);
+    assert_eq!(pursued(&state, overdue + 1), AfterClaim::Do(cancel.clone()));
+    assert_eq!(state.on(&cancel, Event::Done, &limits()), Ok(Effect::Replan));
+    let later = overdue + 10 + 60;
+    assert_eq!(
+        pursued(&state, later + 1),
+        AfterClaim::Do(poll()),
+        "it is asked once more, however late"
+    );
+    answered(&mut state);
+    assert_eq!(pursued(&state, later), AfterClaim::Do(poll()), "it has its grace");
+    let release = Command::Release { key: key() };
+    assert_eq!(pursued(&state, later + 1), AfterClaim::Do(release.clone()));
+    assert_eq!(state.on(&release, Event::Done, &limits()), Ok(Effect::Replan));
+    let AfterClaim::End(Ending::Known(result)) = pursued(&state, later + 2) else {
+        panic!("it ends")
+    };
+    assert_eq!(
+        (result.outcome, result.exit_code, result.withheld),
+        (Outcome::TimedOut, None, true)
+    );
+    assert_eq!(left(&state, Farewell::Idle, later + 2), AfterEnd::Rest);
+}
+
+#[test]
+fn an_overdue_command_that_keeps_its_session_from_answering_is_lost_with_it() {
+    let unanswered = || Event::Unanswered(problem(Class::Transient));
+    let told = |event: Event| {
+        let mut state = found(Finding::Running);
+        assert_eq!(
+            state.on(&cancel(KillReason::Timeout), event, &limits()),
+            Ok(Effect::Replan)
+        );
+        for _ in 0..5 {
+            assert!(state.on(&poll(), unanswered(), &limits()).is_err());
+        }
+        state
+    };
+    let mute = 120 + 60 + 10 + 60 + 10 + 600;
+    let mut state = told(Event::Done);
+    assert_eq!(pursued(&state, mute), AfterClaim::Do(poll()));
+    let release = Command::Release { key: key() };
+    assert_eq!(pursued(&state, mute + 1), AfterClaim::Do(release.clone()));
+    assert_eq!(state.on(&release, Event::Done, &limits()), Ok(Effect::Replan));
+    let lost = AfterClaim::End(Ending::Lost(AttemptReason::Unreachable));
+    assert_eq!(pursued(&state, mute + 1), lost);
+    // A session that took nothing either may be out of reach, with the result in it.
+    assert_eq!(pursued(&told(unanswered()), mute + 1), AfterClaim::Do(poll()));
+}
+
+#[test]
+fn an_overdue_command_whose_session_cannot_be_released_is_asked_for_until_nothing_can_be_left_of_it() {
+    let mut state = found(Finding::Running);
+    state.is_cancelled = true;
+    state.is_deaf = true;
+    let release = Command::Release { key: key() };
+    let mut second = 400;
+    for _ in 0..7 {
+        while let AfterClaim::Wait(_) = pursued(&state, second) {
+            second += 1;
+        }
+        assert_eq!(pursued(&state, second), AfterClaim::Do(release.clone()));
+        state.issue(&release, "place", at(second));
+        let failed = Event::Failed(problem(Class::Transient));
+        assert_eq!(state.on(&release, failed, &limits()), Ok(Effect::Replan));
+    }
+    assert_eq!(pursued(&state, second + 1), AfterClaim::Do(poll()));
 }
 
 #[test]
@@ -346,10 +458,7 @@ fn a_session_is_released_at_once_unless_a_start_may_still_arrive() {
 #[test]
 fn a_command_that_may_still_start_is_told_not_to_and_seen_to_its_end() {
     let mut state = AttemptState::of_another_process();
-    let cancel = Command::Cancel {
-        claim: claim(),
-        grace_seconds: 10,
-    };
+    let cancel = cancel(KillReason::Delete);
     assert_eq!(left(&state, Farewell::Abandoned, 1), AfterEnd::Do(cancel.clone()));
     state.issue(&cancel, "place", at(1));
     assert_eq!(state.on(&cancel, Event::Done, &limits()), Ok(Effect::Replan));

@@ -287,7 +287,10 @@ fn explain(ending: &Ending) -> (Reason, String) {
         },
         Ending::Lost(why) => {
             let how = match why {
-                AttemptReason::SessionReplaced => "its session was replaced by an empty one or can no longer be found",
+                AttemptReason::SessionReplaced => "its session was replaced by an empty one, was emptied by the command, or can no longer be found",
+                AttemptReason::FilesRemoved => {
+                    "its files in the session were removed, together with what watched over it there"
+                }
                 AttemptReason::RunnerDied => "what watched over it in its session died without leaving an exit code",
                 AttemptReason::Unreachable => "its session could not be reached until long after it must have ended",
                 AttemptReason::Void | AttemptReason::PreparationFailed => "its session answered in an unexpected way",

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use crate::api::command_job::Outcome;
 use crate::controller::command_job::attempt::fixtures::{ended, report, result};
 use crate::controller::command_job::attempt::{AttemptClaim, AttemptKey, Command, Event, Ticket};
 use crate::controller::command_job::runner::{KillReason, ReportedState};
@@ -11,7 +12,10 @@ use crate::controller::command_job::runner::{KillReason, ReportedState};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lock {
     Running,
+    /// It runs, and neither its runner nor a file ends it.
+    Deaf,
     Ended,
+    Killed(KillReason),
     /// A tombstone, of a start that came too late or of a cancellation: nothing ran nor ever will.
     Late,
     Cancelled,
@@ -22,7 +26,9 @@ pub enum Lock {
 /// The container behind a session.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Container {
+    /// Those that nobody has taken.
     tickets: BTreeSet<Ticket>,
+    taken: BTreeSet<Ticket>,
     cancelled: BTreeSet<Ticket>,
     pub locks: BTreeMap<Ticket, Lock>,
 }
@@ -59,12 +65,20 @@ impl Service {
                 Event::Frame(report) if matches!(report.state, ReportedState::Ended { .. }) => Event::Frame(report),
                 _ => Event::NoFrame,
             },
-            Command::Collect { .. } => Event::Collected(result()),
-            Command::Cancel { claim, .. } => {
+            Command::Collect { report, .. } => {
+                let ReportedState::Ended { exit_code, killed, .. } = report.state else {
+                    return Event::Collected(result());
+                };
+                let mut result = result();
+                result.exit_code = Some(i32::from(exit_code));
+                result.outcome = killed.map_or(result.outcome, |_| Outcome::TimedOut);
+                Event::Collected(result)
+            }
+            Command::Cancel { claim, reason, .. } => {
                 let container = self.sessions.entry(claim.key).or_default();
                 container.cancelled.insert(claim.ticket.clone());
                 if container.locks.get(&claim.ticket) == Some(&Lock::Running) {
-                    container.locks.insert(claim.ticket.clone(), Lock::Ended);
+                    container.locks.insert(claim.ticket.clone(), Lock::Killed(*reason));
                 }
                 Event::Done
             }
@@ -77,7 +91,8 @@ impl Service {
 
     fn start(&mut self, claim: &AttemptClaim, is_late: bool) -> Event {
         let container = self.sessions.entry(claim.key).or_default();
-        if !container.locks.contains_key(&claim.ticket) && container.tickets.contains(&claim.ticket) {
+        if container.tickets.remove(&claim.ticket) {
+            container.taken.insert(claim.ticket.clone());
             let lock = match (container.cancelled.contains(&claim.ticket), is_late) {
                 (true, _) => Lock::Cancelled,
                 (false, true) => Lock::Late,
@@ -95,13 +110,19 @@ impl Service {
         let container = self.sessions.entry(claim.key).or_default();
         Event::Frame(match container.locks.get(&claim.ticket) {
             Some(Lock::Ended) => ended(0),
-            Some(Lock::Running) => report(ReportedState::Running {
+            Some(Lock::Killed(reason)) => report(ReportedState::Ended {
+                exit_code: 143,
+                elapsed: Duration::ZERO,
+                killed: Some(*reason),
+            }),
+            Some(Lock::Running | Lock::Deaf) => report(ReportedState::Running {
                 elapsed: Duration::ZERO,
             }),
             Some(Lock::Late) => report(ReportedState::Void),
             Some(Lock::Cancelled) => report(ReportedState::Cancelled(KillReason::Delete)),
             Some(Lock::Dead) => report(ReportedState::Lost { killed: None }),
             None if container.tickets.contains(&claim.ticket) => report(ReportedState::Absent),
+            None if container.taken.contains(&claim.ticket) => report(ReportedState::Removed),
             None => report(ReportedState::Replaced),
         })
     }
@@ -114,6 +135,18 @@ impl Service {
     /// The runners of a session die.
     pub fn kill_runner(&mut self, key: AttemptKey) -> bool {
         self.turn(key, Lock::Dead)
+    }
+
+    /// The commands of a session keep their runners from ending them.
+    pub fn deafen(&mut self, key: AttemptKey) -> bool {
+        self.turn(key, Lock::Deaf)
+    }
+
+    /// The commands of a session remove everything that is kept of them, and kill their runners.
+    pub fn remove_files(&mut self, key: AttemptKey) -> bool {
+        let locks = self.sessions.get_mut(&key).map(|it| &mut it.locks);
+        let has_run = |lock: &Lock| !matches!(lock, Lock::Late | Lock::Cancelled);
+        locks.is_some_and(|it| it.extract_if(.., |_, lock| has_run(lock)).count() > 0)
     }
 
     fn turn(&mut self, key: AttemptKey, into: Lock) -> bool {

@@ -18,6 +18,7 @@ use crate::controller::command_job::job::plan::is_finished;
 use crate::controller::command_job::job::{
     JobFacts, JobStep, JobVerdict, attempts_that_matter, plan, status, untouched,
 };
+use crate::controller::command_job::runner::ReportedState;
 use crate::runtime::{Class, Next};
 
 const PLACE: &str = "place";
@@ -174,6 +175,8 @@ impl World {
                     .insert(*key, super::service::Container::default());
             });
             trouble(&|world| world.was_disturbed |= world.service.kill_runner(*key));
+            trouble(&|world| world.was_disturbed |= world.service.remove_files(*key));
+            trouble(&|world| world.was_disturbed |= world.service.deafen(*key));
         }
         next
     }
@@ -289,6 +292,11 @@ impl World {
                 Fortune::Answered | Fortune::AnswerLost | Fortune::NoFrame | Fortune::Died
             );
             let answer = arrives.then(|| world.service.receive(command, world.now));
+            if let (Command::Poll { window, .. }, Some(Event::Frame(report))) = (command, &answer)
+                && matches!(report.state, ReportedState::Running { .. })
+            {
+                world.now += SignedDuration::try_from(*window).expect("a short time");
+            }
             match (fortune, answer) {
                 (Fortune::Answered, Some(answer)) => _ = sent(&mut world, answer),
                 (Fortune::NoFrame, _) => _ = sent(&mut world, Event::NoFrame),
@@ -354,6 +362,9 @@ impl World {
             }
             (Some(Phase::Failed), Some(Outcome::Lost)) => {
                 assert!(self.was_disturbed, "lost without a cause: {self:#?}");
+            }
+            (Some(Phase::Failed), Some(Outcome::TimedOut)) => {
+                assert!(self.now > at(60), "killed before its deadline: {self:#?}");
             }
             (Some(Phase::Failed), None) => assert!(started.is_empty(), "it was not prepared, and ran: {self:#?}"),
             (Some(Phase::Queued | Phase::Running) | None, None) => {}

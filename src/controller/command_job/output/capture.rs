@@ -108,6 +108,19 @@ pub fn without_output(look: &Report) -> CommandResult {
     }
 }
 
+/// The result of a command that ended with its session, long after its deadline; what it printed went with it.
+pub fn timed_out() -> CommandResult {
+    CommandResult {
+        outcome: Outcome::TimedOut,
+        exit_code: None,
+        execution_time_in_milliseconds: None,
+        masked_count: None,
+        withheld: true,
+        stdout: CapturedStream::default(),
+        stderr: CapturedStream::default(),
+    }
+}
+
 /// How a command ended, with empty streams.
 pub fn ending(look: &Report) -> CommandResult {
     let (outcome, exit_code, elapsed) = match look.state {
@@ -122,6 +135,7 @@ pub fn ending(look: &Report) -> CommandResult {
         ReportedState::Absent
         | ReportedState::Replaced
         | ReportedState::Registered
+        | ReportedState::Removed
         | ReportedState::Void
         | ReportedState::Running { .. }
         | ReportedState::Unprepared { .. }

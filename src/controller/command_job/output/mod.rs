@@ -12,18 +12,13 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 use super::budget::{LITTLE_MASKED_AT_ONCE, LITTLE_TO_MASK, MASKED_AT_ONCE, MASKED_BYTES};
-use super::runner::Secrets;
+use super::runner::{Secrets, WHOLE_STREAM_BYTES};
 use crate::api::command_job::{CapturedStream, CommandJob, OverflowPolicy, StoredPart};
 use crate::runtime::{Class, Classify, Events, Note, Severity};
 
-pub use capture::{MaskedStream, Raw, ending, shorten, without_output};
+pub use capture::{MaskedStream, Raw, ending, shorten, timed_out, without_output};
 pub use memory::{StreamMemory, StreamRoom};
 pub use overflow::OverflowError;
-
-/// The longest stream that is read whole. Of a longer one only the ends are read.
-pub const WHOLE_STREAM_BYTES: u64 = 8 * MEBIBYTE;
-
-const MEBIBYTE: u64 = 1024 * 1024;
 
 /// How much of all jobs' streams is in memory at a time.
 const MEMORY_BYTES: u64 = 3 * WHOLE_STREAM_BYTES;

@@ -9,6 +9,10 @@ use super::ticket::Upload;
 /// Source: "Use code interpreter sessions", learn.microsoft.com.
 pub const DATA_DIRECTORY: &str = "/mnt/data";
 
+/// Where the runner keeps what it needs, the first that it can write to: out of the way of a command that empties the directory it
+/// runs in.
+const PLACES: [&str; 3] = ["/var/tmp", "/tmp", "/dev/shm"];
+
 /// Identifies one attempt of one job: 8 to 64 of `[A-Za-z0-9-]`.
 ///
 /// It is unguessable when its maker derives it so. Ids that may meet in one session must be of equal length, because a
@@ -51,6 +55,8 @@ impl fmt::Debug for AttemptId {
 pub struct AttemptFiles {
     id: AttemptId,
     root: String,
+    /// Directories in which the runner may keep its own.
+    places: Vec<String>,
 }
 
 impl AttemptFiles {
@@ -59,22 +65,25 @@ impl AttemptFiles {
         Self {
             id,
             root: DATA_DIRECTORY.to_owned(),
+            places: PLACES.map(str::to_owned).to_vec(),
         }
     }
 
-    /// The attempt below another directory, an absolute path of `[A-Za-z0-9/._-]`; for sessions that are not Azure's.
-    ///
-    /// # Panics
-    /// Where `root` has other characters: it goes into shell text without quotes.
-    pub fn below(root: &str, id: AttemptId) -> Self {
+    /// The attempt in other directories, absolute paths of `[A-Za-z0-9/._-]`, which go into shell text without quotes.
+    #[cfg(test)]
+    pub(super) fn below(root: &str, places: &[&str], id: AttemptId) -> Self {
         let plain = |b: u8| b.is_ascii_alphanumeric() || b"/._-".contains(&b);
         assert!(
-            root.starts_with('/') && root.bytes().all(plain),
-            "the root of an attempt is a plain absolute path"
+            [root]
+                .iter()
+                .chain(places)
+                .all(|it| it.starts_with('/') && it.bytes().all(plain)),
+            "the directories of an attempt are plain absolute paths"
         );
         Self {
             id,
             root: root.to_owned(),
+            places: places.iter().map(|it| (*it).to_owned()).collect(),
         }
     }
 
@@ -89,11 +98,11 @@ impl AttemptFiles {
         format!("lg-{}", self.id.0)
     }
 
-    /// File in [`Self::directory`] that takes the command's standard output.
+    /// The command's standard output, in [`Self::directory`] once a call has put it there.
     pub const STDOUT: &'static str = "out";
-    /// File in [`Self::directory`] that takes the command's standard error.
+    /// The command's standard error.
     pub const STDERR: &'static str = "err";
-    /// First bytes of a long standard output, made by [`Streams::Cut`](super::Streams::Cut).
+    /// First bytes of a long standard output, made by [`Streams::Files`](super::Streams::Files).
     pub const STDOUT_HEAD: &'static str = "out.head";
     /// Last bytes of a long standard output.
     pub const STDOUT_TAIL: &'static str = "out.tail";
@@ -120,5 +129,17 @@ impl AttemptFiles {
     /// Absolute path of the directory.
     pub(super) fn path(&self) -> String {
         format!("{}/{}", self.root, self.directory())
+    }
+
+    /// Absolute path of the root of the files API.
+    pub(super) fn root(&self) -> &str {
+        &self.root
+    }
+
+    /// Where the runner's own files may be: the directory that is made first is theirs. Hidden, so that `rm -rf *` spares them; the
+    /// last resort is the directory below the files API.
+    pub(super) fn places(&self) -> Vec<String> {
+        let hidden = self.places.iter().map(|it| format!("{it}/.lg-{}", self.id.0));
+        hidden.chain([self.path()]).collect()
     }
 }

@@ -2,8 +2,9 @@
 //!
 //! Who runs the text may be killed at any moment, may run it twice at the same time, and may lose its answer. What makes
 //! that harmless is in the texts (`*.sh` beside this file) and in this order of things: the directory is only a registration;
-//! the lock is a hard link that the detached runner makes of its own file, identity inside, just before the command; the
-//! exit mark is a rename. Only the winner of the lock runs anything, and a lock never goes away.
+//! the lock is a hard link that the detached runner makes of its own file, identity inside; then it takes the ticket away, by a
+//! rename that succeeds once; then it runs the command; the exit mark is a rename. A start needs the ticket there, and neither
+//! lock nor exit mark. So whatever a command removes, what it was started from is gone before it begins.
 
 use std::fmt;
 
@@ -11,6 +12,15 @@ use super::attempt::AttemptFiles;
 use super::frame::{self, FrameError, Report};
 use super::quote::quote;
 use super::ticket::Work;
+
+/// The longest stream that is put below the files API whole, and so read whole. Of a longer one only the ends are.
+pub const WHOLE_STREAM_BYTES: u64 = 8 * 1024 * 1024;
+
+/// The longest stream of which a call makes the digest: a few seconds.
+const DIGESTED_BYTES: u64 = 1024 * 1024 * 1024;
+
+/// The longest stream that the runner writes again where the command removed its file.
+const KEPT_BYTES: u64 = 64 * 1024 * 1024;
 
 /// Makes the frame of one call recognisable: 8 to 32 alphanumeric characters, fresh for each call.
 #[derive(Clone, PartialEq, Eq)]
@@ -99,7 +109,8 @@ pub enum Action<'a> {
 /// standard output and 3000 of standard error fit, in base64.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Streams {
-    /// After the end: a stream that fits, whole; of any other its SHA-256.
+    /// After the end: a stream that fits, whole; of any other its SHA-256, and it is put below the files API for download
+    /// where it has at most [`WHOLE_STREAM_BYTES`].
     Fitting,
     /// At any time: what there is from these offsets on, as much as fits. No digest.
     From {
@@ -108,9 +119,10 @@ pub enum Streams {
         /// First byte of standard error.
         stderr: u64,
     },
-    /// After the end, as [`Self::Fitting`]; and a stream longer than both together is cut into the files
-    /// [`AttemptFiles::STDOUT_HEAD`] and so on, for download.
-    Cut {
+    /// After the end, as [`Self::Fitting`]; and every stream of at most [`WHOLE_STREAM_BYTES`] is put below the files API as
+    /// [`AttemptFiles::STDOUT`] and so on, one longer than both numbers together is cut into [`AttemptFiles::STDOUT_HEAD`] and
+    /// so on, for download.
+    Files {
         /// Bytes of the first file.
         head: u64,
         /// Bytes of the second file.
@@ -155,17 +167,21 @@ impl Call<'_> {
                 .replace("@REASON@", reason.word())
                 .replace("@GRACE@", &grace_seconds.to_string()),
         };
-        let inline = prepare(include_str!("inline.sh"));
+        let inline = |cut: &str, above: &str| {
+            let inline = prepare(include_str!("inline.sh"));
+            inline.replace("@CUT@\n", cut).replace("@ABOVE@", above)
+        };
         let streams = match self.streams {
-            Streams::Fitting => inline,
+            Streams::Fitting => inline("", "$3"),
             Streams::From { stdout, stderr } => prepare(include_str!("slice.sh"))
                 .replace("@STDOUT_OFFSET@", &stdout.to_string())
                 .replace("@STDERR_OFFSET@", &stderr.to_string()),
-            Streams::Cut { head, tail } => {
+            Streams::Files { head, tail } => {
                 let cut = prepare(include_str!("cut.sh"));
-                cut.replace("@HEAD@", &head.to_string())
-                    .replace("@TAIL@", &tail.to_string())
-                    + &inline
+                let cut = cut
+                    .replace("@HEAD@", &head.to_string())
+                    .replace("@TAIL@", &tail.to_string());
+                inline(&cut, "0")
             }
         };
         let linger = match self.linger_milliseconds {
@@ -174,10 +190,14 @@ impl Call<'_> {
         };
         prepare(include_str!("supervisor.sh"))
             .replace("@COMMON@\n", &prepare(include_str!("common.sh")))
-            .replace("@DIR@", &self.attempt.path())
+            .replace("@STREAMS@\n", &streams)
+            .replace("@WHOLE@", &WHOLE_STREAM_BYTES.to_string())
+            .replace("@DIGESTED@", &DIGESTED_BYTES.to_string())
+            .replace("@FILES@", &self.attempt.path())
+            .replace("@PLACES@", &self.attempt.places().join(" "))
+            .replace("@ID@", self.attempt.id().as_str())
             .replace("@NONCE@", self.nonce.as_str())
             .replace("@WINDOW@", &self.window_seconds.to_string())
-            .replace("@STREAMS@\n", &streams)
             .replace("@LINGER@", &linger)
             .replace("@ACTION@\n", &action)
     }
@@ -186,15 +206,16 @@ impl Call<'_> {
         let dir = self.attempt.path();
         let id = self.attempt.id().as_str();
         let env = work.env.is_some();
+        // The words before the script, and how the command's process becomes the command, with both as its arguments.
         let (words, exec) = match (&work.program, work.program.interpreter()) {
-            (super::Program::Command(_), _) => (String::new(), format!(". \"{dir}.sh\"")),
+            (super::Program::Command(_), _) => (String::new(), ". \"$1\""),
             (super::Program::Shell(_), Some(words)) => {
                 let words: Vec<_> = words.iter().map(|word| quote(word)).collect();
-                (words.join(" "), format!("exec \"$@\" \"{dir}.sh\""))
+                (words.join(" "), "exec \"$@\"")
             }
             (super::Program::Shell(_), None) => (
                 String::new(),
-                format!("[ -x /bin/bash ] && exec /bin/bash \"{dir}.sh\"\nexec /bin/sh \"{dir}.sh\""),
+                "[ -x /bin/bash ] && exec /bin/bash \"$1\"\nexec /bin/sh \"$1\"",
             ),
         };
         let source_env = if env {
@@ -204,25 +225,26 @@ impl Call<'_> {
         };
         let command = prepare(include_str!("command.sh"))
             .replace("@SOURCE_ENV@", &source_env)
-            .replace("@EXEC@", &exec)
-            .replace("@DIR@", &dir)
+            .replace("@EXEC@", exec)
             .replace("@ID@", id);
         // Opened, then deleted, then read through the descriptor: it is gone even where it is broken, or changes PATH.
         let open_env = if env {
-            format!("exec 4<\"{dir}.env\" || exit 2\nrm -f \"{dir}.env\" 2>/dev/null")
+            format!("exec 4<\"{dir}.env\" || exit 2\nrm -f \"{dir}.env\" 2>/dev/null\n")
         } else {
             String::new()
         };
-        let stdin = if work.stdin.is_some() {
-            format!("\"{dir}.in\"")
+        let (stdin, remove_stdin) = if work.stdin.is_some() {
+            (format!("\"{dir}.in\""), format!("rm -f \"{dir}.in\" 2>/dev/null\n"))
         } else {
-            "/dev/null".to_owned()
+            ("/dev/null".to_owned(), String::new())
         };
         let runner = prepare(include_str!("runner.sh"))
             .replace("@COMMON@\n", &prepare(include_str!("common.sh")))
-            .replace("@OPEN_ENV@", &open_env)
+            .replace("@OPEN@\n", &(open_env + &remove_stdin))
             .replace("@STDIN@", &stdin)
-            .replace("@DIR@", &dir)
+            .replace("@FILES@", &dir)
+            .replace("@ROOT@", self.attempt.root())
+            .replace("@KEPT@", &KEPT_BYTES.to_string())
             .replace("@ID@", id)
             .replace("@START_BY@", &start_by.to_string())
             .replace("@TIMEOUT@", &work.timeout_seconds.unwrap_or(0).to_string())
@@ -234,6 +256,7 @@ impl Call<'_> {
         };
         prepare(include_str!("start.sh"))
             .replace("@CHMOD@", &format!("{{ {chmod}; }} 2>/dev/null"))
+            .replace("@ID@", id)
             .replace("@WINDOW@", &self.window_seconds.to_string())
             .replace("@RUNNER@", &quote(&runner))
             .replace("@COMMAND@", &quote(&command))

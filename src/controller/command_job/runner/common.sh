@@ -10,3 +10,12 @@ lg_seconds() { lg_x=1; [ "$1" -ge 100 ] || { lg_x=$((100 + $1)); lg_x=0.${lg_x#1
 # Whether process $1, which started at $2 (clock ticks since boot), still runs. A zombie does not, and a reused pid has another start time.
 lg_alive() { { read -r lg_x <"/proc/$1/stat"; } 2>/dev/null || return 1; lg_same "$2" ${lg_x##*") "}; }
 lg_same() { case $2 in Z | X) return 1 ;; esac; lg_x=$1; shift 20; [ "$1" = "$lg_x" ]; }
+
+# What the lock $1 says below the identity: the command's process (lg_b) and its start (lg_z), whether all was prepared and
+# the command is being executed (lg_d), why it is killed (lg_r).
+lg_read() {
+  lg_b=- lg_z= lg_d= lg_r=-
+  while read -r lg_x lg_u lg_v; do
+    case $lg_x in c) lg_b=$lg_u lg_z=$lg_v ;; t) lg_d=1 ;; k) lg_r=$lg_u ;; esac
+  done <"$1"
+}

@@ -51,6 +51,8 @@ pub enum ReportedState {
         /// Set where it was being killed, which explains the death.
         killed: Option<KillReason>,
     },
+    /// The ticket was taken, and neither lock nor runner is there any more: something may have run, and its files were removed.
+    Removed,
 }
 
 /// What a call says about one stream.
@@ -139,6 +141,7 @@ pub fn parse(nonce: &Nonce, streams: Streams, stdout: &[u8], stderr: &[u8]) -> R
         "absent" => ReportedState::Absent,
         "replaced" => ReportedState::Replaced,
         "registered" => ReportedState::Registered,
+        "removed" => ReportedState::Removed,
         "void" => ReportedState::Void,
         "cancelled" => ReportedState::Cancelled(KillReason::of_word(reason)),
         "lost" => ReportedState::Lost { killed },
@@ -199,7 +202,7 @@ fn stream(length: u64, payload: &str, streams: Streams) -> Result<Stream, FrameE
         _ => return Err(malformed),
     };
     let payload = match (payload, streams) {
-        (Payload::Bytes(mut bytes), Streams::Fitting | Streams::Cut { .. }) => {
+        (Payload::Bytes(mut bytes), Streams::Fitting | Streams::Files { .. }) => {
             // A daemon may have written between measuring and reading: the stream is what was measured.
             let length = usize::try_from(length).map_err(|_| malformed)?;
             if bytes.len() < length {

@@ -23,7 +23,7 @@ mod ticket;
 mod tests;
 
 pub use attempt::{AttemptFiles, AttemptId, DATA_DIRECTORY, InvalidAttemptId};
-pub use call::{Action, Call, KillReason, Nonce, Streams};
+pub use call::{Action, Call, KillReason, Nonce, Streams, WHOLE_STREAM_BYTES};
 pub use capture::{Captured, Kept, capture, capture_ends, json_length};
 pub use frame::{FrameError, Missing, Payload, Report, ReportedState, Stream};
 pub use listing::ended;

@@ -1,6 +1,7 @@
-# The detached runner: takes the lock, runs the command, publishes the exit mark. Descriptor 9 is its own file, $1, under flock.
+# The detached runner: takes the lock, then the ticket, runs the command, publishes the exit mark. Descriptor 9 is its own file, $1,
+# under flock. What is needed at the end is held open (5 and 8 are the lock, 6 and 7 the streams): a command may empty any directory.
 trap "" HUP INT QUIT TERM USR1 USR2 ALRM PIPE
-lg_a=@DIR@ lg_h=$1 lg_p=$2 lg_j=
+lg_f=@FILES@ lg_a=${1%/*} lg_h=$1 lg_k=${1##*/} lg_p=$2 lg_j=
 shift 2
 command -v setsid && lg_j=-
 @COMMON@
@@ -8,13 +9,13 @@ lg_done() { set -- "$lg_a"/exit.*; [ -e "$1" ]; }
 lg_started() { shift 19; lg_y=$1; }
 lg_reason() {
   lg_r= lg_g=
-  read -r lg_r lg_g <"$lg_a.cancel"
+  [ ! -f "$lg_f.cancel" ] || read -r lg_r lg_g <"$lg_f.cancel"
   case $lg_r in "" | late | *[!a-z]*) lg_r=cancel ;; esac
   case $lg_g in "" | *[!0-9]*) lg_g=@GRACE@ ;; esac
 }
 # Kills whatever carries the attempt's mark in its environment, daemons included, until a round finds none.
 lg_sweep() {
-  for lg_z in 1 2 3 4 5; do
+  for lg_w in 1 2 3 4 5; do
     set -- $(grep -ls "LG_ID=@ID@" /proc/[0-9]*/environ)
     [ $# -gt 0 ] || return
     for lg_x; do lg_x=${lg_x#/proc/}; kill -s KILL "${lg_x%/*}"; done
@@ -28,41 +29,58 @@ lg_now
 lg_0=$lg_t lg_m="$$ $lg_y $lg_o $lg_t"
 # A tombstone in place of the identity: the lock is taken, so that nothing ever starts, and nothing is started.
 [ "$(date +%s)" -le @START_BY@ ] || lg_m="0 late"
-[ ! -e "$lg_a.cancel" ] || { lg_reason; lg_m="0 $lg_r"; }
+[ ! -e "$lg_f.cancel" ] || { lg_reason; lg_m="0 $lg_r"; }
 # at: runner-before-identity
 printf "%s\n" "$lg_m" >&9 || exit
 # at: runner-before-link
 ln "$lg_h" "$lg_a/lock" || (set -C; printf "%s\n" "$lg_m" >"$lg_a/lock")
 read -r lg_x <"$lg_a/lock"
 [ "$lg_x" = "$lg_m" ] || { rm -f "$lg_h"; exit; }
-case $lg_m in "0 "*) exit ;; esac
+# Where links are refused, the lock is a file of its own.
+[ "$lg_h" -ef "$lg_a/lock" ] || { lg_h=$lg_a/lock; exec 9>>"$lg_h"; flock -n 9; }
 # at: runner-after-link
+case $lg_m in "0 "*) mv "$lg_f.sh" "$lg_f.void"; exit ;; esac
+# A ticket is there once, whatever became of the locks of others. Without it nothing is started, and no trace stays of the try.
+mv "$lg_f.sh" "$lg_f.$lg_k" || { rm -f "$lg_a/lock" "$lg_h"; exit; }
+# at: runner-after-ticket
+lg_s=$lg_f.$lg_k
+mv "$lg_s" "$lg_a/sh" && lg_s=$lg_a/sh
+exec 5>>"$lg_h" 8<"$lg_h"
 
 # The watcher: deadline and cancel file. It wakes at once when the runner is gone.
 (
   # Waits $1 centiseconds; fails as soon as the runner is gone.
   lg_wait() {
+    # A command may stop its runner, and remove the lock.
+    lg_alive $$ "$lg_y" && kill -s CONT $$
+    lg_restore
     lg_seconds "$1"
-    lg_z=$lg_x
+    lg_w=$lg_x
     if command -v flock; then
-      flock -s -w $lg_z "$lg_a/lock" true
+      flock -s -w $lg_w 8
       [ $? != 1 ] || return 0
       lg_done && return 1
     fi
     lg_alive $$ "$lg_y" || return 1
-    sleep $lg_z || sleep 1
+    sleep $lg_w || sleep 1
     lg_alive $$ "$lg_y"
+  }
+  lg_restore() {
+    [ "$lg_a/lock" -ef /proc/self/fd/8 ] && return
+    mkdir -p -m 700 "$lg_a"
+    cat </proc/self/fd/8 >"$lg_a/l.$$" && mv -f "$lg_a/l.$$" "$lg_a/lock"
   }
   # A runner that died without an exit mark makes the attempt lost: what is lost does not go on running. More than once,
   # because the command may have been on its way and bear no mark yet.
   lg_gone() {
     lg_done && exit
+    lg_restore
     for lg_n in 1 2 3 4 5 6; do lg_signal KILL; lg_sweep; sleep 0.3 || sleep 1; done
     exit
   }
-  lg_signal() { read -r lg_b lg_z <"$lg_a/c" && lg_alive "$lg_b" "$lg_z" && kill -s "$1" -- "$lg_j$lg_b"; }
+  lg_signal() { lg_read /proc/self/fd/8; lg_alive "$lg_b" "$lg_z" && kill -s "$1" -- "$lg_j$lg_b"; }
   while :; do
-    if [ -e "$lg_a.cancel" ]; then lg_reason; break; fi
+    if [ -e "$lg_f.cancel" ]; then lg_reason; break; fi
     lg_n=100
     if [ @TIMEOUT@ -gt 0 ]; then
       lg_now
@@ -74,9 +92,9 @@ case $lg_m in "0 "*) exit ;; esac
   done
   lg_done && exit
   # Why comes before the first signal.
-  printf "%s\n" "$lg_r" >"$lg_a/cancel"
+  printf "k %s\n" "$lg_r" >&5
   lg_n=0
-  until [ -e "$lg_a/c.t" ] || [ $lg_n -ge 20 ]; do lg_wait 5 || lg_gone; lg_n=$((lg_n + 1)); done
+  until lg_read /proc/self/fd/8; [ -n "$lg_d" ] || [ $lg_n -ge 20 ]; do lg_wait 5 || lg_gone; lg_n=$((lg_n + 1)); done
   lg_signal TERM
   lg_now
   lg_n=$((lg_t + lg_g * 100))
@@ -84,22 +102,41 @@ case $lg_m in "0 "*) exit ;; esac
   while :; do lg_signal KILL; lg_sweep; lg_wait 100 || lg_gone; done
 ) </dev/null >/dev/null 2>&1 9>&- &
 
-# In the foreground: a shell makes its background children ignore SIGINT and SIGQUIT, and some cannot undo it.
-(
-  trap - HUP INT QUIT TERM USR1 USR2 ALRM PIPE
-  exec 9>&-
-  @OPEN_ENV@
-  # at: runner-before-command
-  if [ -n "$lg_j" ]; then exec setsid /bin/sh -c "$lg_p" lifeguard "$@"; fi
-  exec /bin/sh -c "$lg_p" lifeguard "$@"
-) <@STDIN@ >>"$lg_a/out" 2>>"$lg_a/err"
-lg_c=$?
+lg_c=2
+if printf "" >>"$lg_a/out" && printf "" >>"$lg_a/err"; then
+  exec 6<"$lg_a/err" 7<"$lg_a/out"
+  # In the foreground: a shell makes its background children ignore SIGINT and SIGQUIT, and some cannot undo it.
+  (
+    trap - HUP INT QUIT TERM USR1 USR2 ALRM PIPE
+    unset LG_RUN
+    exec 5>&- 6<&- 7<&- 8<&-
+    @OPEN@
+    # at: runner-before-command
+    if [ -n "$lg_j" ]; then exec setsid /bin/sh -c "$lg_p" lifeguard "$@" "$lg_s"; fi
+    exec /bin/sh -c "$lg_p" lifeguard "$@" "$lg_s"
+  ) <@STDIN@ >>"$lg_a/out" 2>>"$lg_a/err"
+  lg_c=$?
+fi
 lg_now
-lg_1=$lg_t lg_r=-
+lg_1=$lg_t
 # at: runner-before-exit
-if [ -e "$lg_a/cancel" ]; then
-  read -r lg_r <"$lg_a/cancel" || lg_r=cancel
-  read -r lg_b lg_z <"$lg_a/c" && [ -n "$lg_j" ] && kill -s KILL -- "-$lg_b"
+lg_read /proc/self/fd/8
+[ -n "$lg_d" ] || lg_c=-
+if [ "$lg_r" != - ]; then
+  [ -n "$lg_j" ] && kill -s KILL -- "-$lg_b"
   lg_sweep
 fi
-mv "$lg_h" "$lg_a/exit.$lg_c.$lg_0.$lg_1.$lg_r"
+# lg_n: the length of stream $1, which is open as $2. Where the command removed, moved or replaced its file, it is written again.
+lg_keep() {
+  lg_n=$(wc -c <"/proc/self/fd/$2")
+  lg_n=$((${lg_n:-0}))
+  [ "$lg_a/$1" -ef "/proc/self/fd/$2" ] || { rm -rf "$lg_a/$1"; [ $lg_n -gt @KEPT@ ] || cat <"/proc/self/fd/$2" >"$lg_a/$1"; }
+}
+{ mkdir -p -m 700 "$lg_a" && [ -w "$lg_a" ]; } || chmod 700 "$lg_a"
+lg_keep err 6; lg_m=$lg_n
+lg_keep out 7
+lg_x=exit.$lg_c.$lg_0.$lg_1.$lg_r.$lg_n.$lg_m
+mv "$lg_h" "$lg_a/$lg_x" || printf "" >"$lg_a/$lg_x"
+# A command may have removed or closed even the directory that calls begin in. The mark is for listings, where answers get lost.
+[ -w @ROOT@ ] && [ -x @ROOT@ ] || chmod u+rwx @ROOT@
+mkdir -p -m 700 "$lg_f" && printf "" >"$lg_f/$lg_x"

@@ -1,7 +1,8 @@
 //! What is uploaded before an attempt is claimed: the ticket, the environment and the standard input.
 //!
-//! The ticket is the script. Its presence beside an absent directory says that this is the container it was put into and
-//! that nothing of the attempt ran there; it must therefore never be uploaded again once the attempt was claimed.
+//! The ticket is the script. Its presence says that this is the container it was put into and that nothing of the attempt ran
+//! there, because the runner takes it away before the command; it must therefore never be uploaded again once the attempt was
+//! claimed.
 
 use std::fmt;
 

@@ -36,7 +36,7 @@ pub fn to_reading(pool: &UsablePool, error: StreamError) -> Event {
     match error {
         StreamError::Session(error) if is_not_found(&error) => Event::OutputMissing(problem(pool, &error)),
         StreamError::Session(error) => to_request(pool, error),
-        StreamError::Unreadable(_) | StreamError::TimedOut(_) => Event::Failed(transient(error.to_string())),
+        StreamError::TimedOut(_) => Event::Failed(transient(error.to_string())),
         StreamError::Short(_) | StreamError::Altered(_) => Event::OutputMissing(transient(error.to_string())),
     }
 }

@@ -20,7 +20,7 @@ use crate::azure::SessionError;
 use crate::controller::command_job::attempt::{AttemptIdentity, AttemptKey, Command, Event, Limits, Problem, Ticket};
 use crate::controller::command_job::job::Inputs;
 use crate::controller::command_job::output::{end_bytes, ending};
-use crate::controller::command_job::runner::{Action, Call, KillReason, Report, Streams};
+use crate::controller::command_job::runner::{Action, Call, Report, Streams};
 use crate::runtime::Snapshot;
 
 pub use pools::{PoolUse, Pools, UsablePool};
@@ -60,6 +60,9 @@ pub fn limits(poll_window: Duration, cooldown: Option<Duration>) -> Limits {
         window: window.max(Duration::from_secs(1)),
         between_calls: SignedDuration::from_secs(1),
         longest_pause: longest_pause.max(Duration::from_secs(1)),
+        overdue_after: SignedDuration::from_mins(1),
+        mute_after: SignedDuration::from_mins(10),
+        unheard_calls: 5,
         session_outlives: LONGEST_COOLDOWN,
         grace_seconds: GRACE_SECONDS,
         unreadable_answers: 2,
@@ -275,10 +278,14 @@ impl Executor for SessionPoolExecutor {
                 },
             },
             Command::Collect { claim, report } => self.collect(&self.session(claim.key, &claim.ticket), report).await,
-            Command::Cancel { claim, grace_seconds } => {
+            Command::Cancel {
+                claim,
+                reason,
+                grace_seconds,
+            } => {
                 let session = self.session(claim.key, &claim.ticket);
                 // A file, because a file waits behind no execution.
-                let upload = session.files.cancel_upload(KillReason::Delete, *grace_seconds);
+                let upload = session.files.cancel_upload(*reason, *grace_seconds);
                 answer::to_done(&self.pool, session.upload(upload).await)
             }
             Command::Release { key } => {

@@ -48,7 +48,7 @@ impl AttemptSession {
     pub async fn end_by_files(&self) -> Result<Option<Report>, SessionError> {
         let files = self.client.list_files(&self.identifier, &self.directory()).await;
         let files = self.told(files)?;
-        Ok(ended(files.iter().map(|it| (it.name.as_str(), it.size_in_bytes))))
+        Ok(ended(files.iter().map(|it| it.name.as_str())))
     }
 
     /// Reads a file of the attempt, at most `max_bytes` of it.

@@ -36,6 +36,12 @@ fn whoever_is_killed_where_a_command_starts_at_most_once() {
             0,
         ),
         (
+            "runner-after-ticket",
+            Some(ReportedState::Lost { killed: None }),
+            IsLost,
+            0,
+        ),
+        (
             "runner-before-exit",
             Some(ReportedState::Lost { killed: None }),
             IsLost,
@@ -236,15 +242,13 @@ fn a_start_after_its_time_only_looks_where_the_command_was_started() {
 
 #[test]
 fn a_disk_without_room_starts_nothing_and_says_so() {
-    // A directory where the runner's own file should be stands for a write that fails.
+    // Files where the runner's directory should be stand for a disk that takes none.
     let session = Session::new(Shell::installed()[0]);
     let work = shell(COUNTED);
     session.upload(&work);
-    fs::write(
-        session.inner("").with_file_name(session.attempt.directory()),
-        "no directory",
-    )
-    .expect("a file");
+    for place in session.attempt.places() {
+        fs::write(place, "no directory").expect("a file");
+    }
     let look = session.try_run(&session.start(&work));
     assert!(
         matches!(

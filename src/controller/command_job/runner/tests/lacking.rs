@@ -66,7 +66,7 @@ fn a_session_without_a_tool_enforces_the_timeout() {
 fn a_session_where_hard_links_are_refused_starts_once() {
     // `ln` that always fails stands for such a file system.
     let session = Session::without(Shell::installed()[0], &["ln"]);
-    std::fs::write(session.file("bin/ln"), "#!/bin/false\n").expect("a file");
+    std::fs::write(session.outside("bin/ln"), "#!/bin/false\n").expect("a file");
     let work = shell("echo started >>count; sleep 0.2; exit 3");
     session.upload(&work);
     let (first, second) = (session.start(&work), session.start(&work));

@@ -9,5 +9,6 @@ mod exactness;
 mod interrupted;
 mod lacking;
 mod reading;
+mod removing;
 mod session;
 mod stress;

@@ -152,20 +152,20 @@ fn the_ends_of_a_long_stream_become_files() {
         let work = shell("seq 1 20000; echo err >&2");
         session.upload(&work);
         let mut call = session.start(&work);
-        call.streams = Streams::Cut { head: 1000, tail: 500 };
+        call.streams = Streams::Files { head: 1000, tail: 500 };
         let look = session.run(&call);
         let all = fs::read(session.inner("out")).expect("out");
         assert_eq!(look.stdout.length, all.len() as u64);
         assert!(matches!(look.stdout.payload, Payload::Sha256(_)), "{kind:?} {look:?}");
         assert_eq!(
-            fs::read(session.inner(AttemptFiles::STDOUT_HEAD)).expect("head"),
+            fs::read(session.published(AttemptFiles::STDOUT_HEAD)).expect("head"),
             all[..1000]
         );
         assert_eq!(
-            fs::read(session.inner(AttemptFiles::STDOUT_TAIL)).expect("tail"),
+            fs::read(session.published(AttemptFiles::STDOUT_TAIL)).expect("tail"),
             all[all.len() - 500..]
         );
-        assert!(!session.inner(AttemptFiles::STDERR_HEAD).exists());
+        assert!(!session.published(AttemptFiles::STDERR_HEAD).exists());
     }
 }
 
@@ -175,35 +175,37 @@ fn a_listing_of_the_directory_says_how_it_ended() {
     let work = shell("echo hello; exit 9");
     session.upload(&work);
     let look = session.run(&session.start(&work));
-    let list = || -> Vec<(String, u64)> {
-        let entries = fs::read_dir(session.inner(""))
-            .expect("a directory")
-            .map(|entry| entry.expect("an entry"));
-        entries
-            .map(|e| {
-                (
-                    e.file_name().into_string().expect("text"),
-                    e.metadata().expect("metadata").len(),
-                )
-            })
-            .collect()
+    let list = || -> Vec<String> {
+        let entries = fs::read_dir(session.published("")).expect("a directory");
+        let name = |entry: std::io::Result<fs::DirEntry>| entry.expect("an entry").file_name().into_string();
+        entries.map(|entry| name(entry).expect("text")).collect()
     };
-    let read = |files: &[(String, u64)]| ended(files.iter().map(|(name, size)| (name.as_str(), *size)));
+    let read = |names: &[String]| ended(names.iter().map(String::as_str));
     let found = read(&list()).expect("an end");
     assert_eq!(
         (found.state, found.stdout.length, found.stderr.length),
         (look.state, 6, 0)
     );
-    let without: Vec<_> = list()
+    let mark = list()
         .into_iter()
-        .filter(|(name, _)| !name.starts_with("exit."))
-        .collect();
+        .find(|name| name.starts_with("exit."))
+        .expect("a mark");
+    let without: Vec<_> = list().into_iter().filter(|name| *name != mark).collect();
     assert_eq!(read(&without), None);
-    let unprepared: Vec<_> = list().into_iter().filter(|(name, _)| name != "c.t").collect();
+    let unprepared = mark.replacen("exit.9", "exit.-", 1);
     assert_eq!(
-        read(&unprepared).expect("an end").state,
+        read(&[unprepared]).expect("an end").state,
         ReportedState::Unprepared { killed: None }
     );
+    for odd in [
+        "exit.",
+        "exit.9.1.2.-.6",
+        "exit.256.1.2.-.6.0",
+        "exit.9.1.2.-.6.0.7",
+        "exit.9.1.2.-.x.0",
+    ] {
+        assert_eq!(read(&[odd.to_owned()]), None, "{odd}");
+    }
 }
 
 #[test]

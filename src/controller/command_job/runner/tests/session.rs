@@ -1,4 +1,4 @@
-//! A stand-in for a session: a directory, and shells that run calls in it.
+//! A stand-in for a session: directories, and shells that run calls in them.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -69,11 +69,15 @@ const TOOLS: &[&str] = &[
     "printf",
     "seq",
     "pwd",
+    "find",
+    "mkfifo",
 ];
 
 /// One session. Whatever an attempt of it still runs is killed when it is dropped.
 pub(super) struct Session {
-    pub(super) root: TempDir,
+    machine: TempDir,
+    /// What `/mnt/data` is.
+    pub(super) root: PathBuf,
     pub(super) attempt: AttemptFiles,
     shell: Shell,
     path: String,
@@ -86,12 +90,16 @@ impl Session {
 
     /// A session that lacks some tools.
     pub(super) fn without(shell: Shell, lacking: &[&str]) -> Self {
-        let root = tempfile::Builder::new()
+        let machine = tempfile::Builder::new()
             .prefix("runner")
             .tempdir()
             .expect("a temporary directory");
-        let bin = root.path().join("bin");
-        fs::create_dir(&bin).expect("bin");
+        let directory = |name: &str| {
+            let path = machine.path().join(name);
+            fs::create_dir(&path).expect("a directory");
+            path
+        };
+        let [root, bin, first, second] = ["data", "bin", "first", "second"].map(directory);
         let program = shell.program().expect("an installed shell");
         symlink(&program, bin.join("sh")).expect("sh");
         for tool in TOOLS.iter().filter(|tool| !lacking.contains(tool)) {
@@ -110,11 +118,11 @@ impl Session {
         } else {
             "/usr/local/bin:/usr/bin:/bin".to_owned()
         };
-        let attempt = AttemptFiles::below(
-            root.path().to_str().expect("a path"),
-            AttemptId::new(fresh("attempt")).expect("an id"),
-        );
+        let [data, first, second] = [&root, &first, &second].map(|it| it.to_str().expect("a path"));
+        let id = AttemptId::new(fresh("attempt")).expect("an id");
+        let attempt = AttemptFiles::below(data, &[first, second], id);
         Self {
+            machine,
             root,
             attempt,
             shell,
@@ -130,16 +138,26 @@ impl Session {
     }
 
     pub(super) fn place(&self, upload: &Upload) {
-        fs::write(self.root.path().join(&upload.name), &upload.content).expect("an upload");
+        fs::write(self.root.join(&upload.name), &upload.content).expect("an upload");
     }
 
     pub(super) fn file(&self, name: &str) -> PathBuf {
-        self.root.path().join(name)
+        self.root.join(name)
     }
 
-    /// A file in the attempt's directory.
+    /// A file that no command reaches without knowing where.
+    pub(super) fn outside(&self, name: &str) -> PathBuf {
+        self.machine.path().join(name)
+    }
+
+    /// A file of the runner's, in the first place that it can write to.
     pub(super) fn inner(&self, name: &str) -> PathBuf {
-        self.root.path().join(self.attempt.directory()).join(name)
+        PathBuf::from(&self.attempt.places()[0]).join(name)
+    }
+
+    /// A file that is put below the files API.
+    pub(super) fn published(&self, name: &str) -> PathBuf {
+        self.root.join(self.attempt.directory()).join(name)
     }
 
     pub(super) fn start<'a>(&'a self, work: &'a Work) -> Call<'a> {
@@ -199,24 +217,30 @@ impl Session {
 
     /// Begins a call in a process group of its own.
     pub(super) fn spawn(&self, call: &Call<'_>, killed_at: &str) -> Child {
-        self.launch(call, killed_at, Stdio::piped())
+        self.launch(call, killed_at, Stdio::piped(), &str::to_owned)
     }
 
     /// Begins a call whose standard output goes elsewhere.
     pub(super) fn spawn_to(&self, call: &Call<'_>, stdout: Stdio) -> Child {
-        self.launch(call, "", stdout)
+        self.launch(call, "", stdout, &str::to_owned)
     }
 
-    fn launch(&self, call: &Call<'_>, killed_at: &str, stdout: Stdio) -> Child {
+    /// Begins a call whose text was changed.
+    pub(super) fn spawn_changed(&self, call: &Call<'_>, change: &dyn Fn(&str) -> String) -> Child {
+        self.launch(call, "", Stdio::piped(), change)
+    }
+
+    fn launch(&self, call: &Call<'_>, killed_at: &str, stdout: Stdio, change: &dyn Fn(&str) -> String) -> Child {
         let marker = format!("# at: {killed_at}");
         let text = call.render_with(&|template| {
             let line = |line: &str| match line.trim() {
                 trimmed if trimmed == marker => "kill -9 $$\n".to_owned(),
                 trimmed if trimmed.is_empty() || trimmed.starts_with('#') => String::new(),
-                trimmed => trimmed.replace("/bin/sh", self.file("bin/sh").to_str().expect("a path")) + "\n",
+                trimmed => trimmed.replace("/bin/sh", self.outside("bin/sh").to_str().expect("a path")) + "\n",
             };
             template.lines().map(line).collect()
         });
+        let text = change(&text);
         assert!(
             killed_at.is_empty() || text.contains("kill -9 $$"),
             "{killed_at} is a place"
@@ -234,7 +258,8 @@ impl Session {
             .env_clear()
             .env("PATH", &self.path)
             .env("HOME", "/")
-            .current_dir(self.root.path())
+            // A command may have removed it.
+            .current_dir([&*self.root, self.machine.path()][usize::from(!self.root.exists())])
             .process_group(0)
             .stdin(Stdio::null())
             .stdout(stdout)
@@ -246,8 +271,9 @@ impl Session {
     /// Processes of the attempt, by what they were started with or by its mark.
     pub(super) fn processes(&self) -> Vec<u32> {
         let mark = format!("LG_ID={}", self.attempt.id().as_str());
-        let place = self.root.path().join(self.attempt.directory());
-        let place = place.to_str().expect("a path");
+        let runner = format!("LG_RUN={}", self.attempt.id().as_str());
+        let place = self.published("");
+        let place = place.to_str().expect("a path").trim_end_matches('/');
         let has = |file: PathBuf, text: &str| {
             fs::read(file).is_ok_and(|bytes| bytes.windows(text.len()).any(|window| window == text.as_bytes()))
         };
@@ -256,7 +282,9 @@ impl Session {
             .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
         pids.filter(|pid: &u32| {
             let process = Path::new("/proc").join(pid.to_string());
-            has(process.join("environ"), &mark) || has(process.join("cmdline"), place)
+            has(process.join("environ"), &mark)
+                || has(process.join("environ"), &runner)
+                || has(process.join("cmdline"), place)
         })
         .collect()
     }
