@@ -35,6 +35,8 @@ async fn a_command_that_cleans_up_runs_once_and_its_end_is_exact() {
         ("temporary", "rm -rf /tmp/* /var/tmp/* /dev/shm/* 2>/dev/null"),
         ("hidden", "rm -rf /tmp/.lg-* /mnt/data/*"),
         ("all", "find /tmp /dev/shm /mnt/data -mindepth 1 -delete"),
+        ("permissions", "chmod 000 /tmp/.lg-*/* /tmp/.lg-* /mnt/data"),
+        ("replaced", "d=$(echo /tmp/.lg-*); rm -rf $d; touch $d"),
         ("stopped", "kill -STOP $PPID"),
     ];
     let name = |deed: &str, pause: &str| format!("{deed}-{pause}");

@@ -126,13 +126,19 @@ if [ "$lg_r" != - ]; then
   [ -n "$lg_j" ] && kill -s KILL -- "-$lg_b"
   lg_sweep
 fi
-# lg_n: the length of stream $1, which is open as $2. Where the command removed, moved or replaced its file, it is written again.
+# lg_n: the length of stream $1, which is open as $2. Where the command removed, moved, replaced or closed its file, that is mended.
 lg_keep() {
   lg_n=$(wc -c <"/proc/self/fd/$2")
   lg_n=$((${lg_n:-0}))
-  [ "$lg_a/$1" -ef "/proc/self/fd/$2" ] || { rm -rf "$lg_a/$1"; [ $lg_n -gt @KEPT@ ] || cat <"/proc/self/fd/$2" >"$lg_a/$1"; }
+  if [ "$lg_a/$1" -ef "/proc/self/fd/$2" ]; then
+    [ -r "$lg_a/$1" ] && [ -w "$lg_a/$1" ] || chmod 600 "$lg_a/$1"
+  else
+    rm -rf "$lg_a/$1"
+    [ $lg_n -gt @KEPT@ ] || cat <"/proc/self/fd/$2" >"$lg_a/$1"
+  fi
 }
-{ mkdir -p -m 700 "$lg_a" && [ -w "$lg_a" ]; } || chmod 700 "$lg_a"
+[ -d "$lg_a" ] || { rm -rf "$lg_a"; mkdir -p -m 700 "$lg_a"; }
+[ -w "$lg_a" ] && [ -x "$lg_a" ] || chmod 700 "$lg_a"
 lg_keep err 6; lg_m=$lg_n
 lg_keep out 7
 lg_x=exit.$lg_c.$lg_0.$lg_1.$lg_r.$lg_n.$lg_m

@@ -6,6 +6,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::session::{AttemptSession, nonce};
 use crate::azure::SessionError;
+use crate::azure::session::SessionErrorKind;
 use crate::controller::command_job::output::Raw;
 use crate::controller::command_job::runner::{
     Action, AttemptFiles, Call, Payload, Stream, Streams, WHOLE_STREAM_BYTES,
@@ -30,6 +31,16 @@ pub enum StreamError {
     /// A file of the session is not what its digest says.
     #[error("the file {0} of the session is not what it was when the command ended")]
     Altered(&'static str),
+}
+
+impl StreamError {
+    /// Whether what was looked for is not there, or not as it was.
+    pub fn is_missing(&self) -> bool {
+        match self {
+            Self::Session(error) => error.kind == SessionErrorKind::NotFound,
+            Self::Short(_) | Self::Altered(_) => true,
+        }
+    }
 }
 
 /// The names of a stream's files in a session.
@@ -87,37 +98,63 @@ async fn read_on(
         Payload::Sha256(digest) => Some(digest),
         Payload::Absent => None,
     };
+    let wanted = WantedStream {
+        stream,
+        digest,
+        files,
+        end_bytes,
+    };
     // The call that told the digest put the stream there, unless it is too long.
-    if digest.is_none() || stream.length > WHOLE_STREAM_BYTES {
-        let call = Call {
-            attempt: &session.files,
-            nonce: nonce(),
-            window_seconds: 1,
-            linger_milliseconds: 0,
-            streams: Streams::Files {
-                head: end_bytes,
-                tail: end_bytes,
-            },
-            action: Action::Observe,
-        };
-        // What counts is what lies there afterwards; its frame may have got lost like those before.
-        let _frame = session.execute(&call, Duration::from_secs(1)).await?;
+    if digest.is_some() && stream.length <= WHOLE_STREAM_BYTES {
+        match wanted.download(session).await {
+            // What the command left running may have cleaned up.
+            Err(error) if error.is_missing() => {}
+            done => return done,
+        }
     }
-    if stream.length > WHOLE_STREAM_BYTES {
-        return Ok(Raw::Ends {
-            head: at_least(session, files.head, end_bytes, end_bytes).await?,
-            tail: at_least(session, files.tail, end_bytes, end_bytes).await?,
-            length: stream.length,
-            sha256: digest.cloned(),
-        });
+    let call = Call {
+        attempt: &session.files,
+        nonce: nonce(),
+        window_seconds: 1,
+        linger_milliseconds: 0,
+        streams: Streams::Files {
+            head: end_bytes,
+            tail: end_bytes,
+        },
+        action: Action::Observe,
+    };
+    // What counts is what lies there afterwards; its frame may have got lost like those before.
+    let _frame = session.execute(&call, Duration::from_secs(1)).await?;
+    wanted.download(session).await
+}
+
+/// A stream that does not come with a frame.
+struct WantedStream<'a> {
+    stream: &'a Stream,
+    digest: Option<&'a String>,
+    files: StreamFiles,
+    end_bytes: u64,
+}
+
+impl WantedStream<'_> {
+    async fn download(&self, session: &AttemptSession) -> Result<Raw, StreamError> {
+        let (length, files, end_bytes) = (self.stream.length, self.files, self.end_bytes);
+        if length > WHOLE_STREAM_BYTES {
+            return Ok(Raw::Ends {
+                head: at_least(session, files.head, end_bytes, end_bytes).await?,
+                tail: at_least(session, files.tail, end_bytes, end_bytes).await?,
+                length,
+                sha256: self.digest.cloned(),
+            });
+        }
+        // A process that outlived the command may have written on; the stream is what was measured at the end.
+        let bytes = at_least(session, files.whole, length, length).await?;
+        // Whatever stands between here and the session may answer with a page of its own.
+        if self.digest.is_some_and(|it| hex(&Sha256::digest(&bytes)) != *it) {
+            return Err(StreamError::Altered(files.whole));
+        }
+        Ok(Raw::Whole(bytes))
     }
-    // A process that outlived the command may have written on; the stream is what was measured at the end.
-    let bytes = at_least(session, files.whole, stream.length, stream.length).await?;
-    // Whatever stands between here and the session may answer with a page of its own.
-    if digest.is_some_and(|it| hex(&Sha256::digest(&bytes)) != *it) {
-        return Err(StreamError::Altered(files.whole));
-    }
-    Ok(Raw::Whole(bytes))
 }
 
 /// At most `most` bytes of a file that has at least `least`.
