@@ -39,6 +39,7 @@ impl StreamError {
         match self {
             Self::Session(error) => error.kind == SessionErrorKind::NotFound,
             Self::Short(_) | Self::Altered(_) => true,
+            Self::TimedOut(_) => false,
         }
     }
 }
