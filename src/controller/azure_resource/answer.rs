@@ -14,7 +14,7 @@ use crate::controller::error::Error;
 use crate::runtime::Effect;
 
 use super::decision::Write;
-use super::history::{Answer, OperationUrl, Purpose, Unconfirmed};
+use super::history::{Answer, OperationUrl, Purpose};
 use super::observation::{Registration, ResourceState};
 
 impl ResourceState {
@@ -48,11 +48,9 @@ impl ResourceState {
                 self.history.operation_error = None;
                 self.history
                     .note_answer(write.purpose, write.fingerprint, Answer::Accepted, now);
-                self.history.unconfirmed.count(write.wanted);
                 self.pause = response.retry_after;
                 if response.body.is_object() {
-                    self.actual = Some(response.body);
-                    self.forget_if_converged();
+                    self.take_note(Some(response.body));
                     return Ok(Effect::Replan);
                 }
                 Ok(Effect::Reobserve)
@@ -114,23 +112,20 @@ impl ResourceState {
     }
 
     /// A write that had its effect must not be mistaken for one that Azure ignores, should the same drift come again.
-    fn forget_if_converged(&mut self) -> bool {
-        let has_converged = self.actual.is_some() && self.differences().is_empty();
-        if has_converged
+    fn forget_if_converged(&mut self) {
+        if self.actual.is_some()
+            && self.differences().is_empty()
             && let Some(write) = &mut self.history.write
             && write.answer == Answer::Accepted
         {
             write.fingerprint.clear();
         }
-        has_converged
     }
 
-    /// Takes note of the resource as it was read. What the answer to a write shows may be what was sent.
+    /// Takes note of the resource as Azure answered it.
     pub fn take_note(&mut self, actual: Option<Value>) {
         self.actual = actual;
-        if self.forget_if_converged() {
-            self.history.unconfirmed = Unconfirmed::default();
-        }
+        self.forget_if_converged();
     }
 }
 

@@ -28,33 +28,6 @@ pub struct History {
     pub registering: Option<String>,
     /// The digest of the secret values that Azure was last given.
     pub secrets_digest: Option<String>,
-    /// The writes that Azure accepted since it was last read as it should be.
-    pub unconfirmed: Unconfirmed,
-}
-
-/// How often the same was written and accepted, and was not read so afterwards. What is read in between may be another state
-/// each time, and the answer to a write may show what a read does not.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Unconfirmed {
-    wanted: String,
-    writes: u32,
-}
-
-impl Unconfirmed {
-    /// So many are chance: somebody else may write as well.
-    const MOST: u32 = 3;
-
-    /// Counts a write of what has this fingerprint.
-    pub fn count(&mut self, wanted: String) {
-        let before = if self.wanted == wanted { self.writes } else { 0 };
-        let writes = before.saturating_add(1);
-        *self = Self { wanted, writes };
-    }
-
-    /// Whether writing it once more would most likely be in vain as well.
-    pub fn is_in_vain(&self, wanted: &str) -> bool {
-        self.wanted == wanted && self.writes >= Self::MOST
-    }
 }
 
 impl History {

@@ -106,8 +106,6 @@ pub struct Write {
     pub body: Body,
     /// What is sent, and over which state of the resource.
     pub fingerprint: String,
-    /// What the resource should be, whatever it is.
-    pub wanted: String,
     /// What it puts right, for an event.
     pub changes: String,
 }

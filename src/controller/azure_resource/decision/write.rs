@@ -32,14 +32,11 @@ pub(super) fn failed(
     now: Timestamp,
 ) -> Decision {
     let body = resource.body(origin);
-    let wanted = fingerprint(&resource.desired, &[], subject.request);
     let fingerprint = fingerprint(&body, differences, subject.request);
     let verdict = failure(&resource.id, resource.actual.as_ref(), &resource.history);
     let last = resource.history.write.as_ref();
     let is_different = !differences.is_empty() || resource.mark_differs(origin) || resource.secrets_differ();
-    let is_new = (is_different || subject.is_requested)
-        && last.is_none_or(|last| last.fingerprint != fingerprint)
-        && !resource.history.unconfirmed.is_in_vain(&wanted);
+    let is_new = (is_different || subject.is_requested) && last.is_none_or(|last| last.fingerprint != fingerprint);
     let since = last.map(|last| last.at).max(subject.stalled_since);
     let retry = since.map_or(now, |since| since + FAILED_RETRY);
     if is_new || now >= retry {
@@ -48,7 +45,6 @@ pub(super) fn failed(
             purpose: Purpose::Update,
             body,
             fingerprint,
-            wanted,
             changes,
         };
         return Decision::step(Step::Write(write), Next::Poll { after: None }, verdict);
@@ -69,17 +65,9 @@ pub(super) fn writing(
         return Decision::rest(interval, Verdict::stalled(Reason::InvalidSpec, why.clone())).with_drift(differences);
     }
     let body = resource.body(origin);
-    let wanted = fingerprint(&resource.desired, &[], subject.request);
     let fingerprint = fingerprint(&body, &differences, subject.request);
     if let Some(decision) = answered_before(resource, &fingerprint, &differences, interval, now) {
         return decision;
-    }
-    let last = resource.history.write.as_ref();
-    if let Some(in_vain) = in_vain(resource, &differences)
-        && resource.history.unconfirmed.is_in_vain(&wanted)
-        && last.is_some_and(|last| age(last.at, now) < REJECTED_RESYNC)
-    {
-        return Decision::rest(interval, in_vain).with_drift(differences);
     }
     let verdict = match purpose {
         Purpose::Create => Verdict::progressing(Reason::Creating, format!("{} is being created", resource.id)),
@@ -91,7 +79,6 @@ pub(super) fn writing(
         purpose,
         body,
         fingerprint,
-        wanted,
         changes,
     };
     Decision::step(Step::Write(write), Next::Poll { after: None }, verdict)
@@ -105,26 +92,22 @@ pub(super) fn answered_before(
     interval: Next,
     now: Timestamp,
 ) -> Option<Decision> {
-    answered(
-        &resource.history,
-        &resource.id,
-        fingerprint,
-        differences,
-        in_vain(resource, differences),
-        interval,
-        now,
-    )
-}
-
-/// What is said of a resource that Azure does not keep as it was written; `None` where there is none.
-fn in_vain(resource: &ResourceState, differences: &[Difference]) -> Option<Verdict> {
-    resource.actual.as_ref()?;
     let message = format!(
         "Azure accepted {} and keeps other values: write what it keeps, or leave it out ({})",
         resource.id,
         paths(differences)
     );
-    Some(Verdict::ready(Reason::Drifted, message))
+    let in_vain = Verdict::ready(Reason::Drifted, message);
+    let in_vain = resource.actual.is_some().then_some(in_vain);
+    answered(
+        &resource.history,
+        &resource.id,
+        fingerprint,
+        differences,
+        in_vain,
+        interval,
+        now,
+    )
 }
 
 /// What follows if Azure has answered a write with this fingerprint before. `in_vain`: what is said when it was accepted and had

@@ -92,26 +92,6 @@ fn what_azure_keeps_its_own_way_is_written_once_and_shown_as_drift() {
 }
 
 #[test]
-fn what_azure_shows_another_way_at_every_look_is_not_written_for_ever() {
-    let mut world = World::new(spec(), Start::Ours(Origin::Created), true, "Succeeded");
-    for number in 0..200 {
-        // The answer to a write shows what was sent, and the next look something else.
-        world.pass();
-        world.actual.as_mut().unwrap()["tags"]["a"] = format!("own {number}").into();
-        world.now += SignedDuration::from_secs(1);
-    }
-    assert!(world.writes() <= 4, "{:?}", world.log);
-    assert_eq!(world.reason().as_deref(), Some("Drifted"));
-    // Another wish is another matter, and so is a request.
-    let annotation = (RECONCILE_ANNOTATION.to_owned(), "now".to_owned());
-    world.object.metadata.annotations = Some([annotation].into());
-    let writes = world.writes();
-    world.settle();
-    assert_eq!(world.writes(), writes + 1);
-    assert_eq!(world.reason().as_deref(), Some("Available"));
-}
-
-#[test]
 fn the_same_drift_made_by_hand_twice_is_repaired_twice() {
     let mut world = World::new(spec(), Start::Ours(Origin::Created), true, "Succeeded");
     world.settle();
