@@ -66,6 +66,7 @@ exec 5>>"$lg_h" 8<"$lg_h"
     lg_alive $$ "$lg_y"
   }
   lg_restore() {
+    [ -r /proc/self/fd/8 ] || chmod 600 /proc/self/fd/8
     [ "$lg_a/lock" -ef /proc/self/fd/8 ] && return
     mkdir -p -m 700 "$lg_a"
     cat </proc/self/fd/8 >"$lg_a/l.$$" && mv -f "$lg_a/l.$$" "$lg_a/lock"
@@ -120,22 +121,22 @@ fi
 lg_now
 lg_1=$lg_t
 # at: runner-before-exit
+# A command may have closed, or emptied, even what is held open. That nothing was executed is only said where it is certain.
+for lg_x in 6 7 8; do [ -r /proc/self/fd/$lg_x ] && [ -w /proc/self/fd/$lg_x ] || chmod 600 /proc/self/fd/$lg_x; done
+lg_x=
+read -r lg_x </proc/self/fd/8
+lg_n=$lg_x
 lg_read /proc/self/fd/8
-[ -n "$lg_d" ] || lg_c=-
+[ -n "$lg_d" ] || [ "$lg_n" != "$lg_m" ] || lg_c=-
 if [ "$lg_r" != - ]; then
   [ -n "$lg_j" ] && kill -s KILL -- "-$lg_b"
   lg_sweep
 fi
-# lg_n: the length of stream $1, which is open as $2. Where the command removed, moved, replaced or closed its file, that is mended.
+# lg_n: the length of stream $1, which is open as $2. Where the command removed, moved or replaced its file, it is written again.
 lg_keep() {
   lg_n=$(wc -c <"/proc/self/fd/$2")
   lg_n=$((${lg_n:-0}))
-  if [ "$lg_a/$1" -ef "/proc/self/fd/$2" ]; then
-    [ -r "$lg_a/$1" ] && [ -w "$lg_a/$1" ] || chmod 600 "$lg_a/$1"
-  else
-    rm -rf "$lg_a/$1"
-    [ $lg_n -gt @KEPT@ ] || cat <"/proc/self/fd/$2" >"$lg_a/$1"
-  fi
+  [ "$lg_a/$1" -ef "/proc/self/fd/$2" ] || { rm -rf "$lg_a/$1"; [ $lg_n -gt @KEPT@ ] || cat <"/proc/self/fd/$2" >"$lg_a/$1"; }
 }
 [ -d "$lg_a" ] || { rm -rf "$lg_a"; mkdir -p -m 700 "$lg_a"; }
 [ -w "$lg_a" ] && [ -x "$lg_a" ] || chmod 700 "$lg_a"

@@ -7,7 +7,7 @@ use super::super::*;
 use super::session::*;
 
 /// What a command does to the session that it runs in, its working directory first.
-const DEEDS: [&str; 22] = [
+const DEEDS: [&str; 24] = [
     "rm -rf *",
     "rm -rf \"$PWD\"/*/",
     "mkdir build; rm -rf */",
@@ -30,6 +30,8 @@ const DEEDS: [&str; 22] = [
     "cd ../first/.lg*; rm -f out err; ln -s /dev/zero out; mkdir err",
     "cd ../first/.lg*; rm -f lock; mkfifo lock",
     "cd ../first/.lg*; rm -f lock; mkdir lock",
+    "for f in ../first/.lg*/lock; do : >$f; done",
+    "chmod 000 ../first/.lg*/* ../first/.lg*; kill -STOP $PPID",
 ];
 
 fn starts(session: &Session) -> usize {
