@@ -277,8 +277,8 @@ fn attempts(world: &World, azure: &Azure, client_id: &str) -> Vec<Attempt> {
             job(
                 json!({"target": {"sessionPool": {"resourceId": pool_id(world, "shell")}}, "accountRef": {"name": "poor"}}),
             ),
-            "Unauthorized",
-            "AuthorizationFailed",
+            "NamespaceNotAllowed",
+            "belongs to another namespace",
         ),
         attempt(
             "CommandJob",

@@ -33,7 +33,7 @@ pub enum NotRunnable {
     )]
     NotShared {
         /// The pool.
-        id: ResourceId,
+        id: Box<ResourceId>,
         /// The job's namespace.
         namespace: String,
     },
@@ -105,7 +105,7 @@ pub enum NamedPool {
     /// By its object.
     Object(Key),
     /// By its id.
-    Resource(ResourceId),
+    Resource(Box<ResourceId>),
 }
 
 impl fmt::Display for NamedPool {

@@ -179,10 +179,10 @@ impl Pools {
         let Some((endpoint, id)) = facts.filter(|_| purpose == PoolUse::Reach || !is_unusable) else {
             return Err(NotRunnable::PoolNotReady(named()).into());
         };
+        let account = self.account(&runs_as, purpose).await?;
         if purpose == PoolUse::Start {
             self.admit(job, &id).await?;
         }
-        let account = self.account(&runs_as, purpose).await?;
         let endpoint = self.endpoint(endpoint)?;
         let cooldown = pool
             .spec
@@ -203,16 +203,16 @@ impl Pools {
     ) -> Result<UsablePool, Unavailable> {
         let runs_as = RunsAs::own(job, None);
         let id: ResourceId = pool.resource_id.parse().map_err(|_| NotRunnable::NoTarget)?;
+        let account = self.account(&runs_as, purpose).await?;
         if purpose == PoolUse::Start {
             self.admit(job, &id).await?;
         }
-        let account = self.account(&runs_as, purpose).await?;
         let cache_key = (id.clone(), account_key(&account));
         let known = lock(&self.looked_up).get(&cache_key).cloned();
         if let Some((_, (_, known))) = known.filter(|(_, (at, _))| at.elapsed() < POOL_BELIEVED_FOR) {
             return Ok(self.usable(id, account, runs_as, &known));
         }
-        let named = || NamedPool::Resource(id.clone());
+        let named = || NamedPool::Resource(Box::new(id.clone()));
         let version = session_pool::PoolApiVersion::for_reading();
         let found = session_pool::find(account.arm(), &id, version).await?;
         let found = found.ok_or_else(|| NotRunnable::PoolNotFound(named()))?.body;
@@ -243,7 +243,7 @@ impl Pools {
         if is_admitted {
             return Ok(());
         }
-        let (id, namespace) = (id.clone(), own);
+        let (id, namespace) = (Box::new(id.clone()), own);
         Err(NotRunnable::NotShared { id, namespace }.into())
     }
 
