@@ -2,7 +2,6 @@
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
-use crate::api::azure_resource::Ownership;
 use crate::api::condition::{Reason, kind};
 use crate::api::reference::LocalReference;
 use crate::api::{
@@ -79,21 +78,9 @@ pub trait Referable: WatchedKind {
     fn conditions(&self) -> &[Condition];
 }
 
-/// A kind that may own an Azure resource.
-pub trait Owning {
-    /// How the resource came to the object, as its mark was read last.
-    fn ownership(&self) -> Option<Ownership>;
-}
-
 macro_rules! referable {
     ($($kind:ty),+) => {
-        $(impl Owning for $kind {
-            fn ownership(&self) -> Option<Ownership> {
-                self.status.as_ref()?.azure.ownership
-            }
-        }
-
-        impl Referable for $kind {
+        $(impl Referable for $kind {
             fn conditions(&self) -> &[Condition] {
                 self.status.as_ref().map(|it| it.azure.conditions.as_slice()).unwrap_or_default()
             }
@@ -271,27 +258,6 @@ fn usable(object: &ManagedIdentity, name: &str) -> Result<UsableIdentity, Unreso
             ": it has no principal yet",
         )),
     }
-}
-
-/// Whether this identity belongs to a ManagedIdentity of another namespace. Then it is that namespace's to say who may be it:
-/// its id makes it nobody else's, even where both namespaces use the same credential and Azure would allow it.
-///
-/// Whose it is, the mark on the identity says, as its owner read it last. What an object only says of it counts for nothing,
-/// be it an observer or one that was refused.
-pub async fn is_of_another_namespace(kinds: &Kinds, namespace: &str, id: &ResourceId) -> bool {
-    let owners = owners(kinds, &kinds.managed_identities, id).await;
-    owners
-        .iter()
-        .any(|it| it.metadata.namespace.as_deref() != Some(namespace))
-}
-
-/// The objects of a kind that the mark on an Azure resource names, as they read it last.
-pub async fn owners<K: Referable + Owning>(kinds: &Kinds, watched: &Watched<K>, id: &ResourceId) -> Vec<Snapshot<K>> {
-    let providers = kinds.references().providers(&id.key()).await;
-    let own = providers.iter().filter(|it| it.kind == K::NAME);
-    own.filter_map(|it| watched.get(&it.key))
-        .filter(|it| it.ownership().is_some())
-        .collect()
 }
 
 /// The client id of an identity that may be on its way out, for those who still have to remove something as it.

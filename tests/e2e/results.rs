@@ -35,16 +35,6 @@ async fn pool_of(world: &World, namespace: &str) {
     world.until_in(namespace, "SessionPool", "own", "Available").await;
 }
 
-async fn ended_in(world: &World, namespace: &str, name: &str) -> CommandJob {
-    let api: kube::Api<CommandJob> = kube::Api::namespaced(world.client.clone(), namespace);
-    world
-        .until(&format!("job {name} of {namespace} has ended"), || async {
-            let job = api.get(name).await.ok()?;
-            job.status.as_ref()?.phase?.is_terminal().then_some(job)
-        })
-        .await
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn output_of_one_namespace_that_never_comes_delays_no_other_one() {
     let second = "results-second".to_owned();
@@ -75,9 +65,9 @@ async fn output_of_one_namespace_that_never_comes_delays_no_other_one() {
         let job = object("CommandJob", name, &in_pool("own", text));
         world.apply_in(&second, &job).await;
     }
-    let short = ended_in(&world, &second, "short").await;
+    let short = world.ended_in(&second, "short").await;
     assert_eq!(result(&short), (0, b"hi\n".to_vec(), Vec::new()));
-    let long = ended_in(&world, &second, "long").await;
+    let long = world.ended_in(&second, "long").await;
     assert_eq!(result(&long).0, 0);
     for name in &names {
         let job: CommandJob = world.ours().get(name).await.expect("the job");

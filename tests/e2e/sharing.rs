@@ -97,18 +97,8 @@ async fn job(world: &World, namespace: &str, name: &str, pool: &str, more: &Valu
         .await;
 }
 
-async fn ended(world: &World, namespace: &str, name: &str) -> CommandJob {
-    let jobs: Api<CommandJob> = Api::namespaced(world.client.clone(), namespace);
-    world
-        .until(&format!("{namespace}/{name} has ended"), || async {
-            let job = jobs.get(name).await.expect("the job");
-            job.status.as_ref()?.phase?.is_terminal().then_some(job)
-        })
-        .await
-}
-
 async fn ran(world: &World, namespace: &str, name: &str) -> CommandJob {
-    let job = ended(world, namespace, name).await;
+    let job = world.ended_in(namespace, name).await;
     assert_eq!(result(&job), (0, b"ran\n".to_vec(), Vec::new()), "{namespace}/{name}");
     job
 }

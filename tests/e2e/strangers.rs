@@ -95,20 +95,6 @@ async fn world(name: &str, namespace: &'static str) -> (World, Azure) {
     (world, azure)
 }
 
-/// Waits until an object of a namespace has this reason.
-async fn until_reason_in(world: &World, namespace: &str, object: &Value, reason: &str) {
-    let objects = world.objects(namespace, object);
-    let name = object["metadata"]["name"].as_str().expect("a name");
-    world
-        .until(&format!("{name} says {reason}"), || async {
-            let found = objects.get(name).await.ok()?;
-            let conditions = found.data["status"]["conditions"].as_array()?.clone();
-            let ready = conditions.into_iter().find(|it| it["type"] == "Ready")?;
-            (ready["reason"] == reason).then_some(())
-        })
-        .await;
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn what_another_namespaces_object_only_claims_stalls_nobody() {
     const CLAIMING: &str = "strangers-claiming";
@@ -152,7 +138,8 @@ async fn what_another_namespaces_object_only_claims_stalls_nobody() {
         for claim in &mut claims {
             claim["spec"]["managementPolicy"] = policy.into();
             world.apply_in(CLAIMING, claim).await;
-            until_reason_in(&world, CLAIMING, claim, reason).await;
+            let (kind, name) = (claim["kind"].as_str().expect("a kind"), "claim");
+            world.until_in(CLAIMING, kind, name, reason).await;
         }
     }
     for object in [&mut pool, &mut assignment] {
@@ -189,7 +176,7 @@ async fn a_pool_of_another_namespace_is_entered_neither_by_its_id_nor_by_an_obse
         .expect("a spec")
         .remove("resourceGroupRef");
     world.apply_in(ENTERING, &observer).await;
-    until_reason_in(&world, ENTERING, &observer, "Available").await;
+    world.until_in(ENTERING, "SessionPool", "seen", "Available").await;
     for (name, target) in [
         (
             "by-id",
@@ -199,7 +186,9 @@ async fn a_pool_of_another_namespace_is_entered_neither_by_its_id_nor_by_an_obse
     ] {
         let job = object("CommandJob", name, &json!({"target": target, "script": "true"}));
         world.apply_in(ENTERING, &job).await;
-        until_reason_in(&world, ENTERING, &job, "NamespaceNotAllowed").await;
+        world
+            .until_in(ENTERING, "CommandJob", name, "NamespaceNotAllowed")
+            .await;
     }
     assert_eq!(world.executions().await, Vec::<Value>::new());
 }

@@ -347,10 +347,15 @@ impl World {
 
     /// Waits until a job has ended.
     pub async fn ended(&self, name: &str) -> CommandJob {
-        self.until(&format!("job {name} has ended"), || async {
-            let job: CommandJob = self.ours().get(name).await.ok()?;
-            let phase = job.status.as_ref()?.phase?;
-            phase.is_terminal().then_some(job)
+        self.ended_in(&self.namespace, name).await
+    }
+
+    /// Waits until a job of a namespace has ended.
+    pub async fn ended_in(&self, namespace: &str, name: &str) -> CommandJob {
+        let jobs: Api<CommandJob> = Api::namespaced(self.client.clone(), namespace);
+        self.until(&format!("job {name} of {namespace} has ended"), || async {
+            let job = jobs.get(name).await.ok()?;
+            job.status.as_ref()?.phase?.is_terminal().then_some(job)
         })
         .await
     }

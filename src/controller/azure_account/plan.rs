@@ -9,6 +9,7 @@ use crate::api::condition::{Reason, kind};
 use crate::api::{ACCOUNT_FINALIZER, AzureAccount, RECONCILE_ANNOTATION};
 use crate::azure::AzureError;
 use crate::controller::accounts::{Check, Subscription};
+use crate::controller::azure_resource::listed;
 use crate::controller::error::Error;
 use crate::controller::readiness::Verdict;
 use crate::runtime::conditions::find;
@@ -176,15 +177,9 @@ fn works(subscription: &Subscription) -> (&'static str, Option<String>) {
 
 /// What is said of an account that is being deleted; nothing once nobody needs it.
 fn in_use(users: &[ObjectId]) -> Option<Verdict> {
-    let named = users.iter().take(10).map(|it| format!("{} {}", it.kind, it.key.name));
-    let named = named.collect::<Vec<_>>().join(", ");
-    let more = match users.len() {
-        0 => return None,
-        1..=10 => String::new(),
-        more => format!(" and {} more", more - 10),
-    };
-    let message = format!("deleted once these are gone, which need it: {named}{more}");
-    Some(Verdict::progressing(Reason::InUse, message))
+    let names: Vec<String> = users.iter().map(|it| format!("{} {}", it.kind, it.key.name)).collect();
+    let message = format!("deleted once these are gone, which need it: {}", listed(&names));
+    (!users.is_empty()).then(|| Verdict::progressing(Reason::InUse, message))
 }
 
 #[cfg(test)]

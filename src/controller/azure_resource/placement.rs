@@ -13,8 +13,8 @@ use crate::controller::reference::{Unresolved, resolve};
 use crate::runtime::{Key, Snapshot};
 
 use super::blocked::Blocked;
-use super::kind::AzureKind;
-use super::subject::Reports;
+use super::kind::{AzureKind, Gathering};
+use super::subject::{Reports, Subject};
 
 /// Where a spec says that a resource is. What it leaves open is taken from the AzureAccount.
 #[derive(Debug, Clone, Copy)]
@@ -35,25 +35,7 @@ pub struct Placement<'a> {
     pub resource_group_ref: Option<&'a LocalReference>,
 }
 
-impl<'a> Placement<'a> {
-    /// Where a resource of a kind is whose group is in `spec`.
-    pub fn of<K: AzureKind>(
-        object: &'a K,
-        azure: &'a AzureResourceSpec,
-        resource_group: Option<&'a str>,
-        resource_group_ref: Option<&'a LocalReference>,
-    ) -> Self {
-        Self {
-            namespace: object.meta().namespace.as_deref().unwrap_or_default(),
-            noun: K::ARM.noun,
-            path: "spec",
-            resource_type: K::ARM.resource_type,
-            name: azure.name(object.meta()),
-            resource_group,
-            resource_group_ref,
-        }
-    }
-
+impl Placement<'_> {
     /// The id of the resource, or why it cannot be told or used yet.
     ///
     /// `known` is where the object's status says that it is. There it stays, whatever the spec, its group or its account say
@@ -158,6 +140,29 @@ impl<'a> Placement<'a> {
             &format!("set {path}.resourceGroup to {group}"),
         )
     }
+}
+
+/// The id of the resource of an object whose group is in `spec`.
+pub async fn locate<K: AzureKind>(
+    object: &K,
+    gathering: &Gathering<'_, K::Settings>,
+    azure: &AzureResourceSpec,
+    resource_group: Option<&str>,
+    resource_group_ref: Option<&LocalReference>,
+) -> Result<ResourceId, Blocked> {
+    let placement = Placement {
+        namespace: object.meta().namespace.as_deref().unwrap_or_default(),
+        noun: K::ARM.noun,
+        path: "spec",
+        resource_type: K::ARM.resource_type,
+        name: azure.name(object.meta()),
+        resource_group,
+        resource_group_ref,
+    };
+    let (lifecycle, known) = (Subject::of(object).lifecycle, object.reported().id.as_deref());
+    placement
+        .locate(gathering.context, gathering.account, lifecycle, known)
+        .await
 }
 
 /// By the account, a resource would be in another subscription than it is.

@@ -1,4 +1,4 @@
-//! What a job may ask for beyond the size of its own object: the one place for the budgets of what a tenant chooses.
+//! What a job may ask for beyond the size of its own object: the one place for the budgets of what the author of a job chooses.
 //! `docs/limits.md` says the same to users.
 //!
 //! A small object can name much: one `$(NAME)` stands for any number of bytes, and a key of a Secret for up to a mebibyte. So
@@ -7,6 +7,8 @@
 use std::sync::Arc;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::runner::WHOLE_STREAM_BYTES;
 
 /// The longest argument and the longest variable, with its name and the equals sign: `MAX_ARG_STRLEN` of Linux without the
 /// NUL at its end.
@@ -32,6 +34,12 @@ pub const LITTLE_TO_MASK: usize = 128 * KIBIBYTE;
 
 /// How many streams are masked at the same time where it is little. They wait for none of the others.
 pub const LITTLE_MASKED_AT_ONCE: usize = 16;
+
+/// How much of all jobs' output is in memory at a time.
+pub const OUTPUT_BYTES: u64 = 3 * WHOLE_STREAM_BYTES;
+
+/// How much of the output of one namespace's jobs.
+pub const OUTPUT_SHARE_BYTES: u64 = WHOLE_STREAM_BYTES;
 
 /// How many jobs read their Secrets and ConfigMaps at the same time: each holds one of these objects while it looks for keys.
 const READ_AT_ONCE: usize = 8;

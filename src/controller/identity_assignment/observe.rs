@@ -8,12 +8,13 @@ use crate::azure::resource_group::tag;
 use crate::azure::{AzureError, ErrorClass};
 use crate::controller::azure_resource::policy::Lifecycle;
 use crate::controller::azure_resource::{
-    Blocked, Dependency, Histories, Observation, Reports, Subject, explain_failure, find, open_account, unreadable,
+    Blocked, Dependency, Histories, Observation, Reports, Subject, explain_failure, find, is_of_another_namespace,
+    open_account, unreadable,
 };
 use crate::controller::context::Context;
 use crate::controller::error::Error;
 use crate::controller::ownership::Owner;
-use crate::controller::reference::{is_of_another_namespace, usable_identity};
+use crate::controller::reference::usable_identity;
 use crate::runtime::{Key, ObjectId};
 
 use super::observation::{TargetObservation, TargetState, WantedIdentities};

@@ -23,10 +23,10 @@ use crate::runtime::ObjectId;
 use super::accounts::Account;
 use super::azure_resource::children::ChildrenState;
 use super::azure_resource::export::Exported;
-use super::azure_resource::policy::{Intent, Lifecycle};
+use super::azure_resource::policy::Intent;
 use super::azure_resource::{
-    ArmType, AzureKind, AzureObject, Body, Dependency, Desired, Gathering, Occupants, Placement, Reports,
-    ResourceState, Subject, Tagging, account_id, body_of, location_of, may_use,
+    ArmType, AzureKind, AzureObject, Body, Dependency, Desired, Gathering, Occupants, ResourceState, Subject, Tagging,
+    account_id, body_of, locate, location_of, may_use,
 };
 use super::context::Context;
 use super::error::Error;
@@ -83,16 +83,9 @@ impl AzureKind for ManagedIdentity {
         &self,
         gathering: Gathering<'_, ClusterIssuer>,
     ) -> Result<Dependency<(ResourceId, IdentityFacts)>, Error> {
-        let Gathering { context, account, .. } = gathering;
-        let spec = &self.spec;
-        let placement = Placement::of(
-            self,
-            &spec.azure,
-            spec.resource_group.as_deref(),
-            spec.resource_group_ref.as_ref(),
-        );
-        let (lifecycle, known) = (Subject::of(self).lifecycle, self.reported().id.as_deref());
-        let id = match placement.locate(context, account, lifecycle, known).await {
+        let (spec, context) = (&self.spec, gathering.context);
+        let (group, group_ref) = (spec.resource_group.as_deref(), spec.resource_group_ref.as_ref());
+        let id = match locate(self, &gathering, &spec.azure, group, group_ref).await {
             Ok(id) => id,
             Err(blocked) => return Ok(Dependency::Blocked(blocked)),
         };
@@ -100,7 +93,7 @@ impl AzureKind for ManagedIdentity {
             audience: context.cloud().federation_audience.clone(),
             ..IdentityFacts::default()
         };
-        if lifecycle == Lifecycle::Wanted && needs_cluster_issuer(&spec.federated_credentials) {
+        if self.meta().deletion_timestamp.is_none() && needs_cluster_issuer(&spec.federated_credentials) {
             match gathering.settings.get(context.client()).await? {
                 Issuer::Known(issuer) => facts.issuer = Some(issuer),
                 Issuer::Untold { why } => facts.issuer_is_untold = Some(why),

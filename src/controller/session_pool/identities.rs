@@ -10,10 +10,9 @@ use crate::api::identity::ManagedServiceIdentity;
 use crate::api::reference::LocalReference;
 use crate::azure::IdentityBlock;
 use crate::azure::identity_block::Spelling;
-use crate::controller::azure_resource::Blocked;
+use crate::controller::azure_resource::{Blocked, is_of_another_namespace};
 use crate::controller::context::Context;
 
-use crate::controller::reference::is_of_another_namespace;
 use crate::controller::reference::{UsableIdentity, usable_identity};
 
 /// How ARM names the system-assigned identity in settings.

@@ -25,10 +25,10 @@ use crate::runtime::{Next, ObjectId, finalizer};
 use super::accounts::Account;
 use super::azure_resource::children::NoChild;
 use super::azure_resource::export::Exported;
-use super::azure_resource::policy::{Intent, Lifecycle};
+use super::azure_resource::policy::Intent;
 use super::azure_resource::{
-    ArmType, AzureKind, AzureObject, Blocked, Decision, Dependency, Desired, Gathering, KindStep, Occupants, Placement,
-    Reports, ResourceState, Subject, Tagging, may_use,
+    ArmType, AzureKind, AzureObject, Blocked, Decision, Dependency, Desired, Gathering, KindStep, Occupants,
+    ResourceState, Subject, Tagging, locate, may_use,
 };
 use super::context::Context;
 use super::error::Error;
@@ -85,16 +85,9 @@ impl AzureKind for SessionPool {
     }
 
     async fn gather(&self, gathering: Gathering<'_, ()>) -> Result<Dependency<(ResourceId, PoolFacts)>, Error> {
-        let Gathering { context, account, .. } = gathering;
-        let spec = &self.spec;
-        let placement = Placement::of(
-            self,
-            &spec.azure,
-            spec.resource_group.as_deref(),
-            spec.resource_group_ref.as_ref(),
-        );
-        let (lifecycle, known) = (Subject::of(self).lifecycle, self.reported().id.as_deref());
-        let id = match placement.locate(context, account, lifecycle, known).await {
+        let (spec, context) = (&self.spec, gathering.context);
+        let (group, group_ref) = (spec.resource_group.as_deref(), spec.resource_group_ref.as_ref());
+        let id = match locate(self, &gathering, &spec.azure, group, group_ref).await {
             Ok(id) => id,
             Err(blocked) => return Ok(Dependency::Blocked(blocked)),
         };
@@ -103,7 +96,7 @@ impl AzureKind for SessionPool {
             secrets: None,
             identities: None,
         };
-        if lifecycle == Lifecycle::Deleted {
+        if self.meta().deletion_timestamp.is_some() {
             return Ok(Dependency::Met((id, facts)));
         }
         let namespace = self.namespace().unwrap_or_default();

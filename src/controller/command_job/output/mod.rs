@@ -11,20 +11,16 @@ use kube::ResourceExt;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
-use super::budget::{LITTLE_MASKED_AT_ONCE, LITTLE_TO_MASK, MASKED_AT_ONCE, MASKED_BYTES};
-use super::runner::{Secrets, WHOLE_STREAM_BYTES};
+use super::budget::{
+    LITTLE_MASKED_AT_ONCE, LITTLE_TO_MASK, MASKED_AT_ONCE, MASKED_BYTES, OUTPUT_BYTES, OUTPUT_SHARE_BYTES,
+};
+use super::runner::Secrets;
 use crate::api::command_job::{CapturedStream, CommandJob, OverflowPolicy, StoredPart};
 use crate::runtime::{Class, Classify, Events, Note, Severity};
 
 pub use capture::{MaskedStream, Raw, ending, shorten, timed_out, without_output};
 pub use memory::{StreamMemory, StreamRoom};
 pub use overflow::OverflowError;
-
-/// How much of all jobs' streams is in memory at a time.
-const MEMORY_BYTES: u64 = 3 * WHOLE_STREAM_BYTES;
-
-/// How much of the streams of one namespace's jobs.
-const SHARE_BYTES: u64 = WHOLE_STREAM_BYTES;
 
 /// How long room is waited for at a time: a pass has its end.
 const ROOM_PATIENCE: Duration = Duration::from_secs(30);
@@ -49,7 +45,7 @@ impl Output {
         Self {
             client,
             events,
-            memory: StreamMemory::new(MEMORY_BYTES, SHARE_BYTES),
+            memory: StreamMemory::new(OUTPUT_BYTES, OUTPUT_SHARE_BYTES),
             masking: Masking {
                 little: Arc::new(Semaphore::new(LITTLE_MASKED_AT_ONCE)),
                 much: Arc::new(Semaphore::new(MASKED_AT_ONCE as usize)),

@@ -17,11 +17,11 @@ use crate::azure::session::PoolEndpoint;
 use crate::azure::{AzureError, ResourceId, SessionClient, session_pool};
 use crate::controller::Context;
 use crate::controller::accounts::{Account, AccountError};
+use crate::controller::azure_resource::owners;
 use crate::controller::command_job::budget::InputMemory;
 use crate::controller::command_job::job::{NamedPool, NotRunnable, Unavailable};
 use crate::controller::command_job::output::Output;
 use crate::controller::operator_key::OperatorKey;
-use crate::controller::reference::owners;
 use crate::runtime::conditions::find;
 use crate::runtime::{ApiError, Key};
 
@@ -234,7 +234,7 @@ impl Pools {
     /// an object that only observes it is a way around that, even where Azure would allow it.
     async fn admit(&self, job: &CommandJob, id: &ResourceId) -> Result<(), Unavailable> {
         let own = job.namespace().unwrap_or_default();
-        let owners = owners(&self.context, &self.context.session_pools, id).await;
+        let owners = owners::<SessionPool>(&self.context, id).await;
         let mut is_admitted = owners.is_empty();
         for pool in &owners {
             let labels = self.labels(&own, pool).await?;
