@@ -91,6 +91,13 @@ impl Emulated {
         ResourceId::resource(&self.ready().subscription_id, GROUP, SESSION_POOL_TYPE, POOL).unwrap()
     }
 
+    /// Makes the resource group.
+    pub async fn with_group(&self) {
+        let (id, body) = (self.group(), json!({"location": "westus2"}));
+        let made = self.arm().put(id.as_str(), RESOURCE_GROUP_API_VERSION, &body).await;
+        made.unwrap();
+    }
+
     /// Makes the group and a Shell pool of `sessions` sessions, and returns a client of it.
     pub async fn with_pool(&self, sessions: u32) -> SessionClient {
         let arm = self.arm();
@@ -98,13 +105,7 @@ impl Emulated {
         while provider::register(&arm, subscription, "Microsoft.App").await.unwrap() != RegistrationState::Registered {
             assert!(self.emulator.state().clock().advance(Duration::from_mins(1)));
         }
-        arm.put(
-            self.group().as_str(),
-            RESOURCE_GROUP_API_VERSION,
-            &json!({"location": "westus2"}),
-        )
-        .await
-        .unwrap();
+        self.with_group().await;
         let body = shell_pool(sessions);
         let version = PoolApiVersion::for_properties(&body["properties"]);
         let answer = arm.put(self.pool().as_str(), version.as_str(), &body).await.unwrap();

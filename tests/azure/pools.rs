@@ -21,13 +21,7 @@ async fn a_subscription_that_is_not_registered_is_registered_and_then_may() {
     let azure = Emulated::start().await;
     let arm = azure.arm();
     let subscription = azure.ready().subscription_id.clone();
-    arm.put(
-        azure.group().as_str(),
-        RESOURCE_GROUP_API_VERSION,
-        &json!({"location": "westus2"}),
-    )
-    .await
-    .unwrap();
+    azure.with_group().await;
     if provider::registration_state(&arm, &subscription, "Microsoft.App")
         .await
         .unwrap()
@@ -132,13 +126,7 @@ async fn a_group_goes_with_time() {
 async fn a_token_that_has_expired_is_renewed_without_anybody_noticing() {
     let azure = Emulated::start().await;
     let arm = azure.arm();
-    arm.put(
-        azure.group().as_str(),
-        RESOURCE_GROUP_API_VERSION,
-        &json!({"location": "westus2"}),
-    )
-    .await
-    .unwrap();
+    azure.with_group().await;
     // The service's clock is ahead of ours: what we hold for a good token has expired there.
     assert!(azure.emulator.state().clock().advance(Duration::from_hours(48)));
     assert!(
@@ -153,13 +141,7 @@ async fn a_token_that_has_expired_is_renewed_without_anybody_noticing() {
 async fn an_answer_that_breaks_off_is_not_taken_for_a_resource() {
     let azure = Emulated::start().await;
     let arm = azure.arm();
-    arm.put(
-        azure.group().as_str(),
-        RESOURCE_GROUP_API_VERSION,
-        &json!({"location": "westus2"}),
-    )
-    .await
-    .unwrap();
+    azure.with_group().await;
     azure.fault("GET", "resourceGroups", 1, json!({"truncateBytes": 20}));
     let error = arm
         .find(azure.group().as_str(), RESOURCE_GROUP_API_VERSION)
