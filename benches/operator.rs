@@ -19,7 +19,9 @@ use kube::api::{Patch, PatchParams, PostParams};
 use kube_runtime::watcher;
 use kube_runtime::watcher::Event;
 use lifeguard::api::CommandJob;
+use lifeguard::api::command_job::Phase;
 use serde_json::{Value, json};
+use tokio::task::JoinHandle;
 use world::{World, WorldOptions, control_plane, object, script, typed};
 
 /// How long the emulator takes to answer an execution.
@@ -30,6 +32,8 @@ const CLIENTS: usize = 32;
 const LATENCY_JOBS: usize = 600;
 const JOBS_PER_SECOND: u32 = 20;
 const FINISHED_JOBS: usize = 10_000;
+const SMALL_JOBS: usize = 10_000;
+const LARGE_JOBS: usize = 200;
 
 fn main() {
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -43,6 +47,8 @@ fn main() {
         latency().await;
         memory(1024).await;
         memory(32 * 1024).await;
+        live_memory("10000 live jobs of 1 KB", SMALL_JOBS, &small_job()).await;
+        live_memory("200 live jobs of 1.4 MB", LARGE_JOBS, &large_job()).await;
     });
 }
 
@@ -96,6 +102,7 @@ async fn ceiling() -> f64 {
 
 async fn throughput(ceiling: f64) {
     let world = simulated("rate").await;
+    world.pool("shell", 10_000).await;
     let before = status_writes().await;
     world.forget_requests().await;
     let ended = watch_ends(&world);
@@ -120,6 +127,7 @@ async fn throughput(ceiling: f64) {
 /// From create to terminal, as a client sees it, at a steady rate.
 async fn latency() {
     let world = simulated("latency").await;
+    world.pool("shell", 10_000).await;
     let ended = watch_ends_of(&world, LATENCY_JOBS);
     let mut created = HashMap::new();
     let mut pace = tokio::time::interval(Duration::from_secs(1) / JOBS_PER_SECOND);
@@ -179,7 +187,57 @@ async fn memory(output_bytes: usize) {
     figure(&name, resident_mebibytes(&world), "MiB");
 }
 
-/// A world whose emulator answers executions from a template, without throttling.
+/// About a kilobyte.
+fn small_job() -> Value {
+    script(&format!("echo hello # {}", "x".repeat(700)))
+}
+
+/// As much as etcd takes of one object, and a command can be given.
+fn large_job() -> Value {
+    let mut job = script(&"# 0123456789abcdef\n".repeat(52_000));
+    job["stdin"] = "x".repeat(450_000).into();
+    job
+}
+
+/// Memory of an operator that finds jobs which wait for their pool, is started anew with them, and then runs them all.
+async fn live_memory(name: &str, jobs: usize, spec: &Value) {
+    let mut world = simulated("live").await;
+    let api: Api<CommandJob> = world.ours();
+    let queued = watch_phases(&world, jobs, |phase| phase == Phase::Queued);
+    futures::stream::iter(0..jobs)
+        .map(|number| {
+            let api = api.clone();
+            let job = typed(&object("CommandJob", &format!("job-{number}"), spec));
+            async move { api.create(&PostParams::default(), &job).await.expect("created") }
+        })
+        .buffer_unordered(CLIENTS)
+        .for_each(|_| async {})
+        .await;
+    queued.await.expect("no panic");
+    figure(
+        &format!("{name}, waiting: resident memory"),
+        resident_mebibytes(&world),
+        "MiB",
+    );
+    world.kill_operator();
+    world.start_operator().await;
+    tokio::time::sleep(Duration::from_secs(20)).await;
+    figure("  after a restart: resident memory", resident_mebibytes(&world), "MiB");
+    figure("  after a restart: at most", peak_mebibytes(&world), "MiB");
+    let ended = watch_ends_of(&world, jobs);
+    let started = Instant::now();
+    world.pool("shell", 10_000).await;
+    ended.await.expect("no panic");
+    figure(
+        "  once all have run: resident memory",
+        resident_mebibytes(&world),
+        "MiB",
+    );
+    figure("  until all have run: at most", peak_mebibytes(&world), "MiB");
+    figure("  jobs/s", per_second(jobs, started.elapsed()), "/s");
+}
+
+/// A world whose emulator answers executions from a template, without throttling. It has no pool yet.
 async fn simulated(name: &str) -> World {
     let quiet = WorldOptions {
         log: Some("warn".to_owned()),
@@ -199,7 +257,6 @@ async fn simulated(name: &str) -> World {
             },
         }))
         .await;
-    world.pool("shell", 10_000).await;
     world
 }
 
@@ -218,32 +275,32 @@ async fn create_jobs(world: &World, jobs: usize) {
         .await;
 }
 
-fn watch_ends(world: &World) -> tokio::task::JoinHandle<HashMap<String, Instant>> {
+fn watch_ends(world: &World) -> JoinHandle<HashMap<String, Instant>> {
     watch_ends_of(world, JOBS)
 }
 
 /// When each of that many jobs was seen to have ended.
-fn watch_ends_of(world: &World, jobs: usize) -> tokio::task::JoinHandle<HashMap<String, Instant>> {
+fn watch_ends_of(world: &World, jobs: usize) -> JoinHandle<HashMap<String, Instant>> {
+    watch_phases(world, jobs, Phase::is_terminal)
+}
+
+/// When each of that many jobs was seen in such a phase.
+fn watch_phases(world: &World, jobs: usize, is_meant: fn(Phase) -> bool) -> JoinHandle<HashMap<String, Instant>> {
     let api: Api<CommandJob> = world.ours();
     tokio::spawn(async move {
-        let mut ends = HashMap::new();
-        let mut events = std::pin::pin!(watcher::watcher(api, watcher::Config::default()));
-        while ends.len() < jobs {
+        let mut seen = HashMap::new();
+        let mut events = std::pin::pin!(watcher::watcher(api, watcher::Config::default().page_size(50)));
+        while seen.len() < jobs {
             let event = events.try_next().await.expect("a watch").expect("an event");
             let (Event::Apply(job) | Event::InitApply(job)) = event else {
                 continue;
             };
-            if job
-                .status
-                .as_ref()
-                .and_then(|it| it.phase)
-                .is_some_and(|it| it.is_terminal())
-            {
-                ends.entry(job.metadata.name.unwrap_or_default())
+            if job.status.as_ref().and_then(|it| it.phase).is_some_and(is_meant) {
+                seen.entry(job.metadata.name.unwrap_or_default())
                     .or_insert_with(Instant::now);
             }
         }
-        ends
+        seen
     })
 }
 
@@ -266,9 +323,18 @@ async fn status_writes() -> f64 {
 }
 
 fn resident_mebibytes(world: &World) -> f64 {
+    mebibytes_of_process(world, "VmRSS:")
+}
+
+/// The most that the operator has had since it was started.
+fn peak_mebibytes(world: &World) -> f64 {
+    mebibytes_of_process(world, "VmHWM:")
+}
+
+fn mebibytes_of_process(world: &World, field: &str) -> f64 {
     let pid = world.operator.as_ref().expect("an operator").process().pid();
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("the operator runs");
-    let line = status.lines().find(|line| line.starts_with("VmRSS:")).expect("VmRSS");
+    let line = status.lines().find(|line| line.starts_with(field)).expect("the field");
     let kibibytes: f64 = line
         .split_whitespace()
         .nth(1)

@@ -135,6 +135,8 @@ reasons! {
     HostIdentityNotAllowed,
     /// Every session of the pool is in use; the job starts when one is free.
     PoolExhausted,
+    /// What other commands are given takes the memory that the operator has for it; the job starts when there is some again.
+    OperatorBusy,
     /// The command is being prepared or runs.
     Running,
     /// The command ended with exit code 0.

@@ -143,8 +143,8 @@ impl<R: Reconciler> Controller<R> {
                 observers: Arc::clone(&observers),
                 check: self.check.clone(),
             };
-            let config = self.source.config.clone();
-            shard_stream(shard, config, witness, &self.settings, self.stop.clone()).boxed()
+            let (config, shorten) = (self.source.config.clone(), self.source.shorten);
+            shard_stream(shard, config, shorten, witness, &self.settings, self.stop.clone()).boxed()
         }));
         let primed = async {
             cache.ready().await;
@@ -184,13 +184,14 @@ impl<R: Reconciler> Controller<R> {
 fn shard_stream<R: Reconciler>(
     shard: Shard<R::Object>,
     config: watcher::Config,
+    shorten: fn(&mut R::Object),
     witness: ControllerWitness<R>,
     settings: &Settings,
     stop: CancellationToken,
 ) -> impl Stream<Item = PassResult<R::Object>> + Send {
     let store = shard.writer.as_reader();
     let drive = Arc::clone(&witness.drive);
-    let objects = triggering(shard.api, config, shard.writer, shard.now_primed, witness);
+    let objects = triggering(shard.api, config, shard.writer, shard.now_primed, shorten, witness);
     KubeController::for_stream(objects, store)
         .with_config(Config::default().concurrency(settings.concurrency.max(1)))
         // The watch has its own backoff; another one here would also hold up the triggers.

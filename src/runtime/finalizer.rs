@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use super::{
     error::ApiError,
     reconciler::Object,
+    source::strip,
     status::{WriteError, send},
 };
 
@@ -83,5 +84,7 @@ async fn patch<K: Object>(client: &Client, object: &K, operations: &Value) -> Re
             &Patch::<()>::Json(patch),
         )
         .map_err(|error| ApiError::from(kube::Error::BuildRequest(error)))?;
-    send(client, request).await
+    let mut answer: K = send(client, request).await?;
+    strip(&mut answer);
+    Ok(answer)
 }

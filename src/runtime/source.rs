@@ -1,13 +1,13 @@
 //! Watch streams: tolerant of objects that cannot be decoded, stripped of what nobody reads, aware of what went.
 
 use std::{
-    collections::{BTreeSet, HashSet},
+    collections::{BTreeMap, BTreeSet, HashSet},
     marker::PhantomData,
     sync::Arc,
 };
 
 use futures::{Stream, StreamExt};
-use k8s_openapi::{NamespaceResourceScope, apimachinery::pkg::apis::meta::v1::ObjectMeta};
+use k8s_openapi::NamespaceResourceScope;
 use kube::{Api, Client, Resource, core::DeserializeGuard};
 use kube_runtime::{
     WatchStreamExt,
@@ -25,7 +25,12 @@ use super::{
     trigger::{Route, Triggers},
 };
 
-const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
+/// How many objects are in one answer to a list. An object has up to 1.5 MiB, and an answer is in memory as a whole, once as
+/// a text and once as objects.
+const PAGE: u32 = 10;
+
+/// The longest annotation that is kept: the operator's own hold a name, a UID or a time.
+const ANNOTATION_CHARS: usize = 256;
 
 /// Which namespaces are watched.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -72,6 +77,7 @@ impl Scope {
 pub struct Source<K: Object> {
     pub(super) shards: Vec<Shard<K>>,
     pub(super) config: watcher::Config,
+    pub(super) shorten: fn(&mut K),
     cache: Cache<K>,
     triggers: Triggers<K>,
 }
@@ -112,7 +118,8 @@ impl<K: Object> Source<K> {
         }
         Self {
             shards,
-            config,
+            config: config.page_size(PAGE),
+            shorten: |_| {},
             cache: Cache {
                 shards: Arc::new(stores),
             },
@@ -121,6 +128,13 @@ impl<K: Object> Source<K> {
                 kind: PhantomData,
             },
         }
+    }
+
+    /// Keeps of each object only what `shorten` leaves of it. Whoever needs the rest reads it.
+    #[must_use]
+    pub fn shortened(mut self, shorten: fn(&mut K)) -> Self {
+        self.shorten = shorten;
+        self
     }
 
     /// The objects, once the controller runs.
@@ -134,11 +148,24 @@ impl<K: Object> Source<K> {
     }
 }
 
-/// Drops what nobody reads and what dominates the memory of a cache: managedFields and kubectl's copy of the object.
-pub fn strip(meta: &mut ObjectMeta) {
+/// Drops what nobody reads and what may be large: managedFields, labels, owners, and the annotations that are not of the
+/// kind's own API group. Of those not more than their first characters are kept.
+pub fn strip<K: Resource<DynamicType = ()>>(object: &mut K) {
+    let own = format!("{}/", K::group(&()));
+    let meta = object.meta_mut();
     meta.managed_fields = None;
-    if let Some(annotations) = &mut meta.annotations {
-        annotations.remove(LAST_APPLIED);
+    meta.labels = None;
+    meta.owner_references = None;
+    let annotations = meta.annotations.take().unwrap_or_default();
+    let kept = annotations.into_iter().filter(|(name, _)| name.starts_with(&own));
+    let kept: BTreeMap<_, _> = kept.map(|(name, value)| (name, bounded(value))).collect();
+    meta.annotations = (!kept.is_empty()).then_some(kept);
+}
+
+fn bounded(value: String) -> String {
+    match value.char_indices().nth(ANNOTATION_CHARS) {
+        Some((end, _)) => value[..end].to_owned(),
+        None => value,
     }
 }
 
@@ -158,13 +185,19 @@ pub(super) fn triggering<K: Object>(
     config: watcher::Config,
     mut writer: Writer<DeserializeGuard<K>>,
     now_primed: watch::Sender<bool>,
+    shorten: fn(&mut K),
     witness: impl Witness<K> + 'static,
 ) -> impl Stream<Item = watcher::Result<DeserializeGuard<K>>> + Send {
     let store = writer.as_reader();
     let mut departures = Departures::default();
     watcher::watcher(api, config)
         .default_backoff()
-        .modify(|object: &mut DeserializeGuard<K>| strip(object.meta_mut()))
+        .modify(move |object: &mut DeserializeGuard<K>| {
+            strip(object);
+            if let Ok(object) = &mut object.0 {
+                shorten(object);
+            }
+        })
         .map(move |event| {
             match &event {
                 Ok(event) => {

@@ -6,9 +6,9 @@ use axum::http;
 use kube::{
     Client,
     api::{Patch, PatchParams},
-    core::Request,
+    core::{PartialObjectMeta, Request},
 };
-use serde::Serialize;
+use serde::{Serialize, de::DeserializeOwned};
 
 use super::{
     apply_body,
@@ -16,6 +16,10 @@ use super::{
     reconciler::Object,
     source::strip,
 };
+
+/// Asks the API server to answer with the metadata of the object only ("Resources over the API").
+const METADATA_ONLY: http::HeaderValue =
+    http::HeaderValue::from_static("application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1");
 
 /// Writes the status of one kind, as one field manager.
 ///
@@ -37,11 +41,22 @@ impl<K: Object> StatusWriter<K> {
         }
     }
 
-    /// Sends `status` as the status of `object`, whether it differs or not, and returns the object as stored.
+    /// Sends `status` as the status of `object`, whether it differs or not, and returns the object as it is then: its spec
+    /// as it was, for nobody wrote in between.
     ///
     /// A compare-and-swap: it succeeds only over the version that `object` is ([`WriteError::Conflict`] otherwise), also
     /// when nothing changes. It never creates the object and never touches its spec.
     pub async fn write(&self, object: &K, status: &K::Status) -> Result<K, WriteError> {
+        let request = self.request(object, status)?;
+        let metadata: PartialObjectMeta<K> = send(&self.client, request).await?;
+        let mut written = object.clone();
+        *written.meta_mut() = metadata.metadata;
+        *written.status_mut() = Some(status.clone());
+        strip(&mut written);
+        Ok(written)
+    }
+
+    fn request(&self, object: &K, status: &K::Status) -> Result<http::Request<Vec<u8>>, WriteError> {
         let meta = object.meta();
         let name = meta.name.as_deref().unwrap_or_default();
         let body = apply_body::to_vec(&StatusApply {
@@ -61,7 +76,9 @@ impl<K: Object> StatusWriter<K> {
             .map_err(|error| ApiError::from(kube::Error::BuildRequest(error)))?;
         // kube serialises without regard to YAML, so only its request line and headers are used.
         *request.body_mut() = body;
-        send(&self.client, request).await
+        // An object may be large, and all of it but the version is known.
+        request.headers_mut().insert(http::header::ACCEPT, METADATA_ONLY);
+        Ok(request)
     }
 
     /// Like [`write`](Self::write), but sends nothing and returns `None` if `object` already has this status.
@@ -142,18 +159,16 @@ impl Classify for WriteError {
     }
 }
 
-/// Sends a write and reads the stored object from the answer.
+/// Sends a write and reads the answer.
 ///
 /// `Client::request` is not used because it logs the whole answer when it cannot read it, and an object may hold what
 /// logs must not.
-pub(super) async fn send<K: Object, B: Into<Vec<u8>>>(
+pub(super) async fn send<T: DeserializeOwned>(
     client: &Client,
-    request: http::Request<B>,
-) -> Result<K, WriteError> {
-    let answer = client.request_text(request.map(Into::into)).await?;
-    let mut object: K = serde_json::from_str(&answer).map_err(WriteError::Unreadable)?;
-    strip(object.meta_mut());
-    Ok(object)
+    request: http::Request<Vec<u8>>,
+) -> Result<T, WriteError> {
+    let answer = client.request_text(request).await?;
+    serde_json::from_str(&answer).map_err(WriteError::Unreadable)
 }
 
 #[derive(Serialize)]

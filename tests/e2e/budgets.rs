@@ -1,11 +1,13 @@
 //! A job that stands for much more than it says is refused or bounded, and stops nobody.
 
+use kube::Api;
+use kube::api::DeleteParams;
 use lifeguard::api::CommandJob;
 use lifeguard::api::command_job::Phase;
 use serde_json::{Value, json};
 
 use crate::jobs::{also, reason, result};
-use crate::world::{World, script};
+use crate::world::{World, WorldOptions, object, script, shell_pool};
 
 /// What the chart lets the operator have.
 const MEMORY_LIMIT_KIBIBYTES: u64 = 256 * 1024;
@@ -16,6 +18,11 @@ fn peak_kibibytes(world: &World) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("the operator runs");
     let line = status.lines().find_map(|it| it.strip_prefix("VmHWM:")).expect("a peak");
     line.trim_end_matches("kB").trim().parse().expect("a number")
+}
+
+pub fn assert_within_the_limit(world: &World) {
+    let peak = peak_kibibytes(world);
+    assert!(peak < MEMORY_LIMIT_KIBIBYTES, "{peak} KiB");
 }
 
 fn from_secret(variable: &str, name: &str, key: &str) -> Value {
@@ -71,8 +78,7 @@ async fn what_a_job_stands_for_is_counted_before_it_is_made() {
     }
     let (code, stdout, _) = result(&world.run("other", &script("echo hi")).await);
     assert_eq!((code, &*stdout), (0, b"hi\n".as_slice()));
-    let peak = peak_kibibytes(&world);
-    assert!(peak < MEMORY_LIMIT_KIBIBYTES, "{peak} KiB");
+    assert_within_the_limit(&world);
 
     // What is a little less than that is run, and all of it arrives.
     let fits = with(
@@ -129,8 +135,7 @@ async fn masking_takes_no_more_memory_than_the_output_and_keeps_nobody_waiting()
         let kept = job.status.and_then(|it| it.result).expect("a result");
         assert_eq!((kept.stdout.bytes, kept.masked_count), (8_000_000, None), "{name}");
     }
-    let peak = peak_kibibytes(&world);
-    assert!(peak < MEMORY_LIMIT_KIBIBYTES, "{peak} KiB");
+    assert_within_the_limit(&world);
 
     let shown = also(
         job("quoted"),
@@ -139,4 +144,109 @@ async fn masking_takes_no_more_memory_than_the_output_and_keeps_nobody_waiting()
     let (_, stdout, _) = result(&world.run("quoted", &shown).await);
     let stdout = String::from_utf8_lossy(&stdout);
     assert!(stdout.contains("***") && !stdout.contains("hidden"), "{stdout}");
+}
+
+/// As much as etcd takes of one object.
+fn as_large_as_can_be(text: &str) -> Value {
+    let text = format!("{text}\n{}", "# 0123456789abcdef\n".repeat(52_000));
+    also(script(&text), &json!({"stdin": "x".repeat(450_000)}))
+}
+
+async fn until_queued(world: &World, name: &str) -> String {
+    world
+        .until(&format!("{name} waits"), || async {
+            let job: CommandJob = world.ours().get(name).await.ok()?;
+            (job.status.as_ref()?.phase? == Phase::Queued).then_some(())?;
+            reason(&job, "Ready")
+        })
+        .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn jobs_of_more_bytes_than_the_operator_has_wait_survive_a_restart_and_run() {
+    let mut world = World::new("large").await;
+    let names: Vec<_> = (0..200).map(|n| format!("large-{n}")).collect();
+    for name in &names {
+        world.job(name, &as_large_as_can_be("wc -c")).await;
+    }
+    for name in &names {
+        until_queued(&world, name).await;
+    }
+    assert_within_the_limit(&world);
+    world.kill_operator();
+    world.start_operator().await;
+    world.job("late", &script("echo hi")).await;
+    until_queued(&world, "late").await;
+    assert_within_the_limit(&world);
+    world.pool("shell", 50).await;
+    for name in names.iter().take(60) {
+        let (code, stdout, _) = result(&world.ended(name).await);
+        assert_eq!((code, &*stdout), (0, b"450000\n".as_slice()), "{name}");
+    }
+    let (_, stdout, _) = result(&world.ended("late").await);
+    assert_eq!(stdout, b"hi\n");
+    assert_within_the_limit(&world);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn values_of_secrets_are_kept_for_as_many_running_jobs_as_there_is_room_for_and_the_others_wait() {
+    let other = "values-other";
+    let options = WorldOptions {
+        namespaces: vec![other.to_owned()],
+        ..WorldOptions::default()
+    };
+    let world = World::with("values", options).await;
+    world.create_namespace(other).await;
+    world.account_in(other, "default").await;
+    world.pool("shell", 200).await;
+    world.apply_in(other, &shell_pool("shell", 5)).await;
+    for secret in ["first", "second"] {
+        let values: serde_json::Map<_, _> = (0..8)
+            .map(|n| (format!("k{n}"), format!("{secret}{n}{}", "z".repeat(100_000)).into()))
+            .collect();
+        let secret = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": secret}, "stringData": values});
+        world.apply(&secret).await;
+        world.apply_in(other, &secret).await;
+    }
+    let env: Vec<_> = ["first", "second"]
+        .iter()
+        .flat_map(|secret| {
+            (0..8).map(move |n| from_secret(&format!("{}{n}", secret.to_uppercase()), secret, &format!("k{n}")))
+        })
+        .collect();
+    let spec = also(script("sleep 600"), &json!({"env": env}));
+    let names: Vec<_> = (0..150).map(|n| format!("holds-{n}")).collect();
+    for name in &names {
+        world.job(name, &spec).await;
+    }
+    let busy = world
+        .until("some wait for room", || async {
+            for name in &names {
+                let job: CommandJob = world.ours().get(name).await.ok()?;
+                if reason(&job, "Ready").as_deref() == Some("OperatorBusy") {
+                    return Some(name.clone());
+                }
+            }
+            None
+        })
+        .await;
+    // Those of another namespace have room of their own.
+    let victim = also(script("echo \"${FIRST0:0:6}\""), &json!({"env": spec["env"]}));
+    let mut object = object("CommandJob", "victim", &victim);
+    object["metadata"]["namespace"] = other.into();
+    world.apply_in(other, &object).await;
+    let (code, _, _) = result(&world.ended_in(other, "victim").await);
+    assert_eq!(code, 0);
+    assert_within_the_limit(&world);
+    // When those that run are gone, the next ones have their turn.
+    for name in names.iter().filter(|it| **it != busy) {
+        let jobs: Api<CommandJob> = world.ours();
+        jobs.delete(name, &DeleteParams::default()).await.expect("deleted");
+    }
+    world
+        .until(&format!("{busy} runs"), || async {
+            let job: CommandJob = world.ours().get(&busy).await.ok()?;
+            (job.status?.phase? == Phase::Running).then_some(())
+        })
+        .await;
 }

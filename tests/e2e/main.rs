@@ -29,6 +29,7 @@ mod isolation;
 mod jobs;
 mod kills;
 mod namespaces;
+mod neighbour;
 mod order;
 mod output;
 mod placement;

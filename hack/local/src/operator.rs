@@ -114,6 +114,11 @@ impl Operator {
         self.process.kill();
     }
 
+    /// Where the health port listens.
+    pub fn health_address(&self) -> String {
+        format!("127.0.0.1:{}", self.health_port)
+    }
+
     /// Lets it end by itself.
     pub fn stop(self) {
         self.process.stop();

@@ -6,8 +6,7 @@
 
 use std::sync::Arc;
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-
+use super::room::{Room, SharedRoom};
 use super::runner::WHOLE_STREAM_BYTES;
 
 /// The longest argument and the longest variable, with its name and the equals sign: `MAX_ARG_STRLEN` of Linux without the
@@ -41,14 +40,19 @@ pub const OUTPUT_BYTES: u64 = 3 * WHOLE_STREAM_BYTES;
 /// How much of the output of one namespace's jobs.
 pub const OUTPUT_SHARE_BYTES: u64 = WHOLE_STREAM_BYTES;
 
-/// How many jobs read their Secrets and ConfigMaps at the same time: each holds one of these objects while it looks for keys.
-const READ_AT_ONCE: usize = 8;
+/// How many jobs read what their command is given at the same time, in all and of one namespace: each holds a whole job, or a
+/// Secret or ConfigMap while it looks for keys.
+const READ_AT_ONCE: [u64; 2] = [6, 4];
 
-/// What all jobs that are being prepared upload. In memory it is up to twice that, because what is uploaded is quoted.
-const HELD_BYTES: usize = 32 * MEBIBYTE;
+/// What all jobs that are being prepared upload, and those of one namespace. In memory it is up to twice that, because what is
+/// uploaded is quoted.
+const HELD_BYTES: [u64; 2] = [24 * MEBIBYTE as u64, 8 * MEBIBYTE as u64];
 
-/// Inputs up to this size wait for no others.
-const SMALL_INPUTS: usize = 64 * KIBIBYTE;
+/// The values from Secrets of all jobs that run, and of those of one namespace: they are kept until the output was masked.
+const SECRET_BYTES: [u64; 2] = [32 * MEBIBYTE as u64, 8 * MEBIBYTE as u64];
+
+/// What is not larger than this needs no room, neither for its upload nor for its Secrets.
+const SMALL: usize = 4 * KIBIBYTE;
 
 const MEBIBYTE: usize = 1024 * 1024;
 const KIBIBYTE: usize = 1024;
@@ -109,34 +113,42 @@ impl ExecBudget {
 
 /// Memory for what jobs are given.
 pub struct InputMemory {
-    reads: Semaphore,
-    held: Arc<Semaphore>,
+    reads: Arc<SharedRoom>,
+    uploads: Arc<SharedRoom>,
+    secrets: Arc<SharedRoom>,
 }
 
 impl Default for InputMemory {
     fn default() -> Self {
+        let shared = |[total, share]: [u64; 2]| SharedRoom::new(total, share);
         Self {
-            reads: Semaphore::new(READ_AT_ONCE),
-            held: Arc::new(Semaphore::new(HELD_BYTES / KIBIBYTE)),
+            reads: shared(READ_AT_ONCE),
+            uploads: shared(HELD_BYTES),
+            secrets: shared(SECRET_BYTES),
         }
     }
 }
 
 impl InputMemory {
-    /// Reads sources when there is room for it. That waits for the API server only, never for a session.
-    pub async fn reading<T>(&self, read: impl Future<Output = T>) -> T {
-        let permit = self.reads.acquire().await;
-        let _permit = permit.expect("invariant: the semaphore is never closed");
+    /// Reads what a job of the namespace is given when it is its turn. That waits for the API server only, never for a session.
+    pub async fn reading<T>(&self, namespace: &str, read: impl Future<Output = T>) -> T {
+        let mut room = self.reads.ask(namespace, 1);
+        room.granted().await;
         read.await
     }
 
-    /// Returns once there is room for inputs of this size, for as long as the permit lives.
-    pub async fn room(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
-        if bytes <= SMALL_INPUTS {
-            return None;
-        }
-        let needed = u32::try_from(bytes.min(HELD_BYTES) / KIBIBYTE).unwrap_or(u32::MAX);
-        let permit = Arc::clone(&self.held).acquire_many_owned(needed).await;
-        Some(permit.expect("invariant: the semaphore is never closed"))
+    /// Asks for room for what is uploaded; small things need none.
+    pub fn for_upload(&self, namespace: &str, bytes: usize) -> Option<Room> {
+        (bytes > SMALL).then(|| self.uploads.ask(namespace, bytes as u64))
+    }
+
+    /// Asks for room for values from Secrets, to be held while the command runs; small ones need none.
+    pub fn for_secrets(&self, namespace: &str, bytes: usize) -> Option<Room> {
+        (bytes > SMALL).then(|| self.secrets.ask(namespace, bytes as u64))
+    }
+
+    /// Takes room for the values of a command that may be running already.
+    pub fn of_running(&self, namespace: &str, bytes: usize) -> Option<Room> {
+        (bytes > SMALL).then(|| self.secrets.take(namespace, bytes as u64))
     }
 }

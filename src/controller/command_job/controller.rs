@@ -12,6 +12,7 @@ use crate::runtime::references::Entry;
 use crate::runtime::supervisor::Supervisor;
 use crate::runtime::{ObjectId, Source, Target, drive};
 
+use super::abridged::abridge;
 use super::executor::Farewells;
 use super::executor::session_pool::Pools;
 use super::finished;
@@ -36,7 +37,7 @@ pub fn spawn(context: &Context, source: Source<CommandJob>, config: &Config, sup
         start_spread: Duration::ZERO,
         ..context.settings()
     };
-    let controller = context.controller(source, jobs, settings, entry);
+    let controller = context.controller(source.shortened(abridge), jobs, settings, entry);
     supervisor.spawn("controller of CommandJobs", async move {
         let ended = controller.run().await;
         farewells.finish().await;

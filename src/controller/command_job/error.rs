@@ -27,6 +27,9 @@ pub enum JobError {
     /// The target is not there any more.
     #[error("the target of the job is not available")]
     NoTarget,
+    /// The job was changed after it was seen.
+    #[error("the job was changed in the meantime")]
+    Changed,
 }
 
 impl From<kube::Error> for JobError {
@@ -43,6 +46,7 @@ impl Classify for JobError {
             Self::Kubernetes(error) => error.class(),
             Self::Write(error) => error.class(),
             Self::NoTarget => Class::Transient,
+            Self::Changed => Class::Conflict,
         }
     }
 
@@ -52,7 +56,7 @@ impl Classify for JobError {
             Self::Azure(error) => reason_of(error).as_str().into(),
             Self::Kubernetes(error) => error.reason(),
             Self::Write(error) => error.reason(),
-            Self::NoTarget => Reason::Unavailable.as_str().into(),
+            Self::NoTarget | Self::Changed => Reason::Unavailable.as_str().into(),
         }
     }
 }

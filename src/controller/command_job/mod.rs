@@ -4,6 +4,7 @@
 //! Both are pure. An [`executor`] carries it out; the text that it has a session run ([`runner`]) starts a command at most
 //! once however often it is sent.
 
+mod abridged;
 pub mod attempt;
 mod budget;
 pub mod controller;
@@ -18,6 +19,7 @@ mod model;
 pub mod observe;
 pub mod output;
 mod reconciler;
+mod room;
 pub mod runner;
 
 pub use controller::spawn;

@@ -2,20 +2,29 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use kube::{Client, ResourceExt};
 use uuid::Uuid;
 
 use super::JobError;
+use super::abridged::whole;
 use super::attempt::{AttemptKey, AttemptState, SessionNames, Ticket};
 use super::budget::InputMemory;
 use super::executor::Executor;
 use super::executor::session_pool::{PoolUse, Pools, SessionPoolExecutor, limits};
+use super::job::inputs::NoRoom;
 use super::job::plan::is_finished;
 use super::job::{Inputs, JobFacts, NotRunnable, Unavailable, attempts_that_matter, current_key, inputs};
 use super::memory::RememberedJob;
 use crate::api::CommandJob;
 use crate::runtime::Snapshot;
+
+/// How long a job waits at a time for room for what its command is given.
+const ROOM_PATIENCE: Duration = Duration::from_secs(20);
+
+/// How often it may have grown meanwhile.
+const LOOKS_FOR_ROOM: u32 = 3;
 
 /// What a pass over a job found out.
 #[derive(Debug)]
@@ -47,7 +56,7 @@ pub async fn observe(
         .attempts
         .get(&key)
         .map(|(_, executor)| executor)
-        .filter(|_| is_claimed);
+        .filter(|it| is_claimed && !it.inputs().lack_secrets);
     let purpose = if is_claimed { PoolUse::Reach } else { PoolUse::Start };
     let pool = match (pools.resolve(job, purpose).await, known) {
         // Where the attempt runs is known, even if what told of it is gone, or does not answer.
@@ -100,20 +109,49 @@ fn of_finished(pools: &Pools, attempts: BTreeMap<AttemptKey, AttemptState>) -> J
     JobObservation { facts, executor: None }
 }
 
-/// An attempt that is under way has its values; only what follows from the job matters from there on, and what is to be
-/// masked.
+/// Inputs that wait for room are not in memory meanwhile.
 async fn read_inputs(
     client: &Client,
     memory: &InputMemory,
-    job: &CommandJob,
+    job: &Snapshot<CommandJob>,
     is_claimed: bool,
     grace_seconds: u32,
 ) -> Result<Result<Arc<Inputs>, NotRunnable>, JobError> {
-    let inputs = memory.reading(inputs::resolve(client, job, grace_seconds)).await;
+    let namespace = job.namespace().unwrap_or_default();
+    let mut room = None;
+    for _ in 0..LOOKS_FOR_ROOM {
+        let read = memory.reading(&namespace, read(client, job, is_claimed, grace_seconds));
+        let inputs = match read.await? {
+            Ok(inputs) if is_claimed => return Ok(Ok(Arc::new(inputs.of_running(memory, &namespace)))),
+            Ok(inputs) => inputs,
+            Err(why) => return Ok(Err(why)),
+        };
+        let mut asked = match inputs.keep(memory, &namespace, room) {
+            Ok(inputs) => return Ok(Ok(Arc::new(inputs))),
+            Err(NoRoom::ForSecrets) => break,
+            Err(NoRoom::ForUpload(asked)) => asked,
+        };
+        if tokio::time::timeout(ROOM_PATIENCE, asked.granted()).await.is_err() {
+            break;
+        }
+        room = Some(asked);
+    }
+    Ok(Err(NotRunnable::NoRoom))
+}
+
+/// An attempt that is under way has its values; only what follows from the job matters from there on, and what is to be
+/// masked.
+async fn read(
+    client: &Client,
+    job: &Snapshot<CommandJob>,
+    is_claimed: bool,
+    grace_seconds: u32,
+) -> Result<Result<Inputs, NotRunnable>, JobError> {
+    let job = whole(client, job).await?;
+    let inputs = inputs::resolve(client, &job, grace_seconds).await;
     Ok(match (Unavailable::fact(inputs)?, is_claimed) {
-        (Ok(inputs), false) => Ok(Arc::new(inputs.keep(memory).await)),
-        (Ok(inputs), true) => Ok(Arc::new(inputs.prepared())),
-        (Err(_), true) => Ok(Arc::new(inputs::shape(job, grace_seconds))),
-        (Err(why), false) => Err(why),
+        (Ok(inputs), true) => Ok(inputs.prepared()),
+        (Err(_), true) => Ok(inputs::shape(&job, grace_seconds)),
+        (read, false) => read,
     })
 }

@@ -11,7 +11,7 @@ use super::attempt::{AttemptClaim, AttemptKey, AttemptState, Command, Farewell};
 use super::departure::Departure;
 use super::executor::session_pool::{Pools, SessionPoolExecutor, limits};
 use super::executor::{Executor, Farewells, Leaving};
-use super::job::plan::{is_finished, last_claim};
+use super::job::plan::{claim_of, is_finished, last_claim};
 use super::job::{JobStep, JobVerdict, plan, status};
 use super::memory::JobMemory;
 use super::observe::{JobObservation, observe};
@@ -49,8 +49,13 @@ impl CommandJobs {
         let mut state = pass.observed().facts.attempt(pass.object(), key);
         let changed = change(&mut state);
         let uid = pass.object().uid().unwrap_or_default();
-        // What it was given is made anew for each preparation, and not needed after that.
-        let remembered = (state.clone(), executor.prepared());
+        // What it was given is made anew for each preparation, and not needed after that; nor are the values from Secrets
+        // before it is started.
+        let executor = match claim_of(pass.object(), key) {
+            Some(_) => executor.prepared(),
+            None => executor.unstarted(),
+        };
+        let remembered = (state.clone(), executor);
         self.memory.update(&uid, |job| job.attempts.insert(key, remembered));
         pass.observed_mut().facts.attempts.insert(key, state);
         changed

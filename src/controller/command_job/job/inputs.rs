@@ -8,7 +8,6 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use kube::Client;
-use tokio::sync::OwnedSemaphorePermit;
 
 use super::expansion::expand;
 use super::not_runnable::{NotRunnable, Unavailable};
@@ -16,6 +15,7 @@ use super::sources::{self, ValueOrigin, Values};
 use crate::api::command_job::CommandJob;
 use crate::api::environment::EnvironmentVariable;
 use crate::controller::command_job::budget::{ExecBudget, InputMemory, MASKED_BYTES, OverBudget, UPLOAD_BYTES};
+use crate::controller::command_job::room::Room;
 use crate::controller::command_job::runner::{EnvVar, Program, Secrets, Work, WorkError};
 
 /// What a job's command gets, ready to be uploaded. Its values are never shown.
@@ -26,8 +26,17 @@ pub struct Inputs {
     pub secrets: Vec<Bytes>,
     /// The same, to be masked in what is captured.
     pub to_mask: Arc<Secrets>,
-    /// Room for what is in `work`, where that is large.
-    room: Option<OwnedSemaphorePermit>,
+    /// Whether the values from Secrets were dropped: then nothing can be masked with these.
+    pub lack_secrets: bool,
+    /// Room for them in memory, where they are large.
+    room: InputRoom,
+}
+
+/// Room for a job's inputs.
+#[derive(Default)]
+struct InputRoom {
+    upload: Option<Room>,
+    secrets: Option<Arc<Room>>,
 }
 
 impl fmt::Debug for Inputs {
@@ -35,7 +44,7 @@ impl fmt::Debug for Inputs {
         f.debug_struct("Inputs")
             .field("work", &self.work)
             .field("secrets", &self.secrets.len())
-            .field("is_large", &self.room.is_some())
+            .field("has_room_for_upload", &self.room.upload.is_some())
             .finish_non_exhaustive()
     }
 }
@@ -46,13 +55,36 @@ impl Inputs {
             to_mask: Arc::new(Secrets::new(secrets.iter().cloned())),
             work,
             secrets,
-            room: None,
+            lack_secrets: false,
+            room: InputRoom::default(),
         }
     }
 
-    /// Keeps them until the command is prepared, when there is room.
-    pub async fn keep(mut self, memory: &InputMemory) -> Self {
-        self.room = memory.room(self.work.upload_bytes()).await;
+    /// Keeps them if there is room: what is uploaded until the command is prepared, the values from Secrets until it has
+    /// ended. Else what has to be waited for.
+    pub fn keep(mut self, memory: &InputMemory, namespace: &str, room: Option<Room>) -> Result<Self, NoRoom> {
+        let mut secrets = memory.for_secrets(namespace, self.to_mask.bytes());
+        if secrets.as_mut().is_some_and(|it| !it.is_granted()) {
+            return Err(NoRoom::ForSecrets);
+        }
+        let bytes = self.work.upload_bytes();
+        let held = room.filter(|it| it.size() >= bytes as u64);
+        let mut upload = held.or_else(|| memory.for_upload(namespace, bytes));
+        if upload.as_mut().is_some_and(|it| !it.is_granted()) {
+            return upload.map_or(Ok(self), |it| Err(NoRoom::ForUpload(it)));
+        }
+        self.room = InputRoom {
+            upload,
+            secrets: secrets.map(Arc::new),
+        };
+        Ok(self)
+    }
+
+    /// Keeps what a command needs that may be running already, whatever room there is.
+    #[must_use]
+    pub fn of_running(mut self, memory: &InputMemory, namespace: &str) -> Self {
+        let secrets = memory.of_running(namespace, self.to_mask.bytes());
+        self.room.secrets = secrets.map(Arc::new);
         self
     }
 
@@ -64,7 +96,20 @@ impl Inputs {
             work: self.work.prepared(),
             secrets: self.secrets.clone(),
             to_mask: Arc::clone(&self.to_mask),
-            room: None,
+            lack_secrets: self.lack_secrets,
+            room: InputRoom {
+                upload: None,
+                secrets: self.room.secrets.clone(),
+            },
+        }
+    }
+
+    /// What is needed of them to give up an attempt that was not started: no more than tells how it would have been.
+    #[must_use]
+    pub fn without_secrets(&self) -> Self {
+        Self {
+            lack_secrets: true,
+            ..Self::new(self.work.prepared(), Vec::new())
         }
     }
 
@@ -89,6 +134,15 @@ impl Inputs {
         parts.extend(stdin.as_deref().map(Cow::from));
         parts
     }
+}
+
+/// Why inputs cannot be kept.
+#[derive(Debug)]
+pub enum NoRoom {
+    /// The room that was asked for, and was not there.
+    ForUpload(Room),
+    /// Jobs that run have the room.
+    ForSecrets,
 }
 
 /// Reads the Secrets and ConfigMaps that the job names, all of its own namespace, and makes its inputs. When it is killed
@@ -129,6 +183,7 @@ fn compose(job: &CommandJob, values: &Values, grace_seconds: u32) -> Result<Inpu
         .map(|(value, _)| value.clone())
         .collect();
     let inputs = Inputs::new(work(job, program, env, grace_seconds), secrets);
+    inputs.work.program.check()?;
     if inputs.work.upload_bytes() > UPLOAD_BYTES {
         return Err(OverBudget::Uploads.into());
     }
@@ -370,5 +425,40 @@ mod tests {
         assert_eq!(prepared.work, shape(&job, 10).work);
         assert_eq!(prepared.work.upload_bytes(), "#!/bin/sh -e".len());
         assert!(prepared.work.env.is_some() && prepared.work.stdin.is_some());
+    }
+
+    fn of_script(bytes: usize, secret_bytes: usize) -> Inputs {
+        let job = job(serde_json::json!({
+            "target": {"sessionPoolRef": {"name": "p"}}, "script": "x".repeat(bytes),
+            "env": (0..15).map(|n| serde_json::json!({"name": format!("V{n}"), "valueFrom": {"secretKeyRef": {"name": "s", "key": "k"}}})).collect::<Vec<_>>(),
+        }));
+        let value = |n: usize| secret(format!("{n}{}", "z".repeat(secret_bytes / 15)));
+        let values: Values = (0..15).map(|n| (format!("V{n}"), value(n))).collect();
+        compose(&job, &values, 10).unwrap()
+    }
+
+    #[test]
+    fn inputs_are_kept_while_their_namespace_has_room_and_those_that_were_started_whatever_there_is() {
+        let memory = InputMemory::default();
+        let keep = |inputs: Inputs, namespace: &str| inputs.keep(&memory, namespace, None);
+        let large = || of_script(2_000_000, 1_500_000);
+        let kept: Vec<_> = std::iter::from_fn(|| keep(large(), "a").ok()).take(20).collect();
+        assert!((1..8).contains(&kept.len()), "{}", kept.len());
+        assert!(matches!(keep(large(), "a"), Err(NoRoom::ForUpload(_))));
+        assert!(keep(of_script(1000, 0), "a").is_ok(), "what is small needs no room");
+        assert!(keep(large(), "b").is_ok());
+        assert!(large().of_running(&memory, "a").room.secrets.is_some());
+        drop(kept);
+
+        // What was uploaded makes room for another upload, and the values are kept for as long as the command runs.
+        let prepared: Vec<_> = std::iter::from_fn(|| Some(keep(large(), "a").ok()?.prepared()))
+            .take(20)
+            .collect();
+        assert!((2..8).contains(&prepared.len()), "{}", prepared.len());
+        assert!(matches!(keep(large(), "a"), Err(NoRoom::ForSecrets)));
+        assert!(keep(of_script(2_000_000, 0), "a").is_ok());
+        drop(prepared);
+        assert!(keep(large(), "a").is_ok());
+        assert!(large().prepared().without_secrets().to_mask.is_empty());
     }
 }

@@ -97,6 +97,12 @@ pub enum NotRunnable {
     /// The job stands for more than a command can get.
     #[error(transparent)]
     OverBudget(#[from] OverBudget),
+    /// Other jobs have the memory.
+    #[error(
+        "other jobs of this namespace, or of all, take the memory that there is for what commands are given; it is tried again \
+         when some of them have ended"
+    )]
+    NoRoom,
 }
 
 /// A pool as the spec names it.
@@ -135,6 +141,7 @@ impl NotRunnable {
             Self::AccountNotFound { .. } => (false, Reason::AccountNotFound),
             Self::AccountNotReady { reason, .. } => (false, *reason),
             Self::NotLent { .. } => (false, Reason::AccountNotReady),
+            Self::NoRoom => (false, Reason::OperatorBusy),
             Self::SecretNotFound { .. } => (false, Reason::SecretNotFound),
             Self::ConfigMapNotFound { .. } => (false, Reason::ConfigMapNotFound),
         };

@@ -1,7 +1,6 @@
 //! What is kept of what a command printed: masked, cut, and stored in ConfigMaps where that is asked for.
 
 mod capture;
-mod memory;
 mod overflow;
 
 use std::sync::Arc;
@@ -14,12 +13,12 @@ use tokio_util::sync::CancellationToken;
 use super::budget::{
     LITTLE_MASKED_AT_ONCE, LITTLE_TO_MASK, MASKED_AT_ONCE, MASKED_BYTES, OUTPUT_BYTES, OUTPUT_SHARE_BYTES,
 };
+use super::room::{Room, SharedRoom};
 use super::runner::Secrets;
 use crate::api::command_job::{CapturedStream, CommandJob, OverflowPolicy, StoredPart};
 use crate::runtime::{Class, Classify, Events, Note, Severity};
 
 pub use capture::{MaskedStream, Raw, ending, shorten, timed_out, without_output};
-pub use memory::{StreamMemory, StreamRoom};
 pub use overflow::OverflowError;
 
 /// How long room is waited for at a time: a pass has its end.
@@ -29,7 +28,7 @@ const ROOM_PATIENCE: Duration = Duration::from_secs(30);
 pub struct Output {
     client: kube::Client,
     events: Events,
-    memory: Arc<StreamMemory>,
+    memory: Arc<SharedRoom>,
     masking: Masking,
 }
 
@@ -45,7 +44,7 @@ impl Output {
         Self {
             client,
             events,
-            memory: StreamMemory::new(OUTPUT_BYTES, OUTPUT_SHARE_BYTES),
+            memory: SharedRoom::new(OUTPUT_BYTES, OUTPUT_SHARE_BYTES),
             masking: Masking {
                 little: Arc::new(Semaphore::new(LITTLE_MASKED_AT_ONCE)),
                 much: Arc::new(Semaphore::new(MASKED_AT_ONCE as usize)),
@@ -56,7 +55,7 @@ impl Output {
     /// Room for so many bytes of one of the job's streams, for as long as it is held; `None` where others of the namespace, or
     /// all of them, take theirs for too long. It is asked for before a stream is read, since whoever waits with an answer that
     /// has begun holds memory as well.
-    pub async fn room(&self, job: &CommandJob, bytes: u64) -> Option<StreamRoom> {
+    pub async fn room(&self, job: &CommandJob, bytes: u64) -> Option<Room> {
         let mut room = self.memory.ask(&job.namespace().unwrap_or_default(), bytes);
         let granted = tokio::time::timeout(ROOM_PATIENCE, room.granted()).await;
         granted.ok().map(|()| room)

@@ -55,6 +55,9 @@ pub struct Upload {
     pub content: Bytes,
 }
 
+/// `BINPRM_BUF_SIZE` of Linux without the byte at its end.
+const MAX_INTERPRETER_LINE: usize = 255;
+
 /// Why something cannot be run as asked.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum WorkError {
@@ -70,6 +73,9 @@ pub enum WorkError {
     /// There is nothing to execute.
     #[error("the command is empty")]
     EmptyCommand,
+    /// Linux would not execute the script.
+    #[error("script: its #! line has more than {MAX_INTERPRETER_LINE} bytes, which is the most that Linux takes")]
+    InterpreterLine,
 }
 
 impl Work {
@@ -128,6 +134,16 @@ impl Work {
 }
 
 impl Program {
+    /// That its first line is not too long to be sent with every call.
+    pub fn check(&self) -> Result<(), WorkError> {
+        let Self::Shell(script) = self else { return Ok(()) };
+        let line = script.split('\n').next().filter(|it| it.starts_with("#!"));
+        if line.is_some_and(|it| it.len() > MAX_INTERPRETER_LINE) {
+            return Err(WorkError::InterpreterLine);
+        }
+        Ok(())
+    }
+
     fn ticket(&self) -> Result<Vec<u8>, WorkError> {
         match self {
             Self::Shell(script) => Ok(script.clone().into_bytes()),

@@ -120,6 +120,15 @@ impl SessionPoolExecutor {
         }
     }
 
+    /// The same for an attempt that was not started: good for giving it up.
+    #[must_use]
+    pub fn unstarted(&self) -> Self {
+        Self {
+            inputs: Arc::new(self.inputs.without_secrets()),
+            ..self.clone()
+        }
+    }
+
     /// What an attempt is given, and where, as a digest. Nobody without the operator's key learns anything from it.
     pub fn contents(&self) -> String {
         let mut parts = self.inputs.parts();

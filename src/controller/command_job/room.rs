@@ -1,16 +1,16 @@
-//! How many bytes of streams are in memory at a time, shared fairly between namespaces.
+//! Something of which there is only so much, such as memory, shared fairly between namespaces.
 //!
-//! No namespace holds more than its share, and those that wait take turns, so that whatever becomes of the streams of one
-//! namespace, those of another find room.
+//! No namespace holds more than its share, and those that wait take turns, so that whatever the jobs of one namespace do with
+//! theirs, those of another find room.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::oneshot;
 
-/// The memory that streams share.
+/// What is shared, in units of the owner's choice, such as bytes.
 #[derive(Debug)]
-pub struct StreamMemory {
+pub struct SharedRoom {
     total: u64,
     share: u64,
     state: Mutex<State>,
@@ -35,22 +35,22 @@ struct Tenant {
 #[derive(Debug)]
 struct Waiter {
     number: u64,
-    bytes: u64,
+    size: u64,
     granted: oneshot::Sender<()>,
 }
 
-/// Room for some bytes: asked for first, and then held until it is dropped.
+/// Room of some size: asked for first, and then held until it is dropped.
 #[derive(Debug)]
-pub struct StreamRoom {
-    memory: Arc<StreamMemory>,
+pub struct Room {
+    shared: Arc<SharedRoom>,
     namespace: String,
     number: u64,
-    bytes: u64,
+    size: u64,
     granted: oneshot::Receiver<()>,
 }
 
-impl StreamMemory {
-    /// `total` bytes, of which no namespace holds more than `share`.
+impl SharedRoom {
+    /// `total` units, of which no namespace holds more than `share`.
     pub fn new(total: u64, share: u64) -> Arc<Self> {
         Arc::new(Self {
             total,
@@ -59,45 +59,65 @@ impl StreamMemory {
         })
     }
 
-    /// Asks for room for a stream of a namespace. What is longer than a share gets one.
-    pub fn ask(self: &Arc<Self>, namespace: &str, bytes: u64) -> StreamRoom {
-        let bytes = bytes.min(self.share);
+    /// Asks for room for something of a namespace. What is larger than a share gets one.
+    pub fn ask(self: &Arc<Self>, namespace: &str, size: u64) -> Room {
+        let size = size.min(self.share);
         let (granted, is_granted) = oneshot::channel();
         let mut state = self.lock();
         let number = state.next;
         state.next += 1;
         let tenant = state.namespaces.entry(namespace.to_owned()).or_default();
-        tenant.queue.push_back(Waiter { number, bytes, granted });
+        tenant.queue.push_back(Waiter { number, size, granted });
         if tenant.queue.len() == 1 {
             state.turns.push_back(namespace.to_owned());
         }
         self.grant(&mut state);
-        StreamRoom {
-            memory: Arc::clone(self),
+        Room {
+            shared: Arc::clone(self),
             namespace: namespace.to_owned(),
             number,
-            bytes,
+            size,
+            granted: is_granted,
+        }
+    }
+
+    /// Takes room at once, whatever others hold: for what is in memory anyway.
+    pub fn take(self: &Arc<Self>, namespace: &str, size: u64) -> Room {
+        let size = size.min(self.share);
+        let (granted, is_granted) = oneshot::channel();
+        // The other end is here.
+        let _ = granted.send(());
+        let mut state = self.lock();
+        let number = state.next;
+        state.next += 1;
+        state.held += size;
+        state.namespaces.entry(namespace.to_owned()).or_default().held += size;
+        Room {
+            shared: Arc::clone(self),
+            namespace: namespace.to_owned(),
+            number,
+            size,
             granted: is_granted,
         }
     }
 
     /// Gives room to whoever has a turn. Who has its share is passed over, for it waits for itself; who waits for the others
-    /// is not, or a long stream would wait for ever.
+    /// is not, or something large would wait for ever.
     fn grant(&self, state: &mut State) {
         let mut passed = 0;
         while let Some(namespace) = state.turns.get(passed) {
             let tenant = state.namespaces.get_mut(namespace);
             let tenant = tenant.expect("invariant: a namespace that waits is known");
-            let bytes = tenant.queue.front().map_or(0, |it| it.bytes);
-            if tenant.held + bytes > self.share {
+            let size = tenant.queue.front().map_or(0, |it| it.size);
+            if tenant.held + size > self.share {
                 passed += 1;
                 continue;
             }
-            if state.held + bytes > self.total {
+            if state.held + size > self.total {
                 return;
             }
-            state.held += bytes;
-            tenant.held += bytes;
+            state.held += size;
+            tenant.held += size;
             if let Some(waiter) = tenant.queue.pop_front() {
                 // Whoever has gone gives it back at once.
                 let _ = waiter.granted.send(());
@@ -109,7 +129,7 @@ impl StreamMemory {
         }
     }
 
-    fn give_back(&self, room: &StreamRoom) {
+    fn give_back(&self, room: &Room) {
         let mut state = self.lock();
         let Some(tenant) = state.namespaces.get_mut(&room.namespace) else {
             return;
@@ -117,8 +137,8 @@ impl StreamMemory {
         match tenant.queue.iter().position(|it| it.number == room.number) {
             Some(waiting) => _ = tenant.queue.remove(waiting),
             None => {
-                tenant.held -= room.bytes;
-                state.held -= room.bytes;
+                tenant.held -= room.size;
+                state.held -= room.size;
             }
         }
         let tenant = &state.namespaces[&room.namespace];
@@ -137,7 +157,17 @@ impl StreamMemory {
     }
 }
 
-impl StreamRoom {
+impl Room {
+    /// How large it is.
+    pub fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// Whether there is room already.
+    pub fn is_granted(&mut self) -> bool {
+        self.granted.try_recv() != Err(oneshot::error::TryRecvError::Empty)
+    }
+
     /// Returns once there is room.
     pub async fn granted(&mut self) {
         // The other end lives until it has told.
@@ -145,15 +175,14 @@ impl StreamRoom {
     }
 }
 
-impl Drop for StreamRoom {
+impl Drop for Room {
     fn drop(&mut self) {
-        self.memory.give_back(self);
+        self.shared.give_back(self);
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use futures::FutureExt;
     use proptest::prelude::*;
 
     use super::*;
@@ -163,7 +192,7 @@ mod tests {
 
     /// A room that was asked for, and whether it was granted.
     struct Asked {
-        room: StreamRoom,
+        room: Room,
         has: bool,
     }
 
@@ -171,7 +200,7 @@ mod tests {
     struct Users(Vec<Asked>);
 
     impl Users {
-        fn ask(&mut self, memory: &Arc<StreamMemory>, namespace: usize, bytes: u64) {
+        fn ask(&mut self, memory: &Arc<SharedRoom>, namespace: usize, bytes: u64) {
             let room = memory.ask(&namespace.to_string(), bytes);
             self.0.push(Asked { room, has: false });
             self.look();
@@ -179,7 +208,7 @@ mod tests {
 
         fn look(&mut self) {
             for asked in self.0.iter_mut().filter(|it| !it.has) {
-                asked.has = asked.room.granted().now_or_never().is_some();
+                asked.has = asked.room.is_granted();
             }
         }
 
@@ -190,13 +219,13 @@ mod tests {
 
         fn held(&self, namespace: Option<&str>) -> u64 {
             let is_one = |it: &&Asked| it.has && namespace.is_none_or(|name| it.room.namespace == name);
-            self.0.iter().filter(is_one).map(|it| it.room.bytes).sum()
+            self.0.iter().filter(is_one).map(|it| it.room.size).sum()
         }
     }
 
     #[test]
     fn who_has_its_share_delays_nobody_else() {
-        let memory = StreamMemory::new(TOTAL, SHARE);
+        let memory = SharedRoom::new(TOTAL, SHARE);
         let mut users = Users::default();
         for _ in 0..40 {
             users.ask(&memory, 1, 5);
@@ -207,7 +236,7 @@ mod tests {
 
     #[test]
     fn namespaces_take_turns_however_many_wait_of_one() {
-        let memory = StreamMemory::new(TOTAL, TOTAL);
+        let memory = SharedRoom::new(TOTAL, TOTAL);
         let mut users = Users::default();
         for _ in 0..10 {
             users.ask(&memory, 1, TOTAL);
@@ -227,7 +256,7 @@ mod tests {
         fn memory_is_bounded_and_shared_and_nobody_starves(
             steps in proptest::collection::vec((0_usize..5, 0_u64..12, any::<Option<prop::sample::Index>>()), 1..80),
         ) {
-            let memory = StreamMemory::new(TOTAL, SHARE);
+            let memory = SharedRoom::new(TOTAL, SHARE);
             let mut users = Users::default();
             for (namespace, bytes, dropped) in steps {
                 match dropped.filter(|_| !users.0.is_empty()) {
