@@ -23,7 +23,7 @@ fn error(code: &str) -> Value {
 }
 
 /// A pool of another namespace than the test's.
-async fn pool_of(world: &World, namespace: &str) {
+pub async fn pool_of(world: &World, namespace: &str) {
     world.create_namespace(namespace).await;
     world.account_in(namespace, "default").await;
     world

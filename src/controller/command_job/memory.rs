@@ -12,6 +12,9 @@ pub struct RememberedJob<E> {
     pub attempts: BTreeMap<AttemptKey, (AttemptState, E)>,
     /// Whether the API server refused its result as too large.
     pub is_too_large: bool,
+    /// How many bytes of values from Secrets it would keep, where there was no room for them: so that they are read again only
+    /// once there is.
+    pub secret_bytes: usize,
 }
 
 impl<E> Default for RememberedJob<E> {
@@ -19,6 +22,7 @@ impl<E> Default for RememberedJob<E> {
         Self {
             attempts: BTreeMap::new(),
             is_too_large: false,
+            secret_bytes: 0,
         }
     }
 }

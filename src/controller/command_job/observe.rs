@@ -67,7 +67,14 @@ pub async fn observe(
     let inputs = match (known, &pool) {
         (Some(known), _) => Ok(Arc::clone(known.inputs())),
         (None, Err(why)) => Err(why.clone()),
-        (None, Ok(_)) => read_inputs(client, pools.input_memory(), job, is_claimed, limits.grace_seconds).await?,
+        (None, Ok(_)) => {
+            let wanted = Wanted {
+                is_claimed,
+                secret_bytes: remembered.secret_bytes,
+                grace_seconds: limits.grace_seconds,
+            };
+            read_inputs(client, pools.input_memory(), job, wanted).await?
+        }
     };
     let executor = match (pool, &inputs) {
         (Ok(pool), Ok(inputs)) => Ok(SessionPoolExecutor::new(pools, pool, job, Arc::clone(inputs))),
@@ -109,26 +116,39 @@ fn of_finished(pools: &Pools, attempts: BTreeMap<AttemptKey, AttemptState>) -> J
     JobObservation { facts, executor: None }
 }
 
+/// For what a job's inputs are read.
+#[derive(Clone, Copy)]
+struct Wanted {
+    /// Whether the attempt is under way.
+    is_claimed: bool,
+    /// What is known to be kept of them while the command runs.
+    secret_bytes: usize,
+    grace_seconds: u32,
+}
+
 /// Inputs that wait for room are not in memory meanwhile.
 async fn read_inputs(
     client: &Client,
     memory: &InputMemory,
     job: &Snapshot<CommandJob>,
-    is_claimed: bool,
-    grace_seconds: u32,
+    wanted: Wanted,
 ) -> Result<Result<Arc<Inputs>, NotRunnable>, JobError> {
     let namespace = job.namespace().unwrap_or_default();
+    let no_room = |secret_bytes| Ok(Err(NotRunnable::NoRoom { secret_bytes }));
+    let known = (!wanted.is_claimed).then(|| memory.for_secrets(&namespace, wanted.secret_bytes));
+    if known.flatten().is_some_and(|mut it| !it.is_granted()) {
+        return no_room(wanted.secret_bytes);
+    }
     let mut room = None;
     for _ in 0..LOOKS_FOR_ROOM {
-        let read = memory.reading(&namespace, read(client, job, is_claimed, grace_seconds));
-        let inputs = match read.await? {
-            Ok(inputs) if is_claimed => return Ok(Ok(Arc::new(inputs.of_running(memory, &namespace)))),
+        let inputs = match memory.reading(&namespace, read(client, job, wanted)).await? {
+            Ok(inputs) if wanted.is_claimed => return Ok(Ok(Arc::new(inputs.of_running(memory, &namespace)))),
             Ok(inputs) => inputs,
             Err(why) => return Ok(Err(why)),
         };
         let mut asked = match inputs.keep(memory, &namespace, room) {
             Ok(inputs) => return Ok(Ok(Arc::new(inputs))),
-            Err(NoRoom::ForSecrets) => break,
+            Err(NoRoom::ForSecrets(bytes)) => return no_room(bytes),
             Err(NoRoom::ForUpload(asked)) => asked,
         };
         if tokio::time::timeout(ROOM_PATIENCE, asked.granted()).await.is_err() {
@@ -136,7 +156,7 @@ async fn read_inputs(
         }
         room = Some(asked);
     }
-    Ok(Err(NotRunnable::NoRoom))
+    no_room(0)
 }
 
 /// An attempt that is under way has its values; only what follows from the job matters from there on, and what is to be
@@ -144,14 +164,13 @@ async fn read_inputs(
 async fn read(
     client: &Client,
     job: &Snapshot<CommandJob>,
-    is_claimed: bool,
-    grace_seconds: u32,
+    wanted: Wanted,
 ) -> Result<Result<Inputs, NotRunnable>, JobError> {
     let job = whole(client, job).await?;
-    let inputs = inputs::resolve(client, &job, grace_seconds).await;
-    Ok(match (Unavailable::fact(inputs)?, is_claimed) {
+    let inputs = inputs::resolve(client, &job, wanted.grace_seconds).await;
+    Ok(match (Unavailable::fact(inputs)?, wanted.is_claimed) {
         (Ok(inputs), true) => Ok(inputs.prepared()),
-        (Err(_), true) => Ok(inputs::shape(&job, grace_seconds)),
+        (Err(_), true) => Ok(inputs::shape(&job, wanted.grace_seconds)),
         (read, false) => read,
     })
 }

@@ -12,7 +12,7 @@ use super::departure::Departure;
 use super::executor::session_pool::{Pools, SessionPoolExecutor, limits};
 use super::executor::{Executor, Farewells, Leaving};
 use super::job::plan::{claim_of, is_finished, last_claim};
-use super::job::{JobStep, JobVerdict, plan, status};
+use super::job::{JobStep, JobVerdict, NotRunnable, plan, status};
 use super::memory::JobMemory;
 use super::observe::{JobObservation, observe};
 use crate::api::command_job::{CommandJob, CommandJobStatus};
@@ -148,8 +148,18 @@ impl Reconciler for CommandJobs {
     type Error = JobError;
 
     async fn observe(&self, job: &Snapshot<CommandJob>) -> Result<JobObservation, JobError> {
-        let remembered = self.memory.of(&job.uid().unwrap_or_default());
-        observe(self.context.client(), &self.pools, job, remembered).await
+        let uid = job.uid().unwrap_or_default();
+        let known = self.memory.of(&uid);
+        let secret_bytes = known.secret_bytes;
+        let observed = observe(self.context.client(), &self.pools, job, known).await?;
+        let found = match observed.facts.contents {
+            Err(NotRunnable::NoRoom { secret_bytes }) => secret_bytes,
+            _ => 0,
+        };
+        if found != secret_bytes {
+            self.memory.update(&uid, |job| job.secret_bytes = found);
+        }
+        Ok(observed)
     }
 
     fn plan(job: &CommandJob, observed: &JobObservation, now: Timestamp) -> Plan<JobStep, JobVerdict> {

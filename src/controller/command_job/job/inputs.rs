@@ -63,9 +63,10 @@ impl Inputs {
     /// Keeps them if there is room: what is uploaded until the command is prepared, the values from Secrets until it has
     /// ended. Else what has to be waited for.
     pub fn keep(mut self, memory: &InputMemory, namespace: &str, room: Option<Room>) -> Result<Self, NoRoom> {
-        let mut secrets = memory.for_secrets(namespace, self.to_mask.bytes());
+        let secret_bytes = self.to_mask.bytes();
+        let mut secrets = memory.for_secrets(namespace, secret_bytes);
         if secrets.as_mut().is_some_and(|it| !it.is_granted()) {
-            return Err(NoRoom::ForSecrets);
+            return Err(NoRoom::ForSecrets(secret_bytes));
         }
         let bytes = self.work.upload_bytes();
         let held = room.filter(|it| it.size() >= bytes as u64);
@@ -141,8 +142,8 @@ impl Inputs {
 pub enum NoRoom {
     /// The room that was asked for, and was not there.
     ForUpload(Room),
-    /// Jobs that run have the room.
-    ForSecrets,
+    /// Jobs that run have the room that so many bytes need.
+    ForSecrets(usize),
 }
 
 /// Reads the Secrets and ConfigMaps that the job names, all of its own namespace, and makes its inputs. When it is killed
@@ -455,7 +456,7 @@ mod tests {
             .take(20)
             .collect();
         assert!((2..8).contains(&prepared.len()), "{}", prepared.len());
-        assert!(matches!(keep(large(), "a"), Err(NoRoom::ForSecrets)));
+        assert!(matches!(keep(large(), "a"), Err(NoRoom::ForSecrets(_))));
         assert!(keep(of_script(2_000_000, 0), "a").is_ok());
         drop(prepared);
         assert!(keep(large(), "a").is_ok());

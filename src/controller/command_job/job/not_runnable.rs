@@ -97,12 +97,15 @@ pub enum NotRunnable {
     /// The job stands for more than a command can get.
     #[error(transparent)]
     OverBudget(#[from] OverBudget),
-    /// Other jobs have the memory.
+    /// Other jobs have the memory that this one needs.
     #[error(
         "other jobs of this namespace, or of all, take the memory that there is for what commands are given; it is tried again \
          when some of them have ended"
     )]
-    NoRoom,
+    NoRoom {
+        /// How many bytes of values from Secrets would be kept while the command runs, where that is what there is no room for.
+        secret_bytes: usize,
+    },
 }
 
 /// A pool as the spec names it.
@@ -141,7 +144,7 @@ impl NotRunnable {
             Self::AccountNotFound { .. } => (false, Reason::AccountNotFound),
             Self::AccountNotReady { reason, .. } => (false, *reason),
             Self::NotLent { .. } => (false, Reason::AccountNotReady),
-            Self::NoRoom => (false, Reason::OperatorBusy),
+            Self::NoRoom { .. } => (false, Reason::OperatorBusy),
             Self::SecretNotFound { .. } => (false, Reason::SecretNotFound),
             Self::ConfigMapNotFound { .. } => (false, Reason::ConfigMapNotFound),
         };
