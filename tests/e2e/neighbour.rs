@@ -27,7 +27,7 @@ async fn move_in(world: &World) {
     world
         .apply_in(HOSTILE, &object("ResourceGroup", "own", &json!({})))
         .await;
-    let mut pool = shell_pool("own", 1000);
+    let mut pool = shell_pool("own", 600);
     pool["spec"]["resourceGroupRef"] = json!({"name": "own"});
     world.apply_in(HOSTILE, &pool).await;
     world.until_in(HOSTILE, "SessionPool", "own", "Available").await;
@@ -63,7 +63,7 @@ async fn attack(world: &World, scale: usize) {
             also(script(prints), &json!({"env": [secret("VALUE", "long")]})),
         ),
         ("fifo", 8, script(floods)),
-        ("endless", 2, script("yes")),
+        ("endless", 1, script("yes")),
         ("stopped", 2, script("kill -STOP $PPID; sleep 600")),
         ("cleans", 2, script("rm -rf /mnt/data/* /tmp/.lg-*; sleep 5")),
         ("sleeps", 20, script("sleep 600")),

@@ -191,11 +191,12 @@ impl SessionHost {
 }
 
 /// The mounts of one session, as `scripts/session.sh` makes them: before them, `/mnt/data` is the folder of all sessions.
+/// What lies in the others is in this machine's memory, which a command that prints without end would else fill.
 fn mounts(id: Uuid) -> String {
     format!(
         "/mnt/data/{id}/data /mnt/data none bind 0 0\n\
-         session /tmp tmpfs mode=1777,nosuid,nodev 0 0\n\
-         session /dev/shm tmpfs mode=1777,nosuid,nodev 0 0\n"
+         session /tmp tmpfs mode=1777,nosuid,nodev,size=512m 0 0\n\
+         session /dev/shm tmpfs mode=1777,nosuid,nodev,size=64m 0 0\n"
     )
 }
 
