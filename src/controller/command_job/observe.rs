@@ -58,6 +58,7 @@ pub async fn observe(
     let inputs = match (known, &pool) {
         (Some(known), _) => Ok(Arc::clone(known.inputs())),
         (None, Err(why)) => Err(why.clone()),
+        (None, Ok(_)) if !is_claimed && !pools.output().can_keep(job) => Err(NotRunnable::NotStored),
         (None, Ok(_)) => read_inputs(client, pools.input_memory(), job, is_claimed, limits.grace_seconds).await?,
     };
     let executor = match (pool, &inputs) {
