@@ -28,9 +28,9 @@ const ROOM_PATIENCE: Duration = Duration::from_secs(30);
 
 /// Keeps streams, a bounded number of bytes of them in memory at a time.
 pub struct Output {
+    writes: ConfigMapWrites,
     client: kube::Client,
     events: Events,
-    writes: ConfigMapWrites,
     memory: Arc<StreamMemory>,
     masking: Masking,
 }
@@ -45,9 +45,9 @@ impl Output {
     /// Stores through `client`, as far as `writes` allows it, and says in `events` what could not be stored.
     pub fn new(client: kube::Client, events: Events, writes: ConfigMapWrites) -> Self {
         Self {
+            writes,
             client,
             events,
-            writes,
             memory: StreamMemory::new(OUTPUT_BYTES, OUTPUT_SHARE_BYTES),
             masking: Masking {
                 little: Arc::new(Semaphore::new(LITTLE_MASKED_AT_ONCE)),
