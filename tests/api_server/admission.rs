@@ -119,10 +119,15 @@ async fn the_operator_writes_no_config_map_but_those_that_an_object_of_its_own_c
     assert!(words.contains(NOT_OURS), "{words}");
 
     let words = refused("a new ConfigMap of kube-system", async || {
-        kube_system.create(&dry_run(), &config_map("coredns-custom", OURS)).await
+        kube_system
+            .create(&dry_run(), &config_map("coredns-custom", OURS))
+            .await
     })
     .await;
-    assert!(words.contains("may write no ConfigMap in the namespaces of Kubernetes"), "{words}");
+    assert!(
+        words.contains("may write no ConfigMap in the namespaces of Kubernetes"),
+        "{words}"
+    );
 
     // What it does.
     let made = api

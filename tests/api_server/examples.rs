@@ -96,7 +96,10 @@ fn the_quota_is_applied_as_it_stands_and_bounds_every_kind() {
         });
         let refusal = refusal.unwrap_or_else(|| panic!("{kind} is not bounded"));
         let words = format!("count/{plural}.lifeguard.dev");
-        assert!(refusal.contains("exceeded quota") && refusal.contains(&words), "{refusal}");
+        assert!(
+            refusal.contains("exceeded quota") && refusal.contains(&words),
+            "{refusal}"
+        );
     }
 }
 
