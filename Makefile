@@ -64,6 +64,10 @@ bench: tools ## print speed, memory and cost figures of release builds (minutes,
 lint: ## check format, clippy, licences, TLS provider, chart and CRDs
 	@hack/lint
 
+.PHONY: audit
+audit: ## look up the dependencies in the advisory database (needs the network)
+	@hack/cargo-deny --workspace --all-features check advisories
+
 .PHONY: crds
 crds: ## write the CRDs from the types, and their copies in the chart
 	@UPDATE_CRDS=1 $(CARGO) test --workspace --lib --quiet -- the_committed_definitions_are_those_of_the_types

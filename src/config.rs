@@ -94,6 +94,16 @@ pub struct Config {
         value_delimiter = ','
     )]
     pub grantable_roles: Vec<Grant>,
+    /// Whether ConfigMaps are written: those of spec.export, and output of CommandJobs that say overflow: ConfigMap. Without
+    /// it such objects say ConfigMapsNotAllowed, and no right to write any is needed.
+    #[arg(
+        long = "write-config-maps",
+        env = "LIFEGUARD_WRITE_CONFIG_MAPS",
+        default_value_t = true,
+        action = clap::ArgAction::Set,
+        value_name = "BOOL"
+    )]
+    pub write_config_maps: bool,
     /// The issuer of this cluster's ServiceAccount tokens, as federated credentials in Azure name it. Default: what the
     /// API server says at /.well-known/openid-configuration.
     #[arg(
@@ -199,6 +209,17 @@ mod tests {
             let arguments = ["lifeguard", "--grantable-role", text];
             assert_eq!(Arguments::try_parse_from(arguments).is_ok(), valid, "{text}");
         }
+    }
+
+    #[test]
+    fn config_maps_are_written_unless_it_is_switched_off() {
+        let writes = |arguments: &[&str]| {
+            let parsed = Arguments::try_parse_from([&["lifeguard"], arguments].concat());
+            parsed.ok().map(|it| it.config.write_config_maps)
+        };
+        assert_eq!(writes(&[]), Some(true));
+        assert_eq!(writes(&["--write-config-maps=false"]), Some(false));
+        assert_eq!(writes(&["--write-config-maps=no"]), None);
     }
 
     #[test]

@@ -12,6 +12,7 @@ use crate::azure::http::HttpError;
 use crate::azure::{Cloud, HostIdentity, Http};
 use crate::config::Config;
 use crate::controller::accounts::HostAccess;
+use crate::controller::config_maps::ConfigMapWrites;
 use crate::controller::operator_key::{self, KeyError};
 use crate::controller::ownership::ClusterId;
 use crate::controller::{Context, Foundation};
@@ -80,6 +81,7 @@ pub async fn run(config: Config) -> Result<(), OperatorError> {
         http,
         host,
         cluster,
+        config_maps: ConfigMapWrites::allowed_if(config.write_config_maps),
         key,
         events: events.clone(),
         health,

@@ -129,6 +129,9 @@ reasons! {
     RolePropagating,
     /// Microsoft Entra ID does not know a new identity or its federated credential yet; it needs some minutes.
     FederationPropagating,
+    /// The installation does not let Lifeguard write ConfigMaps, and the object asks for one; its administrator can change
+    /// that.
+    ConfigMapsNotAllowed,
     /// The pool is managed by a SessionPool object; its identities belong into that object's `spec.identity`.
     UseSpecIdentity,
     /// The installation does not let this namespace use the operator's own identity; its administrator can change that.

@@ -16,6 +16,7 @@ use crate::runtime::references::{Entry, Kind};
 use crate::runtime::{Clients, Controller, Events, Key, Pace, Reconciler, Scope, Source, StatusWriter};
 
 use super::accounts::{Accounts, HostAccess};
+use super::config_maps::ConfigMapWrites;
 use super::operator_key::OperatorKey;
 use super::ownership::ClusterId;
 use super::watched::{Kinds, Sources};
@@ -35,6 +36,8 @@ pub struct Foundation {
     pub host: HostAccess,
     /// The cluster, as owner tags name it.
     pub cluster: ClusterId,
+    /// Whether ConfigMaps may be written.
+    pub config_maps: ConfigMapWrites,
     /// The operator's key.
     pub key: OperatorKey,
     /// Where events go.
@@ -110,6 +113,11 @@ impl Context {
     /// The cluster, as owner tags name it.
     pub fn cluster(&self) -> &ClusterId {
         &self.foundation.cluster
+    }
+
+    /// Whether ConfigMaps may be written.
+    pub fn config_maps(&self) -> ConfigMapWrites {
+        self.foundation.config_maps
     }
 
     /// The operator's key.

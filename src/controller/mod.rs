@@ -5,6 +5,7 @@ pub mod azure_account;
 pub mod azure_error;
 pub mod azure_resource;
 pub mod command_job;
+pub mod config_maps;
 pub mod context;
 pub mod error;
 pub mod identity_assignment;

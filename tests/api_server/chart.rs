@@ -109,6 +109,7 @@ fn every_value_reaches_the_operator() {
         "pollWindowSeconds=150",
         "defaultTtlSeconds=0",
         "roleAssignments={\"grantable\":[\"*@/subscriptions/s\"]}",
+        "rbac.writeConfigMaps=false",
         "logFormat=\"text\"",
         "logLevel=\"debug\"",
         "image={\"repository\":\"registry.example.com/lifeguard\",\"tag\":\"1\"}",
@@ -128,6 +129,7 @@ fn every_value_reaches_the_operator() {
             "--allow-host-identity=*",
             "--poll-window=150",
             "--default-ttl=0",
+            "--write-config-maps=false",
             "--grantable-role=*@/subscriptions/s",
             "--health-address=0.0.0.0:8080",
             "--log-format=text",
@@ -154,6 +156,7 @@ fn the_operator_understands_the_arguments_that_the_chart_gives_it() {
         "workloadIdentity.issuer=\"https://issuer.example\"",
         "defaultTtlSeconds=5",
         "pollWindowSeconds=7",
+        "rbac.writeConfigMaps=false",
         "cloud=\"china\"",
     ])
     .expect("valid");
@@ -168,6 +171,7 @@ fn the_operator_understands_the_arguments_that_the_chart_gives_it() {
     assert_eq!(config.service_account_issuer.as_deref(), Some("https://issuer.example"));
     assert_eq!(config.default_ttl_seconds, Some(5));
     assert_eq!(config.poll_window_seconds, 7);
+    assert!(!config.write_config_maps);
     assert_eq!(config.operator_namespace, OPERATOR_NAMESPACE);
     assert_eq!(config.log_format, LogFormat::Json);
     let port = container(&objects)["ports"][0]["containerPort"].as_u64();
@@ -213,6 +217,11 @@ fn bad_values_are_refused_before_anything_is_rendered() {
         ("extraVolumes={}", "/extraVolumes"),
         ("podSecurityContext=\"none\"", "/podSecurityContext"),
         ("rbac.submitter=\"yes\"", "/rbac/submitter"),
+        ("rbac.writeConfigMaps=\"no\"", "/rbac/writeConfigMaps"),
+        ("admissionPolicy=true", "/admissionPolicy"),
+        ("admissionPolicy.enabled=\"no\"", "/admissionPolicy/enabled"),
+        ("networkPolicy.ingress=[]", "/networkPolicy"),
+        ("networkPolicy.egress={}", "/networkPolicy/egress"),
         ("image={\"pullPolicy\":\"Sometimes\"}", "/image/pullPolicy"),
         (
             "workloadIdentity={\"serviceAccountNames\":[\"*\"]}",
@@ -310,6 +319,44 @@ fn what_an_installation_needs_besides_reaches_the_pod() {
         config.ca_bundle.as_deref(),
         Some(std::path::Path::new("/etc/lifeguard/ca/root.pem"))
     );
+}
+
+#[test]
+fn a_network_policy_lets_in_who_is_named_to_the_health_port_and_lets_out_unless_it_is_told() {
+    assert!(of_kind(&render(&[]).expect("valid"), "NetworkPolicy").is_empty());
+    let policy = |values: &[&str]| {
+        let objects = render(&[&["networkPolicy.enabled=true"], values].concat()).expect("valid");
+        let policy = of_kind(&objects, "NetworkPolicy")[0].clone();
+        let labels = &of_kind(&objects, "Deployment")[0]["spec"]["selector"]["matchLabels"];
+        assert_eq!(&policy["spec"]["podSelector"]["matchLabels"], labels);
+        // The server's own reading of it.
+        let kubectl = server().kubectl();
+        let arguments = ["create", "--dry-run=server", "--namespace", "default", "-f", "-"];
+        let mut here = policy.clone();
+        here["metadata"]["namespace"] = json!("default");
+        kubectl
+            .run_with_input(&arguments, &here.to_string())
+            .expect("it is accepted");
+        policy["spec"].clone()
+    };
+    let closed = policy(&[]);
+    assert_eq!(
+        (&closed["policyTypes"], &closed["ingress"]),
+        (&json!(["Ingress"]), &json!([]))
+    );
+    assert_eq!(closed["egress"], Value::Null);
+    let peer = json!({"namespaceSelector": {"matchLabels": {"team": "monitoring"}}});
+    let egress = json!([{"ports": [{"port": 443}, {"port": 53, "protocol": "UDP"}]}]);
+    let open = policy(&[
+        &format!("networkPolicy.ingressFrom=[{peer}]"),
+        &format!("networkPolicy.egress={egress}"),
+    ]);
+    assert_eq!(open["policyTypes"], json!(["Ingress", "Egress"]));
+    assert_eq!(
+        open["ingress"],
+        json!([{"from": [peer], "ports": [{"port": "health"}]}])
+    );
+    assert_eq!(open["egress"], egress);
 }
 
 #[test]

@@ -63,6 +63,47 @@ fn the_managed_identities_are_applied_in_any_order() {
 }
 
 #[test]
+fn the_quota_is_applied_as_it_stands_and_bounds_every_kind() {
+    applied_in_any_order("quota");
+    let namespace = namespace("full");
+    let kubectl = server().kubectl();
+    let file = repository("examples/quota/quota.yaml");
+    let arguments = ["apply", "--namespace", &namespace, "-f", &file.to_string_lossy()];
+    kubectl.run(&arguments).expect("the file is accepted");
+    // No controller counts on this control plane: it is said that the namespace has all that it may have.
+    let quota = kubectl
+        .get(&["resourcequota", "lifeguard", "--namespace", &namespace])
+        .expect("the quota");
+    let hard = &quota["spec"]["hard"];
+    let patch = serde_json::json!({"status": {"hard": hard, "used": hard}}).to_string();
+    let quota = ["patch", "resourcequota", "lifeguard", "--namespace", &namespace];
+    let more = ["--subresource=status", "--type=merge", "--patch", &patch];
+    kubectl.run(&[&quota[..], &more].concat()).expect("patched");
+    for (kind, plural) in KINDS {
+        let mut object = of_kind(kind).swap_remove(0);
+        object["metadata"]["namespace"] = namespace.as_str().into();
+        let refusal = || {
+            let created = kubectl.run_with_input(&["create", "--dry-run=server", "-f", "-"], &object.to_string());
+            created.err().map(|it| it.to_string())
+        };
+        // The server sees a quota a moment later.
+        let refusal = (0..300).find_map(|_| {
+            let refusal = refusal();
+            if refusal.is_none() {
+                std::thread::sleep(std::time::Duration::from_millis(100));
+            }
+            refusal
+        });
+        let refusal = refusal.unwrap_or_else(|| panic!("{kind} is not bounded"));
+        let words = format!("count/{plural}.lifeguard.dev");
+        assert!(
+            refusal.contains("exceeded quota") && refusal.contains(&words),
+            "{refusal}"
+        );
+    }
+}
+
+#[test]
 fn every_example_is_applied_as_it_stands_and_applied_again_changes_nothing() {
     let namespace = namespace("examples");
     let folder = repository("examples/kinds");

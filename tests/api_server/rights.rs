@@ -125,6 +125,21 @@ fn with_watched_namespaces_the_same_rights_are_given_there_and_none_in_the_clust
 }
 
 #[test]
+fn an_installation_without_exports_and_overflow_only_reads_config_maps() {
+    for more in [&[][..], &["watchNamespaces=[\"one\"]", "clusterId=\"a\""]] {
+        let values = [&["rbac.writeConfigMaps=false"], more].concat();
+        let objects = render(&values).expect("valid");
+        let roles = [of_kind(&objects, "ClusterRole"), of_kind(&objects, "Role")].concat();
+        let fewer = RULES.iter().map(|&rule| match rule {
+            "get,create,update,delete /configmaps" => "get /configmaps",
+            rule => rule,
+        });
+        let expected = fewer.map(str::to_owned).collect::<BTreeSet<_>>();
+        assert_eq!(rules(named(&roles, "lifeguard")[0]), expected);
+    }
+}
+
+#[test]
 fn tokens_can_be_requested_of_the_named_service_accounts_only_or_of_none() {
     let several = render(&["workloadIdentity.serviceAccountNames=[\"a\",\"b\"]"]).expect("valid");
     let role = named(&of_kind(&several, "ClusterRole"), "lifeguard")[0];

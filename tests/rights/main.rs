@@ -33,6 +33,13 @@ fn an_operator_of_some_namespaces_does_with_roles_in_them_what_one_of_all_does()
     assert_eq!(used, granted, "left: used, right: granted");
 }
 
+#[test]
+fn an_operator_that_may_write_no_config_map_says_so_and_does_not_try() {
+    let (used, granted) = used_and_granted(&["rbac.writeConfigMaps=false"], &["--write-config-maps=false"]);
+    assert_eq!(used, granted, "left: used, right: granted");
+    assert!(granted.contains("get /configmaps") && !granted.contains("create /configmaps"));
+}
+
 /// Lets an operator with the rights of a release with these values do all that it can do. Returns what it asked for and
 /// what it may ask for.
 fn used_and_granted(values: &[&str], arguments: &[&str]) -> (BTreeSet<String>, BTreeSet<String>) {
@@ -72,7 +79,8 @@ fn used_and_granted(values: &[&str], arguments: &[&str]) -> (BTreeSet<String>, B
         .collect();
     let operator = Operator::spawn(options).expect("the operator starts under the chart's rights");
 
-    live_a_whole_life(&kubectl, &emulator);
+    let writes_config_maps = !arguments.contains(&"--write-config-maps=false");
+    live_a_whole_life(&kubectl, &emulator, writes_config_maps);
     operator.stop();
 
     let (used, refused) = requests(&folder.path().join("audit.log"));
@@ -99,8 +107,8 @@ fn audited_control_plane(folder: &Path) -> ControlPlane {
     .expect("the control plane starts")
 }
 
-/// Makes the operator do everything for which it needs a right.
-fn live_a_whole_life(kubectl: &Kubectl, emulator: &Emulator) {
+/// Makes the operator do everything for which it needs a right. The chart's admission policies are in force meanwhile.
+fn live_a_whole_life(kubectl: &Kubectl, emulator: &Emulator, writes_config_maps: bool) {
     kubectl
         .run(&["label", "namespace", GUEST, "guest=yes"])
         .expect("labelled");
@@ -192,9 +200,20 @@ fn live_a_whole_life(kubectl: &Kubectl, emulator: &Emulator) {
             "--from-literal=b=value-b",
         ])
         .expect("created");
-    let own =
-        json!({"env": variables, "output": {"maxBytes": 1, "overflow": "ConfigMap"}, "ttlSecondsAfterFinished": 3});
-    apply(kubectl, HOST, "CommandJob", "own", &job(own));
+    let own = |overflow: &str| {
+        job(json!({"env": variables, "output": {"maxBytes": 1, "overflow": overflow}, "ttlSecondsAfterFinished": 3}))
+    };
+    if writes_config_maps {
+        apply(kubectl, HOST, "CommandJob", "own", &own("ConfigMap"));
+    } else {
+        apply(kubectl, HOST, "CommandJob", "own", &own("None"));
+        apply(kubectl, HOST, "CommandJob", "refused", &own("ConfigMap"));
+        wait_until(kubectl, "commandjobs", "refused", ("Stalled", "ConfigMapsNotAllowed"));
+        let refused = ["commandjobs.lifeguard.dev", "refused", "--namespace", HOST];
+        let job = kubectl.get(&refused).expect("the job");
+        assert_eq!(job["status"]["attempts"], Value::Null, "it was started");
+        kubectl.run(&[&["delete"], &refused[..]].concat()).expect("deleted");
+    }
 
     let secret = format!("--from-literal=clientSecret={}", ready.client_secret);
     kubectl
@@ -208,7 +227,7 @@ fn live_a_whole_life(kubectl: &Kubectl, emulator: &Emulator) {
         let job = kubectl.get(&["commandjobs.lifeguard.dev", "guest", "--namespace", GUEST])?;
         Ok(job["status"]["phase"] == "Succeeded")
     });
-    manage_identities(kubectl);
+    manage_identities(kubectl, writes_config_maps);
     wait(kubectl, "the finished job is deleted after its time to live", || {
         let found = kubectl.get(&["commandjobs.lifeguard.dev", "--namespace", HOST])?;
         Ok(found["items"].as_array().is_some_and(Vec::is_empty))
@@ -230,31 +249,26 @@ fn live_a_whole_life(kubectl: &Kubectl, emulator: &Emulator) {
 }
 
 /// An identity whose ConfigMap is written, put right and removed, that has a role and is attached to a pool of nobody.
-fn manage_identities(kubectl: &Kubectl) {
-    let identity = |config_map: &str| {
+fn manage_identities(kubectl: &Kubectl, writes_config_maps: bool) {
+    let identity = |config_map: Option<&str>| {
         json!({
             "resourceGroupRef": {"name": "group"}, "interval": "1s",
             "federatedCredentials": [{"name": "lifeguard", "serviceAccountRef": {"name": "lifeguard"}}],
-            "export": {"configMap": {"name": config_map}},
+            "export": config_map.map(|name| json!({"configMap": {"name": name}})),
         })
     };
     let pool = json!({"resourceGroupRef": {"name": "group"}, "containerType": "Shell", "deletionPolicy": "Retain"});
     apply(kubectl, HOST, "SessionPool", "left", &pool);
-    apply(kubectl, HOST, "ManagedIdentity", "one", &identity("before"));
-    wait_until_ready(kubectl, "managedidentities", "one");
-    let forged = ["patch", "configmap", "before", "--namespace", HOST, "--type=merge"];
-    let forged = [&forged[..], &["--patch", r#"{"data":{"clientId":"forged"}}"#]].concat();
-    kubectl.run(&forged).expect("patched");
-    wait(kubectl, "the ConfigMap is put right", || {
-        let found = kubectl.get(&["configmap", "before", "--namespace", HOST])?;
-        Ok(found["data"]["clientId"] != "forged")
-    });
-    apply(kubectl, HOST, "ManagedIdentity", "one", &identity("after"));
-    wait(kubectl, "the ConfigMap of before is removed", || {
-        let found = kubectl.get(&["configmaps", "--namespace", HOST])?;
-        let items = found["items"].as_array().cloned().unwrap_or_default();
-        Ok(items.iter().all(|it| it["metadata"]["name"] != "before"))
-    });
+    apply(kubectl, HOST, "ManagedIdentity", "one", &identity(Some("before")));
+    if writes_config_maps {
+        wait_until_ready(kubectl, "managedidentities", "one");
+        write_config_maps(kubectl, &|name| identity(Some(name)));
+    } else {
+        let (kind, name) = ("managedidentities", "one");
+        wait_until(kubectl, kind, name, ("Stalled", "ConfigMapsNotAllowed"));
+        apply(kubectl, HOST, "ManagedIdentity", name, &identity(None));
+        wait_until_ready(kubectl, kind, name);
+    }
 
     let assignment = json!({
         "principal": {"managedIdentityRef": {"name": "one"}},
@@ -286,14 +300,36 @@ fn manage_identities(kubectl: &Kubectl) {
     wait_until_ready(kubectl, "identityassignments", "one");
 }
 
+/// A ConfigMap that is exported to is put right, and goes when another one is named.
+fn write_config_maps(kubectl: &Kubectl, identity: &dyn Fn(&str) -> Value) {
+    let forged = ["patch", "configmap", "before", "--namespace", HOST, "--type=merge"];
+    let forged = [&forged[..], &["--patch", r#"{"data":{"clientId":"forged"}}"#]].concat();
+    kubectl.run(&forged).expect("patched");
+    wait(kubectl, "the ConfigMap is put right", || {
+        let found = kubectl.get(&["configmap", "before", "--namespace", HOST])?;
+        Ok(found["data"]["clientId"] != "forged")
+    });
+    apply(kubectl, HOST, "ManagedIdentity", "one", &identity("after"));
+    wait(kubectl, "the ConfigMap of before is removed", || {
+        let found = kubectl.get(&["configmaps", "--namespace", HOST])?;
+        let items = found["items"].as_array().cloned().unwrap_or_default();
+        Ok(items.iter().all(|it| it["metadata"]["name"] != "before"))
+    });
+}
+
 fn wait_until_ready(kubectl: &Kubectl, plural: &str, name: &str) {
+    wait_until(kubectl, plural, name, ("Ready", "Available"));
+}
+
+/// Waits until a condition is true for a reason.
+fn wait_until(kubectl: &Kubectl, plural: &str, name: &str, (condition, reason): (&str, &str)) {
     let kind = format!("{plural}.lifeguard.dev");
-    wait(kubectl, &format!("{plural} {name} is ready"), || {
+    wait(kubectl, &format!("{plural} {name}: {condition}, {reason}"), || {
         let found = kubectl.get(&[&kind, name, "--namespace", HOST])?;
         let conditions = found["status"]["conditions"].as_array().cloned().unwrap_or_default();
         Ok(conditions
             .iter()
-            .any(|it| it["type"] == "Ready" && it["status"] == "True"))
+            .any(|it| it["type"] == condition && it["status"] == "True" && it["reason"] == reason))
     });
 }
 

@@ -44,3 +44,11 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
   name: {{ include "lifeguard.name" . }}
   namespace: {{ .Release.Namespace }}
 {{- end -}}
+
+{{/* The part of an admission policy that makes it concern requests of the operator's ServiceAccount only. */}}
+{{- define "lifeguard.ofOperator" -}}
+failurePolicy: Fail
+matchConditions:
+- name: of-the-operator
+  expression: request.userInfo.username == 'system:serviceaccount:{{ .Release.Namespace }}:{{ include "lifeguard.name" . }}'
+{{- end -}}

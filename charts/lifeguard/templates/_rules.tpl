@@ -24,12 +24,12 @@ a Role in each of them. Every verb is used; a test keeps the list.
 - apiGroups: [""]
   resources: [secrets]
   verbs: [get]
-# Environment variables are read from ConfigMaps; output beyond maxBytes is written to new ones that the job owns. The ids
+# Environment variables are read from ConfigMaps{{ if .Values.rbac.writeConfigMaps }}; output beyond maxBytes is written to new ones that the job owns. The ids
 # of an identity, and the endpoints of a pool, are kept in one that the object owns, which goes when the spec names it no
-# longer.
+# longer{{ end }}.
 - apiGroups: [""]
   resources: [configmaps]
-  verbs: [get, create, update, delete]
+  verbs: [get{{ if .Values.rbac.writeConfigMaps }}, create, update, delete{{ end }}]
 # The labels of a job's namespace, for the sharing of a pool{{ if not .Values.watchNamespaces }}; the UID of kube-system, as the cluster's id{{ end }}.
 - apiGroups: [""]
   resources: [namespaces]

@@ -11,6 +11,8 @@ use kube::api::{DeleteParams, PostParams, Preconditions};
 use kube::{Api, Client, ResourceExt};
 
 use crate::api::condition::Reason;
+use crate::controller::config_maps::{ConfigMapWrites, NOT_ALLOWED};
+use crate::controller::context::Context;
 use crate::controller::object_name::is_object_name;
 use crate::controller::readiness::Verdict;
 use crate::runtime::ApiError;
@@ -28,6 +30,8 @@ pub struct ExportState {
     pub wanted: Option<Export>,
     /// What the status names and the spec does not.
     pub former: Option<Export>,
+    /// Whether any may be written.
+    pub writes: ConfigMapWrites,
 }
 
 /// A ConfigMap and whose it is.
@@ -69,35 +73,41 @@ pub enum ExportStep {
 }
 
 /// Decides for the ConfigMap. `recorded` is the name that the status holds. A verdict says what is in the way.
+///
+/// Where none may be written, one that is as it should be is right, and one of before stays until the object goes.
 pub fn decide_export(
     recorded: Option<&str>,
     resource: &ExportState,
     exported: &Exported,
 ) -> Result<Option<ExportStep>, Verdict> {
+    let is_allowed = resource.writes == ConfigMapWrites::Allowed;
     if let Some(former) = &resource.former
         && let Found::Ours(former) = &former.found
+        && is_allowed
     {
         return Ok(Some(ExportStep::Delete(former.clone())));
     }
     let Some(Export { name, found }) = &resource.wanted else {
         return Ok(None);
     };
+    let has = |config_map: &ConfigMap, key: &str| config_map.data.as_ref().and_then(|it| it.get(key).cloned());
     match found {
+        Found::Ours(config_map) if exported.iter().all(|(key, value)| has(config_map, key) == *value) => Ok(None),
+        Found::Absent | Found::Ours(_) if !is_allowed => Err(Verdict::stalled(
+            Reason::ConfigMapsNotAllowed,
+            format!("ConfigMap {name} of spec.export.configMap is not written: {NOT_ALLOWED}"),
+        )),
         Found::Absent if recorded == Some(name) => Ok(Some(ExportStep::Create {
             name: name.clone(),
             data: present(exported).collect(),
         })),
         Found::Absent => Ok(Some(ExportStep::Record(name.clone()))),
         Found::Ours(config_map) => {
-            let has = |key: &str| config_map.data.as_ref().and_then(|it| it.get(key));
-            let is_so = exported.iter().all(|(key, value)| has(key) == value.as_ref());
-            Ok((!is_so).then(|| {
-                let mut config_map = config_map.clone();
-                let data = config_map.data.get_or_insert_default();
-                data.retain(|key, _| !exported.contains_key(key.as_str()));
-                data.extend(present(exported));
-                ExportStep::Replace(config_map)
-            }))
+            let mut config_map = config_map.clone();
+            let data = config_map.data.get_or_insert_default();
+            data.retain(|key, _| !exported.contains_key(key.as_str()));
+            data.extend(present(exported));
+            Ok(Some(ExportStep::Replace(config_map)))
         }
         Found::Foreign => Err(Verdict::stalled(
             Reason::AlreadyExists,
@@ -126,13 +136,15 @@ pub fn still_exported(recorded: Option<&str>, resource: &ExportState) -> Option<
 }
 
 /// Reads the ConfigMaps.
-pub async fn read_export<K: AzureKind>(client: &Client, object: &K) -> Result<ExportState, ApiError> {
+pub async fn read_export<K: AzureKind>(context: &Context, object: &K) -> Result<ExportState, ApiError> {
+    let client = context.client();
     let wanted = object.export().map(|it| it.name.clone());
     let recorded = object.reported().exported_config_map.clone();
     let former = recorded.filter(|it| wanted.as_ref() != Some(it));
     Ok(ExportState {
         wanted: find(client, object, wanted).await?,
         former: find(client, object, former).await?,
+        writes: context.config_maps(),
     })
 }
 

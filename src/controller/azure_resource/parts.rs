@@ -114,7 +114,7 @@ impl<K: AzureKind + Object> AzureReconciler<K> {
             ExportStep::Record(_) => Ok(()),
         };
         result?;
-        let export = export::read_export(client, &*object).await?;
+        let export = export::read_export(&self.context, &*object).await?;
         if let Some(parts) = &mut pass.observed_mut().parts {
             parts.export = export;
         }

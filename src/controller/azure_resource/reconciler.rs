@@ -238,7 +238,7 @@ impl<K: AzureKind + Object> AzureReconciler<K> {
         }
         Ok(Some(Parts {
             children: self.children(object, resource, facts).await?,
-            export: read_export(self.context.client(), &**object).await?,
+            export: read_export(&self.context, &**object).await?,
         }))
     }
 

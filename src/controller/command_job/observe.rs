@@ -63,6 +63,9 @@ pub async fn observe(
         (Err(_), Some(known)) => Ok(known.pool().clone()),
         (found, _) => Unavailable::fact(found)?,
     };
+    // What has begun is kept as far as it can be.
+    let is_kept = is_claimed || pools.output().can_keep(job);
+    let pool = pool.and_then(|it| is_kept.then_some(it).ok_or(NotRunnable::NotStored));
     let limits = limits(pools.poll_window(), pool.as_ref().ok().map(|it| it.cooldown));
     let inputs = match (known, &pool) {
         (Some(known), _) => Ok(Arc::clone(known.inputs())),

@@ -193,7 +193,7 @@ fn the_endpoint_of_an_mcp_server_that_was_switched_off_leaves_the_config_map_and
                 name: "shell".to_owned(),
                 found: Found::Ours(Box::new(config_map.clone())),
             }),
-            former: None,
+            ..ExportState::default()
         };
         own.data
             .get_or_insert_default()

@@ -7,6 +7,7 @@ use crate::azure::{AzureError, ResourceId};
 use crate::controller::command_job::JobError;
 use crate::controller::command_job::budget::OverBudget;
 use crate::controller::command_job::runner::WorkError;
+use crate::controller::config_maps::NOT_ALLOWED;
 use crate::controller::readiness::Verdict;
 use crate::runtime::{ApiError, Key};
 
@@ -91,6 +92,9 @@ pub enum NotRunnable {
         /// The key.
         key: String,
     },
+    /// The job asks for its long output in ConfigMaps, and none may be written. A command that ran could not be run again.
+    #[error("spec.output.overflow: {NOT_ALLOWED}")]
+    NotStored,
     /// The command cannot be run as written.
     #[error(transparent)]
     Work(#[from] WorkError),
@@ -136,6 +140,7 @@ impl NotRunnable {
     pub fn verdict(&self) -> Verdict {
         let (is_stalled, reason) = match self {
             Self::NoTarget | Self::Work(_) | Self::OverBudget(_) => (true, Reason::InvalidSpec),
+            Self::NotStored => (true, Reason::ConfigMapsNotAllowed),
             Self::NotLetIn { .. } | Self::NotShared { .. } => (true, Reason::NamespaceNotAllowed),
             Self::PoolNotFound(_) => (false, Reason::ReferenceNotFound),
             Self::PoolNotReady(_) => (false, Reason::ReferenceNotReady),

@@ -16,6 +16,7 @@ use super::budget::{
 use super::room::{Room, SharedRoom};
 use super::runner::Secrets;
 use crate::api::command_job::{CapturedStream, CommandJob, OverflowPolicy, StoredPart};
+use crate::controller::config_maps::ConfigMapWrites;
 use crate::runtime::{Class, Classify, Events, Note, Severity};
 
 pub use capture::{MaskedStream, Raw, ending, shorten, timed_out, without_output};
@@ -26,6 +27,7 @@ const ROOM_PATIENCE: Duration = Duration::from_secs(30);
 
 /// Keeps streams, a bounded number of bytes of them in memory at a time.
 pub struct Output {
+    writes: ConfigMapWrites,
     client: kube::Client,
     events: Events,
     memory: Arc<SharedRoom>,
@@ -39,9 +41,10 @@ struct Masking {
 }
 
 impl Output {
-    /// Stores through `client`, and says in `events` what could not be stored.
-    pub fn new(client: kube::Client, events: Events) -> Self {
+    /// Stores through `client`, as far as `writes` allows it, and says in `events` what could not be stored.
+    pub fn new(client: kube::Client, events: Events, writes: ConfigMapWrites) -> Self {
         Self {
+            writes,
             client,
             events,
             memory: SharedRoom::new(OUTPUT_BYTES, OUTPUT_SHARE_BYTES),
@@ -59,6 +62,11 @@ impl Output {
         let mut room = self.memory.ask(&job.namespace().unwrap_or_default(), bytes);
         let granted = tokio::time::timeout(ROOM_PATIENCE, room.granted()).await;
         granted.ok().map(|()| room)
+    }
+
+    /// Whether the job's output can be kept as it asks: what is in the way is known before it is started.
+    pub fn can_keep(&self, job: &CommandJob) -> bool {
+        self.writes == ConfigMapWrites::Allowed || job.spec.output.overflow != OverflowPolicy::ConfigMap
     }
 
     /// What the job keeps of a stream called `name`, and how often a secret was masked in it.
@@ -101,7 +109,11 @@ impl Output {
     /// Stores a long stream. What the API server refuses for good is not worth a job that never ends: the stream is
     /// then only kept in part, as without overflow, and an event says why.
     async fn store(&self, job: &CommandJob, name: &str, whole: &[u8]) -> Result<Vec<StoredPart>, OverflowError> {
-        match overflow::store(&self.client, job, name, whole).await {
+        let stored = match self.writes {
+            ConfigMapWrites::Allowed => overflow::store(&self.client, job, name, whole).await,
+            ConfigMapWrites::NotAllowed => Err(OverflowError::NotAllowed),
+        };
+        match stored {
             Err(error) if matches!(error.class(), Class::Denied | Class::Terminal) => {
                 let note = Note {
                     severity: Severity::Warning,

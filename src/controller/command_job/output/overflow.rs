@@ -12,6 +12,7 @@ use kube::{Api, Client, Resource, ResourceExt};
 use crate::api::command_job::{CommandJob, StoredKey, StoredPart};
 use crate::api::condition::Reason;
 use crate::controller::command_job::runner::json_length;
+use crate::controller::config_maps::NOT_ALLOWED;
 use crate::runtime::{ApiError, Class, Classify};
 
 /// Bytes of the stream in one ConfigMap: the API server takes 1 MiB, of which base64 would use four thirds.
@@ -23,6 +24,9 @@ const KEY: &str = "data";
 /// Why a stream could not be stored.
 #[derive(Debug, thiserror::Error)]
 pub enum OverflowError {
+    /// The installation does not let the operator write any.
+    #[error("{NOT_ALLOWED}")]
+    NotAllowed,
     /// A ConfigMap of that name exists and is not what the job stored.
     #[error("the config map {name} exists and is not what this job stored; delete it")]
     Foreign {
@@ -43,6 +47,7 @@ impl From<kube::Error> for OverflowError {
 impl Classify for OverflowError {
     fn class(&self) -> Class {
         match self {
+            Self::NotAllowed => Class::Denied,
             Self::Foreign { .. } => Class::Waiting { after: None },
             Self::Kubernetes(error) => error.class(),
         }
@@ -50,6 +55,7 @@ impl Classify for OverflowError {
 
     fn reason(&self) -> Cow<'static, str> {
         match self {
+            Self::NotAllowed => Reason::ConfigMapsNotAllowed.as_str().into(),
             Self::Foreign { .. } => Reason::AlreadyExists.as_str().into(),
             Self::Kubernetes(error) => error.reason(),
         }

@@ -20,6 +20,7 @@ use crate::controller::azure_resource::{
     self, Answer, AzureKind, AzureReconciler, History, KindStep, Observation, Occupants, Parts, Registration,
     ResourceState, Subject, Tagging, decide_whole, may_use,
 };
+use crate::controller::config_maps::ConfigMapWrites;
 use crate::controller::operator_key::OperatorKey;
 use crate::controller::ownership::{ClusterId, Origin, Owner, OwnerMark};
 use crate::controller::readiness::Standing;
@@ -44,6 +45,7 @@ pub struct World {
     pub credentials: Vec<FederatedIdentityCredential>,
     /// ConfigMaps by name; `true` for those of the object.
     pub config_maps: BTreeMap<String, (bool, BTreeMap<String, String>)>,
+    pub writes: ConfigMapWrites,
     pub is_issuer_told: bool,
     pub occupants: Occupants,
     /// How many identities Azure has made.
@@ -87,6 +89,7 @@ impl World {
             actual: None,
             credentials: Vec::new(),
             config_maps: BTreeMap::new(),
+            writes: ConfigMapWrites::Allowed,
             is_issuer_told: true,
             occupants: Occupants::None,
             made: 0,
@@ -230,6 +233,7 @@ impl World {
             export: ExportState {
                 wanted: find(wanted_export),
                 former: find(former),
+                writes: self.writes,
             },
         }
     }

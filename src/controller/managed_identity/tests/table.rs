@@ -3,6 +3,7 @@
 use crate::api::azure_resource::{AdoptionPolicy, ManagementPolicy};
 use crate::api::{FINALIZER, ManagedIdentitySpec, RECONCILE_ANNOTATION};
 use crate::controller::azure_resource::Occupants;
+use crate::controller::config_maps::ConfigMapWrites;
 use crate::controller::ownership::Origin;
 
 use super::model::{World, export_to, named, owner, trusted};
@@ -316,6 +317,35 @@ fn an_export_that_is_changed_renamed_or_dropped_follows() {
     world.settle();
     assert_eq!(world.config_maps.keys().collect::<Vec<_>>(), ["two"]);
     world.change(|spec| spec.export = None);
+    world.settle();
+    assert!(world.config_maps.is_empty());
+    assert_eq!(world.status().azure.exported_config_map, None);
+}
+
+#[test]
+fn where_no_config_map_may_be_written_the_identity_says_which_and_is_trusted_all_the_same() {
+    let mut spec = spec(&[("one", "a")]);
+    spec.export = export_to("ids");
+    let mut world = World::new(spec);
+    world.writes = ConfigMapWrites::NotAllowed;
+    world.settle();
+    assert_eq!(world.ready(), not_ready("ConfigMapsNotAllowed"));
+    assert_eq!(world.status().azure.exported_config_map, None);
+    assert!(world.config_maps.is_empty());
+    assert_eq!(world.credentials.len(), 1, "the credential is written");
+
+    // One of before is right for as long as nothing in it has to change, and stays when it is no longer asked for.
+    world.writes = ConfigMapWrites::Allowed;
+    world.settle();
+    assert_eq!(world.ready(), ready("Available"));
+    world.writes = ConfigMapWrites::NotAllowed;
+    world.settle();
+    assert_eq!(world.ready(), ready("Available"));
+    world.change(|spec| spec.export = None);
+    world.settle();
+    assert_eq!(world.ready(), ready("Available"));
+    assert_eq!(world.status().azure.exported_config_map.as_deref(), Some("ids"));
+    world.writes = ConfigMapWrites::Allowed;
     world.settle();
     assert!(world.config_maps.is_empty());
     assert_eq!(world.status().azure.exported_config_map, None);

@@ -88,7 +88,11 @@ impl Pools {
     /// `poll_window` for a command's end.
     pub fn new(context: Context, poll_window: Duration) -> Self {
         Self {
-            output: Output::new(context.client().clone(), context.events().clone()),
+            output: Output::new(
+                context.client().clone(),
+                context.events().clone(),
+                context.config_maps(),
+            ),
             input_memory: InputMemory::default(),
             poll_window,
             context,
