@@ -5,8 +5,7 @@ use lifeguard::api::CommandJob;
 use lifeguard::api::command_job::{AttemptReason, Outcome};
 use serde_json::{Value, json};
 
-use crate::jobs::result;
-use crate::sessions::in_pool;
+use crate::jobs::{in_pool, result};
 use crate::witness::Witness;
 use crate::world::{World, WorldOptions, script};
 

@@ -7,8 +7,7 @@ use lifeguard::api::command_job::{AttemptReason, Outcome, Phase};
 use lifeguard::api::{CommandJob, SessionPool};
 use serde_json::{Value, json};
 
-use crate::jobs::result;
-use crate::sessions::in_pool;
+use crate::jobs::{in_pool, result};
 use crate::witness::Witness;
 use crate::world::{World, script};
 

@@ -10,9 +10,9 @@ use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
 use crate::jobs::result;
-use crate::kills::{Sample, all_jobs, has_ended, sample_or_soak};
+use crate::kills::{Sample, all_jobs, has_ended};
 use crate::witness::Witness;
-use crate::world::{PATIENCE, World, WorldOptions, object, script, shell_pool};
+use crate::world::{PATIENCE, World, WorldOptions, object, sample_or_soak, script, shell_pool};
 
 /// How often each fault strikes each endpoint. A 429 without `Retry-After` holds a job back for ever longer, so a second
 /// one at each of them would take a minute and show nothing new.

@@ -1,10 +1,8 @@
-//! CommandJobs: what they print and return is in their status.
+//! What CommandJobs say in their status, and specs of them.
 
 use lifeguard::api::CommandJob;
-use lifeguard::api::command_job::{CapturedStream, Outcome, Phase};
+use lifeguard::api::command_job::{CapturedStream, Outcome};
 use serde_json::{Value, json};
-
-use crate::world::{World, script};
 
 /// The stream as bytes, if it was kept whole.
 pub fn bytes(stream: &CapturedStream) -> Vec<u8> {
@@ -47,25 +45,7 @@ pub fn also(mut spec: Value, more: &Value) -> Value {
     spec
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_command_job_applied_as_yaml_runs_in_a_session_and_its_output_is_in_status() {
-    let world = World::new("hello").await;
-    world.pool("shell", 5).await;
-    let job = world
-        .run(
-            "hello",
-            &script("echo \"hello from $LG_ID\" | cut -c1-10; echo oops >&2; exit 7"),
-        )
-        .await;
-    assert_eq!(result(&job), (7, b"hello from\n".to_vec(), b"oops\n".to_vec()));
-    assert_eq!(job.status.as_ref().unwrap().phase, Some(Phase::Failed));
-    let job = world
-        .run(
-            "fine",
-            &json!({"target": {"sessionPoolRef": {"name": "shell"}}, "command": ["printf", "%s", "a b"]}),
-        )
-        .await;
-    assert_eq!(result(&job), (0, b"a b".to_vec(), Vec::new()));
-    assert_eq!(job.status.as_ref().unwrap().phase, Some(Phase::Succeeded));
-    assert_eq!(job.status.as_ref().unwrap().target.as_deref(), Some("pool/shell"));
+/// A script in a pool.
+pub fn in_pool(pool: &str, text: &str) -> Value {
+    json!({"target": {"sessionPoolRef": {"name": pool}}, "script": text})
 }

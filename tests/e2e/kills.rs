@@ -8,7 +8,7 @@ use lifeguard::api::CommandJob;
 
 use crate::jobs::result;
 use crate::witness::Witness;
-use crate::world::{PATIENCE, World, script};
+use crate::world::{PATIENCE, World, sample_or_soak, script};
 
 /// How many jobs are under way at the same time.
 const UNFINISHED: usize = 16;
@@ -43,15 +43,6 @@ impl Sample {
         );
         let outcome = (exit_code, vec![b'x'; filling], name.clone().into_bytes());
         Self { name, text, outcome }
-    }
-}
-
-/// A count that a sample in `make test` and `make soak` have.
-pub fn sample_or_soak(sample: usize, soak: usize) -> usize {
-    if std::env::var_os("LIFEGUARD_SOAK").is_some() {
-        soak
-    } else {
-        sample
     }
 }
 

@@ -12,10 +12,9 @@ use tokio::sync::OnceCell;
 use crate::azure::Azure;
 use crate::examples::{named, objects, surroundings, until_all_gone, until_all_ready};
 use crate::jobs::result;
-use crate::kills::sample_or_soak;
 use crate::landscape::{Landscape, assert_same};
 use crate::witness::Witness;
-use crate::world::World;
+use crate::world::{World, sample_or_soak};
 
 /// How many worlds there are at the same time.
 const WORLDS: usize = 3;

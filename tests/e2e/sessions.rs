@@ -8,14 +8,9 @@ use lifeguard::api::command_job::{AttemptReason, Outcome, Phase, QueueReason};
 use serde_json::{Value, json};
 
 use crate::data_plane::{crash_sessions, live_sessions, until_released};
-use crate::jobs::{reason, result};
+use crate::jobs::{in_pool, reason, result};
 use crate::witness::Witness;
 use crate::world::{World, WorldOptions, script, shell_pool};
-
-/// A script in a pool.
-pub fn in_pool(pool: &str, text: &str) -> Value {
-    json!({"target": {"sessionPoolRef": {"name": pool}}, "script": text})
-}
 
 fn assert_lost(job: &CommandJob, why: AttemptReason) {
     assert_eq!(reason(job, "Failed").as_deref(), Some("Lost"));

@@ -127,3 +127,25 @@ pub fn ready(object: &DynamicObject) -> Option<Ready> {
         message: text("message"),
     })
 }
+
+impl World {
+    /// Waits until an object of a namespace gives this reason, and returns what it says.
+    pub async fn until_in(&self, namespace: &str, kind: &str, name: &str, reason: &str) -> String {
+        let api = self.objects(namespace, &object(kind, name, &json!({})));
+        let last = std::sync::Mutex::new(None);
+        self.until(
+            &format!("{kind} {name} of {namespace} has the reason {reason}"),
+            || async {
+                let standing = ready(&api.get_opt(name).await.ok()??)?;
+                let shown = Some(format!("{}: {}", standing.reason, standing.message));
+                let mut last = last.lock().expect("no panic");
+                if *last != shown {
+                    eprintln!("{kind} {name}: {shown:?}");
+                    last.clone_from(&shown);
+                }
+                (standing.reason == reason).then_some(standing.message)
+            },
+        )
+        .await
+    }
+}

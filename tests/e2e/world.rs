@@ -457,6 +457,15 @@ pub fn script(text: &str) -> Value {
     json!({"target": {"sessionPoolRef": {"name": "shell"}}, "script": text})
 }
 
+/// A count that a sample in `make test` and `make soak` have.
+pub fn sample_or_soak(sample: usize, soak: usize) -> usize {
+    if std::env::var_os("LIFEGUARD_SOAK").is_some() {
+        soak
+    } else {
+        sample
+    }
+}
+
 /// The value as the type that the API has.
 pub fn typed<T: serde::de::DeserializeOwned>(value: &Value) -> T {
     serde_json::from_value(value.clone()).expect("a valid object")

@@ -19,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 use crate::api::CommandJob;
 use crate::api::command_job::{CommandJobStatus, Phase};
 use crate::runtime::expiry::{self, Due};
+use crate::runtime::source::PAGE;
 use crate::runtime::{Scope, StatusWriter, WriteError};
 
 /// Selects the jobs that have ended.
@@ -59,7 +60,7 @@ pub async fn run(
     stop: CancellationToken,
 ) {
     let apis: Vec<Api<PartialObjectMeta<CommandJob>>> = scope.apis(&watch);
-    let config = watcher::Config::default().fields(FINISHED).page_size(500);
+    let config = watcher::Config::default().fields(FINISHED).page_size(PAGE);
     let streams = apis
         .into_iter()
         .map(|api| small(watcher::watcher(api, config.clone()), default_ttl).boxed());

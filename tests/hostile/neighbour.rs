@@ -1,15 +1,13 @@
 //! One namespace does at once all that could stop an operator, beside another whose jobs go on.
 
-use std::io::Write;
-use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::budgets::assert_within_the_limit;
+use crate::health_port::half_requests;
 use crate::jobs::{also, result};
-use crate::kills::sample_or_soak;
-use crate::world::{World, WorldOptions, object, script, shell_pool};
+use crate::memory::assert_within_the_limit;
+use crate::world::{World, WorldOptions, object, sample_or_soak, script, shell_pool};
 
 const HOSTILE: &str = "hostile";
 
@@ -92,20 +90,6 @@ async fn attack(world: &World, scale: usize) {
         let group = object("ResourceGroup", &format!("group-{number}"), &json!({"interval": "1s"}));
         world.apply_in(HOSTILE, &group).await;
     }
-}
-
-/// Requests to the health port that are begun and never ended.
-fn half_requests(world: &World, count: usize) -> Vec<TcpStream> {
-    let address = world.operator.as_ref().expect("an operator").health_address();
-    let mut streams = Vec::new();
-    for _ in 0..count {
-        let Ok(mut stream) = TcpStream::connect(&address) else {
-            break;
-        };
-        let _ = stream.write_all(b"GET /livez HTTP/1.1\r\nHost: x\r\nX: ");
-        streams.push(stream);
-    }
-    streams
 }
 
 /// How long each of so many jobs of the victim takes, one after the other.

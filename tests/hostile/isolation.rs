@@ -5,7 +5,6 @@ use serde_json::{Value, json};
 use crate::azure::Azure;
 use crate::data_plane::pool_id;
 use crate::jobs::also;
-use crate::standing::ready;
 use crate::world::{World, WorldOptions, object, script, shell_pool};
 
 const ISSUER: &str = lifeguard_local::ControlPlane::ISSUER;
@@ -396,26 +395,4 @@ async fn a_namespace_gets_nothing_of_another_one_by_any_field_that_could_name_it
     );
     world.until_available("AzureAccount", "runner").await;
     assert!(!world.operator_log().contains(CANARY));
-}
-
-impl World {
-    /// Waits until an object of a namespace gives this reason, and returns what it says.
-    pub async fn until_in(&self, namespace: &str, kind: &str, name: &str, reason: &str) -> String {
-        let api = self.objects(namespace, &object(kind, name, &json!({})));
-        let last = std::sync::Mutex::new(None);
-        self.until(
-            &format!("{kind} {name} of {namespace} has the reason {reason}"),
-            || async {
-                let standing = ready(&api.get_opt(name).await.ok()??)?;
-                let shown = Some(format!("{}: {}", standing.reason, standing.message));
-                let mut last = last.lock().expect("no panic");
-                if *last != shown {
-                    eprintln!("{kind} {name}: {shown:?}");
-                    last.clone_from(&shown);
-                }
-                (standing.reason == reason).then_some(standing.message)
-            },
-        )
-        .await
-    }
 }

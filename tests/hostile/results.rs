@@ -4,8 +4,7 @@ use lifeguard::api::CommandJob;
 use lifeguard::api::command_job::Outcome;
 use serde_json::{Value, json};
 
-use crate::jobs::{reason, result};
-use crate::sessions::in_pool;
+use crate::jobs::{in_pool, reason, result};
 use crate::witness::Witness;
 use crate::world::{World, WorldOptions, object, script, shell_pool};
 
