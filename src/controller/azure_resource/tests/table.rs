@@ -3,7 +3,7 @@
 use jiff::SignedDuration;
 use serde_json::json;
 
-use crate::api::azure_resource::{AdoptionPolicy, DeletionPolicy, ManagementSpec};
+use crate::api::azure_resource::{AdoptionPolicy, DeletionPolicy, ManagementSpec, Ownership};
 use crate::api::condition::Reason;
 use crate::api::{ABANDON_ANNOTATION, FINALIZER, RECONCILE_ANNOTATION};
 use crate::controller::azure_resource::decision::{Step, decide};
@@ -11,7 +11,7 @@ use crate::controller::azure_resource::observation::{Body, Observation, Occupant
 use crate::controller::azure_resource::subject::Subject;
 use crate::controller::ownership::{Origin, Presence};
 
-use super::model::{Fault, Start, UID, World};
+use super::model::{Fault, Start, UID, World, mark, owner};
 
 fn spec() -> ManagementSpec {
     ManagementSpec::default()
@@ -260,4 +260,52 @@ fn a_refused_deletion_is_told_and_asked_for_again_slowly() {
     world.settle();
     assert_eq!(world.log, ["delete", "delete", "release"]);
     assert!(world.now.duration_since(start).as_secs() >= 60);
+}
+
+fn retagged(world: &mut World, text: String) {
+    world.actual.as_mut().unwrap()["tags"]["lifeguard-owner"] = text.into();
+}
+
+fn tag(world: &World) -> &str {
+    world.actual.as_ref().unwrap()["tags"]["lifeguard-owner"]
+        .as_str()
+        .unwrap()
+}
+
+#[test]
+fn a_mark_without_a_seal_is_written_anew_where_the_status_says_that_the_object_created_it() {
+    let mut world = World::new(spec(), Start::Ours(Origin::Created), false, "Succeeded");
+    world.settle();
+    assert_eq!(world.writes(), 0);
+    for unsealed in [owner().to_string(), format!("{}/of-a-lost-key", owner())] {
+        retagged(&mut world, unsealed);
+        world.log.clear();
+        world.settle();
+        assert_eq!(world.log, ["put"]);
+        assert_eq!(tag(&world), mark(Origin::Created));
+    }
+    let mut world = world.deleted();
+    world.settle();
+    assert_eq!(world.actual, None);
+}
+
+#[test]
+fn a_resource_that_was_adopted_is_not_created_because_its_tag_says_so() {
+    for without_status in [false, true] {
+        let mut world = World::new(spec(), Start::Ours(Origin::Adopted), false, "Succeeded");
+        world.settle();
+        if without_status {
+            world.object.status = None;
+        }
+        retagged(&mut world, mark(Origin::Adopted).replace("/adopted/", "/created/"));
+        world.settle();
+        assert_eq!(tag(&world), mark(Origin::Adopted));
+        assert_eq!(
+            world.object.status.as_ref().unwrap().azure.ownership,
+            Some(Ownership::Adopted)
+        );
+        let mut world = world.deleted();
+        world.settle();
+        assert!(world.actual.is_some(), "what was adopted is kept");
+    }
 }
