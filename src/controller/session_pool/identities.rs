@@ -36,6 +36,24 @@ pub fn references(spec: &SessionPoolSpec) -> impl Iterator<Item = &LocalReferenc
         .flatten()
 }
 
+/// The ids of user-assigned identities that a spec names, with the fields that do. What is only used counts as well as what is
+/// attached: it may have been attached by others.
+fn ids(spec: &SessionPoolSpec) -> impl Iterator<Item = (&'static str, &str)> {
+    let attached = spec.identity.iter().flat_map(|it| &it.user_assigned_identities);
+    let attached = attached.map(|it| ("spec.identity", it.resource_id.as_deref()));
+    let settings = spec.managed_identity_settings.iter();
+    let settings = settings.map(|it| ("spec.managedIdentitySettings", it.identity.as_deref()));
+    let templates = spec.custom_container_template.iter();
+    let registry = templates.flat_map(|it| &it.registry_credentials);
+    let registry = registry.map(|it| {
+        let field = "spec.customContainerTemplate.registryCredentials";
+        (field, it.identity.as_deref())
+    });
+    let all = attached.chain(settings).chain(registry);
+    all.filter_map(|(field, id)| Some((field, id?)))
+        .filter(|(_, id)| !is_system(id))
+}
+
 impl Identities {
     /// Finds all that the spec refers to, or says which of them is waited for. What the API server could not check is
     /// checked here: what is to be used has to be attached.
@@ -48,15 +66,13 @@ impl Identities {
             }
         }
         let identities = Self(found);
-        let attached = spec.identity.as_ref().map(|it| identities.attached(it));
-        for identity in attached.iter().flat_map(IdentityBlock::user_assigned) {
-            let id = identity.id.parse().map_err(|error| {
-                let text = &identity.id;
-                Blocked::Invalid(format!("spec.identity: `{text}` is no id of an identity: {error}"))
+        for (field, text) in ids(spec) {
+            let id = text.parse().map_err(|error| {
+                let message = format!("{field}: `{text}` is no id of an identity: {error}");
+                Blocked::Invalid(message)
             })?;
             if is_of_another_namespace(context, namespace, &id).await {
-                let id = identity.id.clone();
-                return Err(Blocked::ForeignIdentity { id });
+                return Err(Blocked::ForeignIdentity { id: id.to_string() });
             }
         }
         match identities.unattached(spec) {
@@ -222,6 +238,19 @@ pub mod tests {
 
     fn reference(name: &str) -> Value {
         json!({"managedIdentityRef": {"name": name}})
+    }
+
+    #[test]
+    fn every_field_that_names_an_identity_by_its_id_is_looked_at() {
+        let spec = spec(json!({
+            "identity": {"type": "SystemAssigned,UserAssigned", "userAssignedIdentities": [{"resourceId": "/a"}, reference("one")]},
+            "managedIdentitySettings": [{"identity": "system"}, {"identity": "/b"}, reference("two")],
+            "customContainerTemplate": {
+                "containers": [], "ingress": {"targetPort": 80}, "registryCredentials": {"server": "r", "identity": "/c"},
+            },
+        }));
+        let found: Vec<_> = ids(&spec).map(|(_, id)| id).collect();
+        assert_eq!(found, ["/a", "/b", "/c"]);
     }
 
     #[test]
