@@ -1,6 +1,7 @@
 //! Two namespaces whose accounts have the same credential, so that Azure would let either do everything: what one manages
 //! is still not the other's.
 
+use kube::api::DeleteParams;
 use serde_json::{Value, json};
 
 use crate::azure::Azure;
@@ -146,7 +147,7 @@ async fn a_group_is_not_deleted_with_what_another_namespace_has_in_it() {
 
     let name = deployed.metadata.name.expect("a name");
     let pools = world.objects(GUESTS, &theirs);
-    pools.delete(&name, &Default::default()).await.expect("deleted");
+    pools.delete(&name, &DeleteParams::default()).await.expect("deleted");
     world.until_gone("ResourceGroup", "jobs").await;
 }
 

@@ -36,24 +36,6 @@ pub fn references(spec: &SessionPoolSpec) -> impl Iterator<Item = &LocalReferenc
         .flatten()
 }
 
-/// The ids of user-assigned identities that a spec names, with the fields that do. What is only used counts as well as what is
-/// attached: it may have been attached by others.
-fn ids(spec: &SessionPoolSpec) -> impl Iterator<Item = (&'static str, &str)> {
-    let attached = spec.identity.iter().flat_map(|it| &it.user_assigned_identities);
-    let attached = attached.map(|it| ("spec.identity", it.resource_id.as_deref()));
-    let settings = spec.managed_identity_settings.iter();
-    let settings = settings.map(|it| ("spec.managedIdentitySettings", it.identity.as_deref()));
-    let templates = spec.custom_container_template.iter();
-    let registry = templates.flat_map(|it| &it.registry_credentials);
-    let registry = registry.map(|it| {
-        let field = "spec.customContainerTemplate.registryCredentials";
-        (field, it.identity.as_deref())
-    });
-    let all = attached.chain(settings).chain(registry);
-    all.filter_map(|(field, id)| Some((field, id?)))
-        .filter(|(_, id)| !is_system(id))
-}
-
 impl Identities {
     /// Finds all that the spec refers to, or says which of them is waited for. What the API server could not check is
     /// checked here: what is to be used has to be attached.
@@ -66,7 +48,7 @@ impl Identities {
             }
         }
         let identities = Self(found);
-        for (field, text) in ids(spec) {
+        for (field, text) in identities.ids(spec) {
             let id = text.parse().map_err(|error| {
                 let message = format!("{field}: `{text}` is no id of an identity: {error}");
                 Blocked::Invalid(message)
@@ -123,6 +105,27 @@ impl Identities {
             .filter_map(|it| self.named(it.resource_id.as_ref(), it.managed_identity_ref.as_ref()));
         let ids: Vec<String> = ids.collect();
         IdentityBlock::new(identity.kind.is_system_assigned(), ids.iter().map(String::as_str))
+    }
+
+    /// The ids of user-assigned identities that a spec names, by whatever means, with the fields that do. What is only used counts
+    /// as well as what is attached: it may have been attached by others.
+    fn ids<'a>(&'a self, spec: &'a SessionPoolSpec) -> impl Iterator<Item = (&'static str, String)> {
+        let attached = spec.identity.iter().flat_map(|it| &it.user_assigned_identities);
+        let attached = attached.map(|it| {
+            let id = self.named(it.resource_id.as_ref(), it.managed_identity_ref.as_ref());
+            ("spec.identity", id)
+        });
+        let settings = spec.managed_identity_settings.iter().map(|it| {
+            let id = self.named(it.identity.as_ref(), it.managed_identity_ref.as_ref());
+            ("spec.managedIdentitySettings", id)
+        });
+        let registry = (
+            "spec.customContainerTemplate.registryCredentials",
+            self.of_registry(spec),
+        );
+        let all = attached.chain(settings).chain([registry]);
+        all.filter_map(|(field, id)| Some((field, id?)))
+            .filter(|(_, id)| !is_system(id))
     }
 
     fn named(&self, id: Option<&String>, reference: Option<&LocalReference>) -> Option<String> {
@@ -241,7 +244,7 @@ pub mod tests {
     }
 
     #[test]
-    fn every_field_that_names_an_identity_by_its_id_is_looked_at() {
+    fn every_field_that_names_an_identity_is_looked_at() {
         let spec = spec(json!({
             "identity": {"type": "SystemAssigned,UserAssigned", "userAssignedIdentities": [{"resourceId": "/a"}, reference("one")]},
             "managedIdentitySettings": [{"identity": "system"}, {"identity": "/b"}, reference("two")],
@@ -249,8 +252,9 @@ pub mod tests {
                 "containers": [], "ingress": {"targetPort": 80}, "registryCredentials": {"server": "r", "identity": "/c"},
             },
         }));
-        let found: Vec<_> = ids(&spec).map(|(_, id)| id).collect();
-        assert_eq!(found, ["/a", "/b", "/c"]);
+        let known = known();
+        let found: Vec<_> = known.ids(&spec).map(|(_, id)| id).collect();
+        assert_eq!(found, ["/a", &id("one"), "/b", &id("two"), "/c"]);
     }
 
     #[test]
