@@ -24,7 +24,7 @@ pub enum RolePermit {
     #[default]
     Granted,
     /// The role may be assigned if Azure, too, says that the scope belongs to this object.
-    IfOwned(ManagedScope),
+    IfOwned(Box<ManagedScope>),
     /// The role may not be assigned.
     Refused,
 }
@@ -44,7 +44,7 @@ pub async fn permit(context: &Context, grants: &Grants, object: &RoleAssignment,
         Permission::Granted => RolePermit::Granted,
         Permission::IfManaged => managed(context, object, &tuple.scope)
             .await
-            .map_or(RolePermit::Refused, RolePermit::IfOwned),
+            .map_or(RolePermit::Refused, |it| RolePermit::IfOwned(Box::new(it))),
         Permission::Refused => RolePermit::Refused,
     }
 }
