@@ -167,6 +167,7 @@ impl<K: AzureKind + Object> AzureReconciler<K> {
             context,
             account: &account.account,
             settings: &self.settings,
+            placed: history.placed.as_ref(),
             given_secrets: given_secrets_digest.is_some(),
         };
         let (id, mut facts) = match object.gather(gathering).await? {

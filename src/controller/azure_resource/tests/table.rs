@@ -6,10 +6,14 @@ use serde_json::json;
 use crate::api::azure_resource::{AdoptionPolicy, DeletionPolicy, ManagementSpec, Ownership};
 use crate::api::condition::Reason;
 use crate::api::{ABANDON_ANNOTATION, FINALIZER, RECONCILE_ANNOTATION};
+use crate::controller::azure_resource::blocked::Blocked;
 use crate::controller::azure_resource::decision::{Step, decide};
 use crate::controller::azure_resource::observation::{Body, Observation, Occupants};
+use crate::controller::azure_resource::placement::known_place;
+use crate::controller::azure_resource::status::summarize;
 use crate::controller::azure_resource::subject::Subject;
 use crate::controller::ownership::{Origin, Presence};
+use crate::runtime::{PassOutcome, Seen};
 
 use super::model::{Fault, Start, UID, World, mark, owner};
 
@@ -260,6 +264,33 @@ fn a_refused_deletion_is_told_and_asked_for_again_slowly() {
     world.settle();
     assert_eq!(world.log, ["delete", "delete", "release"]);
     assert!(world.now.duration_since(start).as_secs() >= 60);
+}
+
+#[test]
+fn where_something_was_written_is_known_although_no_status_says_so() {
+    let mut world = World::new(spec(), Start::Absent, false, "Succeeded");
+    world.settle();
+    world.object.status = None;
+    let placed = world.history.placed.clone();
+    assert_eq!(placed, Some("/subscriptions/s/resourceGroups/rg".parse().unwrap()));
+    assert_eq!(known_place(&world.object, placed.as_ref()), placed);
+    // The place was changed meanwhile: what the object has is said, and nothing is done.
+    let known = Box::new(placed.clone().unwrap());
+    let message = "it would be another".to_owned();
+    let observation = Observation::Blocked(Blocked::Moved { known, message });
+    let decision = decide(&Subject::of(&world.object), &observation, world.now);
+    assert_eq!(
+        (&decision.step, decision.verdict.reason),
+        (&None, Reason::ImmutableChange)
+    );
+    let plan = decision.into_plan();
+    let seen = Seen {
+        observed: Some(&observation),
+        verdict: Some(&plan.verdict),
+        outcome: PassOutcome::Done(plan.next),
+    };
+    let status = summarize(&world.object, &seen, world.now).expect("a status");
+    assert_eq!(status.id, placed.map(|it| it.to_string()));
 }
 
 fn retagged(world: &mut World, text: String) {
