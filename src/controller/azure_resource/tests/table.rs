@@ -13,6 +13,7 @@ use crate::controller::azure_resource::placement::known_place;
 use crate::controller::azure_resource::status::summarize;
 use crate::controller::azure_resource::subject::Subject;
 use crate::controller::ownership::{Origin, Presence};
+use crate::controller::readiness::Standing;
 use crate::runtime::{PassOutcome, Seen};
 
 use super::model::{Fault, Start, UID, World, mark, owner};
@@ -318,6 +319,25 @@ fn a_mark_without_a_seal_is_written_anew_where_the_status_says_that_the_object_c
     let mut world = world.deleted();
     world.settle();
     assert_eq!(world.actual, None);
+}
+
+#[test]
+fn what_cannot_be_written_without_harm_is_written_neither_for_a_seal_nor_because_it_failed() {
+    for (state, standing) in [("Succeeded", Standing::Ready), ("Failed", Standing::Stalled)] {
+        let mut world = World::new(spec(), Start::Ours(Origin::Created), false, state);
+        world.object.metadata.finalizers = Some(vec![FINALIZER.to_owned()]);
+        retagged(&mut world, owner().to_string());
+        let Observation::Seen(mut resource) = world.look() else {
+            panic!("Azure is asked");
+        };
+        resource.unwritable = Some("it would lose values of secrets".to_owned());
+        let decision = decide(&Subject::of(&world.object), &Observation::Seen(resource), world.now);
+        assert_eq!(
+            (&decision.step, decision.verdict.standing),
+            (&None, standing),
+            "{state}"
+        );
+    }
 }
 
 #[test]
