@@ -112,6 +112,16 @@ pub struct Config {
         value_name = "URL"
     )]
     pub service_account_issuer: Option<String>,
+    /// An issuer that federated credentials of ManagedIdentities may trust besides this cluster's own, exactly as in the claim
+    /// `iss` of its tokens; may be repeated, and * stands for every issuer. Default: none.
+    #[arg(
+        long = "allowed-issuer",
+        env = "LIFEGUARD_ALLOWED_ISSUERS",
+        value_name = "URL",
+        value_delimiter = ',',
+        value_parser = issuer_or_any
+    )]
+    pub allowed_issuers: Vec<String>,
     /// Where /livez and /readyz are answered.
     #[arg(
         long,
@@ -161,6 +171,16 @@ fn namespace_or_all(text: &str) -> Result<String, String> {
     }
 }
 
+/// An issuer of tokens, or `*`.
+fn issuer_or_any(text: &str) -> Result<String, String> {
+    let is_url = text.len() > "https://".len() && text.starts_with("https://") && !text.contains(['*', ' ']);
+    if text == "*" || is_url {
+        Ok(text.to_owned())
+    } else {
+        Err("it must be an https URL, exactly as in the claim iss of the tokens, or *".to_owned())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory;
@@ -192,6 +212,29 @@ mod tests {
         assert_eq!(allowed("a,b-1").unwrap(), ["a", "b-1"]);
         assert_eq!(allowed("*").unwrap(), ["*"]);
         for text in ["", "A", "a*", "-a", "a b"] {
+            assert_eq!(allowed(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn an_issuer_is_a_url_or_any_and_no_pattern() {
+        let allowed = |text: &str| {
+            let parsed = Arguments::try_parse_from(["lifeguard", "--allowed-issuer", text]);
+            parsed.ok().map(|it| it.config.allowed_issuers)
+        };
+        assert_eq!(
+            allowed("https://a.example,https://b.example/x/").unwrap(),
+            ["https://a.example", "https://b.example/x/"]
+        );
+        assert_eq!(allowed("*").unwrap(), ["*"]);
+        for text in [
+            "",
+            "https://",
+            "http://a.example",
+            "a.example",
+            "https://*.example",
+            "https://a b",
+        ] {
             assert_eq!(allowed(text), None, "{text}");
         }
     }

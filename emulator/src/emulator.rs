@@ -173,7 +173,7 @@ impl Emulator {
         let clock = Arc::new(Clock::new(store.clock_offset()));
         let tokens = Tokens::new(key, clock.clone(), store.tenant_id.clone(), root.clone());
         let dataplane = DataPlane::new(&options)?;
-        let cloud = write_cloud_file(&data_dir, &root)?;
+        let cloud = write_cloud_file(&data_dir, &root, address.port())?;
         let state = AppState::new(options, root, clock, behaviour, tokens, store, dataplane);
         let host = hosts::open_all(&state)?;
         let ready = ready_line(&state, data_dir.join(tls::CA_FILE), cloud, host);
@@ -247,7 +247,7 @@ fn prepare_data_dir(data_dir: &Path) -> Result<PathBuf, StartError> {
         .map_err(|error| StartError::DataDir(data_dir.to_owned(), error))
 }
 
-fn write_cloud_file(data_dir: &Path, root: &str) -> Result<PathBuf, StartError> {
+fn write_cloud_file(data_dir: &Path, root: &str, port: u16) -> Result<PathBuf, StartError> {
     let path = data_dir.join(CLOUD_FILE);
     let text = format!(
         "name: AzureEmulator\n\
@@ -256,6 +256,7 @@ fn write_cloud_file(data_dir: &Path, root: &str) -> Result<PathBuf, StartError> 
          authorityHost: {root}\n\
          sessionsAudience: https://dynamicsessions.io\n\
          sessionsHostSuffixes: [\"127.0.0.1\", \"localhost\"]\n\
+         sessionsPort: {port}\n\
          federationAudience: api://AzureADTokenExchange\n\
          caBundle: {}\n",
         tls::CA_FILE

@@ -119,7 +119,8 @@ pub struct AzureResourceStatus {
     /// Azure's own state of the resource, such as `Succeeded`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub provisioning_state: Option<String>,
-    /// How the resource came to this object, as the mark on it in Azure says. Absent while it is nobody's or another's.
+    /// How the resource came to this object, as the sealed mark on it in Azure says. Absent while it is nobody's or
+    /// another's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ownership: Option<Ownership>,
     /// Azure region of the resource.

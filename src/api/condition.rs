@@ -10,6 +10,8 @@ pub mod kind {
     pub const STALLED: &str = "Stalled";
     /// Whether Azure has what the spec says.
     pub const IN_SYNC: &str = "InSync";
+    /// False where whoever holds the account of a CommandJob could enter sessions of others; absent elsewhere.
+    pub const ISOLATED: &str = "Isolated";
     /// True once a CommandJob's command ended with exit code 0, as for a Job.
     pub const COMPLETE: &str = "Complete";
     /// True once a CommandJob ended in any other way, as for a Job.
@@ -123,6 +125,8 @@ reasons! {
     RoleNotGrantable,
     /// No role of that name or GUID exists at the scope.
     RoleNotFound,
+    /// A federated credential trusts an issuer that the installation does not allow; its administrator can change that.
+    IssuerNotAllowed,
     /// Microsoft Entra ID does not know the principal yet, or no longer; the operator tries again every half minute.
     PrincipalNotFound,
     /// The pool refuses the account, whose role may not be effective yet; it is waited for up to ten minutes.
@@ -136,6 +140,9 @@ reasons! {
     UseSpecIdentity,
     /// The installation does not let this namespace use the operator's own identity; its administrator can change that.
     HostIdentityNotAllowed,
+    /// The job enters the pool of another namespace as an account of its own namespace. With its role that account may list and
+    /// enter every session of the pool; a pool that lends an account (`sharing[].accountRef`) spares guests the role.
+    OwnAccountInSharedPool,
     /// Every session of the pool is in use; the job starts when one is free.
     PoolExhausted,
     /// What other commands are given takes the memory that the operator has for it; the job starts when there is some again.

@@ -89,7 +89,8 @@ pub struct FederatedCredential {
     /// A ServiceAccount of this namespace that may act as the identity. It need not exist yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub service_account_ref: Option<LocalReference>,
-    /// Issuer of the tokens, exactly as in their claim `iss`. Default with `serviceAccountRef`: this cluster's issuer.
+    /// Issuer of the tokens, exactly as in their claim `iss`. Default with `serviceAccountRef`: this cluster's issuer. Another
+    /// one has to be allowed by the installation (`managedIdentities.allowedIssuers` of the chart).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 600), regex(pattern = form::ISSUER))]
     pub issuer: Option<String>,

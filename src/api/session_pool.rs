@@ -295,6 +295,9 @@ pub struct SessionPoolStatus {
     /// What every kind that has something in Azure reports.
     #[serde(flatten)]
     pub azure: AzureResourceStatus,
+    /// What runs in a session of the pool, as Azure says it. CommandJobs go by this and not by the spec.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub container_type: Option<String>,
     /// Where the pool's sessions are reached, as Azure says it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pool_management_endpoint: Option<String>,

@@ -33,8 +33,13 @@ pub struct Cloud {
 pub struct Sessions {
     /// What tokens for the data plane are asked for.
     pub scope: TokenScope,
-    /// Lower-case host suffixes that a pool's endpoint must have.
+    /// Lower-case suffixes of the hosts that sessions of built-in pools are at. Tokens go to these and to no others.
     pub host_suffixes: Vec<String>,
+    /// Lower-case suffixes of the hosts that sessions of custom containers are at. What answers there is the pool's author's, so
+    /// nothing is sent there.
+    pub container_host_suffixes: Vec<String>,
+    /// The port that they are all at.
+    pub port: u16,
 }
 
 /// Why a cloud cannot be used.
@@ -68,7 +73,7 @@ pub enum EndpointError {
         /// The cloud's name.
         cloud: String,
     },
-    /// The endpoint is no https URL, or its host is not of this cloud: a token sent there would be given away.
+    /// The endpoint is no https URL, or its host or port is not of this cloud: a token sent there would be given away.
     #[error("the pool's endpoint is not a dynamic-sessions host of cloud {cloud}")]
     ForeignHost {
         /// The cloud's name.
@@ -76,9 +81,12 @@ pub enum EndpointError {
     },
 }
 
-/// The hosts of built-in pools (`{region}.dynamicsessions.io`) and of custom-container pools
-/// (`{pool}.{environment}.{region}.azurecontainerapps.io`), from the pages "Use session pools" and "Custom container sessions".
-const PUBLIC_SESSION_HOSTS: [&str; 2] = ["dynamicsessions.io", "azurecontainerapps.io"];
+/// The hosts of built-in pools, `{region}.dynamicsessions.io` ("Use session pools").
+const PUBLIC_SESSION_HOSTS: &str = "dynamicsessions.io";
+/// The hosts of custom-container pools, `{pool}.{environment}.{region}.azurecontainerapps.io` ("Custom container sessions").
+const PUBLIC_CONTAINER_HOSTS: &str = "azurecontainerapps.io";
+/// The port of https.
+const HTTPS_PORT: u16 = 443;
 
 impl Cloud {
     /// Azure's public cloud.
@@ -92,7 +100,9 @@ impl Cloud {
         );
         cloud.sessions = Some(Sessions {
             scope: TokenScope::of_audience("https://dynamicsessions.io"),
-            host_suffixes: PUBLIC_SESSION_HOSTS.map(str::to_owned).to_vec(),
+            host_suffixes: vec![PUBLIC_SESSION_HOSTS.to_owned()],
+            container_host_suffixes: vec![PUBLIC_CONTAINER_HOSTS.to_owned()],
+            port: HTTPS_PORT,
         });
         cloud
     }
@@ -150,10 +160,9 @@ impl Cloud {
         let sessions = match (file.sessions_audience, file.sessions_host_suffixes) {
             (Some(audience), Some(suffixes)) => Some(Sessions {
                 scope: TokenScope::of_audience(&audience),
-                host_suffixes: suffixes
-                    .iter()
-                    .map(|s| s.trim_start_matches('.').to_ascii_lowercase())
-                    .collect(),
+                host_suffixes: lower_case(&suffixes),
+                container_host_suffixes: lower_case(&file.container_sessions_host_suffixes),
+                port: file.sessions_port.unwrap_or(HTTPS_PORT),
             }),
             (None, None) => None,
             _ => {
@@ -173,38 +182,36 @@ impl Cloud {
         })
     }
 
-    /// Whether a pool's `poolManagementEndpoint` may be given tokens: https, and a host that equals one of the cloud's
-    /// suffixes or ends with a dot and one.
-    pub fn accepts_session_endpoint(&self, url: &Url) -> bool {
-        let Some(sessions) = &self.sessions else { return false };
-        let Some(host) = url.host_str().map(str::to_ascii_lowercase) else {
-            return false;
-        };
-        url.scheme() == "https"
-            && url.username().is_empty()
-            && url.password().is_none()
-            && url.query().is_none()
-            && url.fragment().is_none()
-            && sessions
-                .host_suffixes
-                .iter()
-                .any(|suffix| host == *suffix || host.strip_suffix(suffix).is_some_and(|rest| rest.ends_with('.')))
+    /// The endpoint of a pool as ARM answered it, if tokens may be sent there: it is the service's own, of this cloud.
+    pub fn session_endpoint(&self, endpoint: &str) -> Result<PoolEndpoint, EndpointError> {
+        let sessions = self.known_sessions()?;
+        let url = Url::parse(endpoint).ok();
+        url.filter(|url| sessions.are_at(url, &sessions.host_suffixes))
+            .map(PoolEndpoint::trusted)
+            .ok_or_else(|| self.foreign_host())
     }
 
-    /// The endpoint of a pool as ARM answered it, if it is of this cloud.
-    pub fn session_endpoint(&self, endpoint: &str) -> Result<PoolEndpoint, EndpointError> {
-        if self.sessions.is_none() {
-            return Err(EndpointError::NoSessions {
-                cloud: self.name.clone(),
-            });
+    /// Whether a pool's endpoint, as ARM answered it, is one of this cloud: where tokens may be sent, or where containers of
+    /// the pool's author answer.
+    pub fn check_pool_endpoint(&self, endpoint: &str) -> Result<(), EndpointError> {
+        let sessions = self.known_sessions()?;
+        let url = Url::parse(endpoint).ok();
+        let known = [&sessions.host_suffixes, &sessions.container_host_suffixes];
+        url.filter(|url| known.iter().any(|suffixes| sessions.are_at(url, suffixes)))
+            .map(|_| ())
+            .ok_or_else(|| self.foreign_host())
+    }
+
+    fn known_sessions(&self) -> Result<&Sessions, EndpointError> {
+        self.sessions.as_ref().ok_or_else(|| EndpointError::NoSessions {
+            cloud: self.name.clone(),
+        })
+    }
+
+    fn foreign_host(&self) -> EndpointError {
+        EndpointError::ForeignHost {
+            cloud: self.name.clone(),
         }
-        Url::parse(endpoint)
-            .ok()
-            .filter(|url| self.accepts_session_endpoint(url))
-            .map(PoolEndpoint::trusted)
-            .ok_or_else(|| EndpointError::ForeignHost {
-                cloud: self.name.clone(),
-            })
     }
 
     fn built_in(name: &str, resource_manager: &str, audience: &str, authority: &str, federation: &str) -> Self {
@@ -221,6 +228,31 @@ impl Cloud {
     }
 }
 
+impl Sessions {
+    /// Whether a URL is https at the port of sessions, and of a host that equals one of the suffixes or ends with a dot and one.
+    fn are_at(&self, url: &Url, suffixes: &[String]) -> bool {
+        let Some(host) = url.host_str().map(str::to_ascii_lowercase) else {
+            return false;
+        };
+        url.scheme() == "https"
+            && url.port_or_known_default() == Some(self.port)
+            && url.username().is_empty()
+            && url.password().is_none()
+            && url.query().is_none()
+            && url.fragment().is_none()
+            && suffixes
+                .iter()
+                .any(|suffix| host == *suffix || host.strip_suffix(suffix).is_some_and(|rest| rest.ends_with('.')))
+    }
+}
+
+fn lower_case(suffixes: &[String]) -> Vec<String> {
+    let suffixes = suffixes.iter();
+    suffixes
+        .map(|it| it.trim_start_matches('.').to_ascii_lowercase())
+        .collect()
+}
+
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct CloudFile {
@@ -230,6 +262,9 @@ struct CloudFile {
     authority_host: String,
     sessions_audience: Option<String>,
     sessions_host_suffixes: Option<Vec<String>>,
+    #[serde(default)]
+    container_sessions_host_suffixes: Vec<String>,
+    sessions_port: Option<u16>,
     federation_audience: String,
     ca_bundle: Option<PathBuf>,
 }
@@ -266,6 +301,8 @@ resourceManagerAudience: https://management.azure.com/
 authorityHost: https://127.0.0.1:8443
 sessionsAudience: https://dynamicsessions.io
 sessionsHostSuffixes: [\"127.0.0.1\"]
+containerSessionsHostSuffixes: [\".Containers.Example\"]
+sessionsPort: 8443
 federationAudience: api://AzureADTokenExchange
 caBundle: ca.pem
 ";
@@ -286,6 +323,11 @@ caBundle: ca.pem
                 .session_endpoint("https://127.0.0.1:8443/westus.dynamicsessions.io/subscriptions/s")
                 .is_ok()
         );
+        let of_container = "https://pool.containers.example:8443/";
+        assert_eq!(cloud.check_pool_endpoint(of_container), Ok(()));
+        for elsewhere in [of_container, "https://127.0.0.1/p", "https://127.0.0.1:8444/p"] {
+            assert!(cloud.session_endpoint(elsewhere).is_err(), "{elsewhere}");
+        }
     }
 
     #[test]
@@ -322,10 +364,11 @@ caBundle: ca.pem
         let cloud = Cloud::public();
         for good in [
             "https://westus2.dynamicsessions.io/subscriptions/s/resourceGroups/r/sessionPools/p",
-            "https://p.env.westus.azurecontainerapps.io",
             "https://DYNAMICSESSIONS.IO/",
+            "https://westus2.dynamicsessions.io:443/",
         ] {
             assert!(cloud.session_endpoint(good).is_ok(), "{good}");
+            assert_eq!(cloud.check_pool_endpoint(good), Ok(()), "{good}");
         }
         for bad in [
             "http://westus2.dynamicsessions.io/",
@@ -334,13 +377,27 @@ caBundle: ca.pem
             "https://user@westus2.dynamicsessions.io/",
             "https://westus2.dynamicsessions.io/?identifier=x",
             "https://evil.example/#.dynamicsessions.io",
+            "https://westus2.dynamicsessions.io:47443/",
+            "https://p.env.westus.azurecontainerapps.io:8443/",
             "no url",
         ] {
             assert!(
                 matches!(cloud.session_endpoint(bad), Err(EndpointError::ForeignHost { .. })),
                 "{bad}"
             );
+            assert!(cloud.check_pool_endpoint(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn what_somebodys_own_container_answers_gets_no_token() {
+        let cloud = Cloud::public();
+        let endpoint = "https://p.env.westus.azurecontainerapps.io";
+        assert_eq!(cloud.check_pool_endpoint(endpoint), Ok(()));
+        assert!(matches!(
+            cloud.session_endpoint(endpoint),
+            Err(EndpointError::ForeignHost { .. })
+        ));
     }
 
     #[test]

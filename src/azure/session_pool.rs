@@ -112,6 +112,11 @@ pub fn container_type(pool: &Value) -> Option<&str> {
     text(pool.get("properties")?, "containerType")
 }
 
+/// Whether a pool of this container type runs shell commands.
+pub fn runs_shell(container_type: &str) -> bool {
+    container_type.eq_ignore_ascii_case("Shell")
+}
+
 /// How long an idle session lives, in seconds; absent for pools whose sessions live until their container exits.
 pub fn cooldown_seconds(pool: &Value) -> Option<u64> {
     let value = pool.pointer("/properties/dynamicPoolConfiguration/lifecycleConfiguration/cooldownPeriodInSeconds")?;

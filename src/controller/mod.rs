@@ -61,9 +61,9 @@ pub fn spawn(context: &Context, sources: Sources, config: &Config, supervisor: &
         "sessionpools controller",
         azure_resource::controller(context, session_pools, ()).run(),
     );
-    let issuer = managed_identity::ClusterIssuer::new(config.service_account_issuer.as_deref());
+    let issuers = managed_identity::Issuers::new(config.service_account_issuer.as_deref(), &config.allowed_issuers);
     supervisor.spawn(
         "managedidentities controller",
-        azure_resource::controller(context, managed_identities, issuer).run(),
+        azure_resource::controller(context, managed_identities, issuers).run(),
     );
 }

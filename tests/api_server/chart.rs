@@ -106,6 +106,7 @@ fn every_value_reaches_the_operator() {
         "watchNamespaces=[\"one\",\"two\"]",
         "hostIdentity.allowedNamespaces=[\"one\",\"*\"]",
         "workloadIdentity.issuer=\"https://issuer.example\"",
+        "managedIdentities.allowedIssuers=[\"https://ci.example\",\"*\"]",
         "pollWindowSeconds=150",
         "defaultTtlSeconds=0",
         "roleAssignments={\"grantable\":[\"*@/subscriptions/s\"]}",
@@ -125,6 +126,8 @@ fn every_value_reaches_the_operator() {
             "--watch-namespace=one",
             "--watch-namespace=two",
             "--service-account-issuer=https://issuer.example",
+            "--allowed-issuer=https://ci.example",
+            "--allowed-issuer=*",
             "--allow-host-identity=one",
             "--allow-host-identity=*",
             "--poll-window=150",
@@ -154,6 +157,7 @@ fn the_operator_understands_the_arguments_that_the_chart_gives_it() {
         "watchNamespaces=[\"one\",\"two\"]",
         "hostIdentity.allowedNamespaces=[\"one\",\"*\"]",
         "workloadIdentity.issuer=\"https://issuer.example\"",
+        "managedIdentities.allowedIssuers=[\"https://ci.example\",\"*\"]",
         "defaultTtlSeconds=5",
         "pollWindowSeconds=7",
         "rbac.writeConfigMaps=false",
@@ -169,6 +173,7 @@ fn the_operator_understands_the_arguments_that_the_chart_gives_it() {
     assert_eq!(config.watch_namespaces, ["one", "two"]);
     assert_eq!(config.allow_host_identity, ["one", "*"]);
     assert_eq!(config.service_account_issuer.as_deref(), Some("https://issuer.example"));
+    assert_eq!(config.allowed_issuers, ["https://ci.example", "*"]);
     assert_eq!(config.default_ttl_seconds, Some(5));
     assert_eq!(config.poll_window_seconds, 7);
     assert!(!config.write_config_maps);
@@ -199,6 +204,10 @@ fn bad_values_are_refused_before_anything_is_rendered() {
         (
             "workloadIdentity.issuer=\"http://plain.example\"",
             "/workloadIdentity/issuer",
+        ),
+        (
+            "managedIdentities.allowedIssuers=[\"https://*.example\"]",
+            "/managedIdentities/allowedIssuers/0",
         ),
         ("pollWindowSeconds=0", "/pollWindowSeconds"),
         ("pollWindowSeconds=\"30\"", "/pollWindowSeconds"),

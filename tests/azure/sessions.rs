@@ -190,8 +190,9 @@ async fn what_was_never_connected_was_not_sent() {
         .unwrap()
         .local_addr()
         .unwrap();
-    let endpoint = azure
-        .cloud
+    let mut cloud = azure.cloud.clone();
+    cloud.sessions.as_mut().expect("sessions").port = closed.port();
+    let endpoint = cloud
         .session_endpoint(&format!("https://{closed}/westus2.dynamicsessions.io/p"))
         .unwrap();
     let client = azure.sessions_over(azure.http.clone(), endpoint);

@@ -168,6 +168,49 @@ async fn a_service_account_is_the_identity_that_trusts_it_and_no_other() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_identity_trusts_only_issuers_that_the_installation_lists() {
+    const PIPELINE: &str = "https://pipeline.example";
+    let of_issuer = |name: &str, issuer: &str| json!({"name": name, "issuer": issuer, "subject": "me"});
+    let spec = json!({"federatedCredentials": [
+        credential("one", "a"), of_issuer("pipeline", PIPELINE), of_issuer("own", ControlPlane::ISSUER),
+        of_issuer("stranger", "https://stranger.example"),
+    ]});
+    let (mut world, azure) = surroundings("issuers").await;
+    world.apply(&identity("runner", &spec)).await;
+    let refused = world
+        .until_reason("ManagedIdentity", "runner", "IssuerNotAllowed")
+        .await;
+    for words in [
+        PIPELINE,
+        ControlPlane::ISSUER,
+        "managedIdentities.allowedIssuers",
+        "stranger",
+    ] {
+        assert!(refused.message.contains(words), "{}", refused.message);
+    }
+    let id = azure.identity_id("jobs", "runner");
+    let names = |all: Vec<(String, String)>| all.into_iter().map(|(name, _)| name).collect::<Vec<_>>();
+    assert_eq!(names(trusted(&azure, &id).await), ["one", "own"]);
+
+    // The list is the installation's, and what it no longer has is taken back.
+    for (arguments, expected) in [
+        (vec!["--allowed-issuer", PIPELINE], vec!["one", "own", "pipeline"]),
+        (vec![], vec!["one", "own"]),
+    ] {
+        world.kill_operator();
+        world.restart_with(&arguments).await;
+        world
+            .until("the credentials are those of allowed issuers", || async {
+                (names(trusted(&azure, &id).await) == expected).then_some(())
+            })
+            .await;
+        world
+            .until_reason("ManagedIdentity", "runner", "IssuerNotAllowed")
+            .await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_others_change_or_delete_is_put_right() {
     let (mut world, azure) = surroundings("drifting").await;
     let spec = json!({

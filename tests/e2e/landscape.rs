@@ -118,7 +118,7 @@ fn tags(tags: &Value, namespace: &str) -> BTreeSet<String> {
 fn unnamed(value: &Value, namespace: &str) -> Value {
     match value {
         Value::String(text) => {
-            let parts = text.split_inclusive(['/', ':', ' ']).map(|part| {
+            let parts = without_seal(text).split_inclusive(['/', ':', ' ']).map(|part| {
                 let word = part.trim_end_matches(['/', ':', ' ']);
                 let name = if word == namespace {
                     "NAMESPACE"
@@ -137,6 +137,14 @@ fn unnamed(value: &Value, namespace: &str) -> Value {
             .collect(),
         Value::Array(items) => items.iter().map(|it| unnamed(it, namespace)).collect(),
         other => other.clone(),
+    }
+}
+
+/// An owner's mark without its seal, which is another one for each id and key; any other text as it is.
+fn without_seal(text: &str) -> &str {
+    match text.rsplit_once('/') {
+        Some((owner, _)) if owner.ends_with("/created") || owner.ends_with("/adopted") => owner,
+        _ => text,
     }
 }
 

@@ -214,6 +214,45 @@ async fn a_stream_that_is_too_long_for_the_status_goes_whole_into_config_maps_th
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_config_map_that_somebody_made_beforehand_is_not_the_jobs_output() {
+    let world = World::new("beforehand").await;
+    world.pool("shell", 10).await;
+    // Its UID is known before it runs, and with it the name.
+    let spec = also(
+        script("seq 1000"),
+        &json!({
+            "output": {"maxBytes": 100, "overflow": "ConfigMap"},
+            "env": [{"name": "A", "valueFrom": {"configMapKeyRef": {"name": "late", "key": "a"}}}],
+        }),
+    );
+    world.job("forged", &spec).await;
+    world.until_reason("CommandJob", "forged", "ConfigMapNotFound").await;
+    let jobs: Api<CommandJob> = world.ours();
+    let uid = jobs.get("forged").await.expect("it").metadata.uid.expect("a UID");
+    let name = format!("forged-{}-stdout-1", &uid[..8]);
+    let forged = json!({
+        "apiVersion": "v1", "kind": "ConfigMap", "immutable": true, "data": {"data": "forged"},
+        "metadata": {"name": name, "ownerReferences": [{
+            "apiVersion": "lifeguard.dev/v1alpha1", "kind": "CommandJob", "name": "forged", "uid": uid, "controller": true,
+        }]},
+    });
+    world.apply(&forged).await;
+    world
+        .apply(&json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "late"}, "data": {"a": "b"}}))
+        .await;
+    let told = world.until_reason("CommandJob", "forged", "AlreadyExists").await;
+    assert!(told.message.contains(&name), "{}", told.message);
+    let maps: Api<ConfigMap> = Api::namespaced(world.client.clone(), &world.namespace);
+    maps.delete(&name, &DeleteParams::default()).await.expect("deleted");
+    let ended = world.ended("forged").await;
+    let stdout = ended.status.and_then(|it| it.result).expect("a result").stdout;
+    assert_eq!(stdout.stored.len(), 1);
+    let kept = maps.get(&name).await.expect("the output").data.unwrap_or_default();
+    let expected: Vec<_> = (1..=1000).map(|it| it.to_string()).collect();
+    assert_eq!(kept["data"].lines().collect::<Vec<_>>(), expected);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_result_that_the_api_server_cannot_take_ends_the_job_with_shortened_streams() {
     let world = World::new("large").await;
     world.pool("shell", 10).await;

@@ -98,6 +98,39 @@ async fn a_pool_whose_group_is_said_otherwise_stays_as_it_is_and_one_that_would_
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_pool_whose_group_is_changed_while_it_is_made_is_not_forgotten_where_it_was_made() {
+    let (world, azure) = surroundings("replaced").await;
+    let slow = json!({
+        "match": {"method": "PUT", "path": "/sessionPools/"}, "times": 1, "action": {"delayMilliseconds": 3000},
+    });
+    world.fault(&slow).await;
+    world.apply(&pool(&json!({"resourceGroupRef": {"name": "jobs"}}))).await;
+    // After its finalizer it is asked for by what the spec said then.
+    world
+        .until("the pool is about to be asked for", || async {
+            let finalizers = world.read("SessionPool", "shell").await?.metadata.finalizers;
+            finalizers.is_some_and(|it| !it.is_empty()).then_some(())
+        })
+        .await;
+    world
+        .apply(&pool(&json!({"resourceGroupRef": {"name": "other"}})))
+        .await;
+    let told = world.until_reason("SessionPool", "shell", "ImmutableChange").await;
+    assert!(
+        told.message.contains("set spec.resourceGroup to jobs"),
+        "{}",
+        told.message
+    );
+    let status = world.read("SessionPool", "shell").await.expect("it").data["status"].clone();
+    let known = status["id"].as_str().unwrap_or_default().to_lowercase();
+    assert_eq!(known, azure.pool_id("jobs", "shell").to_lowercase());
+    assert_eq!(azure.find(&azure.pool_id("other", "shell")).await, None);
+    world.delete("SessionPool", "shell").await;
+    world.until_gone("SessionPool", "shell").await;
+    assert_eq!(azure.find(&azure.pool_id("jobs", "shell")).await, None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_target_may_be_said_by_its_name_or_by_its_id_and_stays_the_same() {
     let (world, azure) = surroundings("targeted").await;
     let id = azure.container_app(&world, "web").await;

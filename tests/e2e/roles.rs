@@ -222,7 +222,7 @@ async fn what_somebody_assigned_by_hand_is_refused_then_adopted_and_kept() {
     world.until_available("RoleAssignment", "executor").await;
     let found = assigned(&azure, &pool).await;
     assert_eq!(found.len(), 1, "{found:#?}");
-    assert!(text(&found[0], "description").ends_with("/adopted"), "{found:#?}");
+    assert!(text(&found[0], "description").contains("/adopted/"), "{found:#?}");
     world.delete("RoleAssignment", "executor").await;
     world.until_gone("RoleAssignment", "executor").await;
     let kept = azure.find(&by_hand).await.expect("it is kept");
@@ -295,6 +295,47 @@ async fn what_the_installation_does_not_grant_is_never_written() {
         .apply(&assignment("created-group", &somebody, EXECUTOR, &group("jobs")))
         .await;
     world.until_available("RoleAssignment", "created-group").await;
+    // Whoever may write tags says that the group was created, while its object rests.
+    let rests = json!({"spec": {"suspend": true}});
+    world.merge("ResourceGroup", "theirs", &rests).await;
+    world.until_reason("ResourceGroup", "theirs", "Suspended").await;
+    let theirs = azure.group_id("theirs");
+    let mark = azure.find(&theirs).await.expect("the group")["tags"]["lifeguard-owner"].clone();
+    let mark = mark.as_str().expect("a mark").to_owned();
+    assert!(mark.contains("/adopted/"), "{mark}");
+    let unsealed = mark.rsplit_once('/').expect("a seal").0.replace("/adopted", "/created");
+    for forged in [mark.replace("/adopted/", "/created/"), unsealed] {
+        let body = json!({"location": "northcentralus", "tags": {"lifeguard-owner": forged}});
+        azure.put(&theirs, &body).await;
+        let now = forged.rsplit('/').next().expect("a part").replace(['-', '_'], "x");
+        for (kind, name) in [("ResourceGroup", "theirs"), ("RoleAssignment", "adopted-group")] {
+            let asked = json!({"metadata": {"annotations": {"lifeguard.dev/reconcile-requested-at": now}}});
+            world.merge(kind, name, &asked).await;
+            let status = world
+                .until("it was looked at again", || async {
+                    let status = world.read(kind, name).await?.data["status"].clone();
+                    (status["lastHandledReconcileAt"] == *now).then_some(status)
+                })
+                .await;
+            if kind == "ResourceGroup" {
+                assert_eq!(status["ownership"], "Adopted");
+            }
+        }
+        world
+            .until_reason("RoleAssignment", "adopted-group", "RoleNotGrantable")
+            .await;
+    }
+    assert_eq!(assigned(&azure, &theirs).await, Vec::<Value>::new());
+    // The object puts its mark right.
+    world
+        .merge("ResourceGroup", "theirs", &json!({"spec": {"suspend": false}}))
+        .await;
+    world
+        .until("the mark is as it was", || async {
+            let found = azure.find(&theirs).await?;
+            (found["tags"]["lifeguard-owner"] == *mark).then_some(())
+        })
+        .await;
     // An object that was refused holds nothing and goes.
     world.delete("RoleAssignment", "owner").await;
     world.until_gone("RoleAssignment", "owner").await;

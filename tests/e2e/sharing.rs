@@ -195,6 +195,60 @@ async fn a_guest_without_an_account_runs_as_the_one_that_the_first_entry_lends_a
     assert!(manager.len() == 1 && manager.is_disjoint(&lent), "{manager:?}");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_guest_with_an_account_of_its_own_is_warned_and_so_is_its_host() {
+    let guest = "guest-of-its-own";
+    let world = world("warning", &[guest]).await;
+    let host = world.namespace.clone();
+    let (lent, own) = (executor(&world).await, executor(&world).await);
+    account_of(&world, &host, "lent", &lent).await;
+    account_of(&world, guest, "own", &own).await;
+    share(&world, "shell", &json!([all(Some("lent"))])).await;
+    let named = json!({"accountRef": {"name": "own"}});
+    job(&world, guest, "lent", "shell", &json!({})).await;
+    job(&world, guest, "own", "shell", &named).await;
+    job(&world, guest, "again", "shell", &named).await;
+    // By its id a pool is read in Azure first, as who may.
+    world.account_in(guest, "default").await;
+    let by_id = json!({
+        "target": {"sessionPool": {"resourceId": pool_id(&world, "shell")}}, "script": "echo ran",
+    });
+    world.apply_in(guest, &object("CommandJob", "by-id", &by_id)).await;
+    job(&world, &host, "host", "shell", &json!({})).await;
+    for (namespace, name, is_warned) in [
+        (guest, "lent", false),
+        (guest, "own", true),
+        (guest, "again", true),
+        (guest, "by-id", true),
+        (&host, "host", false),
+    ] {
+        let conditions = ran(&world, namespace, name).await.status.expect("a status").conditions;
+        let isolated = conditions.iter().find(|it| it.type_ == "Isolated");
+        let shown = isolated.map(|it| (it.status.as_str(), it.reason.as_str()));
+        let expected = is_warned.then_some(("False", "OwnAccountInSharedPool"));
+        assert_eq!(shown, expected, "{name}");
+    }
+    let warnings = async |namespace: &str| -> Vec<String> {
+        let event = json!({"apiVersion": "events.k8s.io/v1", "kind": "Event"});
+        let list = world.objects(namespace, &event).list(&ListParams::default()).await;
+        let of_reason = |it: &Value| it["reason"] == "OwnAccountInSharedPool" && it["type"] == "Warning";
+        let items = list.expect("a list").items.into_iter().map(|it| it.data);
+        let mut kinds: Vec<_> = items
+            .filter(of_reason)
+            .map(|it| format!("{} {}", it["regarding"]["kind"], it["regarding"]["name"]).replace('"', ""))
+            .collect();
+        kinds.sort();
+        kinds
+    };
+    world
+        .until("both were told", || async {
+            let told = (warnings(&host).await, warnings(guest).await);
+            let jobs = ["again", "by-id", "own"].map(|it| format!("CommandJob {it}"));
+            (told == (vec!["SessionPool shell".to_owned()], jobs.to_vec())).then_some(())
+        })
+        .await;
+}
+
 /// All that a guest can read of its jobs: the objects and the events about them.
 async fn seen_by(world: &World, guest: &str) -> String {
     let mut seen = String::new();

@@ -99,6 +99,19 @@ async fn a_job_runs_in_a_pool_by_its_resource_id_and_with_the_account_that_it_na
     world
         .job("in-python-by-id", &by_id(&id.replace("/shell", "/python")))
         .await;
+    // An object that only looks at a pool does not make it another.
+    let claim = json!({
+        "resourceGroupRef": {"name": "jobs"}, "azureName": "python", "containerType": "Shell",
+        "managementPolicy": "ObserveOnly",
+    });
+    world.apply(&object("SessionPool", "claimed", &claim)).await;
+    world.until_reason("SessionPool", "claimed", "Drifted").await;
+    let status = world.read("SessionPool", "claimed").await.expect("it").data["status"].clone();
+    assert_eq!(status["containerType"], "PythonLTS");
+    world
+        .job("in-claimed", &in_pool(&json!({"sessionPoolRef": {"name": "claimed"}})))
+        .await;
+    until_reason(&world, &own, "in-claimed", "Stalled", "UnsupportedTarget").await;
     world
         .until("a Python pool runs no shell commands", || async {
             let job = get(&world, &own, "in-python-by-id").await;

@@ -215,6 +215,15 @@ impl World {
         self.operator = Some(started.expect("the operator starts"));
     }
 
+    /// Starts the operator with these arguments besides its own, this time only.
+    pub async fn restart_with(&mut self, arguments: &[&str]) {
+        let own = self.operator_options.arguments.clone();
+        let more = arguments.iter().map(|&it| it.to_owned());
+        self.operator_options.arguments.extend(more);
+        self.start_operator().await;
+        self.operator_options.arguments = own;
+    }
+
     /// Starts the operator without waiting for anything.
     pub async fn start_operator_at_once(&mut self) {
         let options = self.operator_options.clone();

@@ -1,6 +1,7 @@
 //! Two namespaces whose accounts have the same credential, so that Azure would let either do everything: what one manages
 //! is still not the other's.
 
+use kube::api::DeleteParams;
 use serde_json::{Value, json};
 
 use crate::azure::Azure;
@@ -79,6 +80,75 @@ async fn an_identity_of_another_namespace_is_attached_by_no_field() {
     }
     let found = azure.find(&app).await.expect("the app");
     assert!(found["identity"]["userAssignedIdentities"].is_null(), "{found:#}");
+
+    // What a server may take for the same id, and is nobody's to us, is no id at all.
+    for (name, altered) in [
+        ("encoded", theirs.replace("theirs", "%74heirs")),
+        ("query", format!("{theirs}?x")),
+        ("fragment", format!("{theirs}#x")),
+        ("parameter", format!("{theirs};x")),
+    ] {
+        let identity = user_assigned(&json!({"resourceId": altered}));
+        let assignment = json!({"target": {"containerApp": {"resourceId": app}}, "identity": identity});
+        world.apply(&object("IdentityAssignment", name, &assignment)).await;
+        let mut pool = shell_pool(name, 5);
+        pool["spec"]["resourceGroup"] = "jobs".into();
+        pool["spec"].as_object_mut().expect("a spec").remove("resourceGroupRef");
+        let mut using = pool.clone();
+        pool["spec"]["identity"] = identity;
+        using["spec"]["managedIdentitySettings"] = json!([{"identity": altered, "lifecycle": "Main"}]);
+        using["metadata"]["name"] = format!("{name}-used").into();
+        for object in [&pool, &using] {
+            world.apply(object).await;
+        }
+        for (kind, name) in [
+            ("IdentityAssignment", name.to_owned()),
+            ("SessionPool", name.to_owned()),
+            ("SessionPool", format!("{name}-used")),
+        ] {
+            let refused = world.until_reason(kind, &name, "InvalidSpec").await;
+            assert!(
+                refused.message.contains("is no id of an identity"),
+                "{}",
+                refused.message
+            );
+        }
+        assert_eq!(azure.find(&azure.pool_id("jobs", name)).await, None);
+    }
+    let found = azure.find(&app).await.expect("the app");
+    assert!(found["identity"]["userAssignedIdentities"].is_null(), "{found:#}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_group_is_not_deleted_with_what_another_namespace_has_in_it() {
+    const GUESTS: &str = "strangers-in-a-group";
+    let (world, azure) = world("strangers-group", GUESTS).await;
+    world.pool("shell", 5).await;
+    let mut theirs = shell_pool("theirs", 5);
+    theirs["spec"]["resourceGroup"] = "jobs".into();
+    theirs["spec"]
+        .as_object_mut()
+        .expect("a spec")
+        .remove("resourceGroupRef");
+    let deployed = world.apply_in(GUESTS, &theirs).await;
+    world.until_in(GUESTS, "SessionPool", "theirs", "Available").await;
+
+    // All of the group's own namespace goes, and theirs stays where it is.
+    world.delete("SessionPool", "shell").await;
+    world.delete("ResourceGroup", "jobs").await;
+    world.until_gone("SessionPool", "shell").await;
+    let waiting = world.until_reason("ResourceGroup", "jobs", "GroupNotEmpty").await;
+    assert!(
+        waiting.message.to_lowercase().contains("/sessionpools/theirs"),
+        "{}",
+        waiting.message
+    );
+    assert!(azure.find(&azure.pool_id("jobs", "theirs")).await.is_some());
+
+    let name = deployed.metadata.name.expect("a name");
+    let pools = world.objects(GUESTS, &theirs);
+    pools.delete(&name, &DeleteParams::default()).await.expect("deleted");
+    world.until_gone("ResourceGroup", "jobs").await;
 }
 
 /// The world with a namespace of strangers that has the same credential.

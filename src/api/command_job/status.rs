@@ -39,7 +39,8 @@ pub struct CommandJobStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub result: Option<CommandResult>,
     /// `Complete=True` once the command ended with exit code 0, `Failed=True` once the job ended in any other way, as for a
-    /// Job; and `Ready`, `Reconciling` and `Stalled` as for every kind.
+    /// Job; and `Ready`, `Reconciling` and `Stalled` as for every kind. `Isolated=False` on a job that enters a pool of another
+    /// namespace as an account of its own.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
     pub conditions: Vec<Condition>,

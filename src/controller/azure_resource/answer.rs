@@ -46,6 +46,7 @@ impl ResourceState {
                 self.given_secrets_digest.clone_from(&self.secrets_digest);
                 self.history.operation = response.async_operation.clone().map(OperationUrl);
                 self.history.operation_error = None;
+                self.history.placed = Some(self.id.clone());
                 self.history
                     .note_answer(write.purpose, write.fingerprint, Answer::Accepted, now);
                 self.pause = response.retry_after;
@@ -89,7 +90,12 @@ impl ResourceState {
             Err(error) => return Err(error.into()),
         };
         match claim {
-            Some(fingerprint) => self.history.note_answer(Purpose::Adopt, fingerprint, answer, now),
+            Some(fingerprint) => {
+                if answer == Answer::Accepted {
+                    self.history.placed = Some(self.id.clone());
+                }
+                self.history.note_answer(Purpose::Adopt, fingerprint, answer, now);
+            }
             None => self.history.disowned += 1,
         }
         Ok(effect)

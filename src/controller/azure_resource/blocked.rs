@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::api::ABANDON_ANNOTATION;
 use crate::api::condition::Reason;
+use crate::azure::ResourceId;
 use crate::controller::readiness::Verdict;
 use crate::controller::reference::Unresolved;
 use crate::runtime::Next;
@@ -62,8 +63,13 @@ pub enum Blocked {
     #[error("{0}")]
     Invalid(String),
     /// With what the account or the group says now, the object would be another resource.
-    #[error("{0}")]
-    Moved(String),
+    #[error("{message}")]
+    Moved {
+        /// The resource that it is.
+        known: Box<ResourceId>,
+        /// What says otherwise, for people.
+        message: String,
+    },
     /// The installation does not let the object assign its role.
     #[error("{0}")]
     NotGrantable(String),
@@ -84,7 +90,7 @@ impl Blocked {
             Self::ForeignIdentity { .. } => (true, Reason::OwnedByAnother),
             Self::SecretNotFound(_) => (false, Reason::SecretNotFound),
             Self::Invalid(_) => (true, Reason::InvalidSpec),
-            Self::Moved(_) => (true, Reason::ImmutableChange),
+            Self::Moved { .. } => (true, Reason::ImmutableChange),
             Self::NotGrantable(_) => (true, Reason::RoleNotGrantable),
             Self::RoleNotFound(_) => (true, Reason::RoleNotFound),
         };

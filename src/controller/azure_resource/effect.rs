@@ -85,11 +85,11 @@ where
             effect
         }
         Step::Tag {
-            owner,
+            origin,
             body,
             fingerprint,
         } => {
-            let is_claim = owner.is_some();
+            let is_claim = origin.is_some();
             let effect = tag(&arm, resource, &body, is_claim.then_some(fingerprint)).await?;
             if is_claim && is_accepted(resource) {
                 say("Adopted", format!("{} was taken over", resource.id));

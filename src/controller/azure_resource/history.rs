@@ -8,12 +8,16 @@ use std::sync::{Mutex, PoisonError};
 use jiff::Timestamp;
 
 use crate::api::condition::Reason;
+use crate::azure::ResourceId;
 
 /// What is remembered of one object.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct History {
     /// The last write that Azure answered.
     pub write: Option<LastWrite>,
+    /// Where Azure accepted the object's first write, should the status that says so not have been written: somebody may have
+    /// changed the spec meanwhile, and with it the place.
+    pub placed: Option<ResourceId>,
     /// When Azure was last asked to delete the resource.
     pub deletion: Option<Timestamp>,
     /// Why Azure refused to delete it, if it did.

@@ -189,6 +189,8 @@ pub struct Gathering<'a, S> {
     pub account: &'a Account,
     /// What the process is told about the kind.
     pub settings: &'a S,
+    /// Where this process knows the object's resource to be, whatever the status says yet.
+    pub placed: Option<&'a ResourceId>,
     /// Whether Azure was given secret values before.
     pub given_secrets: bool,
 }

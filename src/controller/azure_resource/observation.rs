@@ -10,7 +10,7 @@ use crate::azure::comparison::{Shape, compare};
 use crate::azure::overlay::overlay;
 use crate::azure::{ArmClient, Difference, ResourceId};
 use crate::controller::operator_key::OperatorKey;
-use crate::controller::ownership::{Origin, Owner, OwnerMark, Presence};
+use crate::controller::ownership::{Marking, Origin, OriginOnRecord, Owner, OwnerMark, Presence};
 
 use super::blocked::Blocked;
 use super::history::History;
@@ -56,6 +56,8 @@ pub struct ResourceState {
     pub mark: OwnerMark,
     /// Who the object is, in such a mark.
     pub owner: Owner,
+    /// How the resource came to the object, as the object's status says.
+    pub on_record: Option<OriginOnRecord>,
     /// What the resource should be, without the owner's mark.
     pub desired: Body,
     /// What a new resource gets besides, where the spec does not say.
@@ -78,7 +80,7 @@ pub struct ResourceState {
     pub account_is_marked: bool,
     /// What the process remembers of this object.
     pub history: History,
-    /// Digests what drift must not show.
+    /// Digests what drift must not show, and seals the mark.
     pub key: OperatorKey,
 }
 
@@ -141,7 +143,24 @@ impl fmt::Debug for Body {
 impl ResourceState {
     /// Whether the resource is there and whose it is.
     pub fn presence(&self) -> Presence {
-        Presence::of(self.actual.as_ref(), &self.owner, self.mark)
+        self.marking().presence(self.actual.as_ref())
+    }
+
+    /// The object's mark on the resource.
+    fn marking(&self) -> Marking<'_> {
+        Marking {
+            place: self.mark,
+            id: &self.id,
+            owner: &self.owner,
+            key: &self.key,
+            on_record: self.on_record.as_ref(),
+        }
+    }
+
+    /// Whom the mark on the resource names, without its seal; as it stands if it is none of ours.
+    pub fn marked_owner(&self) -> Option<String> {
+        let mark = self.mark.read(self.actual.as_ref()?)?;
+        Some(Owner::parse(mark).map_or_else(|| mark.to_owned(), |owner| owner.to_string()))
     }
 
     /// Whether the owner's mark names an object of this cluster.
@@ -160,7 +179,7 @@ impl ResourceState {
 
     /// Whether the owner's mark is not what it should be, as after a restore.
     pub fn mark_differs(&self, origin: Origin) -> bool {
-        let mark = self.mark.body(&self.owner.clone().with_origin(origin));
+        let mark = self.marking().body(origin);
         self.actual
             .as_ref()
             .is_some_and(|actual| !compare(&mark, actual, self.shape).is_equal())
@@ -174,8 +193,7 @@ impl ResourceState {
     /// The body that makes the resource what it should be, with the owner's mark.
     pub fn body(&self, origin: Origin) -> Body {
         let mut desired = self.desired.0.clone();
-        self.mark
-            .write(&mut desired, Some(&self.owner.clone().with_origin(origin)));
+        self.marking().write(&mut desired, Some(origin));
         let base = match &self.actual {
             Some(actual) => actual,
             None => &self.defaults,
@@ -184,14 +202,14 @@ impl ResourceState {
     }
 
     /// The body that sets or removes the owner's mark and changes nothing else.
-    pub fn mark_body(&self, owner: Option<&Owner>) -> Body {
+    pub fn mark_body(&self, origin: Option<Origin>) -> Body {
         match self.tagging {
             Tagging::MergePatch => {
                 let actual = self.actual.as_ref().and_then(|actual| actual.get("tags")?.as_object());
                 let mut tags: Map<String, Value> = actual.cloned().unwrap_or_default();
                 tags.retain(|name, _| !name.eq_ignore_ascii_case(OWNER_TAG));
-                if let Some(owner) = owner {
-                    tags.insert(OWNER_TAG.to_owned(), owner.to_string().into());
+                if let Some(origin) = origin {
+                    tags.insert(OWNER_TAG.to_owned(), self.marking().text(origin).into());
                 } else if self.history.disowned > 0 {
                     // Most providers replace `tags` as a whole. One that merges them needs the null, which others
                     // take for an empty value, so it is sent only when the first way was in vain.
@@ -201,7 +219,7 @@ impl ResourceState {
             }
             Tagging::Put => {
                 let mut body = overlay(self.actual.as_ref().unwrap_or(&Value::Null), &json!({}), self.shape);
-                self.mark.write(&mut body, owner);
+                self.marking().write(&mut body, origin);
                 Body(body)
             }
         }

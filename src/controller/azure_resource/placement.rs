@@ -38,7 +38,7 @@ pub struct Placement<'a> {
 impl Placement<'_> {
     /// The id of the resource, or why it cannot be told or used yet.
     ///
-    /// `known` is where the object's status says that it is. There it stays, whatever the spec, its group or its account say
+    /// `known` is where the object's status says that it is, or this process knows it to be. There it stays, whatever the spec, its group or its account say
     /// now: the definitions let everything through that may be another way to say the same.
     /// An object that is being deleted does not wait for the readiness of its group.
     pub async fn locate(
@@ -46,9 +46,8 @@ impl Placement<'_> {
         context: &Context,
         account: &Account,
         lifecycle: Lifecycle,
-        known: Option<&str>,
+        known: Option<ResourceId>,
     ) -> Result<ResourceId, Blocked> {
-        let known: Option<ResourceId> = known.and_then(|id| id.parse().ok());
         match (lifecycle, known) {
             (Lifecycle::Deleted, Some(known)) => Ok(known),
             (Lifecycle::Deleted, None) => self.id(account, &self.group_to_delete_from(context, account)?),
@@ -159,10 +158,16 @@ pub async fn locate<K: AzureKind>(
         resource_group,
         resource_group_ref,
     };
-    let (lifecycle, known) = (Subject::of(object).lifecycle, object.reported().id.as_deref());
+    let (lifecycle, known) = (Subject::of(object).lifecycle, known_place(object, gathering.placed));
     placement
         .locate(gathering.context, gathering.account, lifecycle, known)
         .await
+}
+
+/// Where an object's resource is: as its status says, or where this process wrote it before the status could say so.
+pub fn known_place<K: Reports>(object: &K, placed: Option<&ResourceId>) -> Option<ResourceId> {
+    let reported = object.reported().id.as_deref().and_then(|id| id.parse().ok());
+    reported.or_else(|| placed.cloned())
 }
 
 /// By the account, a resource would be in another subscription than it is.
@@ -177,7 +182,10 @@ pub fn moved(noun: &str, known: &ResourceId, wanted: &ResourceId, field: &str, r
         "the {noun} is {known}, and by {field} it would be {wanted}: Lifeguard moves no {noun}; {remedy}, or create \
          another object"
     );
-    Blocked::Moved(message)
+    Blocked::Moved {
+        known: Box::new(known.clone()),
+        message,
+    }
 }
 
 #[cfg(test)]
@@ -202,7 +210,7 @@ mod tests {
                 resource_group_ref: reference,
             };
             let blocked = placement.moved(known, &id("s", "new"));
-            assert!(matches!(blocked, Blocked::Moved(_)), "{blocked:?}");
+            assert!(matches!(blocked, Blocked::Moved { .. }), "{blocked:?}");
             blocked.to_string()
         };
         let old = id("s", "old");

@@ -24,7 +24,7 @@ use super::read::{doubt_if_refused, read_state};
 use super::status::{notes, summarize};
 use super::subject::{Subject, entry};
 use super::whole::{KindStep, decide_whole};
-use crate::controller::ownership::{Origin, Owner};
+use crate::controller::ownership::{Origin, OriginOnRecord, Owner};
 
 /// The reconciler of a kind that owns an Azure resource.
 pub struct AzureReconciler<K: AzureKind> {
@@ -167,6 +167,7 @@ impl<K: AzureKind + Object> AzureReconciler<K> {
             context,
             account: &account.account,
             settings: &self.settings,
+            placed: history.placed.as_ref(),
             given_secrets: given_secrets_digest.is_some(),
         };
         let (id, mut facts) = match object.gather(gathering).await? {
@@ -196,6 +197,7 @@ impl<K: AzureKind + Object> AzureReconciler<K> {
             tagging: K::ARM.tagging,
             mark: K::ARM.mark,
             owner,
+            on_record: OriginOnRecord::of(object.reported()),
             desired: body,
             defaults,
             actual: None,

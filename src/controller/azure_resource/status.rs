@@ -13,6 +13,7 @@ use crate::controller::readiness::{self, Verdict};
 use crate::runtime::conditions::{Conditions, Truth};
 use crate::runtime::{Note, PassOutcome, Seen};
 
+use super::blocked::Blocked;
 use super::decision::{Assessment, may_use};
 use super::drift::shown;
 use super::observation::{Observation, ResourceState};
@@ -28,6 +29,12 @@ pub fn summarize<K: AzureObject>(
 ) -> Option<AzureResourceStatus> {
     let known = match (seen.observed.map(AsRef::as_ref), seen.verdict) {
         (Some(Observation::Seen(resource)), Some(assessment)) => found(object, resource, assessment),
+        // It was written, and the status that would have said where was not.
+        (Some(Observation::Blocked(Blocked::Moved { known, .. })), _) => {
+            let before = object.reported().clone();
+            let id = before.id.or_else(|| Some(known.to_string()));
+            AzureResourceStatus { id, ..before }
+        }
         (Some(Observation::Seen(_) | Observation::Blocked(_)) | None, _) => object.reported().clone(),
     };
     told(object, seen, known, now)

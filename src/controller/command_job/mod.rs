@@ -12,6 +12,7 @@ mod departure;
 mod error;
 pub mod executor;
 pub mod finished;
+mod hosts_told;
 pub mod job;
 mod memory;
 #[cfg(test)]

@@ -11,13 +11,15 @@ use super::attempt::{AttemptClaim, AttemptKey, AttemptState, Command, Farewell};
 use super::departure::Departure;
 use super::executor::session_pool::{Pools, SessionPoolExecutor, limits};
 use super::executor::{Executor, Farewells, Leaving};
+use super::hosts_told::HostsTold;
 use super::job::plan::{claim_of, is_finished, last_claim};
 use super::job::{JobStep, JobVerdict, NotRunnable, plan, status};
 use super::memory::JobMemory;
 use super::observe::{JobObservation, observe};
 use crate::api::command_job::{CommandJob, CommandJobStatus};
-use crate::controller::{Context, readiness};
-use crate::runtime::{Effect, Note, Pass, Plan, Reconciler, Seen, Severity, Snapshot, WriteError};
+use crate::api::condition::Reason;
+use crate::controller::Context;
+use crate::runtime::{Effect, Key, Note, Pass, Plan, Reconciler, Seen, Severity, Snapshot, WriteError};
 
 /// Reconciles CommandJobs.
 pub struct CommandJobs {
@@ -25,6 +27,7 @@ pub struct CommandJobs {
     pools: Arc<Pools>,
     farewells: Farewells,
     memory: JobMemory<SessionPoolExecutor>,
+    hosts_told: HostsTold,
 }
 
 impl CommandJobs {
@@ -35,6 +38,7 @@ impl CommandJobs {
             pools,
             farewells,
             memory: JobMemory::default(),
+            hosts_told: HostsTold::default(),
         }
     }
 
@@ -88,8 +92,11 @@ impl CommandJobs {
             }
             Err(error) => return Err(error.into()),
         }
-        if let JobVerdict::Claimed(_) = verdict {
+        if let JobVerdict::Claimed { guest_of, .. } = verdict {
             self.warn_of_short_secrets(pass);
+            if let Some(pool) = guest_of {
+                self.warn_host(pass, pool);
+            }
             let executor = &mut pass.observed_mut().executor;
             *executor = executor.take().map(|it| it.prepared());
         }
@@ -111,6 +118,27 @@ impl CommandJobs {
             };
             self.context.events().publish(&**pass.object(), &note);
         }
+    }
+
+    /// The owner of a pool should know which guests may enter its sessions by themselves. Once a namespace is enough.
+    fn warn_host(&self, pass: &Pass<Self>, pool: &Key) {
+        let Some(pool) = self.context.session_pools.get(pool) else {
+            return;
+        };
+        let guest = pass.object().namespace().unwrap_or_default();
+        if !self.hosts_told.is_new(pool.uid().unwrap_or_default(), &guest) {
+            return;
+        }
+        let note = Note {
+            severity: Severity::Warning,
+            reason: Reason::OwnAccountInSharedPool.as_str().into(),
+            action: "Start".into(),
+            message: format!(
+                "jobs of the namespace {guest} run in the pool as an account of their own, which may list and enter every \
+                 session of the pool: lend them an account by spec.sharing[].accountRef, and take the role from theirs"
+            ),
+        };
+        self.context.events().publish(&*pool, &note);
     }
 
     /// Leaves an attempt, of which this process may never have heard.
@@ -190,7 +218,7 @@ impl Reconciler for CommandJobs {
 
     fn notes(job: &CommandJob, status: &CommandJobStatus) -> Vec<Note> {
         let before = job.status.as_ref().map(|it| it.conditions.as_slice());
-        readiness::notes(before.unwrap_or_default(), &status.conditions)
+        status::notes(before.unwrap_or_default(), &status.conditions)
     }
 
     fn longest_pause(job: &CommandJob, observed: Option<&JobObservation>) -> Option<Duration> {

@@ -11,7 +11,7 @@ use crate::azure::session_pool::{PoolApiVersion, SESSION_POOL_TYPE};
 use crate::azure::{ResourceId, resource_id::ResourceIdError};
 use crate::controller::accounts::Account;
 use crate::controller::azure_resource::policy::Lifecycle;
-use crate::controller::azure_resource::{Blocked, Placement, Reports, moved};
+use crate::controller::azure_resource::{Blocked, Placement, known_place, moved};
 use crate::controller::context::Context;
 
 /// Which type of resource the target is.
@@ -101,9 +101,9 @@ pub async fn locate(
 ) -> Result<ResourceId, Blocked> {
     let target = &object.spec.target;
     let kind = TargetKind::of(target);
-    let known = object.reported().id.as_deref();
+    let known = known_place(object, None);
     if let Some(id) = resource_id(target) {
-        return given(kind, id, lifecycle, known.and_then(|id| id.parse().ok()));
+        return given(kind, id, lifecycle, known);
     }
     let named = resource(target);
     let placement = Placement {

@@ -10,6 +10,8 @@ use crate::azure::managed_identity::{
 use crate::azure::{ArmClient, AzureError, ResourceId};
 use crate::controller::azure_resource::children::Child;
 
+use super::trust::{AllowedIssuers, Trust};
+
 impl Child for FederatedIdentityCredential {
     const NOUN: &'static str = "federated credential";
     const PATH: &'static str = "federatedCredentials";
@@ -54,14 +56,24 @@ impl Child for FederatedIdentityCredential {
     }
 }
 
-/// Whether the issuer of this cluster has to be known.
-pub fn needs_cluster_issuer(credentials: &[FederatedCredential]) -> bool {
-    credentials.iter().any(|it| it.issuer.is_none())
+/// Whether the issuer of this cluster has to be known: it is meant, or what is meant may be it.
+pub fn needs_cluster_issuer(credentials: &[FederatedCredential], allowed: &AllowedIssuers) -> bool {
+    let needs = |issuer: &str| allowed.trust(issuer, None) == Trust::Unknown;
+    credentials.iter().any(|it| it.issuer.as_deref().is_none_or(needs))
+}
+
+/// Whether a credential may be written. One of this cluster's own issuer may.
+pub fn trust(credential: &FederatedCredential, allowed: &AllowedIssuers, cluster_issuer: Option<&str>) -> Trust {
+    match (credential.issuer.as_deref(), cluster_issuer) {
+        (Some(issuer), _) => allowed.trust(issuer, cluster_issuer),
+        (None, Some(_)) => Trust::Allowed,
+        (None, None) => Trust::Unknown,
+    }
 }
 
 /// What Azure should have. Credentials of this cluster's issuer are left out while that is not known.
-pub fn wanted(
-    credentials: &[FederatedCredential],
+pub fn wanted<'a>(
+    credentials: impl IntoIterator<Item = &'a FederatedCredential>,
     namespace: &str,
     cluster_issuer: Option<&str>,
     cloud_audience: &str,
@@ -84,7 +96,7 @@ pub fn wanted(
             audiences,
         })
     };
-    credentials.iter().filter_map(of_one).collect()
+    credentials.into_iter().filter_map(of_one).collect()
 }
 
 #[cfg(test)]
@@ -100,7 +112,7 @@ mod tests {
     #[test]
     fn a_service_account_is_one_of_the_same_namespace_and_of_this_cluster() {
         let spec = credentials(json!([{"name": "one", "serviceAccountRef": {"name": "runner"}}]));
-        assert!(needs_cluster_issuer(&spec));
+        assert!(needs_cluster_issuer(&spec, &AllowedIssuers::new(&["*".to_owned()])));
         assert_eq!(wanted(&spec, "team", None, "aud"), []);
         let found = wanted(&spec, "team", Some("https://cluster/"), "aud");
         assert_eq!(
@@ -120,7 +132,9 @@ mod tests {
             {"name": "ci", "issuer": "https://ci.example", "subject": "repo:a/b:ref:c", "audiences": ["x"]},
             {"name": "other", "serviceAccountRef": {"name": "a"}, "issuer": "https://other"},
         ]));
-        assert!(!needs_cluster_issuer(&spec));
+        let listed = ["https://ci.example", "https://other"].map(str::to_owned);
+        assert!(!needs_cluster_issuer(&spec, &AllowedIssuers::new(&listed)));
+        assert!(needs_cluster_issuer(&spec, &AllowedIssuers::new(&listed[..1])));
         let found = wanted(&spec, "team", None, "aud");
         let told: Vec<_> = found
             .iter()

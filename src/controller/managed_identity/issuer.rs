@@ -1,4 +1,4 @@
-//! The issuer of this cluster's ServiceAccount tokens.
+//! The issuer of this cluster's ServiceAccount tokens, and which others the installation allows.
 
 use axum::http;
 use kube::Client;
@@ -7,9 +7,30 @@ use tokio::sync::OnceCell;
 
 use crate::runtime::{ApiError, Class, Classify};
 
+use super::trust::AllowedIssuers;
+
 /// Where the API server describes the issuer of its tokens (OpenID Connect Discovery 1.0). Kubernetes lets every
 /// ServiceAccount read it (ClusterRole `system:service-account-issuer-discovery`).
 const DISCOVERY: &str = "/.well-known/openid-configuration";
+
+/// What the process is told about issuers.
+#[derive(Debug)]
+pub struct Issuers {
+    /// That of this cluster.
+    pub cluster: ClusterIssuer,
+    /// Those that may be trusted besides.
+    pub allowed: AllowedIssuers,
+}
+
+impl Issuers {
+    /// The cluster's issuer as the installation names it, if it does, and those that it allows besides.
+    pub fn new(cluster: Option<&str>, allowed: &[String]) -> Self {
+        Self {
+            cluster: ClusterIssuer::new(cluster),
+            allowed: AllowedIssuers::new(allowed),
+        }
+    }
+}
 
 /// The issuer of this cluster's ServiceAccount tokens: what the installation says, else what the API server says when it
 /// is asked first.

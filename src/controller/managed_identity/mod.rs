@@ -5,13 +5,16 @@ mod credential;
 mod issuer;
 #[cfg(test)]
 mod tests;
+mod trust;
 
-pub use issuer::ClusterIssuer;
+pub use issuer::Issuers;
 
 use kube::{Resource, ResourceExt};
 use serde_json::{Value, json};
 
-use crate::api::azure_resource::{AzureResourceStatus, ManagementSpec};
+use crate::api::azure_resource::{AzureResourceStatus, ManagementPolicy, ManagementSpec};
+use crate::api::condition::Reason;
+use crate::api::managed_identity::FederatedCredential;
 use crate::api::reference::LocalReference;
 use crate::api::{ManagedIdentity, ManagedIdentitySpec, ManagedIdentityStatus, ResourceGroup};
 use crate::azure::ResourceId;
@@ -31,10 +34,12 @@ use super::azure_resource::{
 use super::context::Context;
 use super::error::Error;
 use super::ownership::OwnerMark;
+use super::readiness::Verdict;
 use super::reference::Reference;
 
-use credential::{needs_cluster_issuer, wanted};
+use credential::{needs_cluster_issuer, trust, wanted};
 use issuer::Issuer;
+use trust::{AllowedIssuers, Trust};
 
 /// What is read before an identity is: what its federated credentials depend on.
 #[derive(Debug, Clone, Default)]
@@ -43,6 +48,8 @@ pub struct IdentityFacts {
     pub issuer: Option<String>,
     /// Why it is not known.
     pub issuer_is_untold: Option<String>,
+    /// The issuers that may be trusted besides.
+    pub allowed_issuers: AllowedIssuers,
     /// The audience that the cloud asks for.
     pub audience: String,
 }
@@ -71,7 +78,7 @@ impl AzureKind for ManagedIdentity {
     };
     /// Its twenty federated credentials are written in one pass.
     const PLANS_PER_PASS: u32 = 40;
-    type Settings = ClusterIssuer;
+    type Settings = Issuers;
     type Facts = IdentityFacts;
     type Child = FederatedIdentityCredential;
 
@@ -81,7 +88,7 @@ impl AzureKind for ManagedIdentity {
 
     async fn gather(
         &self,
-        gathering: Gathering<'_, ClusterIssuer>,
+        gathering: Gathering<'_, Issuers>,
     ) -> Result<Dependency<(ResourceId, IdentityFacts)>, Error> {
         let (spec, context) = (&self.spec, gathering.context);
         let (group, group_ref) = (spec.resource_group.as_deref(), spec.resource_group_ref.as_ref());
@@ -89,12 +96,14 @@ impl AzureKind for ManagedIdentity {
             Ok(id) => id,
             Err(blocked) => return Ok(Dependency::Blocked(blocked)),
         };
+        let Issuers { cluster, allowed } = gathering.settings;
         let mut facts = IdentityFacts {
+            allowed_issuers: allowed.clone(),
             audience: context.cloud().federation_audience.clone(),
             ..IdentityFacts::default()
         };
-        if self.meta().deletion_timestamp.is_none() && needs_cluster_issuer(&spec.federated_credentials) {
-            match gathering.settings.get(context.client()).await? {
+        if self.meta().deletion_timestamp.is_none() && needs_cluster_issuer(&spec.federated_credentials, allowed) {
+            match cluster.get(context.client()).await? {
                 Issuer::Known(issuer) => facts.issuer = Some(issuer),
                 Issuer::Untold { why } => facts.issuer_is_untold = Some(why),
             }
@@ -130,18 +139,24 @@ impl AzureKind for ManagedIdentity {
     }
 
     fn children(&self, facts: &IdentityFacts) -> ChildrenState<FederatedIdentityCredential> {
-        let spec = &self.spec.federated_credentials;
         let namespace = self.namespace().unwrap_or_default();
-        let unknown = facts.issuer_is_untold.as_ref().map(|why| {
-            format!(
-                "the issuer of this cluster's ServiceAccount tokens is not known: {why}. Set issuer of the federated \
-                 credential, or start the operator with --service-account-issuer"
-            )
-        });
+        let issuer = facts.issuer.as_deref();
+        let is_observer = self.spec.azure.management.management_policy == ManagementPolicy::ObserveOnly;
+        let trust = |it: &FederatedCredential| match trust(it, &facts.allowed_issuers, issuer) {
+            // An object that only observes writes nothing, so it gives nothing away.
+            Trust::Refused if is_observer => Trust::Allowed,
+            trust => trust,
+        };
+        let (refused, named): (Vec<_>, Vec<_>) = self
+            .spec
+            .federated_credentials
+            .iter()
+            .partition(|it| trust(it) == Trust::Refused);
+        let writable = named.iter().copied().filter(|it| trust(it) == Trust::Allowed);
         ChildrenState {
-            named: spec.iter().map(|it| it.name.clone()).collect(),
-            wanted: wanted(spec, &namespace, facts.issuer.as_deref(), &facts.audience),
-            unknown,
+            named: named.iter().map(|it| it.name.clone()).collect(),
+            wanted: wanted(writable, &namespace, issuer, &facts.audience),
+            withheld: not_allowed(&refused, issuer).or_else(|| facts.issuer_is_untold.as_deref().map(issuer_unknown)),
             ..ChildrenState::default()
         }
     }
@@ -202,6 +217,32 @@ fn desired(spec: &ManagedIdentitySpec) -> Body {
             serde_json::to_value(scope).expect("invariant: an enumeration is plain data");
     }
     Body(body)
+}
+
+/// Why credentials of issuers that are not allowed are not in Azure.
+fn not_allowed(refused: &[&FederatedCredential], cluster_issuer: Option<&str>) -> Option<Verdict> {
+    let first = refused.first()?;
+    let names: Vec<_> = refused.iter().map(|it| it.name.as_str()).collect();
+    let issuer = first.issuer.as_deref().unwrap_or_default();
+    let own = cluster_issuer.map_or_else(String::new, |own| format!("; that of this cluster is {own}"));
+    Some(Verdict::stalled(
+        Reason::IssuerNotAllowed,
+        format!(
+            "the federated credential {} trusts the issuer {issuer}, which this installation does not allow{own}. Its \
+             administrator can allow it by the chart's managedIdentities.allowedIssuers, or --allowed-issuer. Not in Azure, and \
+             removed where this object had written them: {}",
+            first.name,
+            names.join(", ")
+        ),
+    ))
+}
+
+fn issuer_unknown(why: &str) -> Verdict {
+    let message = format!(
+        "the issuer of this cluster's ServiceAccount tokens is not known: {why}. Start the operator with \
+         --service-account-issuer, or set the chart's workloadIdentity.issuer"
+    );
+    Verdict::stalled(Reason::InvalidSpec, message)
 }
 
 /// What the ConfigMap holds.

@@ -9,8 +9,8 @@ use super::accounts::Account;
 use super::azure_resource::children::NoChild;
 use super::azure_resource::policy::Intent;
 use super::azure_resource::{
-    ArmType, AzureKind, AzureObject, Blocked, Body, Dependency, Desired, Gathering, Occupants, Reports, ResourceState,
-    Tagging, body_of, location_of, of_another_subscription,
+    ArmType, AzureKind, AzureObject, Blocked, Body, Dependency, Desired, Gathering, Occupants, ResourceState, Tagging,
+    body_of, known_place, location_of, of_another_subscription,
 };
 use super::context::Context;
 use super::error::Error;
@@ -54,7 +54,7 @@ impl AzureKind for ResourceGroup {
                 return Ok(Dependency::Blocked(Blocked::Invalid(message)));
             }
         };
-        let known: Option<ResourceId> = self.reported().id.as_deref().and_then(|id| id.parse().ok());
+        let known = known_place(self, gathering.placed);
         Ok(match known.filter(|known| *known != wanted) {
             None => Dependency::Met((wanted, ())),
             Some(known) if self.metadata.deletion_timestamp.is_some() => Dependency::Met((known, ())),

@@ -144,7 +144,7 @@ impl AzureKind for RoleAssignment {
     /// anything is written there.
     async fn inspect(
         &self,
-        _: &Context,
+        context: &Context,
         _: Intent,
         facts: &mut AssignmentFacts,
         resource: &mut ResourceState,
@@ -160,7 +160,7 @@ impl AzureKind for RoleAssignment {
             && !facts.is_orphan
             && !is_at_rest(resource)
         {
-            facts.permit = verify(&arm, &scope, managed).await?;
+            facts.permit = verify(&arm, &scope, managed, context.key()).await?;
         }
         Ok(())
     }

@@ -8,10 +8,11 @@ use crate::azure::resource_group::RESOURCE_GROUP_API_VERSION;
 use crate::azure::role_assignment::Tuple;
 use crate::azure::session_pool::PoolApiVersion;
 use crate::azure::{ArmClient, ResourceId};
-use crate::controller::azure_resource::{AzureObject, Blocked, ResourceState};
+use crate::controller::azure_resource::{AzureObject, Blocked, Reports, ResourceState};
 use crate::controller::context::Context;
 use crate::controller::error::Error;
-use crate::controller::ownership::{Origin, Owner, OwnerMark, Presence};
+use crate::controller::operator_key::OperatorKey;
+use crate::controller::ownership::{Marking, Origin, OriginOnRecord, Owner, OwnerMark, Presence};
 use crate::runtime::Snapshot;
 
 use super::grants::{Grants, Permission};
@@ -23,7 +24,7 @@ pub enum RolePermit {
     #[default]
     Granted,
     /// The role may be assigned if Azure, too, says that the scope belongs to this object.
-    IfOwned(ManagedScope),
+    IfOwned(Box<ManagedScope>),
     /// The role may not be assigned.
     Refused,
 }
@@ -33,6 +34,7 @@ pub enum RolePermit {
 pub struct ManagedScope {
     api_version: &'static str,
     owner: Owner,
+    on_record: Option<OriginOnRecord>,
     holds_others: bool,
 }
 
@@ -42,7 +44,7 @@ pub async fn permit(context: &Context, grants: &Grants, object: &RoleAssignment,
         Permission::Granted => RolePermit::Granted,
         Permission::IfManaged => managed(context, object, &tuple.scope)
             .await
-            .map_or(RolePermit::Refused, RolePermit::IfOwned),
+            .map_or(RolePermit::Refused, |it| RolePermit::IfOwned(Box::new(it))),
         Permission::Refused => RolePermit::Refused,
     }
 }
@@ -50,11 +52,23 @@ pub async fn permit(context: &Context, grants: &Grants, object: &RoleAssignment,
 /// Asks Azure whose the scope is: a status may be older than the truth, and the mark on the resource decides.
 ///
 /// A group that was adopted is not enough. What is assigned on a group holds for all that is in it, and adopting a group
-/// must not be a way to the pools that others had in it before. A group that an object created was empty then.
-pub async fn verify(arm: &ArmClient, scope: &ResourceId, managed: &ManagedScope) -> Result<RolePermit, Error> {
+/// must not be a way to the pools that others had in it before. A group that an object created was empty then. That it did
+/// only the operator says, by the seal of the mark: whoever may write tags could say so of any group.
+pub async fn verify(
+    arm: &ArmClient,
+    scope: &ResourceId,
+    managed: &ManagedScope,
+    key: &OperatorKey,
+) -> Result<RolePermit, Error> {
     let found = arm.find(scope.as_str(), managed.api_version).await?;
-    let presence = Presence::of(found.as_ref().map(|it| &it.body), &managed.owner, OwnerMark::Tag);
-    Ok(match presence {
+    let marking = Marking {
+        place: OwnerMark::Tag,
+        id: scope,
+        owner: &managed.owner,
+        key,
+        on_record: managed.on_record.as_ref(),
+    };
+    Ok(match marking.presence(found.as_ref().map(|it| &it.body)) {
         Presence::Owned(Origin::Created) => RolePermit::Granted,
         Presence::Owned(Origin::Adopted) if !managed.holds_others => RolePermit::Granted,
         Presence::Owned(Origin::Adopted) | Presence::Absent | Presence::Unowned | Presence::OwnedByAnother => {
@@ -86,6 +100,7 @@ async fn managed(context: &Context, object: &RoleAssignment, scope: &ResourceId)
         return Some(ManagedScope {
             api_version: PoolApiVersion::for_reading().as_str(),
             owner: owner(&pool.name_any(), pool.uid()),
+            on_record: OriginOnRecord::of(pool.reported()),
             holds_others: false,
         });
     }
@@ -93,6 +108,7 @@ async fn managed(context: &Context, object: &RoleAssignment, scope: &ResourceId)
     Some(ManagedScope {
         api_version: RESOURCE_GROUP_API_VERSION,
         owner: owner(&group.name_any(), group.uid()),
+        on_record: OriginOnRecord::of(group.reported()),
         holds_others: true,
     })
 }

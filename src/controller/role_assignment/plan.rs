@@ -14,7 +14,7 @@ use crate::controller::azure_resource::policy::Lifecycle;
 use crate::controller::azure_resource::{
     Blocked, Decision, KindStep, Record, Reports, ResourceState, Step, Subject, give_back,
 };
-use crate::controller::ownership::{OwnerMark, Presence};
+use crate::controller::ownership::OwnerMark;
 use crate::controller::readiness::{Standing, Verdict};
 use crate::runtime::Next;
 
@@ -96,10 +96,7 @@ pub fn find_among(
     let same = others.iter().find(|it| Tuple::of(it).as_ref() == Some(tuple));
     // An object that only observes takes nothing back, so it has no orphans.
     let is_observer = object.spec.management.management_policy == ManagementPolicy::ObserveOnly;
-    let is_own = |it: &&Value| {
-        let presence = Presence::of(Some(it), &resource.owner, OwnerMark::Description);
-        matches!(presence, Presence::Owned(_)) && !is_observer
-    };
+    let is_own = |it: &&Value| OwnerMark::Description.names(&resource.owner, it) && !is_observer;
     let found = same.or_else(|| others.iter().find(is_own));
     let id = found.and_then(|it| it.get("id")?.as_str()?.parse().ok());
     if let (Some(found), Some(id)) = (found, id) {
@@ -151,7 +148,7 @@ pub fn refine(
     }
     let is_first_write = matches!(
         decision.step,
-        Some(KindStep::Resource(Step::Write(_) | Step::Tag { owner: Some(_), .. }))
+        Some(KindStep::Resource(Step::Write(_) | Step::Tag { origin: Some(_), .. }))
     );
     if is_first_write && !is_recorded(object, &resource.id, tuple) {
         decision.step = Some(KindStep::Record(Record::Resource(Some(resource.id.clone()))));

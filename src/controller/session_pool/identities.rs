@@ -48,15 +48,13 @@ impl Identities {
             }
         }
         let identities = Self(found);
-        let attached = spec.identity.as_ref().map(|it| identities.attached(it));
-        for identity in attached.iter().flat_map(IdentityBlock::user_assigned) {
-            let id = identity.id.parse().map_err(|error| {
-                let text = &identity.id;
-                Blocked::Invalid(format!("spec.identity: `{text}` is no id of an identity: {error}"))
+        for (field, text) in identities.ids(spec) {
+            let id = text.parse().map_err(|error| {
+                let message = format!("{field}: `{text}` is no id of an identity: {error}");
+                Blocked::Invalid(message)
             })?;
             if is_of_another_namespace(context, namespace, &id).await {
-                let id = identity.id.clone();
-                return Err(Blocked::ForeignIdentity { id });
+                return Err(Blocked::ForeignIdentity { id: id.to_string() });
             }
         }
         match identities.unattached(spec) {
@@ -107,6 +105,27 @@ impl Identities {
             .filter_map(|it| self.named(it.resource_id.as_ref(), it.managed_identity_ref.as_ref()));
         let ids: Vec<String> = ids.collect();
         IdentityBlock::new(identity.kind.is_system_assigned(), ids.iter().map(String::as_str))
+    }
+
+    /// The ids of user-assigned identities that a spec names, by whatever means, with the fields that do. What is only used counts
+    /// as well as what is attached: it may have been attached by others.
+    fn ids<'a>(&'a self, spec: &'a SessionPoolSpec) -> impl Iterator<Item = (&'static str, String)> {
+        let attached = spec.identity.iter().flat_map(|it| &it.user_assigned_identities);
+        let attached = attached.map(|it| {
+            let id = self.named(it.resource_id.as_ref(), it.managed_identity_ref.as_ref());
+            ("spec.identity", id)
+        });
+        let settings = spec.managed_identity_settings.iter().map(|it| {
+            let id = self.named(it.identity.as_ref(), it.managed_identity_ref.as_ref());
+            ("spec.managedIdentitySettings", id)
+        });
+        let registry = (
+            "spec.customContainerTemplate.registryCredentials",
+            self.of_registry(spec),
+        );
+        let all = attached.chain(settings).chain([registry]);
+        all.filter_map(|(field, id)| Some((field, id?)))
+            .filter(|(_, id)| !is_system(id))
     }
 
     fn named(&self, id: Option<&String>, reference: Option<&LocalReference>) -> Option<String> {
@@ -222,6 +241,20 @@ pub mod tests {
 
     fn reference(name: &str) -> Value {
         json!({"managedIdentityRef": {"name": name}})
+    }
+
+    #[test]
+    fn every_field_that_names_an_identity_is_looked_at() {
+        let spec = spec(json!({
+            "identity": {"type": "SystemAssigned,UserAssigned", "userAssignedIdentities": [{"resourceId": "/a"}, reference("one")]},
+            "managedIdentitySettings": [{"identity": "system"}, {"identity": "/b"}, reference("two")],
+            "customContainerTemplate": {
+                "containers": [], "ingress": {"targetPort": 80}, "registryCredentials": {"server": "r", "identity": "/c"},
+            },
+        }));
+        let known = known();
+        let found: Vec<_> = known.ids(&spec).map(|(_, id)| id).collect();
+        assert_eq!(found, ["/a", &id("one"), "/b", &id("two"), "/c"]);
     }
 
     #[test]

@@ -17,7 +17,7 @@ use crate::api::condition::Reason;
 use crate::api::reference::LocalReference;
 use crate::api::{FINALIZER, ManagedIdentity, ResourceGroup, SessionPool, SessionPoolStatus};
 use crate::azure::session_pool::{
-    PoolApiVersion, SESSION_POOL_TYPE, SHAPE, foreign_secrets, management_endpoint, mcp_server_endpoint,
+    PoolApiVersion, SESSION_POOL_TYPE, SHAPE, container_type, foreign_secrets, management_endpoint, mcp_server_endpoint,
 };
 use crate::azure::{Cloud, IdentityBlock, ResourceId};
 use crate::runtime::{Next, ObjectId, finalizer};
@@ -166,8 +166,8 @@ impl AzureKind for SessionPool {
         if decision.verdict.standing != Standing::Ready {
             return;
         }
-        match endpoint(resource).map(|endpoint| cloud.session_endpoint(endpoint)) {
-            Some(Ok(_)) => {}
+        match endpoint(resource).map(|endpoint| cloud.check_pool_endpoint(endpoint)) {
+            Some(Ok(())) => {}
             Some(Err(error)) => decision.verdict = Verdict::stalled(Reason::UnsupportedCloud, error.to_string()),
             None if cloud.sessions.is_none() => {
                 let message = format!("cloud {} has no known host of dynamic sessions", cloud.name);
@@ -204,13 +204,14 @@ impl AzureKind for SessionPool {
         let (Some(PoolFacts { cloud, .. }), Some(resource)) = (facts, resource) else {
             return SessionPoolStatus { azure, ..before };
         };
-        let endpoint = endpoint(resource).filter(|it| cloud.session_endpoint(it).is_ok());
+        let endpoint = endpoint(resource).filter(|it| cloud.check_pool_endpoint(it).is_ok());
         let usable = resource
             .actual
             .as_ref()
             .filter(|_| may_use(&Subject::of(self), resource));
         SessionPoolStatus {
             azure,
+            container_type: usable.and_then(container_type).map(str::to_owned),
             pool_management_endpoint: usable.and(endpoint).map(str::to_owned),
             mcp_server_endpoint: usable.and_then(mcp_server_endpoint).map(str::to_owned),
             attached_identities: match (&resource.actual, resource.presence()) {

@@ -177,14 +177,14 @@ impl Findings {
             )),
         };
         let refused = || Some(Verdict::stalled(Reason::Rejected, self.refused.clone()?));
-        let unknown = || Some(Verdict::stalled(Reason::InvalidSpec, children.unknown.clone()?));
+        let withheld = || children.withheld.clone();
         let settling = || {
             let message = format!("Azure accepted {}s and does not show them yet", C::NOUN);
             self.is_settling
                 .then(|| Verdict::progressing(Reason::Updating, message))
         };
         ChildrenDecision {
-            problem: problem.or_else(refused).or_else(unknown).or_else(settling),
+            problem: problem.or_else(refused).or_else(withheld).or_else(settling),
             step,
             is_settling: self.is_settling,
             drift: self.drift,

@@ -102,12 +102,12 @@ impl Child for NoChild {
 /// What a pass observed of them.
 #[derive(Debug, Clone)]
 pub struct ChildrenState<C> {
-    /// The names in the spec.
+    /// The names in the spec. One that is not here is removed where the object wrote it.
     pub named: Vec<String>,
     /// What Azure should have.
     pub wanted: Vec<C>,
-    /// Why it is not known what Azure should have, where that is so.
-    pub unknown: Option<String>,
+    /// Why Azure is not to have all that the spec names, where that is so.
+    pub withheld: Option<Verdict>,
     /// What Azure has; `None` while it does not show the identity there.
     pub actual: Option<Vec<C>>,
     /// What the process remembers.
@@ -121,7 +121,7 @@ impl<C> Default for ChildrenState<C> {
         Self {
             named: Vec::new(),
             wanted: Vec::new(),
-            unknown: None,
+            withheld: None,
             actual: Some(Vec::new()),
             history: BTreeMap::new(),
             request: None,

@@ -41,8 +41,8 @@ pub(super) fn ensure(subject: &Subject<'_>, resource: &ResourceState, now: Times
         Intent::Claim => prepared(subject, resource)
             .or_else(|| busy(resource))
             .unwrap_or_else(|| {
-                let owner = resource.owner.clone().with_origin(Origin::Adopted);
-                let body = resource.mark_body(Some(&owner));
+                let origin = Some(Origin::Adopted);
+                let body = resource.mark_body(origin);
                 let fingerprint = fingerprint(&body, &[], subject.request);
                 let verdict = Verdict::progressing(Reason::Updating, format!("{id} is being adopted"));
                 if let Some(decision) = answered_before(resource, &fingerprint, &[], interval, now) {
@@ -50,7 +50,7 @@ pub(super) fn ensure(subject: &Subject<'_>, resource: &ResourceState, now: Times
                 }
                 Decision::step(
                     Step::Tag {
-                        owner: Some(owner),
+                        origin,
                         body,
                         fingerprint,
                     },
@@ -93,11 +93,7 @@ pub(super) fn ensure(subject: &Subject<'_>, resource: &ResourceState, now: Times
         ),
         Intent::RefuseOwned => {
             let mark = resource.mark;
-            let owner = resource
-                .actual
-                .as_ref()
-                .and_then(|it| mark.read(it))
-                .unwrap_or_default();
+            let owner = resource.marked_owner().unwrap_or_default();
             let message = format!("{id} belongs to another object or cluster: its {mark} is `{owner}`");
             Decision::rest(soon, Verdict::stalled(Reason::OwnedByAnother, message))
         }
@@ -169,7 +165,9 @@ fn enforcing(subject: &Subject<'_>, resource: &ResourceState, now: Timestamp) ->
     if let Some(decision) = immutable(resource, &differences, interval) {
         return decision;
     }
-    let is_different = !differences.is_empty() || resource.mark_differs(origin) || resource.secrets_differ();
+    // A mark that only lacks its seal is not worth to stall what cannot be written without harm.
+    let is_marked_otherwise = resource.mark_differs(origin) && resource.unwritable.is_none();
+    let is_different = !differences.is_empty() || is_marked_otherwise || resource.secrets_differ();
     match progress {
         Progress::Failed => failed(subject, resource, origin, &differences, now),
         Progress::Done | Progress::Running(_) if is_different => {

@@ -59,7 +59,7 @@ pub fn give_back(subject: &Subject<'_>, resource: &ResourceState, now: Timestamp
             let verdict = progressing(format!("{} is kept; its owner tag is being removed", resource.id));
             Decision::step(
                 Step::Tag {
-                    owner: None,
+                    origin: None,
                     body,
                     fingerprint,
                 },

@@ -20,7 +20,7 @@ use crate::api::condition::Reason;
 use crate::azure::operation;
 use crate::azure::{Difference, ResourceId};
 use crate::controller::azure_resource::policy::Lifecycle;
-use crate::controller::ownership::{Owner, Presence};
+use crate::controller::ownership::{Origin, Presence};
 use crate::controller::readiness::Verdict;
 use crate::runtime::{Next, Plan};
 
@@ -75,8 +75,8 @@ pub enum Step {
     Write(Write),
     /// Write or remove the owner tag, and nothing else.
     Tag {
-        /// The owner; `None` removes the tag.
-        owner: Option<Owner>,
+        /// How the resource comes to its owner; `None` removes the tag.
+        origin: Option<Origin>,
         /// What is sent.
         body: Body,
         /// See [`LastWrite`].

@@ -34,6 +34,9 @@ pub(super) fn failed(
     let body = resource.body(origin);
     let fingerprint = fingerprint(&body, differences, subject.request);
     let verdict = failure(&resource.id, resource.actual.as_ref(), &resource.history);
+    if resource.unwritable.is_some() {
+        return Decision::rest(Next::Resync(subject.interval()), verdict).with_drift(differences.to_vec());
+    }
     let last = resource.history.write.as_ref();
     let is_different = !differences.is_empty() || resource.mark_differs(origin) || resource.secrets_differ();
     let is_new = (is_different || subject.is_requested) && last.is_none_or(|last| last.fingerprint != fingerprint);

@@ -20,9 +20,9 @@ use crate::controller::azure_resource::observation::{
     Body, Observation, Occupants, Registration, ResourceState, Tagging,
 };
 use crate::controller::azure_resource::status::summarize;
-use crate::controller::azure_resource::subject::Subject;
+use crate::controller::azure_resource::subject::{Reports, Subject};
 use crate::controller::operator_key::OperatorKey;
-use crate::controller::ownership::{ClusterId, Origin, Owner, OwnerMark, Presence};
+use crate::controller::ownership::{ClusterId, Marking, Origin, OriginOnRecord, Owner, OwnerMark, Presence};
 use crate::controller::readiness::Standing;
 use crate::runtime::{Next, PassOutcome, Seen};
 
@@ -75,6 +75,25 @@ pub(super) fn owner() -> Owner {
     Owner::new(&ClusterId::new("c1"), "ns", "rg", UID, Origin::Created)
 }
 
+const ID: &str = "/subscriptions/s/resourceGroups/rg";
+const KEY: [u8; 32] = [1; 32];
+
+fn marked<T>(on_record: Option<&OriginOnRecord>, read: impl FnOnce(Marking<'_>) -> T) -> T {
+    let (id, key) = (ID.parse().unwrap(), OperatorKey::new(KEY));
+    read(Marking {
+        place: OwnerMark::Tag,
+        id: &id,
+        owner: &owner(),
+        key: &key,
+        on_record,
+    })
+}
+
+/// What the object writes on a resource that came to it so.
+pub(super) fn mark(origin: Origin) -> String {
+    marked(None, |it| it.text(origin))
+}
+
 pub(super) fn resource(owner: Option<String>, value: &str, state: &str) -> Value {
     let mut tags = json!({"a": value, "kept": "yes"});
     if let Some(owner) = owner {
@@ -90,7 +109,7 @@ impl World {
             Start::Absent => None,
             Start::Unowned => Some(resource(None, value, state)),
             Start::Another => Some(resource(Some("c2/ns/rg/u/created".to_owned()), value, state)),
-            Start::Ours(origin) => Some(resource(Some(owner().with_origin(origin).to_string()), value, state)),
+            Start::Ours(origin) => Some(resource(Some(mark(origin)), value, state)),
         };
         let mut object = ResourceGroup::new(
             "rg",
@@ -130,7 +149,9 @@ impl World {
     }
 
     pub(super) fn presence(&self) -> Presence {
-        Presence::of(self.actual.as_ref(), &owner(), OwnerMark::Tag)
+        marked(OriginOnRecord::of(self.object.reported()).as_ref(), |it| {
+            it.presence(self.actual.as_ref())
+        })
     }
 
     pub(super) fn look(&mut self) -> Observation {
@@ -148,13 +169,14 @@ impl World {
         }
         let mut resource = ResourceState {
             arm: None,
-            id: "/subscriptions/s/resourceGroups/rg".parse().unwrap(),
+            id: ID.parse().unwrap(),
             api_version: "v",
             shape: &SHAPE,
             immutable: &["location"],
             tagging: Tagging::Put,
             mark: OwnerMark::Tag,
             owner: owner(),
+            on_record: OriginOnRecord::of(self.object.reported()),
             desired: Body(json!({"location": "westeurope", "tags": {"a": "1"}})),
             defaults: json!({}),
             actual: None,
@@ -170,7 +192,7 @@ impl World {
             occupants: self.occupants.clone(),
             account_is_marked: self.has_finalizer(),
             history: self.history.clone(),
-            key: OperatorKey::new([1; 32]),
+            key: OperatorKey::new(KEY),
         };
         resource.take_note(self.actual.clone());
         self.history = resource.history.clone();
@@ -250,14 +272,14 @@ impl World {
                 resource.on_put(write, answer, now)
             }
             Step::Tag {
-                owner,
+                origin,
                 body,
                 fingerprint,
             } => {
                 let mut body = body.0;
                 body["properties"] = json!({"provisioningState": "Succeeded"});
                 let answer = self.answer(Some(body));
-                resource.on_tag(owner.map(|_| fingerprint), answer, now)
+                resource.on_tag(origin.map(|_| fingerprint), answer, now)
             }
             Step::Delete => {
                 let mut left = self.actual.clone().filter(|_| self.is_slow);

@@ -3,15 +3,20 @@
 use jiff::SignedDuration;
 use serde_json::json;
 
-use crate::api::azure_resource::{AdoptionPolicy, DeletionPolicy, ManagementSpec};
+use crate::api::azure_resource::{AdoptionPolicy, DeletionPolicy, ManagementSpec, Ownership};
 use crate::api::condition::Reason;
 use crate::api::{ABANDON_ANNOTATION, FINALIZER, RECONCILE_ANNOTATION};
+use crate::controller::azure_resource::blocked::Blocked;
 use crate::controller::azure_resource::decision::{Step, decide};
 use crate::controller::azure_resource::observation::{Body, Observation, Occupants};
+use crate::controller::azure_resource::placement::known_place;
+use crate::controller::azure_resource::status::summarize;
 use crate::controller::azure_resource::subject::Subject;
 use crate::controller::ownership::{Origin, Presence};
+use crate::controller::readiness::Standing;
+use crate::runtime::{PassOutcome, Seen};
 
-use super::model::{Fault, Start, UID, World};
+use super::model::{Fault, Start, UID, World, mark, owner};
 
 fn spec() -> ManagementSpec {
     ManagementSpec::default()
@@ -260,4 +265,98 @@ fn a_refused_deletion_is_told_and_asked_for_again_slowly() {
     world.settle();
     assert_eq!(world.log, ["delete", "delete", "release"]);
     assert!(world.now.duration_since(start).as_secs() >= 60);
+}
+
+#[test]
+fn where_something_was_written_is_known_although_no_status_says_so() {
+    let mut world = World::new(spec(), Start::Absent, false, "Succeeded");
+    world.settle();
+    world.object.status = None;
+    let placed = world.history.placed.clone();
+    assert_eq!(placed, Some("/subscriptions/s/resourceGroups/rg".parse().unwrap()));
+    assert_eq!(known_place(&world.object, placed.as_ref()), placed);
+    // The place was changed meanwhile: what the object has is said, and nothing is done.
+    let known = Box::new(placed.clone().unwrap());
+    let message = "it would be another".to_owned();
+    let observation = Observation::Blocked(Blocked::Moved { known, message });
+    let decision = decide(&Subject::of(&world.object), &observation, world.now);
+    assert_eq!(
+        (&decision.step, decision.verdict.reason),
+        (&None, Reason::ImmutableChange)
+    );
+    let plan = decision.into_plan();
+    let seen = Seen {
+        observed: Some(&observation),
+        verdict: Some(&plan.verdict),
+        outcome: PassOutcome::Done(plan.next),
+    };
+    let status = summarize(&world.object, &seen, world.now).expect("a status");
+    assert_eq!(status.id, placed.map(|it| it.to_string()));
+}
+
+fn retagged(world: &mut World, text: String) {
+    world.actual.as_mut().unwrap()["tags"]["lifeguard-owner"] = text.into();
+}
+
+fn tag(world: &World) -> &str {
+    world.actual.as_ref().unwrap()["tags"]["lifeguard-owner"]
+        .as_str()
+        .unwrap()
+}
+
+#[test]
+fn a_mark_without_a_seal_is_written_anew_where_the_status_says_that_the_object_created_it() {
+    let mut world = World::new(spec(), Start::Ours(Origin::Created), false, "Succeeded");
+    world.settle();
+    assert_eq!(world.writes(), 0);
+    for unsealed in [owner().to_string(), format!("{}/of-a-lost-key", owner())] {
+        retagged(&mut world, unsealed);
+        world.log.clear();
+        world.settle();
+        assert_eq!(world.log, ["put"]);
+        assert_eq!(tag(&world), mark(Origin::Created));
+    }
+    let mut world = world.deleted();
+    world.settle();
+    assert_eq!(world.actual, None);
+}
+
+#[test]
+fn what_cannot_be_written_without_harm_is_written_neither_for_a_seal_nor_because_it_failed() {
+    for (state, standing) in [("Succeeded", Standing::Ready), ("Failed", Standing::Stalled)] {
+        let mut world = World::new(spec(), Start::Ours(Origin::Created), false, state);
+        world.object.metadata.finalizers = Some(vec![FINALIZER.to_owned()]);
+        retagged(&mut world, owner().to_string());
+        let Observation::Seen(mut resource) = world.look() else {
+            panic!("Azure is asked");
+        };
+        resource.unwritable = Some("it would lose values of secrets".to_owned());
+        let decision = decide(&Subject::of(&world.object), &Observation::Seen(resource), world.now);
+        assert_eq!(
+            (&decision.step, decision.verdict.standing),
+            (&None, standing),
+            "{state}"
+        );
+    }
+}
+
+#[test]
+fn a_resource_that_was_adopted_is_not_created_because_its_tag_says_so() {
+    for without_status in [false, true] {
+        let mut world = World::new(spec(), Start::Ours(Origin::Adopted), false, "Succeeded");
+        world.settle();
+        if without_status {
+            world.object.status = None;
+        }
+        retagged(&mut world, mark(Origin::Adopted).replace("/adopted/", "/created/"));
+        world.settle();
+        assert_eq!(tag(&world), mark(Origin::Adopted));
+        assert_eq!(
+            world.object.status.as_ref().unwrap().azure.ownership,
+            Some(Ownership::Adopted)
+        );
+        let mut world = world.deleted();
+        world.settle();
+        assert!(world.actual.is_some(), "what was adopted is kept");
+    }
 }

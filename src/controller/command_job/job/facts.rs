@@ -6,6 +6,7 @@ use super::not_runnable::NotRunnable;
 use super::plan::{last_claim, next_key};
 use crate::api::command_job::CommandJob;
 use crate::controller::command_job::attempt::{AttemptKey, AttemptState, Finding, Limits, Ticket};
+use crate::runtime::Key;
 
 /// What is known around a job.
 #[derive(Clone, Debug)]
@@ -21,6 +22,8 @@ pub struct JobFacts {
     pub secrets_digest: Option<String>,
     /// Names the account that a new attempt would run as, if that is one that the pool lends.
     pub lent_account: Option<String>,
+    /// The SessionPool of another namespace that a new attempt would enter as an account of its own.
+    pub guest_of: Option<Key>,
     /// The digests of the sessions of the attempts that matter.
     pub sessions: BTreeMap<AttemptKey, String>,
     /// A ticket that no preparation has had yet.

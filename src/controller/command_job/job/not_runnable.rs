@@ -44,8 +44,8 @@ pub enum NotRunnable {
     /// The pool is there and cannot be used yet.
     #[error("{0} is not ready")]
     PoolNotReady(NamedPool),
-    /// No shell runs in the pool.
-    #[error("{0} is not of containerType Shell")]
+    /// No shell runs in the pool, as Azure says, whatever an object says of it.
+    #[error("{0} is not of containerType Shell in Azure")]
     NoShell(NamedPool),
     /// The pool's endpoint is none of this cloud.
     #[error("{0}")]

@@ -39,7 +39,7 @@ impl std::fmt::Debug for JobStep {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Run(_, command) => f.write_str(command.name()),
-            Self::Write(JobVerdict::Claimed(_)) => f.write_str("Claim"),
+            Self::Write(JobVerdict::Claimed { .. }) => f.write_str("Claim"),
             Self::Write(_) => f.write_str("Finish"),
             Self::Leave(..) => f.write_str("Leave"),
         }
@@ -132,14 +132,17 @@ fn begin(job: &CommandJob, facts: &JobFacts, now: Timestamp) -> Plan<JobStep, Jo
     let step = match state.begin(key, around, &facts.limits, now) {
         BeforeClaim::Do(command) => JobStep::Run(key, command),
         BeforeClaim::Leave => leave(job, key, Farewell::Idle),
-        BeforeClaim::Claim(preparation) => JobStep::Write(JobVerdict::Claimed(AttemptClaim {
-            key,
-            ticket: preparation.ticket,
-            at: now,
-            session: facts.sessions.get(&key).cloned().unwrap_or_default(),
-            secrets_digest: facts.secrets_digest.clone(),
-            lent_account: facts.lent_account.clone(),
-        })),
+        BeforeClaim::Claim(preparation) => JobStep::Write(JobVerdict::Claimed {
+            claim: AttemptClaim {
+                key,
+                ticket: preparation.ticket,
+                at: now,
+                session: facts.sessions.get(&key).cloned().unwrap_or_default(),
+                secrets_digest: facts.secrets_digest.clone(),
+                lent_account: facts.lent_account.clone(),
+            },
+            guest_of: facts.guest_of.clone(),
+        }),
     };
     decided(Some(step), Next::Again, JobVerdict::Unchanged)
 }

@@ -12,9 +12,9 @@ use crate::api::command_job::{
 use crate::api::condition::{Reason, kind};
 use crate::controller::command_job::attempt::{AttemptClaim, AttemptState, Ending};
 use crate::controller::command_job::output::shorten;
-use crate::controller::readiness::{Standing, Verdict};
-use crate::runtime::conditions::Conditions;
-use crate::runtime::{Failure, PassOutcome, Seen};
+use crate::controller::readiness::{self, Standing, Verdict};
+use crate::runtime::conditions::{Conditions, Truth, transitioned};
+use crate::runtime::{Failure, Key, Note, PassOutcome, Seen, Severity};
 
 /// Void attempts cost nothing and are not counted; of a long row of them only the newest are kept.
 const MAX_ATTEMPTS: usize = 20;
@@ -35,7 +35,12 @@ pub enum JobVerdict {
         refused_since: Option<Timestamp>,
     },
     /// An attempt begins. One before it that is still open is void: that was proven by its session.
-    Claimed(AttemptClaim),
+    Claimed {
+        /// The attempt.
+        claim: AttemptClaim,
+        /// The SessionPool of another namespace that it enters as an account of its own, if it does.
+        guest_of: Option<Key>,
+    },
     /// An attempt is under way; and what keeps it from being asked, if anything does.
     Running(Option<Verdict>),
     /// It has ended.
@@ -87,7 +92,10 @@ pub fn status(job: &CommandJob, verdict: &JobVerdict, now: Timestamp) -> Option<
     match verdict {
         JobVerdict::Unchanged => None,
         JobVerdict::Waiting { why, refused_since } => Some(waiting(job, previous, why, *refused_since, now)),
-        JobVerdict::Claimed(claim) => Some(claimed(job, previous, claim, now)),
+        JobVerdict::Claimed { claim, guest_of } => {
+            let status = claimed(job, previous, claim, now);
+            Some(isolated(job, status, guest_of.as_ref(), now))
+        }
         JobVerdict::Running(trouble) => Some(running(job, previous, trouble.as_ref(), now)),
         JobVerdict::Ended { ending, is_cut } => Some(ended(job, previous, ending, *is_cut, now)),
     }
@@ -147,6 +155,36 @@ fn claimed(job: &CommandJob, mut status: CommandJobStatus, claim: &AttemptClaim,
     status.attempts.drain(..surplus);
     status.start_time.get_or_insert(at);
     running(job, status, None, now)
+}
+
+/// Whether the account that an attempt runs as may enter sessions of others. It stays in the status of a job that has ended.
+fn isolated(job: &CommandJob, status: CommandJobStatus, guest_of: Option<&Key>, now: Timestamp) -> CommandJobStatus {
+    let mut conditions = Conditions::from_previous(&status.conditions, job.metadata.generation, now);
+    match guest_of {
+        None => conditions.remove(kind::ISOLATED),
+        Some(pool) => {
+            let message = format!(
+                "the job runs as an account of its own namespace in the SessionPool {pool}, which is shared: whoever holds a \
+                 credential of that account can list and enter every session of the pool, those of other namespaces too. The \
+                 pool's owner can lend an account instead, by spec.sharing[].accountRef"
+            );
+            let reason = Reason::OwnAccountInSharedPool.as_str();
+            conditions.set(kind::ISOLATED, Truth::False, reason, &message)
+        }
+    };
+    let conditions = conditions.into_vec();
+    CommandJobStatus { conditions, ..status }
+}
+
+/// The events for a status that was just written.
+pub fn notes(before: &[Condition], after: &[Condition]) -> Vec<Note> {
+    let exposed = transitioned(before, after, kind::ISOLATED).map(|it| Note {
+        severity: Severity::Warning,
+        reason: it.reason.clone().into(),
+        action: "Start".into(),
+        message: it.message.clone(),
+    });
+    readiness::notes(before, after).into_iter().chain(exposed).collect()
 }
 
 fn running(

@@ -125,6 +125,7 @@ impl World {
             contents: Ok(super::CONTENTS.into()),
             secrets_digest: None,
             lent_account: None,
+            guest_of: None,
             sessions: sessions.collect(),
             fresh: Ticket(self.tickets.to_string()),
             attempts: self.attempts.clone(),

@@ -17,17 +17,18 @@ use crate::controller::azure_resource::children::{ChildHistory, ChildWrite, Chil
 use crate::controller::azure_resource::export::{Export, ExportState, ExportStep, Found};
 use crate::controller::azure_resource::policy::Lifecycle;
 use crate::controller::azure_resource::{
-    self, Answer, AzureKind, AzureReconciler, History, KindStep, Observation, Occupants, Parts, Registration,
+    self, Answer, AzureKind, AzureReconciler, History, KindStep, Observation, Occupants, Parts, Registration, Reports,
     ResourceState, Subject, Tagging, decide_whole, may_use,
 };
 use crate::controller::config_maps::ConfigMapWrites;
 use crate::controller::operator_key::OperatorKey;
-use crate::controller::ownership::{ClusterId, Origin, Owner, OwnerMark};
+use crate::controller::ownership::{ClusterId, Marking, Origin, OriginOnRecord, Owner, OwnerMark};
 use crate::controller::readiness::Standing;
 use crate::runtime::reconciler::Reconciler as _;
 use crate::runtime::{Next, PassOutcome, Seen};
 
 use super::super::credential::wanted;
+use super::super::trust::AllowedIssuers;
 use super::super::{IdentityFacts, desired};
 
 pub const UID: &str = "0b9ff1d3-5f3e-4d0c-9c55-2f0f7a1de6b5";
@@ -47,6 +48,8 @@ pub struct World {
     pub config_maps: BTreeMap<String, (bool, BTreeMap<String, String>)>,
     pub writes: ConfigMapWrites,
     pub is_issuer_told: bool,
+    /// The issuers that the installation allows besides the cluster's.
+    pub allowed_issuers: Vec<String>,
     pub occupants: Occupants,
     /// How many identities Azure has made.
     pub made: usize,
@@ -63,9 +66,14 @@ pub fn named(name: &str, account: &str) -> FederatedCredential {
     serde_json::from_value(json!({"name": name, "serviceAccountRef": {"name": account}})).unwrap()
 }
 
+/// A credential of the spec that trusts somebody outside of the cluster.
+pub fn of_issuer(name: &str, issuer: &str) -> FederatedCredential {
+    serde_json::from_value(json!({"name": name, "issuer": issuer, "subject": "s"})).unwrap()
+}
+
 /// A credential in Azure.
 pub fn trusted(name: &str, account: &str) -> FederatedIdentityCredential {
-    wanted(&[named(name, account)], "ns", Some("https://cluster"), "aud").remove(0)
+    wanted([&named(name, account)], "ns", Some("https://cluster"), "aud").remove(0)
 }
 
 pub fn export_to(name: &str) -> Option<IdentityExport> {
@@ -76,6 +84,21 @@ pub fn export_to(name: &str) -> Option<IdentityExport> {
 
 pub fn owner() -> Owner {
     Owner::new(&ClusterId::new("c1"), "ns", "runner", UID, Origin::Created)
+}
+
+const KEY: [u8; 32] = [1; 32];
+
+/// What this owner writes on the identity that it created.
+fn mark(owner: &Owner) -> String {
+    let (id, key) = (ID.parse().unwrap(), OperatorKey::new(KEY));
+    let marking = Marking {
+        place: OwnerMark::Tag,
+        id: &id,
+        owner,
+        key: &key,
+        on_record: None,
+    };
+    marking.text(owner.origin())
 }
 
 impl World {
@@ -91,6 +114,7 @@ impl World {
             config_maps: BTreeMap::new(),
             writes: ConfigMapWrites::Allowed,
             is_issuer_told: true,
+            allowed_issuers: vec!["https://ci".to_owned()],
             occupants: Occupants::None,
             made: 0,
             history: History::default(),
@@ -105,7 +129,7 @@ impl World {
     pub fn with_identity(mut self, owner: Option<Owner>) -> Self {
         self.make(&json!({
             "location": "westeurope",
-            "tags": owner.map_or_else(|| json!({}), |it| json!({"lifeguard-owner": it.to_string()})),
+            "tags": owner.map_or_else(|| json!({}), |it| json!({"lifeguard-owner": mark(&it)})),
         }));
         self
     }
@@ -167,6 +191,7 @@ impl World {
             tagging: Tagging::MergePatch,
             mark: OwnerMark::Tag,
             owner: owner(),
+            on_record: OriginOnRecord::of(self.object.reported()),
             desired: desired(&self.object.spec),
             defaults: json!({"location": "westeurope"}),
             actual: None,
@@ -178,7 +203,7 @@ impl World {
             occupants: self.occupants.clone(),
             account_is_marked: self.object.metadata.finalizers.is_some(),
             history: self.history.clone(),
-            key: OperatorKey::new([1; 32]),
+            key: OperatorKey::new(KEY),
         };
         resource.take_note(self.actual.clone());
         self.history = resource.history.clone();
@@ -186,6 +211,7 @@ impl World {
         let is_usable = subject.lifecycle == Lifecycle::Wanted && may_use(&subject, &resource);
         let facts = IdentityFacts {
             issuer: self.is_issuer_told.then(|| "https://cluster".to_owned()),
+            allowed_issuers: AllowedIssuers::new(&self.allowed_issuers),
             issuer_is_untold: (!self.is_issuer_told).then(|| "it is not told".to_owned()),
             audience: "aud".to_owned(),
         };
@@ -336,9 +362,9 @@ impl World {
                     None => self.make(&write.body.0),
                 }
             }
-            azure_resource::Step::Tag { owner, body, .. } => {
+            azure_resource::Step::Tag { origin, body, .. } => {
                 self.log.push("tag".to_owned());
-                if owner.is_none() {
+                if origin.is_none() {
                     self.history.disowned += 1;
                 }
                 self.actual.as_mut().unwrap()["tags"] = body.0["tags"].clone();

@@ -6,7 +6,7 @@ use crate::controller::azure_resource::Occupants;
 use crate::controller::config_maps::ConfigMapWrites;
 use crate::controller::ownership::Origin;
 
-use super::model::{World, export_to, named, owner, trusted};
+use super::model::{World, export_to, named, of_issuer, owner, trusted};
 
 fn spec(credentials: &[(&str, &str)]) -> ManagedIdentitySpec {
     ManagedIdentitySpec {
@@ -241,8 +241,7 @@ fn a_refused_credential_is_tried_again_at_each_request_of_a_user_and_once() {
 #[test]
 fn without_the_clusters_issuer_the_other_credentials_are_written_and_the_problem_is_told() {
     let mut spec = spec(&[("one", "a")]);
-    let other = serde_json::json!({"name": "ci", "issuer": "https://ci", "subject": "s"});
-    spec.federated_credentials.push(serde_json::from_value(other).unwrap());
+    spec.federated_credentials.push(of_issuer("ci", "https://ci"));
     let mut world = World::new(spec);
     world.is_issuer_told = false;
     world.settle();
@@ -263,6 +262,81 @@ fn without_the_clusters_issuer_the_other_credentials_are_written_and_the_problem
         2,
         "what cannot be compared just now is not removed"
     );
+}
+
+fn names(world: &World) -> Vec<&str> {
+    world.credentials.iter().map(|it| it.name.as_str()).collect()
+}
+
+#[test]
+fn an_issuer_that_the_installation_does_not_allow_is_not_trusted_and_the_others_are() {
+    let mut spec = spec(&[("one", "a")]);
+    for (name, issuer) in [
+        ("ci", "https://ci"),
+        ("own", "https://cluster"),
+        ("evil", "https://evil"),
+    ] {
+        spec.federated_credentials.push(of_issuer(name, issuer));
+    }
+    let mut world = World::new(spec);
+    world.settle();
+    assert_eq!(names(&world), ["one", "ci", "own"]);
+    assert_eq!(world.ready(), not_ready("IssuerNotAllowed"));
+    for words in [
+        "evil",
+        "https://evil",
+        "https://cluster",
+        "managedIdentities.allowedIssuers",
+    ] {
+        assert!(world.message().contains(words), "{}", world.message());
+    }
+    world.allowed_issuers = vec!["*".to_owned()];
+    world.settle();
+    assert_eq!(names(&world), ["one", "ci", "own", "evil"]);
+    assert_eq!(world.ready(), ready("Available"));
+}
+
+#[test]
+fn what_was_written_of_an_issuer_that_is_allowed_no_longer_is_taken_back_and_what_others_wrote_stays() {
+    let mut spec = spec(&[("one", "a")]);
+    spec.federated_credentials.push(of_issuer("ci", "https://ci"));
+    let mut world = World::new(spec);
+    world.settle();
+    world.allowed_issuers.clear();
+    world.is_issuer_told = false;
+    world.settle();
+    assert_eq!(names(&world), ["one", "ci"], "it may be the cluster's own issuer");
+    world.is_issuer_told = true;
+    world.settle();
+    assert_eq!(names(&world), ["one"]);
+    assert_eq!(world.status().federated_credentials, ["one"]);
+    assert_eq!(world.ready(), not_ready("IssuerNotAllowed"));
+    // Somebody who may write identities in Azure does not ask the installation.
+    let mut theirs = trusted("ci", "a");
+    (theirs.issuer, theirs.subject) = ("https://ci".to_owned(), "s".to_owned());
+    world.credentials.push(theirs);
+    world.settle();
+    assert_eq!(names(&world), ["one", "ci"]);
+    assert_eq!(world.status().federated_credentials, ["one"]);
+}
+
+#[test]
+fn an_object_that_only_observes_or_creates_removes_no_credential_of_an_issuer_that_is_not_allowed() {
+    let mut spec = spec(&[]);
+    spec.federated_credentials.push(of_issuer("ci", "https://ci"));
+    let mut world = World::new(spec);
+    world.settle();
+    world.allowed_issuers.clear();
+    for (policy, expected) in [
+        (ManagementPolicy::ObserveOnly, ready("Available")),
+        (ManagementPolicy::CreateOnly, not_ready("IssuerNotAllowed")),
+    ] {
+        world.change(|spec| spec.azure.management.management_policy = policy);
+        world.settle();
+        assert_eq!(names(&world), ["ci"]);
+        assert_eq!(world.ready(), expected, "{policy:?}");
+    }
+    assert!(!world.status().azure.drift.is_empty());
 }
 
 #[test]

@@ -21,10 +21,10 @@ use crate::controller::azure_resource::policy::Lifecycle;
 use crate::controller::azure_resource::tests::answers::accepted;
 use crate::controller::azure_resource::{
     AzureKind, AzureReconciler, Blocked, Body, History, KindStep, Observation, Observed, Occupants, Parts, Record,
-    Registration, ResourceState, Step, Subject, Tagging, may_use,
+    Registration, Reports, ResourceState, Step, Subject, Tagging, may_use,
 };
 use crate::controller::operator_key::OperatorKey;
-use crate::controller::ownership::{ClusterId, Origin, Owner, OwnerMark, Presence};
+use crate::controller::ownership::{ClusterId, Origin, OriginOnRecord, Owner, OwnerMark};
 use crate::controller::reference::Unresolved;
 use crate::runtime::conditions::find;
 use crate::runtime::{Next, PassOutcome, Reconciler, Seen};
@@ -52,6 +52,10 @@ pub(super) fn wanted(tuple: &Tuple) -> WantedAssignment {
 
 pub(super) fn owner(cluster: &str, name: &str) -> Owner {
     Owner::new(&ClusterId::new(cluster), "ns", name, "uid", Origin::Created)
+}
+
+fn is_ours(assignment: &Value) -> bool {
+    OwnerMark::Description.names(&owner("c1", "mine"), assignment)
 }
 
 /// An assignment as Azure answers it.
@@ -121,6 +125,7 @@ impl World {
             tagging: Tagging::Put,
             mark: OwnerMark::Description,
             owner: owner("c1", "mine"),
+            on_record: OriginOnRecord::of(self.object.reported()),
             desired: Body(json!({})),
             defaults: json!({"properties": {"principalType": "ServicePrincipal"}}),
             actual: None,
@@ -265,12 +270,12 @@ impl World {
                 resource.on_put(write, Ok(accepted(body)), now)
             }
             Step::Tag {
-                owner,
+                origin,
                 body,
                 fingerprint,
             } => {
                 let body = self.put(&id, &body.0);
-                resource.on_tag(owner.map(|_| fingerprint), Ok(accepted(body)), now)
+                resource.on_tag(origin.map(|_| fingerprint), Ok(accepted(body)), now)
             }
             Step::Delete => {
                 self.delete_in_azure(&id);
@@ -283,12 +288,8 @@ impl World {
     }
 
     fn delete_in_azure(&mut self, id: &ResourceId) {
-        let mark = self.azure.iter().find(|it| it["id"] == id.as_str());
-        let presence = Presence::of(mark, &owner("c1", "mine"), OwnerMark::Description);
-        assert!(
-            matches!(presence, Presence::Owned(_) | Presence::Absent),
-            "another's assignment was deleted: {presence:?}"
-        );
+        let found = self.azure.iter().find(|it| it["id"] == id.as_str());
+        assert!(found.is_none_or(is_ours), "another's assignment was deleted: {found:?}");
         self.log.push(format!("DELETE {}", id.name()));
         self.azure.retain(|it| it["id"] != id.as_str());
     }
@@ -333,11 +334,11 @@ impl World {
     }
 
     pub(super) fn ours(&self) -> Vec<Tuple> {
-        let is_ours = |it: &&Value| {
-            let presence = Presence::of(Some(it), &owner("c1", "mine"), OwnerMark::Description);
-            matches!(presence, Presence::Owned(_))
-        };
-        self.azure.iter().filter(is_ours).filter_map(Tuple::of).collect()
+        self.azure
+            .iter()
+            .filter(|it| is_ours(it))
+            .filter_map(Tuple::of)
+            .collect()
     }
 
     pub(super) fn reason(&self) -> String {

@@ -21,7 +21,7 @@ use crate::controller::command_job::attempt::{AttemptIdentity, AttemptKey, Comma
 use crate::controller::command_job::job::Inputs;
 use crate::controller::command_job::output::{end_bytes, ending};
 use crate::controller::command_job::runner::{Action, Call, Report, Streams};
-use crate::runtime::Snapshot;
+use crate::runtime::{Key, Snapshot};
 
 pub use pools::{PoolUse, Pools, UsablePool};
 
@@ -147,6 +147,11 @@ impl SessionPoolExecutor {
     /// Names the account that the command runs as, if it is lent.
     pub fn lent_account(&self) -> Option<String> {
         self.pool.runs_as.lent_digest(self.pools.key(), &self.job)
+    }
+
+    /// The SessionPool of another namespace that the command enters as an account of its own.
+    pub fn guest_of(&self) -> Option<Key> {
+        self.pool.guest_of.clone()
     }
 
     fn session(&self, key: AttemptKey, ticket: &Ticket) -> AttemptSession {

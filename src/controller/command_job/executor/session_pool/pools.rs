@@ -42,6 +42,9 @@ pub struct UsablePool {
     pub account: Arc<Account>,
     /// Whose that is.
     pub runs_as: RunsAs,
+    /// The SessionPool of another namespace that lets the job in without lending it an account. Whoever holds that of the job may
+    /// enter every session of the pool. Known only for a new attempt.
+    pub guest_of: Option<Key>,
     /// How long a session lives without a request.
     pub cooldown: Duration,
 }
@@ -169,10 +172,15 @@ impl Pools {
                 RunsAs::goes_on(job, &pool, self.key(), accounts).ok_or_else(not_lent)?
             }
         };
-        if purpose == PoolUse::Start && pool.spec.container_type != ContainerType::Shell {
+        let status = pool.status.as_ref();
+        // What the spec says counts only for what Azure was not asked about yet.
+        let container_type = status.and_then(|it| it.container_type.as_deref());
+        if !container_type.map_or(
+            pool.spec.container_type == ContainerType::Shell,
+            session_pool::runs_shell,
+        ) {
             return Err(NotRunnable::NoShell(named()).into());
         }
-        let status = pool.status.as_ref();
         let conditions = status.map(|it| it.azure.conditions.as_slice()).unwrap_or_default();
         let is_refused = find(conditions, kind::READY).is_some_and(|it| it.status == "False");
         let is_unusable = is_refused || pool.metadata.deletion_timestamp.is_some();
@@ -180,13 +188,19 @@ impl Pools {
             let id: ResourceId = it.azure.id.as_deref()?.parse().ok()?;
             Some((it.pool_management_endpoint.as_deref()?, id))
         });
+        let facts = facts.filter(|_| purpose == PoolUse::Reach || container_type.is_some());
         let Some((endpoint, id)) = facts.filter(|_| purpose == PoolUse::Reach || !is_unusable) else {
             return Err(NotRunnable::PoolNotReady(named()).into());
         };
         let account = self.account(&runs_as, purpose).await?;
-        if purpose == PoolUse::Start {
-            self.admit(job, &id).await?;
-        }
+        let guest_of = match purpose {
+            PoolUse::Start => {
+                let host = self.admit(job, &id).await?;
+                host.or_else(|| (key.namespace != own).then(|| key.clone()))
+                    .filter(|_| runs_as.lender.is_none())
+            }
+            PoolUse::Reach => None,
+        };
         let endpoint = self.endpoint(endpoint)?;
         let cooldown = pool
             .spec
@@ -196,7 +210,8 @@ impl Pools {
             .and_then(|it| it.cooldown_period_in_seconds)
             .and_then(|it| u64::try_from(it).ok())
             .map_or(DEFAULT_COOLDOWN, Duration::from_secs);
-        Ok(self.usable(id, account, runs_as, &DataPlane { endpoint, cooldown }))
+        let usable = self.usable(id, account, runs_as, &DataPlane { endpoint, cooldown });
+        Ok(UsablePool { guest_of, ..usable })
     }
 
     async fn of_resource_id(
@@ -208,19 +223,21 @@ impl Pools {
         let runs_as = RunsAs::own(job, None);
         let id: ResourceId = pool.resource_id.parse().map_err(|_| NotRunnable::NoTarget)?;
         let account = self.account(&runs_as, purpose).await?;
-        if purpose == PoolUse::Start {
-            self.admit(job, &id).await?;
-        }
+        let guest_of = match purpose {
+            PoolUse::Start => self.admit(job, &id).await?,
+            PoolUse::Reach => None,
+        };
         let cache_key = (id.clone(), account_key(&account));
         let known = lock(&self.looked_up).get(&cache_key).cloned();
         if let Some((_, (_, known))) = known.filter(|(_, (at, _))| at.elapsed() < POOL_BELIEVED_FOR) {
-            return Ok(self.usable(id, account, runs_as, &known));
+            let usable = self.usable(id, account, runs_as, &known);
+            return Ok(UsablePool { guest_of, ..usable });
         }
         let named = || NamedPool::Resource(Box::new(id.clone()));
         let version = session_pool::PoolApiVersion::for_reading();
         let found = session_pool::find(account.arm(), &id, version).await?;
         let found = found.ok_or_else(|| NotRunnable::PoolNotFound(named()))?.body;
-        if session_pool::container_type(&found) != Some("Shell") {
+        if !session_pool::container_type(&found).is_some_and(session_pool::runs_shell) {
             return Err(NotRunnable::NoShell(named()).into());
         }
         let endpoint = session_pool::management_endpoint(&found).ok_or_else(|| NotRunnable::PoolNotReady(named()))?;
@@ -231,21 +248,25 @@ impl Pools {
         looked_up.retain(|_, (account, ..)| account.strong_count() > 0);
         looked_up.insert(cache_key, (Arc::downgrade(&account), (Instant::now(), known.clone())));
         drop(looked_up);
-        Ok(self.usable(id, account, runs_as, &known))
+        let usable = self.usable(id, account, runs_as, &known);
+        Ok(UsablePool { guest_of, ..usable })
     }
 
     /// A pool that belongs to objects of other namespaces is entered only where one of them lets the job in: neither its id nor
-    /// an object that only observes it is a way around that, even where Azure would allow it.
-    async fn admit(&self, job: &CommandJob, id: &ResourceId) -> Result<(), Unavailable> {
+    /// an object that only observes it is a way around that, even where Azure would allow it. Returns the object of another
+    /// namespace that lets it in, if one does.
+    async fn admit(&self, job: &CommandJob, id: &ResourceId) -> Result<Option<Key>, Unavailable> {
         let own = job.namespace().unwrap_or_default();
         let owners = owners::<SessionPool>(&self.context, id).await;
-        let mut is_admitted = owners.is_empty();
+        if owners.is_empty() {
+            return Ok(None);
+        }
         for pool in &owners {
             let labels = self.labels(&own, pool).await?;
-            is_admitted |= RunsAs::begins(job, pool, &labels).is_some();
-        }
-        if is_admitted {
-            return Ok(());
+            if RunsAs::begins(job, pool, &labels).is_some() {
+                let host = Key::of(&**pool);
+                return Ok((host.namespace != own).then_some(host));
+            }
         }
         let (id, namespace) = (Box::new(id.clone()), own);
         Err(NotRunnable::NotShared { id, namespace }.into())
@@ -327,6 +348,7 @@ impl Pools {
             id,
             account,
             runs_as,
+            guest_of: None,
             cooldown: data_plane.cooldown,
         }
     }

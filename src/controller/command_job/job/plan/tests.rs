@@ -31,7 +31,7 @@ fn claimed_by(job: CommandJob, number: i32, second: i64) -> CommandJob {
         at: at(second),
         ..claim()
     };
-    told(job, &JobVerdict::Claimed(claim), second)
+    told(job, &JobVerdict::Claimed { claim, guest_of: None }, second)
 }
 
 fn claimed_job() -> CommandJob {
@@ -46,6 +46,7 @@ fn facts() -> JobFacts {
         contents: Ok("c".into()),
         secrets_digest: None,
         lent_account: None,
+        guest_of: None,
         sessions: sessions.collect(),
         fresh: Ticket("fresh".into()),
         attempts: [].into(),
@@ -85,7 +86,7 @@ fn a_new_job_is_prepared_and_then_claimed_with_the_ticket_of_its_preparation() {
     let mut state = AttemptState::default();
     state.preparation = Some(preparation);
     let claim = AttemptClaim { at: at(1), ..claim() };
-    let expected = Some(JobStep::Write(JobVerdict::Claimed(claim)));
+    let expected = Some(JobStep::Write(JobVerdict::Claimed { claim, guest_of: None }));
     assert_eq!(step(&new_job(), &knowing(1, state), 1), expected);
 }
 

@@ -26,14 +26,50 @@ fn told(job: &CommandJob, verdict: &JobVerdict, second: i64) -> CommandJobStatus
 }
 
 fn claim(number: i32, second: i64) -> JobVerdict {
-    JobVerdict::Claimed(AttemptClaim {
+    claim_as(number, second, None)
+}
+
+fn claim_as(number: i32, second: i64, guest_of: Option<Key>) -> JobVerdict {
+    let claim = AttemptClaim {
         key: AttemptKey::of_number(number),
         ticket: Ticket("t".into()),
         at: at(second),
         session: "s".into(),
         secrets_digest: None,
         lent_account: None,
-    })
+    };
+    JobVerdict::Claimed { claim, guest_of }
+}
+
+#[test]
+fn a_guest_with_an_account_of_its_own_is_warned() {
+    let mut job = job();
+    let isolated = |status: &CommandJobStatus| {
+        let found = crate::runtime::conditions::find(&status.conditions, kind::ISOLATED);
+        found.map(|it| (it.status.clone(), it.reason.clone(), it.message.contains("host/shell")))
+    };
+    let warning = Some(("False".to_owned(), "OwnAccountInSharedPool".to_owned(), true));
+    let claimed = told(&job, &claim_as(1, 0, Some(Key::new("host", "shell"))), 0);
+    assert_eq!(isolated(&claimed), warning);
+    let words = |before: &[Condition], after: &[Condition]| {
+        let notes = notes(before, after).into_iter();
+        notes
+            .map(|it| (it.severity, it.reason.into_owned()))
+            .collect::<Vec<_>>()
+    };
+    let warned = (Severity::Warning, "OwnAccountInSharedPool".to_owned());
+    assert!(words(&[], &claimed.conditions).contains(&warned));
+    job.status = Some(claimed.clone());
+    let is_cut = false;
+    let ending = known(Outcome::Exited, Some(0));
+    let ended = told(&job, &JobVerdict::Ended { ending, is_cut }, 2);
+    assert_eq!(isolated(&ended), warning, "it is known of a job that has ended, too");
+    assert!(
+        !words(&claimed.conditions, &ended.conditions).contains(&warned),
+        "once is enough"
+    );
+    // Another attempt runs as one that is lent.
+    assert_eq!(isolated(&told(&job, &claim(2, 3), 3)), None);
 }
 
 fn claimed_job() -> CommandJob {
