@@ -18,6 +18,7 @@ fn main() -> ExitCode {
     let installed = rustls::crypto::ring::default_provider().install_default();
     installed.expect("invariant: nothing installed a TLS provider before main");
     log_to_stderr(arguments.config.log_format);
+    lifeguard::runtime::descriptors::raise_limit();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {

@@ -12,6 +12,7 @@ pub mod client;
 pub mod conditions;
 pub mod controller;
 pub mod counters;
+pub mod descriptors;
 pub mod drive;
 pub mod error;
 pub mod events;
