@@ -24,15 +24,18 @@ pub mod invalid;
 pub mod log;
 pub mod pace;
 pub mod pass;
+pub mod permits;
 pub mod reconciler;
 pub mod references;
 pub mod requeue;
+pub mod rest;
 pub mod shutdown;
 pub mod snapshot;
 pub mod source;
 pub mod status;
 pub mod supervisor;
 pub mod trigger;
+pub mod turns;
 pub mod underway;
 pub mod written;
 
