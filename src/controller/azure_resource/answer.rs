@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::azure::arm::ArmResponse;
+use crate::azure::operation::{self, Progress};
 use crate::azure::provider::{self, RegistrationState};
 use crate::azure::{AzureError, ErrorClass};
 use crate::controller::azure_error::reason_of;
@@ -48,6 +49,9 @@ impl ResourceState {
                 self.history.operation_error = None;
                 self.history
                     .note_answer(write.purpose, write.fingerprint, Answer::Accepted, now);
+                if let Some(over) = write.over {
+                    self.history.overwritten.note_write(over, now);
+                }
                 self.pause = response.retry_after;
                 if response.body.is_object() {
                     self.take_note(Some(response.body));
@@ -126,6 +130,20 @@ impl ResourceState {
     pub fn take_note(&mut self, actual: Option<Value>) {
         self.actual = actual;
         self.forget_if_converged();
+    }
+
+    /// Takes note of the resource as a look found it, which is what Azure made of earlier writes.
+    pub fn looked(&mut self, actual: Option<Value>, now: Timestamp) {
+        self.take_note(actual);
+        let is_as_specified = self.is_as_specified();
+        let overwritten = &mut self.history.overwritten;
+        match &self.actual {
+            Some(actual) if matches!(operation::of_resource(actual, None), Progress::Running(_)) => {
+                overwritten.note_operation(now);
+            }
+            Some(actual) if !is_as_specified => overwritten.note_difference(actual, now),
+            Some(_) | None => overwritten.forget(),
+        }
     }
 }
 

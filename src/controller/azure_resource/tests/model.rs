@@ -62,6 +62,10 @@ pub(super) struct World {
     pub(super) is_slow: bool,
     /// A property that Azure sets back, whatever is written.
     pub(super) is_stubborn: bool,
+    /// The answer to a write shows what was sent all the same.
+    pub(super) is_echoing: bool,
+    /// How many values of its own Azure has for that property, one after the other.
+    pub(super) own_values: usize,
     pub(super) occupants: Occupants,
     pub(super) is_credential_gone: bool,
     /// What becomes of the next requests; `None` and those after the last have their effect.
@@ -110,6 +114,8 @@ impl World {
             is_registered: true,
             is_slow: false,
             is_stubborn: false,
+            is_echoing: false,
+            own_values: 1,
             occupants: Occupants::None,
             is_credential_gone: false,
             faults: VecDeque::new(),
@@ -172,7 +178,7 @@ impl World {
             history: self.history.clone(),
             key: OperatorKey::new([1; 32]),
         };
-        resource.take_note(self.actual.clone());
+        resource.looked(self.actual.clone(), self.now);
         self.history = resource.history.clone();
         Observation::Seen(Box::new(resource))
     }
@@ -241,12 +247,20 @@ impl World {
             }
             Step::Write(write) => {
                 let mut body = write.body.0.clone();
-                if self.is_stubborn {
-                    body["tags"]["a"] = "azure's own".into();
-                }
                 let state = if self.is_slow { "InProgress" } else { "Succeeded" };
                 body["properties"] = json!({"provisioningState": state});
-                let answer = self.answer(Some(body));
+                let sent = body.clone();
+                if self.is_stubborn {
+                    let number = self.writes() % self.own_values;
+                    body["tags"]["a"] = format!("azure's own {number}").into();
+                }
+                let mut answer = self.answer(Some(body));
+                if let Ok(answer) = &mut answer
+                    && self.is_echoing
+                    && answer.body.is_object()
+                {
+                    answer.body = sent;
+                }
                 resource.on_put(write, answer, now)
             }
             Step::Tag {
