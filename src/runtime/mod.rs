@@ -8,6 +8,7 @@
 
 pub mod apply_body;
 pub mod backoff;
+pub mod budget;
 pub mod client;
 pub mod conditions;
 pub mod controller;
