@@ -132,9 +132,10 @@ impl ResourceState {
         self.forget_if_converged();
     }
 
-    /// Takes note of the resource as a look found it, which is what Azure made of earlier writes.
-    pub fn looked(&mut self, actual: Option<Value>, now: Timestamp) {
-        self.take_note(actual);
+    /// Takes note of what a look found, once all is known that the resource should be: it is what Azure made of earlier
+    /// writes.
+    pub fn note_look(&mut self, now: Timestamp) {
+        self.forget_if_converged();
         let is_as_specified = self.is_as_specified();
         let overwritten = &mut self.history.overwritten;
         match &self.actual {
@@ -142,7 +143,9 @@ impl ResourceState {
                 overwritten.note_operation(now);
             }
             Some(actual) if !is_as_specified => overwritten.note_difference(actual, now),
-            Some(_) | None => overwritten.forget(),
+            Some(_) => overwritten.forget(),
+            // What is written next is written over nothing.
+            None => {}
         }
     }
 }

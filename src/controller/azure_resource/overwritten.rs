@@ -93,7 +93,7 @@ impl Overwritten {
         self.last_change = None;
     }
 
-    /// A look saw the resource as it should be, or no resource at all.
+    /// A look saw the resource as it should be.
     pub fn forget(&mut self) {
         *self = Self::default();
     }

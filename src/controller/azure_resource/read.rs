@@ -1,6 +1,5 @@
 //! Reading a resource, and what Azure says beside it.
 
-use jiff::Timestamp;
 use kube::ResourceExt;
 use serde_json::Value;
 
@@ -67,9 +66,9 @@ async fn read(arm: &ArmClient, resource: &mut ResourceState) -> Result<(), Azure
     match find(arm, &resource.id, resource.api_version).await {
         Ok(Some(response)) => {
             resource.pause = response.retry_after;
-            resource.looked(Some(response.body), Timestamp::now());
+            resource.take_note(Some(response.body));
         }
-        Ok(None) => resource.looked(None, Timestamp::now()),
+        Ok(None) => resource.take_note(None),
         // Nothing of a provider can exist in a subscription that has not registered it.
         Err(error) if error.class() == ErrorClass::Unregistered => {
             let Some(namespace) = provider::missing_namespace(&error) else {
@@ -78,7 +77,7 @@ async fn read(arm: &ArmClient, resource: &mut ResourceState) -> Result<(), Azure
             if resource.registration == Registration::NotNeeded {
                 resource.registration = Registration::Missing(namespace.to_owned());
             }
-            resource.looked(None, Timestamp::now());
+            resource.take_note(None);
         }
         Err(error) => return Err(error),
     }

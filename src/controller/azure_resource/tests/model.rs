@@ -178,7 +178,8 @@ impl World {
             history: self.history.clone(),
             key: OperatorKey::new([1; 32]),
         };
-        resource.looked(self.actual.clone(), self.now);
+        resource.take_note(self.actual.clone());
+        resource.note_look(self.now);
         self.history = resource.history.clone();
         Observation::Seen(Box::new(resource))
     }

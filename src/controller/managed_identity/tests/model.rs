@@ -178,6 +178,7 @@ impl World {
             key: OperatorKey::new([1; 32]),
         };
         resource.take_note(self.actual.clone());
+        resource.note_look(self.now);
         self.history = resource.history.clone();
         let subject = Subject::of(&self.object);
         let is_usable = subject.lifecycle == Lifecycle::Wanted && may_use(&subject, &resource);
