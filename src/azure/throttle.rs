@@ -155,10 +155,12 @@ impl GateState {
     }
 }
 
+type SharedState = Arc<Mutex<GateState>>;
+
 /// The gate of one subscription and principal, as one of those who share it has it.
 #[derive(Debug, Clone)]
 pub struct Gate {
-    state: Arc<Mutex<GateState>>,
+    state: SharedState,
     who: Arc<str>,
 }
 
@@ -195,7 +197,7 @@ impl Drop for Permit {
 /// All gates of the process.
 #[derive(Debug, Clone, Default)]
 pub struct Gates {
-    gates: Arc<Mutex<HashMap<(String, String), Arc<Mutex<GateState>>>>>,
+    gates: Arc<Mutex<HashMap<(String, String), SharedState>>>,
 }
 
 impl Gates {

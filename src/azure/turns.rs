@@ -118,7 +118,7 @@ mod tests {
             asks in prop::collection::vec((0_usize..6, any::<bool>()), 1..300),
         ) {
             let now = Instant::now();
-            let kept = now + Duration::from_secs(60);
+            let kept = now + Duration::from_mins(1);
             let mut turns = Turns::default();
             // How many wait of each, and how many turns each other one had since its last.
             let mut waiting = [0_u32; 6];

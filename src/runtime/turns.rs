@@ -32,7 +32,7 @@ impl<T> Turns<T> {
     }
 
     /// What has its turn now, if anything waits.
-    pub fn next(&mut self) -> Option<T> {
+    pub fn take_next(&mut self) -> Option<T> {
         let namespace = self.order.pop_front()?;
         let waiting = self.waiting.get_mut(&namespace)?;
         let first = waiting.pop_front();
@@ -58,7 +58,7 @@ mod tests {
             turns.wait("many", number);
         }
         turns.wait("few", -1);
-        let order: Vec<i32> = std::iter::from_fn(|| turns.next()).take(4).collect();
+        let order: Vec<i32> = std::iter::from_fn(|| turns.take_next()).take(4).collect();
         assert_eq!(order, [0, -1, 1, 2]);
     }
 
@@ -73,7 +73,7 @@ mod tests {
             let mut since = [[0_u32; 5]; 5];
             for step in steps {
                 let Some(who) = step else {
-                    let Some((who, number)) = turns.next() else {
+                    let Some((who, number)) = turns.take_next() else {
                         prop_assert_eq!(begun, ended);
                         continue;
                     };
