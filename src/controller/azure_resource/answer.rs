@@ -50,7 +50,7 @@ impl ResourceState {
                 self.history
                     .note_answer(write.purpose, write.fingerprint, Answer::Accepted, now);
                 if let Some(over) = write.over {
-                    self.history.overwritten.note_write(over, now);
+                    self.history.overwritten.note_write(over, &response.body, now);
                 }
                 self.pause = response.retry_after;
                 if response.body.is_object() {

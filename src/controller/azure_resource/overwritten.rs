@@ -7,6 +7,8 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
+use jiff::civil::DateTime;
+use jiff::tz::TimeZone;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
@@ -17,7 +19,7 @@ use super::decision::SETTLING;
 use super::subject::age;
 
 /// After so many states that came one after the other, and never the one that was asked for, any other is Azure's own way as
-/// well.
+/// well, unless Azure says that somebody wrote it.
 const MOST_STATES: usize = 4;
 
 /// What a resource should be and what it was found to be instead, as digests: values may be secret.
@@ -39,6 +41,14 @@ impl Found {
     }
 }
 
+/// When somebody wrote the resource last, where Azure says so.
+fn last_change(resource: &Value) -> Option<Timestamp> {
+    let text = resource.pointer("/systemData/lastModifiedAt")?.as_str()?;
+    // Recorded: answers to reads leave out that it is UTC.
+    let utc = || Some(text.parse::<DateTime>().ok()?.to_zoned(TimeZone::UTC).ok()?.timestamp());
+    text.parse().ok().or_else(utc)
+}
+
 fn digest<'a>(parts: impl IntoIterator<Item = &'a str>) -> String {
     let mut hash = Sha256::new();
     for part in parts {
@@ -58,8 +68,10 @@ pub struct Overwritten {
     since: Option<Timestamp>,
     /// Whether a look directly after that saw that the resource still differs.
     came_back: bool,
-    /// What Azure said at that look of the last change.
-    last_change: Option<String>,
+    /// Whether that look saw a later change than the write.
+    others_wrote: bool,
+    /// What Azure said of the last change, in its answer to the write and then at that look.
+    last_change: Option<Timestamp>,
 }
 
 /// What earlier writes say about one that would be sent now.
@@ -79,8 +91,8 @@ impl Overwritten {
         !self.states.is_empty() && !self.came_back
     }
 
-    /// Azure accepted a write over this state.
-    pub fn note_write(&mut self, found: Found, now: Timestamp) {
+    /// Azure accepted a write over this state, and answered so.
+    pub fn note_write(&mut self, found: Found, answer: &Value, now: Timestamp) {
         if self.wish != found.wish {
             *self = Self::default();
         }
@@ -90,7 +102,8 @@ impl Overwritten {
         self.wish = found.wish;
         self.since = Some(now);
         self.came_back = false;
-        self.last_change = None;
+        self.others_wrote = false;
+        self.last_change = last_change(answer);
     }
 
     /// A look saw the resource as it should be.
@@ -108,21 +121,24 @@ impl Overwritten {
     /// A look saw the resource, and that it differs.
     pub fn note_difference(&mut self, actual: &Value, now: Timestamp) {
         let Some(since) = self.since else { return };
-        let change = actual.pointer("/systemData/lastModifiedAt").and_then(Value::as_str);
+        let change = last_change(actual);
         if self.came_back {
-            if self.last_change.as_deref() != change {
+            if self.last_change != change {
                 // Somebody wrote it since, so nobody knows any more whose the difference is.
                 self.forget();
             }
         } else if age(since, now) < SETTLING {
             self.came_back = true;
-            self.last_change = change.map(str::to_owned);
+            // Answers to reads and writes may show the same moment to another precision.
+            let is_later = |(before, after): (Timestamp, Timestamp)| after.duration_since(before).as_millis() > 0;
+            self.others_wrote = self.last_change.zip(change).is_some_and(is_later);
+            self.last_change = change;
         }
     }
 
     /// What is known of a write over this state.
     pub fn earlier(&self, found: &Found, now: Timestamp) -> Earlier {
-        let is_known = self.states.contains(&found.state) || self.states.len() >= MOST_STATES;
+        let is_known = self.states.contains(&found.state) || (self.states.len() >= MOST_STATES && !self.others_wrote);
         let Some(since) = self.since.filter(|_| is_known && self.wish == found.wish) else {
             return Earlier::Nothing;
         };
@@ -134,5 +150,22 @@ impl Overwritten {
         } else {
             Earlier::Nothing
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn the_last_change_is_read_from_answers_to_reads_and_to_writes() {
+        let at = |text: &str| last_change(&json!({"systemData": {"lastModifiedAt": text}}));
+        let written = at("2026-03-01T12:00:00.5000004Z");
+        assert_eq!(written.map(|it| it.as_second()), Some(1_772_366_400));
+        assert_eq!(at("2026-03-01T12:00:00.5000004"), written);
+        assert_eq!(at("lately"), None);
+        assert_eq!(last_change(&json!({})), None);
     }
 }

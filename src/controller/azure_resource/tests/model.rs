@@ -64,6 +64,8 @@ pub(super) struct World {
     pub(super) is_stubborn: bool,
     /// The answer to a write shows what was sent all the same.
     pub(super) is_echoing: bool,
+    /// Azure says when the resource was written last.
+    pub(super) tells_changes: bool,
     /// How many values of its own Azure has for that property, one after the other.
     pub(super) own_values: usize,
     pub(super) occupants: Occupants,
@@ -115,6 +117,7 @@ impl World {
             is_slow: false,
             is_stubborn: false,
             is_echoing: false,
+            tells_changes: false,
             own_values: 1,
             occupants: Occupants::None,
             is_credential_gone: false,
@@ -250,6 +253,9 @@ impl World {
                 let mut body = write.body.0.clone();
                 let state = if self.is_slow { "InProgress" } else { "Succeeded" };
                 body["properties"] = json!({"provisioningState": state});
+                if self.tells_changes {
+                    body["systemData"] = json!({"lastModifiedAt": now.to_string()});
+                }
                 let sent = body.clone();
                 if self.is_stubborn {
                     let number = self.writes() % self.own_values;

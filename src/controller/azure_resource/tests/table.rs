@@ -147,6 +147,25 @@ fn what_azure_keeps_its_own_way_is_written_again_once_somebody_else_changed_the_
 }
 
 #[test]
+fn what_others_change_right_after_each_write_is_put_right_each_time() {
+    let mut world = World::new(spec(), Start::Ours(Origin::Created), false, "Succeeded");
+    world.tells_changes = true;
+    world.settle();
+    for number in 0..20 {
+        // They are faster than the look that would see that the write had its effect.
+        world.now += SignedDuration::from_secs(1);
+        let actual = world.actual.as_mut().unwrap();
+        actual["tags"]["a"] = format!("theirs {number}").into();
+        actual["systemData"] = json!({"lastModifiedAt": world.now.to_string()});
+        while world.writes() == number {
+            assert!(world.pass(), "{:?}", world.log);
+        }
+    }
+    world.settle();
+    assert_eq!((world.reason().as_deref(), world.writes()), (Some("Available"), 20));
+}
+
+#[test]
 fn the_same_drift_made_by_hand_twice_is_repaired_twice() {
     let mut world = World::new(spec(), Start::Ours(Origin::Created), true, "Succeeded");
     world.settle();
