@@ -5,9 +5,11 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use lifeguard::config::{Arguments, LogFormat, Task};
-use lifeguard::runtime::log::LogLines;
+use lifeguard::runtime::log::{self, LogBudget, LogLines};
 use lifeguard::{api, operator};
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::layer::{Layer, SubscriberExt};
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, fmt};
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
@@ -17,7 +19,9 @@ fn main() -> ExitCode {
     // The first thing of all: rustls panics where it has to choose a provider by itself.
     let installed = rustls::crypto::ring::default_provider().install_default();
     installed.expect("invariant: nothing installed a TLS provider before main");
-    log_to_stderr(arguments.config.log_format);
+    let budget = LogBudget::new(log::ALLOWANCE);
+    log_to_stderr(arguments.config.log_format, budget.clone());
+    lifeguard::runtime::descriptors::raise_limit();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -25,6 +29,7 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
+    runtime.spawn(budget.report());
     match runtime.block_on(operator::run(arguments.config)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -46,17 +51,20 @@ fn print_crds() -> ExitCode {
     }
 }
 
-fn log_to_stderr(format: LogFormat) {
+fn log_to_stderr(format: LogFormat, budget: LogBudget) {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    let subscriber = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr);
+    let registry = tracing_subscriber::registry().with(filter);
     match format {
-        LogFormat::Json => subscriber.json().init(),
+        LogFormat::Json => {
+            let lines = fmt::layer().json().with_writer(std::io::stderr);
+            registry.with(lines.with_filter(budget)).init();
+        }
         // JSON escapes by itself.
-        LogFormat::Text => subscriber
-            .with_ansi(false)
-            .with_writer(|| LogLines::new(std::io::stderr()))
-            .init(),
+        LogFormat::Text => {
+            let lines = fmt::layer()
+                .with_ansi(false)
+                .with_writer(|| LogLines::new(std::io::stderr()));
+            registry.with(lines.with_filter(budget)).init();
+        }
     }
 }

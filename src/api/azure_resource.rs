@@ -32,7 +32,8 @@ pub struct ManagementSpec {
     /// While true, nothing in Azure is created, changed or deleted; differences are still reported. Default false.
     #[serde(default)]
     pub suspend: bool,
-    /// How often Azure is compared with this object, such as `10m`. Default 10m, at least 1s.
+    /// How often Azure is compared with this object, such as `10m`. Default 10m, at least 1s; longer where the
+    /// namespace has more objects than may be looked at so often.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub interval: Option<Interval>,
 }

@@ -63,7 +63,7 @@ reasons! {
     Deleting,
     /// The resource provider is being registered for the subscription.
     RegisteringProvider,
-    /// The Azure resource differs from the spec and the policy forbids changing it; see `status.drift`.
+    /// The Azure resource differs from the spec, and the policy forbids changing it or Azure keeps it its own way; see `status.drift`.
     Drifted,
     /// The object is suspended: Azure is observed, nothing is changed.
     Suspended,

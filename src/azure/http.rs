@@ -1,4 +1,4 @@
-//! The one HTTP client of a cloud, and what its failures tell.
+//! The HTTP clients of a cloud, and what their failures tell.
 
 use std::time::Duration;
 
@@ -12,13 +12,20 @@ pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// The longest pause that a service's answer can impose; beyond it the header is taken for a mistake.
 pub const LONGEST_RETRY_AFTER: Duration = Duration::from_hours(1);
 
-/// A connection pool that trusts the system's roots and the cloud's bundle.
+/// Idle connections that are kept to one host of sessions, so that the next job's calls need no handshake.
+const IDLE_SESSION_CONNECTIONS: usize = 256;
+
+/// Connection pools that trust the system's roots and the cloud's bundle.
 ///
-/// It follows no redirect (a token would travel along), repeats nothing by itself, and speaks HTTP/2 where the server
-/// offers it. Every request sets a deadline of its own. The process's rustls provider must be installed before.
+/// They follow no redirect (a token would travel along) and repeat nothing by themselves. Resource Manager and the
+/// authority, whose calls are short, are spoken to in HTTP/2 where they offer it. Sessions are in HTTP/1.1 only: each call
+/// has a connection of its own then, while in HTTP/2 all calls to a region share one, with as many at a time as the server
+/// likes, and those that wait for commands would keep everybody's others waiting. Every request sets a deadline of its
+/// own. The process's rustls provider must be installed before.
 #[derive(Debug, Clone)]
 pub struct Http {
     client: reqwest::Client,
+    sessions: reqwest::Client,
     longest: Duration,
 }
 
@@ -36,23 +43,12 @@ pub enum HttpError {
 impl Http {
     /// Makes the client of a cloud.
     pub fn new(cloud: &Cloud) -> Result<Self, HttpError> {
-        let mut builder = reqwest::Client::builder()
-            .user_agent(concat!("lifeguard/", env!("CARGO_PKG_VERSION")))
-            .https_only(true)
-            .redirect(reqwest::redirect::Policy::none())
-            .retry(reqwest::retry::never())
-            .connect_timeout(CONNECT_TIMEOUT)
-            // Load balancers of Azure drop idle connections after four minutes; a shorter stay avoids sending into one.
-            .pool_idle_timeout(Duration::from_mins(1));
-        if let Some(bundle) = &cloud.ca_bundle {
-            let certificates = reqwest::Certificate::from_pem_bundle(bundle).map_err(|_| HttpError::CaBundle)?;
-            if certificates.is_empty() {
-                return Err(HttpError::CaBundle);
-            }
-            builder = builder.tls_certs_merge(certificates);
-        }
+        let sessions = builder(cloud)?
+            .http1_only()
+            .pool_max_idle_per_host(IDLE_SESSION_CONNECTIONS);
         Ok(Self {
-            client: builder.build().map_err(HttpError::Build)?,
+            client: builder(cloud)?.build().map_err(HttpError::Build)?,
+            sessions: sessions.build().map_err(HttpError::Build)?,
             longest: Duration::MAX,
         })
     }
@@ -69,10 +65,35 @@ impl Http {
         wanted.min(self.longest)
     }
 
-    /// The client, for a request with a deadline.
+    /// The client of Resource Manager and the authority, for a request with a deadline.
     pub(super) fn client(&self) -> &reqwest::Client {
         &self.client
     }
+
+    /// The client of sessions, for a request with a deadline.
+    pub(super) fn sessions(&self) -> &reqwest::Client {
+        &self.sessions
+    }
+}
+
+/// What all clients of a cloud have.
+fn builder(cloud: &Cloud) -> Result<reqwest::ClientBuilder, HttpError> {
+    let builder = reqwest::Client::builder()
+        .user_agent(concat!("lifeguard/", env!("CARGO_PKG_VERSION")))
+        .https_only(true)
+        .redirect(reqwest::redirect::Policy::none())
+        .retry(reqwest::retry::never())
+        .connect_timeout(CONNECT_TIMEOUT)
+        // Load balancers of Azure drop idle connections after four minutes; a shorter stay avoids sending into one.
+        .pool_idle_timeout(Duration::from_mins(1));
+    let Some(bundle) = &cloud.ca_bundle else {
+        return Ok(builder);
+    };
+    let certificates = reqwest::Certificate::from_pem_bundle(bundle).map_err(|_| HttpError::CaBundle)?;
+    if certificates.is_empty() {
+        return Err(HttpError::CaBundle);
+    }
+    Ok(builder.tls_certs_merge(certificates))
 }
 
 /// How far a request that got no usable answer can have come.

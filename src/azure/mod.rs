@@ -29,6 +29,7 @@ pub mod session;
 pub mod session_pool;
 pub mod throttle;
 pub mod token;
+mod turns;
 
 pub use arm::{ArmClient, ArmResponse};
 pub use cloud::Cloud;

@@ -13,6 +13,7 @@ use crate::runtime::drive::Settings;
 use crate::runtime::health::Health;
 use crate::runtime::reconciler::Object;
 use crate::runtime::references::{Entry, Kind};
+use crate::runtime::rest::Rest;
 use crate::runtime::{Clients, Controller, Events, Key, Pace, Reconciler, Scope, Source, StatusWriter};
 
 use super::accounts::{Accounts, HostAccess};
@@ -56,6 +57,7 @@ pub struct Context {
     foundation: Foundation,
     accounts: Accounts,
     kinds: Kinds,
+    rest: Rest,
 }
 
 impl Context {
@@ -81,6 +83,7 @@ impl Context {
             foundation,
             accounts,
             kinds,
+            rest: Rest::default(),
         };
         (context, sources)
     }
@@ -137,7 +140,10 @@ impl Context {
 
     /// How a controller runs its passes, unless it says otherwise.
     pub fn settings(&self) -> Settings {
-        Settings::at_pace(self.foundation.pace)
+        Settings {
+            rest: self.rest.clone(),
+            ..Settings::at_pace(self.foundation.pace)
+        }
     }
 
     /// Cancelled when the process ends.

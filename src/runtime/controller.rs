@@ -37,7 +37,6 @@ use super::{
 pub struct Controller<R: Reconciler> {
     source: Source<R::Object>,
     drive: Arc<Drive<R>>,
-    settings: Settings,
     observers: Vec<Observer<R::Object>>,
     check: Option<HealthCheck>,
     stop: CancellationToken,
@@ -76,18 +75,10 @@ impl<R: Reconciler> Controller<R> {
         settings: Settings,
         stop: CancellationToken,
     ) -> Self {
-        let drive = Drive::new(
-            reconciler,
-            source.cache(),
-            status,
-            events,
-            settings.clone(),
-            stop.clone(),
-        );
+        let drive = Drive::new(reconciler, source.cache(), status, events, settings, stop.clone());
         Self {
             source,
             drive: Arc::new(drive),
-            settings,
             observers: Vec::new(),
             check: None,
             stop,
@@ -144,7 +135,7 @@ impl<R: Reconciler> Controller<R> {
                 check: self.check.clone(),
             };
             let (config, shorten) = (self.source.config.clone(), self.source.shorten);
-            shard_stream(shard, config, shorten, witness, &self.settings, self.stop.clone()).boxed()
+            shard_stream(shard, config, shorten, witness, self.stop.clone()).boxed()
         }));
         let primed = async {
             cache.ready().await;
@@ -186,14 +177,14 @@ fn shard_stream<R: Reconciler>(
     config: watcher::Config,
     shorten: fn(&mut R::Object),
     witness: ControllerWitness<R>,
-    settings: &Settings,
     stop: CancellationToken,
 ) -> impl Stream<Item = PassResult<R::Object>> + Send {
     let store = shard.writer.as_reader();
     let drive = Arc::clone(&witness.drive);
     let objects = triggering(shard.api, config, shard.writer, shard.now_primed, shorten, witness);
     KubeController::for_stream(objects, store)
-        .with_config(Config::default().concurrency(settings.concurrency.max(1)))
+        // How many passes there are at a time is decided where namespaces have their turns.
+        .with_config(Config::default().concurrency(0))
         // The watch has its own backoff; another one here would also hold up the triggers.
         .trigger_backoff(NoBackoff)
         .watches_stream(keys::<R::Object>(shard.triggered), |object| {

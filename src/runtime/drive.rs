@@ -14,7 +14,7 @@ use futures::FutureExt;
 use jiff::Timestamp;
 use kube::{Resource, core::DeserializeGuard};
 use kube_runtime::controller::Action;
-use tokio::{sync::Semaphore, time::Instant};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
@@ -29,8 +29,10 @@ use super::{
     invalid::Complaints,
     pace::Pace,
     pass::Pass,
+    permits::Permits,
     reconciler::{Effect, Next, PassOutcome, Reconciler},
     requeue::{self, Delay},
+    rest::Rest,
     snapshot::{Cache, Key, Snapshot},
     status::StatusWriter,
     underway::Underway,
@@ -43,7 +45,7 @@ const SHUTDOWN_GRACE: Duration = Duration::from_secs(15);
 /// How one controller's passes are run.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// How many objects are in a pass at the same time, over all namespaces. At least 1.
+    /// How many objects are in a pass at the same time, over all namespaces, which have their turns. At least 1.
     pub concurrency: u16,
     /// How long a pass may take, status write excluded; then it is dropped at its next `.await`.
     pub deadline: Duration,
@@ -53,6 +55,8 @@ pub struct Settings {
     pub start_spread: Duration,
     /// How fast the controller goes where it chooses itself.
     pub pace: Pace,
+    /// How often objects at rest are looked at, those of other controllers with the same included.
+    pub rest: Rest,
 }
 
 impl Settings {
@@ -75,6 +79,7 @@ impl Default for Settings {
             plans_per_pass: 10,
             start_spread: Duration::from_secs(30),
             pace: Pace::FULL,
+            rest: Rest::default(),
         }
     }
 }
@@ -90,7 +95,7 @@ pub struct Drive<R: Reconciler> {
     settings: Settings,
     backoff: Backoff,
     counters: Arc<Counters>,
-    permits: Semaphore,
+    permits: Permits,
     stop: CancellationToken,
     started: Instant,
     /// The objects that had a pass since the start, by uid. Only kept while first passes are being spread.
@@ -122,7 +127,7 @@ impl<R: Reconciler> Drive<R> {
             written: Arc::default(),
             underway: Underway::default(),
             events,
-            permits: Semaphore::new(usize::from(settings.concurrency.max(1))),
+            permits: Permits::new(usize::from(settings.concurrency)),
             backoff: Backoff::at_pace(settings.pace),
             settings,
             counters: Arc::default(),
@@ -140,7 +145,16 @@ impl<R: Reconciler> Drive<R> {
 
     /// Runs one pass. It never panics and never fails: whatever happens becomes a pause before the next.
     pub async fn pass(self: Arc<Self>, object: Arc<DeserializeGuard<R::Object>>) -> Result<Action, Infallible> {
-        let delay = match AssertUnwindSafe(self.admitted(object)).catch_unwind().await {
+        let namespace = object.meta().namespace.clone().unwrap_or_default();
+        let _permit = tokio::select! {
+            permit = self.permits.acquire(&namespace) => permit,
+            () = self.stop.cancelled() => {
+                self.counters.count_end(Ended::Cancelled);
+                return Ok(Action::await_change());
+            }
+        };
+        // As many may wait for a permit as there are objects, so what a pass needs is made only now.
+        let delay = match Box::pin(AssertUnwindSafe(self.admitted(object)).catch_unwind()).await {
             Ok(delay) => delay,
             Err(panic) => {
                 tracing::error!(panic = text_of(&*panic), "a pass panicked outside of its steps");
@@ -153,11 +167,6 @@ impl<R: Reconciler> Drive<R> {
 
     async fn admitted(&self, object: Arc<DeserializeGuard<R::Object>>) -> Delay {
         let key = Key::of(&*object);
-        let _permit = self
-            .permits
-            .acquire()
-            .await
-            .expect("invariant: the semaphore is never closed");
         if self.stop.is_cancelled() {
             self.counters.count_end(Ended::Cancelled);
             return None;
@@ -255,7 +264,7 @@ impl<R: Reconciler> Drive<R> {
             Work::Done(next) => match self.report(pass, PassOutcome::Done(next), now).await {
                 Ok(()) => {
                     self.counters.count_end(Ended::Done);
-                    self.after_success(uid, next, now)
+                    self.after_success(pass.object(), uid, next, now)
                 }
                 Err(error) => {
                     let failure = self.counted(uid, Failure::of(&error, now), now);
@@ -341,7 +350,17 @@ impl<R: Reconciler> Drive<R> {
         Ok(Next::Poll { after: None })
     }
 
-    fn after_success(&self, uid: &str, next: Next, now: Timestamp) -> Delay {
+    fn after_success(&self, object: &R::Object, uid: &str, next: Next, now: Timestamp) -> Delay {
+        let next = match next {
+            Next::Resync(every) => {
+                let namespace = object.meta().namespace.as_deref().unwrap_or_default();
+                Next::Resync(self.settings.rest.begin(namespace, uid, every))
+            }
+            Next::AwaitChange | Next::Poll { .. } | Next::After(_) | Next::At(_) | Next::Again => {
+                self.settings.rest.end(uid);
+                next
+            }
+        };
         let polls = match next {
             Next::Poll { after: None } => self.backoff.polled(uid, now).count,
             Next::AwaitChange
@@ -380,6 +399,7 @@ impl<R: Reconciler> Drive<R> {
 
     fn forget(&self, uid: &str) {
         self.backoff.forget(uid);
+        self.settings.rest.end(uid);
         self.written.forget(uid);
         self.complaints.forget(uid);
     }

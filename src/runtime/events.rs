@@ -1,6 +1,10 @@
 //! Kubernetes Events. They tell people what happened; nothing depends on them.
 
-use std::{borrow::Cow, sync::Arc, time::Duration};
+use std::{
+    borrow::Cow,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
 
 use jiff::Timestamp;
 use k8s_openapi::{
@@ -11,7 +15,11 @@ use kube::{Api, Client, Resource, api::PostParams};
 use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
-use super::{conditions::shortened, error::ApiError};
+use super::{
+    budget::{Allowance, Budgets},
+    conditions::shortened,
+    error::ApiError,
+};
 
 const TIMEOUT: Duration = Duration::from_secs(5);
 /// The API server refuses longer notes (`events.k8s.io/v1`).
@@ -20,6 +28,13 @@ const MAX_NOTE_BYTES: usize = 1024;
 const MAX_WORD_BYTES: usize = 128;
 /// More at once are dropped: an API server that is that slow has better things to do.
 const MAX_IN_FLIGHT: usize = 64;
+/// The events that a namespace may cause; further ones are dropped. The API server keeps each for an hour.
+pub const ALLOWANCE: Allowance = Allowance {
+    burst: 600,
+    per_second: 10.0,
+};
+/// How often it is told that events were dropped.
+const REPORTED_EVERY: Duration = Duration::from_mins(1);
 
 /// How alarming an event is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,7 +68,14 @@ pub struct Events {
     controller: String,
     instance: String,
     permits: Arc<Semaphore>,
+    budgets: Arc<Mutex<Spent>>,
     tracker: TaskTracker,
+}
+
+/// What namespaces have left, and when it was last told of which more was dropped.
+struct Spent {
+    budgets: Budgets,
+    reported: Instant,
 }
 
 impl Events {
@@ -64,13 +86,21 @@ impl Events {
             controller: controller.into(),
             instance: instance.into(),
             permits: Arc::new(Semaphore::new(MAX_IN_FLIGHT)),
+            budgets: Arc::new(Mutex::new(Spent {
+                budgets: Budgets::new(ALLOWANCE),
+                reported: Instant::now(),
+            })),
             tracker: TaskTracker::new(),
         }
     }
 
-    /// Publishes a note about an object, within 5 s or not at all.
+    /// Publishes a note about an object, within 5 s or not at all: not where its namespace has more than its allowance.
     pub fn publish<K: Resource<DynamicType = ()>>(&self, regarding: &K, note: &Note) {
         let reference = regarding.object_ref(&());
+        if !self.is_within_budget(reference.namespace.as_deref().unwrap_or_default(), Instant::now()) {
+            tracing::debug!(reason = %note.reason, "event dropped, its namespace has too many");
+            return;
+        }
         let Ok(permit) = Arc::clone(&self.permits).try_acquire_owned() else {
             tracing::debug!(reason = %note.reason, "event dropped, too many are under way");
             return;
@@ -97,6 +127,22 @@ impl Events {
         self.tracker.close();
         self.tracker.wait().await;
         self.tracker.reopen();
+    }
+
+    fn is_within_budget(&self, namespace: &str, now: Instant) -> bool {
+        let mut spent = self.budgets.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_within = spent.budgets.take(namespace, now);
+        if now.saturating_duration_since(spent.reported) >= REPORTED_EVERY {
+            spent.reported = now;
+            for (namespace, events) in spent.budgets.withheld() {
+                tracing::warn!(
+                    namespace,
+                    events,
+                    "events were dropped, because the namespace has too many"
+                );
+            }
+        }
+        is_within
     }
 
     fn event(&self, regarding: ObjectReference, note: &Note, now: Timestamp) -> Event {

@@ -1,7 +1,102 @@
-//! One line of text for each event of the log.
+//! One line of text for each event of the log, and no more about a namespace than its share.
 
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 use std::io;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use tracing::field::{Field, Visit};
+use tracing::span::{Attributes, Id};
+use tracing::{Event, Level, Metadata, Subscriber};
+use tracing_subscriber::layer::{Context, Filter};
+use tracing_subscriber::registry::LookupSpan;
+
+use super::budget::{Allowance, Budgets};
+
+/// The lines about objects of one namespace that are written, those for debugging not counted; further ones are left out.
+pub const ALLOWANCE: Allowance = Allowance {
+    burst: 1200,
+    per_second: 20.0,
+};
+/// How often it is told that lines were left out.
+const REPORTED_EVERY: Duration = Duration::from_mins(1);
+
+/// Lets lines through as long as the namespace that they are about has not had more than its allowance; clones are the same.
+///
+/// What a line is about is known from the span of the pass that it is written in.
+#[derive(Debug, Clone)]
+pub struct LogBudget {
+    budgets: Arc<Mutex<Budgets>>,
+}
+
+/// The namespace of a pass, kept with its span.
+struct PassNamespace(String);
+
+impl LogBudget {
+    /// Every namespace has all of its allowance.
+    pub fn new(allowance: Allowance) -> Self {
+        Self {
+            budgets: Arc::new(Mutex::new(Budgets::new(allowance))),
+        }
+    }
+
+    /// Tells every minute of which namespaces how much was left out.
+    pub async fn report(self) {
+        loop {
+            tokio::time::sleep(REPORTED_EVERY).await;
+            let withheld = self.budgets.lock().unwrap_or_else(PoisonError::into_inner).withheld();
+            for (namespace, lines) in withheld {
+                tracing::warn!(
+                    namespace,
+                    lines,
+                    "lines were left out, because the namespace has too many"
+                );
+            }
+        }
+    }
+}
+
+impl<S: Subscriber + for<'a> LookupSpan<'a>> Filter<S> for LogBudget {
+    fn enabled(&self, _: &Metadata<'_>, _: &Context<'_, S>) -> bool {
+        true
+    }
+
+    fn event_enabled(&self, event: &Event<'_>, context: &Context<'_, S>) -> bool {
+        if *event.metadata().level() > Level::INFO {
+            return true;
+        }
+        let Some(scope) = context.event_scope(event) else {
+            return true;
+        };
+        for span in scope {
+            if let Some(PassNamespace(namespace)) = span.extensions().get::<PassNamespace>() {
+                let mut budgets = self.budgets.lock().unwrap_or_else(PoisonError::into_inner);
+                return budgets.take(namespace, Instant::now());
+            }
+        }
+        true
+    }
+
+    fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, context: Context<'_, S>) {
+        let mut object = ObjectField(None);
+        attributes.record(&mut object);
+        let namespace = object.0.as_deref().and_then(|object| object.split_once('/'));
+        if let (Some((namespace, _)), Some(span)) = (namespace, context.span(id)) {
+            span.extensions_mut().replace(PassNamespace(namespace.to_owned()));
+        }
+    }
+}
+
+/// Reads the field that names an object.
+struct ObjectField(Option<String>);
+
+impl Visit for ObjectField {
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        if field.name() == "object" {
+            self.0 = Some(format!("{value:?}"));
+        }
+    }
+}
 
 /// Writes events so that each is one line of printable text, whatever is in its fields: names, messages of servers and what
 /// tenants write can neither begin another line nor move a terminal's cursor.
@@ -78,5 +173,40 @@ mod tests {
         assert_eq!(written.lines().count(), 2, "{written}");
         assert!(written.chars().all(|c| c == '\n' || !c.is_control() && c != '\u{2028}'));
         assert!(written.contains(r"a\n2026-01-01T00:00:00Z") && written.contains('é'));
+    }
+
+    #[test]
+    fn a_namespace_has_its_share_of_lines_and_takes_none_of_another() {
+        use tracing_subscriber::layer::{Layer, SubscriberExt};
+
+        let sink = Sink::default();
+        let allowance = Allowance {
+            burst: 3,
+            per_second: 0.0,
+        };
+        let budget = LogBudget::new(allowance);
+        let log = {
+            let sink = sink.clone();
+            let lines = tracing_subscriber::fmt::layer().with_ansi(false).without_time();
+            let lines = lines.with_writer(move || LogLines::new(sink.clone()));
+            tracing_subscriber::registry().with(lines.with_filter(budget.clone()))
+        };
+        tracing::subscriber::with_default(log, || {
+            for object in ["loud/a", "loud/b", "quiet/a"] {
+                let _pass = tracing::info_span!("pass", %object).entered();
+                let _call = tracing::info_span!("call").entered();
+                for number in 0..if object == "quiet/a" { 1 } else { 10 } {
+                    tracing::warn!(number, "said");
+                    tracing::debug!("asked for");
+                }
+            }
+            tracing::warn!("of nobody");
+        });
+        let written = String::from_utf8(sink.0.lock().unwrap().clone()).unwrap();
+        let count = |text: &str| written.lines().filter(|line| line.contains(text)).count();
+        assert_eq!((count("loud/a"), count("loud/b")), (3 + 10, 10), "{written}");
+        assert_eq!((count("quiet/a"), count("of nobody")), (2, 1));
+        let withheld = budget.budgets.lock().unwrap().withheld();
+        assert_eq!(withheld, [("loud".to_owned(), 17)]);
     }
 }

@@ -8,10 +8,12 @@
 
 pub mod apply_body;
 pub mod backoff;
+pub mod budget;
 pub mod client;
 pub mod conditions;
 pub mod controller;
 pub mod counters;
+pub mod descriptors;
 pub mod drive;
 pub mod error;
 pub mod events;
@@ -23,15 +25,18 @@ pub mod invalid;
 pub mod log;
 pub mod pace;
 pub mod pass;
+pub mod permits;
 pub mod reconciler;
 pub mod references;
 pub mod requeue;
+pub mod rest;
 pub mod shutdown;
 pub mod snapshot;
 pub mod source;
 pub mod status;
 pub mod supervisor;
 pub mod trigger;
+pub mod turns;
 pub mod underway;
 pub mod written;
 

@@ -156,7 +156,7 @@ async fn an_arm_that_cannot_be_reached_is_transient() {
         .local_addr()
         .unwrap();
     cloud.resource_manager = format!("https://{closed}").parse().unwrap();
-    let gate = lifeguard::azure::Gates::default().gate("s", "p");
+    let gate = lifeguard::azure::Gates::default().gate("s", "p", "tests");
     let arm = lifeguard::azure::ArmClient::new(azure.http.clone(), &cloud, tokens, gate);
     let error = arm.get(azure.group().as_str(), "v").await.unwrap_err();
     assert_eq!((error.class(), error.code()), (ErrorClass::Transient, "Unreachable"));

@@ -79,7 +79,7 @@ impl Emulated {
     }
 
     pub fn arm_over(&self, http: Http) -> ArmClient {
-        let gate = Gates::default().gate(&self.ready().subscription_id, &self.ready().client_id);
+        let gate = Gates::default().gate(&self.ready().subscription_id, &self.ready().client_id, "tests");
         ArmClient::new(http, &self.cloud, self.tokens(), gate)
     }
 

@@ -5,6 +5,7 @@
 
 mod arm;
 mod certificates;
+mod connections;
 mod emulated;
 mod host_identity;
 mod pools;

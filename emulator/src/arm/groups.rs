@@ -146,7 +146,8 @@ pub fn get_one(request: &ArmRequest<'_>, store: &Store, subscription: &str, name
         &id(subscription, name),
         "Microsoft.Resources/subscriptions/resourceGroups/read",
     )?;
-    Ok(ArmReply::ok(render(require(store, subscription, name)?)))
+    let body = render(require(store, subscription, name)?);
+    Ok(ArmReply::ok(tags::as_read(request, body)))
 }
 
 /// `HEAD /subscriptions/{s}/resourcegroups/{rg}`: 204 or 404.

@@ -3,11 +3,25 @@
 use axum::http::StatusCode;
 use serde_json::{Map, Value};
 
-use super::ArmError;
+use super::{ArmError, ArmRequest};
+use crate::behaviour::TagValues;
 
 const MAX_TAGS: usize = 50;
 const MAX_NAME_CHARS: usize = 512;
 const MAX_VALUE_CHARS: usize = 256;
+
+/// A resource as a GET shows it, by the switch for values of tags.
+pub fn as_read(request: &ArmRequest<'_>, mut body: Value) -> Value {
+    let tags = body.get_mut("tags").and_then(Value::as_object_mut);
+    if let (TagValues::LowerCase, Some(tags)) = (request.state.behaviour().arm.tag_values_on_read, tags) {
+        for value in tags.values_mut() {
+            if let Some(text) = value.as_str() {
+                *value = text.to_lowercase().into();
+            }
+        }
+    }
+    body
+}
 
 /// The tags of a body's `tags` member; `None` when it is absent or null.
 pub fn read(value: Option<&Value>) -> Result<Option<Map<String, Value>>, ArmError> {

@@ -32,6 +32,9 @@ pub struct ArmBehaviour {
     pub container_outcome: OperationOutcome,
     /// What happens to properties that an API version does not have.
     pub unknown_properties: UnknownProperties,
+    /// How a GET shows the values of the tags of resource groups and session pools. The answers to writes always show what
+    /// was sent.
+    pub tag_values_on_read: TagValues,
     /// Whether stable API versions take the container types that only previews enumerate (`Shell`, `NodeLTS`).
     pub stable_versions_take_previews: bool,
     /// Shortest cooldown that a pool may have.
@@ -65,6 +68,15 @@ pub enum UnknownProperties {
     Drop,
 }
 
+/// How values of tags are shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum TagValues {
+    /// As they were written, as the live service does.
+    AsWritten,
+    /// In lower case: a stand-in for whatever a service keeps its own way, and shows so only when it is asked later.
+    LowerCase,
+}
+
 /// A token bucket (Azure Resource Manager throttling model of 2024).
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -90,6 +102,7 @@ impl Default for ArmBehaviour {
             pool_outcome: OperationOutcome::Succeeded,
             container_outcome: OperationOutcome::Succeeded,
             unknown_properties: UnknownProperties::Refuse,
+            tag_values_on_read: TagValues::AsWritten,
             stable_versions_take_previews: false,
             minimum_cooldown_seconds: 300,
             maximum_cooldown_seconds: 3600,

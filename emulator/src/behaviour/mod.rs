@@ -6,7 +6,7 @@ mod roles;
 mod sessions;
 mod tokens;
 
-pub use arm::{ArmBehaviour, Bucket, UnknownProperties};
+pub use arm::{ArmBehaviour, Bucket, TagValues, UnknownProperties};
 pub use identities::IdentitiesBehaviour;
 pub use roles::{RepeatedAssignment, RolesBehaviour};
 use serde::{Deserialize, Serialize};

@@ -208,3 +208,16 @@ async fn the_resources_of_a_group_are_listed_whatever_their_type() {
         assert_eq!(list["value"].as_array().unwrap().len(), found);
     }
 }
+
+#[tokio::test]
+async fn values_of_tags_are_shown_another_way_by_a_get_when_the_switch_says_so() {
+    for (switch, shown) in [("AsWritten", "Big"), ("LowerCase", "big")] {
+        let wire = Wire::with(json!({ "arm": { "tagValuesOnRead": switch } })).await;
+        let path = wire.group("rg");
+        let body = json!({ "location": "westeurope", "tags": { "Size": "Big" } });
+        let written = wire.put(&path, RESOURCES, body).await.expect(201);
+        assert_eq!(written.body["tags"], json!({ "Size": "Big" }));
+        let read = wire.get(&path, RESOURCES).await.expect(200);
+        assert_eq!(read.body["tags"], json!({ "Size": shown }), "{switch}");
+    }
+}

@@ -246,7 +246,13 @@ impl SessionClient {
             query: &query,
             allocates: false,
         };
-        gone(self.send_idempotent(&call, CALL_DEADLINE).await)
+        match self.send_idempotent(&call, CALL_DEADLINE).await {
+            // A connection whose answer was not read to its end cannot be used again.
+            Ok(response) => _ = read_body(response, MAX_ANSWER).await,
+            Err(error) if error.kind == SessionErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+        Ok(())
     }
 
     async fn send_idempotent(&self, call: &Call<'_>, deadline: Duration) -> Result<Response, SessionError> {
@@ -270,7 +276,7 @@ impl SessionClient {
             let url = self.endpoint.operation(call.segments, call.query);
             let request = self
                 .http
-                .client()
+                .sessions()
                 .request(call.method.clone(), url)
                 .bearer_auth(token.secret());
             let request = request.timeout(self.http.deadline(deadline));
@@ -333,12 +339,4 @@ fn file_query<'a>(identifier: &'a SessionIdentifier, directory: &'a str) -> [(&'
 fn transfer_deadline(bytes: usize) -> Duration {
     let mebibytes = u32::try_from(bytes >> 20).unwrap_or(u32::MAX);
     CALL_DEADLINE.saturating_add(PER_MEBIBYTE.saturating_mul(mebibytes))
-}
-
-fn gone(result: Result<Response, SessionError>) -> Result<(), SessionError> {
-    match result {
-        Ok(_) => Ok(()),
-        Err(error) if error.kind == SessionErrorKind::NotFound => Ok(()),
-        Err(error) => Err(error),
-    }
 }

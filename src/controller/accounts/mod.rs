@@ -268,7 +268,7 @@ impl Accounts {
         };
         let secret_version = proof.version().map(str::to_owned);
         let tokens = proof.tokens(object, &principal, &means);
-        let gate = gates.gate(&spec.subscription_id, principal.as_str());
+        let gate = gates.gate(&spec.subscription_id, principal.as_str(), &namespace_of(object));
         let arm = ArmClient::new(http.clone(), cloud, tokens.clone(), gate);
         let account = Arc::new(Account {
             spec,

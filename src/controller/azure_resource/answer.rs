@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::azure::arm::ArmResponse;
+use crate::azure::operation::{self, Progress};
 use crate::azure::provider::{self, RegistrationState};
 use crate::azure::{AzureError, ErrorClass};
 use crate::controller::azure_error::reason_of;
@@ -49,6 +50,9 @@ impl ResourceState {
                 self.history.placed = Some(self.id.clone());
                 self.history
                     .note_answer(write.purpose, write.fingerprint, Answer::Accepted, now);
+                if let Some(over) = write.over {
+                    self.history.overwritten.note_write(over, &response.body, now);
+                }
                 self.pause = response.retry_after;
                 if response.body.is_object() {
                     self.take_note(Some(response.body));
@@ -132,6 +136,23 @@ impl ResourceState {
     pub fn take_note(&mut self, actual: Option<Value>) {
         self.actual = actual;
         self.forget_if_converged();
+    }
+
+    /// Takes note of what a look found, once all is known that the resource should be: it is what Azure made of earlier
+    /// writes.
+    pub fn note_look(&mut self, now: Timestamp) {
+        self.forget_if_converged();
+        let is_as_specified = self.is_as_specified();
+        let overwritten = &mut self.history.overwritten;
+        match &self.actual {
+            Some(actual) if matches!(operation::of_resource(actual, None), Progress::Running(_)) => {
+                overwritten.note_operation(now);
+            }
+            Some(actual) if !is_as_specified => overwritten.note_difference(actual, now),
+            Some(_) => overwritten.forget(),
+            // What is written next is written over nothing.
+            None => {}
+        }
     }
 }
 

@@ -10,6 +10,8 @@ use jiff::Timestamp;
 use crate::api::condition::Reason;
 use crate::azure::ResourceId;
 
+use super::overwritten::Overwritten;
+
 /// What is remembered of one object.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct History {
@@ -32,6 +34,8 @@ pub struct History {
     pub registering: Option<String>,
     /// The digest of the secret values that Azure was last given.
     pub secrets_digest: Option<String>,
+    /// What was written over since a look last saw the resource as it should be.
+    pub overwritten: Overwritten,
 }
 
 impl History {

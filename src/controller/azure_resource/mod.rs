@@ -20,6 +20,7 @@ pub mod export;
 mod history;
 mod kind;
 mod observation;
+mod overwritten;
 mod owner;
 mod parts;
 mod placement;

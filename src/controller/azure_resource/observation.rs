@@ -14,6 +14,7 @@ use crate::controller::ownership::{Marking, Origin, OriginOnRecord, Owner, Owner
 
 use super::blocked::Blocked;
 use super::history::History;
+use super::overwritten::Found;
 use crate::runtime::ObjectId;
 
 /// What a pass observed of something in Azure.
@@ -183,6 +184,35 @@ impl ResourceState {
         self.actual
             .as_ref()
             .is_some_and(|actual| !compare(&mark, actual, self.shape).is_equal())
+    }
+
+    /// Whether the resource is the object's own and all that can be seen of it is as it should be.
+    pub fn is_as_specified(&self) -> bool {
+        match self.presence() {
+            Presence::Owned(origin) => self.differences().is_empty() && !self.mark_differs(origin),
+            Presence::Absent | Presence::Unowned | Presence::OwnedByAnother => false,
+        }
+    }
+
+    /// What the resource should be and what it is instead; `None` where it is not there.
+    pub fn found(&self, origin: Origin, request: Option<&str>) -> Option<Found> {
+        let actual = self.actual.as_ref()?;
+        let mark = self.owner.clone().with_origin(origin).to_string();
+        let wish = [
+            self.desired.0.to_string(),
+            mark,
+            self.secrets_digest.clone().unwrap_or_default(),
+            request.unwrap_or_default().to_owned(),
+        ];
+        let mut state = vec![self.mark.read(actual).unwrap_or_default().to_owned()];
+        for difference in self.differences() {
+            state.push(difference.path);
+            state.push(difference.actual.map(|it| it.to_string()).unwrap_or_default());
+        }
+        Some(Found::new(
+            wish.iter().map(String::as_str),
+            state.iter().map(String::as_str),
+        ))
     }
 
     /// Whether Azure was last given other secret values than the spec gives.

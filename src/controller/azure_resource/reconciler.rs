@@ -224,6 +224,8 @@ impl<K: AzureKind + Object> AzureReconciler<K> {
         let intent = Intent::of(Situation::of(subject.spec, subject.lifecycle, resource.presence()));
         object.inspect(context, intent, &mut facts, &mut resource).await?;
         object.complete(&facts, &mut resource);
+        resource.note_look(Timestamp::now());
+        self.histories.keep(&uid, resource.history.clone());
         Ok(Dependency::Met((resource, facts)))
     }
 

@@ -138,7 +138,8 @@ pub fn patch(request: &ArmRequest<'_>, store: &mut Store, pool: &Target) -> Resu
 pub fn get_one(request: &ArmRequest<'_>, store: &mut Store, pool: &Target) -> Result<ArmReply, ArmError> {
     pool.enter(request, store, "read")?;
     let resource = pool.find(store)?;
-    Ok(ArmReply::ok(render(request, resource, Shape::Read)).by_provider())
+    let body = render(request, resource, Shape::Read);
+    Ok(ArmReply::ok(tags::as_read(request, body)).by_provider())
 }
 
 /// HEAD: 204 or 404.

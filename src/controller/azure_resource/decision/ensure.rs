@@ -174,7 +174,12 @@ fn enforcing(subject: &Subject<'_>, resource: &ResourceState, now: Timestamp) ->
             writing(subject, resource, Purpose::Update, origin, differences, now)
         }
         Progress::Done | Progress::Running(_) => Decision::rest(
-            interval,
+            if resource.history.overwritten.is_unconfirmed() {
+                // That is what the answer to a write shows. Only a look tells whether Azure keeps it.
+                Next::After(SHORT_PACE)
+            } else {
+                interval
+            },
             Verdict::ready(Reason::Available, format!("{} is as specified", resource.id)),
         ),
     }

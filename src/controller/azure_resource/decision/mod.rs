@@ -27,6 +27,7 @@ use crate::runtime::{Next, Plan};
 use super::blocked::Blocked;
 use super::history::{Answer, History, LastWrite, Purpose};
 use super::observation::{Body, Observation, ResourceState};
+use super::overwritten::Found;
 use super::subject::{Subject, age};
 
 /// How long ARM may show an older state than it has accepted: other regions learn of a write later.
@@ -106,6 +107,8 @@ pub struct Write {
     pub body: Body,
     /// What is sent, and over which state of the resource.
     pub fingerprint: String,
+    /// What it is sent over; `None` where there is no resource.
+    pub over: Option<Found>,
     /// What it puts right, for an event.
     pub changes: String,
 }

@@ -17,6 +17,7 @@ use crate::runtime::requeue::REJECTED_RESYNC;
 use super::super::drift::paths;
 use super::super::history::{Answer, History, LastWrite, Purpose};
 use super::super::observation::{Body, ResourceState};
+use super::super::overwritten::{Earlier, Found};
 use super::super::subject::{Subject, age};
 use super::{Decision, SETTLING, SHORT_PACE, Step, Write, failure};
 
@@ -39,7 +40,12 @@ pub(super) fn failed(
     }
     let last = resource.history.write.as_ref();
     let is_different = !differences.is_empty() || resource.mark_differs(origin) || resource.secrets_differ();
-    let is_new = (is_different || subject.is_requested) && last.is_none_or(|last| last.fingerprint != fingerprint);
+    let over = resource.found(origin, subject.request);
+    let earlier = |over: &Found| resource.history.overwritten.earlier(over, now);
+    let is_in_vain = over.as_ref().is_some_and(|it| earlier(it) != Earlier::Nothing);
+    let is_new = (is_different || subject.is_requested)
+        && !is_in_vain
+        && last.is_none_or(|last| last.fingerprint != fingerprint);
     let since = last.map(|last| last.at).max(subject.stalled_since);
     let retry = since.map_or(now, |since| since + FAILED_RETRY);
     if is_new || now >= retry {
@@ -48,6 +54,7 @@ pub(super) fn failed(
             purpose: Purpose::Update,
             body,
             fingerprint,
+            over,
             changes,
         };
         return Decision::step(Step::Write(write), Next::Poll { after: None }, verdict);
@@ -72,6 +79,15 @@ pub(super) fn writing(
     if let Some(decision) = answered_before(resource, &fingerprint, &differences, interval, now) {
         return decision;
     }
+    let over = resource.found(origin, subject.request);
+    let earlier = over.as_ref().map(|it| resource.history.overwritten.earlier(it, now));
+    match earlier {
+        Some(Earlier::Settling) => return settling(&resource.id).with_drift(differences),
+        Some(Earlier::InVain) => {
+            return Decision::rest(interval, in_vain(resource, &differences)).with_drift(differences);
+        }
+        Some(Earlier::Nothing) | None => {}
+    }
     let verdict = match purpose {
         Purpose::Create => Verdict::progressing(Reason::Creating, format!("{} is being created", resource.id)),
         Purpose::Adopt => Verdict::progressing(Reason::Updating, format!("{} is being adopted", resource.id)),
@@ -82,9 +98,26 @@ pub(super) fn writing(
         purpose,
         body,
         fingerprint,
+        over,
         changes,
     };
     Decision::step(Step::Write(write), Next::Poll { after: None }, verdict)
+}
+
+/// What is said while a look may not show a write that Azure accepted.
+fn settling<S>(id: &ResourceId) -> Decision<S> {
+    let message = format!("Azure accepted {id} and does not show it yet");
+    Decision::rest(Next::After(SHORT_PACE), Verdict::progressing(Reason::Updating, message))
+}
+
+/// What is said of a resource that Azure does not keep as it was written.
+fn in_vain(resource: &ResourceState, differences: &[Difference]) -> Verdict {
+    let message = format!(
+        "Azure accepted {} and keeps other values: write what it keeps, or leave it out ({})",
+        resource.id,
+        paths(differences)
+    );
+    Verdict::ready(Reason::Drifted, message)
 }
 
 /// What follows if Azure has answered this very write over this very state before.
@@ -95,13 +128,7 @@ pub(super) fn answered_before(
     interval: Next,
     now: Timestamp,
 ) -> Option<Decision> {
-    let message = format!(
-        "Azure accepted {} and keeps other values: write what it keeps, or leave it out ({})",
-        resource.id,
-        paths(differences)
-    );
-    let in_vain = Verdict::ready(Reason::Drifted, message);
-    let in_vain = resource.actual.is_some().then_some(in_vain);
+    let in_vain = resource.actual.is_some().then(|| in_vain(resource, differences));
     answered(
         &resource.history,
         &resource.id,
@@ -131,11 +158,7 @@ pub fn answered<S>(
         Answer::Refused { reason, message } if age < REJECTED_RESYNC => {
             Some(rest(Verdict::stalled(*reason, message.clone())))
         }
-        Answer::Accepted if age < SETTLING => {
-            let message = format!("Azure accepted {id} and does not show it yet");
-            let verdict = Verdict::progressing(Reason::Updating, message);
-            Some(Decision::rest(Next::After(SHORT_PACE), verdict))
-        }
+        Answer::Accepted if age < SETTLING => Some(settling(id)),
         Answer::Accepted if age < REJECTED_RESYNC => in_vain.map(rest),
         Answer::Refused { .. } | Answer::Accepted => None,
     }

@@ -62,6 +62,12 @@ pub(super) struct World {
     pub(super) is_slow: bool,
     /// A property that Azure sets back, whatever is written.
     pub(super) is_stubborn: bool,
+    /// The answer to a write shows what was sent all the same.
+    pub(super) is_echoing: bool,
+    /// Azure says when the resource was written last.
+    pub(super) tells_changes: bool,
+    /// How many values of its own Azure has for that property, one after the other.
+    pub(super) own_values: usize,
     pub(super) occupants: Occupants,
     pub(super) is_credential_gone: bool,
     /// What becomes of the next requests; `None` and those after the last have their effect.
@@ -129,6 +135,9 @@ impl World {
             is_registered: true,
             is_slow: false,
             is_stubborn: false,
+            is_echoing: false,
+            tells_changes: false,
+            own_values: 1,
             occupants: Occupants::None,
             is_credential_gone: false,
             faults: VecDeque::new(),
@@ -195,6 +204,7 @@ impl World {
             key: OperatorKey::new(KEY),
         };
         resource.take_note(self.actual.clone());
+        resource.note_look(self.now);
         self.history = resource.history.clone();
         Observation::Seen(Box::new(resource))
     }
@@ -263,12 +273,23 @@ impl World {
             }
             Step::Write(write) => {
                 let mut body = write.body.0.clone();
-                if self.is_stubborn {
-                    body["tags"]["a"] = "azure's own".into();
-                }
                 let state = if self.is_slow { "InProgress" } else { "Succeeded" };
                 body["properties"] = json!({"provisioningState": state});
-                let answer = self.answer(Some(body));
+                if self.tells_changes {
+                    body["systemData"] = json!({"lastModifiedAt": now.to_string()});
+                }
+                let sent = body.clone();
+                if self.is_stubborn {
+                    let number = self.writes() % self.own_values;
+                    body["tags"]["a"] = format!("azure's own {number}").into();
+                }
+                let mut answer = self.answer(Some(body));
+                if let Ok(answer) = &mut answer
+                    && self.is_echoing
+                    && answer.body.is_object()
+                {
+                    answer.body = sent;
+                }
                 resource.on_put(write, answer, now)
             }
             Step::Tag {

@@ -1,5 +1,6 @@
 //! What holds from every start.
 
+use jiff::SignedDuration;
 use proptest::prelude::*;
 
 use crate::api::azure_resource::{AdoptionPolicy, DeletionPolicy, ManagementPolicy, ManagementSpec};
@@ -44,12 +45,15 @@ fn worlds() -> impl Strategy<Value = World> {
         Just(Start::Ours(Origin::Adopted)),
     ];
     let state = prop_oneof![Just("Succeeded"), Just("InProgress"), Just("Failed"), Just("Deleting")];
-    (specs(), start, any::<bool>(), state, any::<[bool; 4]>()).prop_map(|(spec, start, is_drifted, state, bits)| {
-        let [is_deleted, is_slow, is_registered, is_stubborn] = bits;
-        let mut world = World::new(spec, start, is_drifted, state);
-        (world.is_slow, world.is_registered, world.is_stubborn) = (is_slow, is_registered, is_stubborn);
-        if is_deleted { world.deleted() } else { world }
-    })
+    (specs(), start, any::<bool>(), state, any::<[bool; 5]>(), 1_usize..6).prop_map(
+        |(spec, start, is_drifted, state, bits, own_values)| {
+            let [is_deleted, is_slow, is_registered, is_stubborn, is_echoing] = bits;
+            let mut world = World::new(spec, start, is_drifted, state);
+            (world.is_slow, world.is_registered, world.is_stubborn) = (is_slow, is_registered, is_stubborn);
+            (world.is_echoing, world.own_values) = (is_echoing, own_values);
+            if is_deleted { world.deleted() } else { world }
+        },
+    )
 }
 
 /// The next requests meet some of these faults.
@@ -154,5 +158,38 @@ proptest! {
         if acts {
             prop_assert!(!matches!(after.presence(), Presence::Owned(_)), "{:?} {:?}", after.log, after.actual);
         }
+    }
+
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 50, ..ProptestConfig::default() })]
+
+    #[test]
+    fn what_others_change_is_put_right_each_time_and_what_azure_keeps_is_not_written_for_ever(
+        changes in proptest::collection::vec((120_i64..7200, 0_usize..3), 0..12),
+        (is_slow, is_echoing, own_values) in (any::<bool>(), any::<bool>(), 1_usize..10),
+    ) {
+        let mut world = World::new(ManagementSpec::default(), Start::Ours(Origin::Created), false, "Succeeded");
+        (world.is_slow, world.is_echoing) = (is_slow, is_echoing);
+        world.settle();
+        for (number, (seconds, value)) in changes.iter().enumerate() {
+            world.now += SignedDuration::from_secs(*seconds);
+            world.actual.as_mut().unwrap()["tags"]["a"] = format!("theirs {value}").into();
+            world.settle();
+            prop_assert_eq!(world.writes(), number + 1);
+            prop_assert_eq!(world.reason(), Some("Available".to_owned()));
+        }
+        // From now on Azure has its own way.
+        (world.is_stubborn, world.own_values) = (true, own_values);
+        world.now += SignedDuration::from_secs(600);
+        world.actual.as_mut().unwrap()["tags"]["a"] = "azure's own".into();
+        let before = world.writes();
+        for _ in 0..20 {
+            while world.pass() {}
+            world.now += SignedDuration::from_secs(150);
+        }
+        prop_assert!(world.writes() - before <= 5, "{:?}", world.log);
+        prop_assert_eq!(world.reason(), Some("Drifted".to_owned()));
     }
 }

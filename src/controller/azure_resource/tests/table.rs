@@ -8,6 +8,7 @@ use crate::api::condition::Reason;
 use crate::api::{ABANDON_ANNOTATION, FINALIZER, RECONCILE_ANNOTATION};
 use crate::controller::azure_resource::blocked::Blocked;
 use crate::controller::azure_resource::decision::{Step, decide};
+use crate::controller::azure_resource::history::History;
 use crate::controller::azure_resource::observation::{Body, Observation, Occupants};
 use crate::controller::azure_resource::placement::known_place;
 use crate::controller::azure_resource::status::summarize;
@@ -94,6 +95,79 @@ fn what_azure_keeps_its_own_way_is_written_once_and_shown_as_drift() {
     assert_eq!(world.reason().as_deref(), Some("Drifted"));
     assert!(after_first <= 2 && world.writes() == after_first, "{:?}", world.log);
     assert_eq!(world.object.status.as_ref().unwrap().azure.drift[0].path, "tags.a");
+}
+
+#[test]
+fn what_azure_shows_only_after_it_echoed_a_write_is_not_written_for_ever() {
+    for (own_values, most) in [(1, 2), (2, 3), (3, 4), (1000, 4)] {
+        let mut world = World::new(spec(), Start::Ours(Origin::Created), true, "Succeeded");
+        (world.is_stubborn, world.is_echoing, world.own_values) = (true, true, own_values);
+        for _ in 0..1000 {
+            world.pass();
+            world.now += SignedDuration::from_secs(3);
+        }
+        assert!(world.writes() <= most, "{own_values}: {:?}", world.log);
+        assert_eq!(world.reason().as_deref(), Some("Drifted"), "{own_values}");
+        // The process has forgotten it, and finds it out once more.
+        let before = world.writes();
+        world.history = History::default();
+        for _ in 0..1000 {
+            world.pass();
+            world.now += SignedDuration::from_secs(3);
+        }
+        assert!(world.writes() - before <= most, "{own_values}: {:?}", world.log);
+        // Another wish is another matter, and so is a request.
+        world.is_stubborn = false;
+        let annotation = (RECONCILE_ANNOTATION.to_owned(), "now".to_owned());
+        world.object.metadata.annotations = Some([annotation].into());
+        let before = world.writes();
+        world.settle();
+        assert_eq!(world.writes(), before + 1);
+        assert_eq!(world.reason().as_deref(), Some("Available"));
+    }
+}
+
+#[test]
+fn what_azure_keeps_its_own_way_is_written_again_once_somebody_else_changed_the_resource() {
+    let mut world = World::new(spec(), Start::Ours(Origin::Created), true, "Succeeded");
+    (world.is_stubborn, world.is_echoing) = (true, true);
+    let changed = |world: &mut World, at: &str| {
+        world.actual.as_mut().unwrap()["systemData"] = json!({"lastModifiedAt": at});
+    };
+    changed(&mut world, "2026-01-01T00:00:00Z");
+    world.settle();
+    let before = world.writes();
+    for _ in 0..100 {
+        world.now += SignedDuration::from_secs(10);
+        world.settle();
+    }
+    assert_eq!((world.reason().as_deref(), world.writes()), (Some("Drifted"), before));
+    world.is_stubborn = false;
+    changed(&mut world, "2026-01-02T00:00:00Z");
+    world.settle();
+    assert_eq!(
+        (world.reason().as_deref(), world.writes()),
+        (Some("Available"), before + 1)
+    );
+}
+
+#[test]
+fn what_others_change_right_after_each_write_is_put_right_each_time() {
+    let mut world = World::new(spec(), Start::Ours(Origin::Created), false, "Succeeded");
+    world.tells_changes = true;
+    world.settle();
+    for number in 0..20 {
+        // They are faster than the look that would see that the write had its effect.
+        world.now += SignedDuration::from_secs(1);
+        let actual = world.actual.as_mut().unwrap();
+        actual["tags"]["a"] = format!("theirs {number}").into();
+        actual["systemData"] = json!({"lastModifiedAt": world.now.to_string()});
+        while world.writes() == number {
+            assert!(world.pass(), "{:?}", world.log);
+        }
+    }
+    world.settle();
+    assert_eq!((world.reason().as_deref(), world.writes()), (Some("Available"), 20));
 }
 
 #[test]

@@ -206,6 +206,7 @@ impl World {
             key: OperatorKey::new(KEY),
         };
         resource.take_note(self.actual.clone());
+        resource.note_look(self.now);
         self.history = resource.history.clone();
         let subject = Subject::of(&self.object);
         let is_usable = subject.lifecycle == Lifecycle::Wanted && may_use(&subject, &resource);

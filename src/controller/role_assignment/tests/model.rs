@@ -180,6 +180,7 @@ impl World {
             find_among(&self.object, &self.azure, &mut facts, &mut resource);
         }
         self.object.complete(&facts, &mut resource);
+        resource.note_look(self.now);
         let parts = may_use(&subject, &resource).then(|| Parts {
             children: ChildrenState::default(),
             export: ExportState::default(),
