@@ -20,7 +20,6 @@ mod effects;
 mod environment;
 mod examples;
 mod expiry;
-mod fairness;
 mod faults;
 mod identities;
 mod identity_assignments;

@@ -19,6 +19,7 @@ mod witness;
 mod world;
 
 mod budgets;
+mod fairness;
 mod health_port;
 mod isolation;
 mod memory;
