@@ -5,7 +5,7 @@
 //! principal; it follows what the answers say and never assumes a bucket's size, because recorded values exceed the
 //! documented ones. A closed gate fails at once with the time to come back: nobody sleeps in it.
 //!
-//! Several may share a principal, and none of them gets more than its turn where not all can go at once: see [`Turns`].
+//! Several may share a principal, and none of them gets more than its turn where not all can go at once: see [`GateTurns`].
 //! While a kind of operation was refused, who had a turn lets those go first who wait; the bucket fills meanwhile, so nothing
 //! is lost by it. While only places are lacking, one of them is kept for each who waits.
 
@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use reqwest::header::HeaderMap;
 
-use super::turns::Turns;
+use super::turns::GateTurns;
 
 /// How many requests of one subscription and principal may be under way at once.
 pub const MAX_IN_FLIGHT: usize = 16;
@@ -82,7 +82,7 @@ pub struct GateState {
     kinds: HashMap<OperationKind, KindState>,
     in_flight: usize,
     /// Those who wait for one of the places.
-    places: Turns,
+    places: GateTurns,
 }
 
 #[derive(Debug, Default)]
@@ -90,7 +90,7 @@ struct KindState {
     closed_until: Option<Instant>,
     refusals_in_a_row: u32,
     /// Those who wait because it was closed.
-    turns: Turns,
+    turns: GateTurns,
 }
 
 impl KindState {
@@ -100,7 +100,7 @@ impl KindState {
 }
 
 /// Sends a request away for a pause, and a step longer for each other one of `who` that is about to come back.
-fn send_away(turns: &mut Turns, who: &Arc<str>, pause: Duration, step: Duration, now: Instant) -> Duration {
+fn send_away(turns: &mut GateTurns, who: &Arc<str>, pause: Duration, step: Duration, now: Instant) -> Duration {
     let later = step.saturating_mul(turns.sent_away(who)).min(LONGEST_PAUSE);
     let back = now + pause + later.min(LONGEST_PATIENCE);
     turns.send_away(who, back + (back - now) / 8 + PATIENCE);

@@ -10,7 +10,7 @@ use std::time::Instant;
 
 /// The turns of those who share something. Names are remembered only while somebody waits.
 #[derive(Debug, Default)]
-pub struct Turns {
+pub struct GateTurns {
     places: HashMap<Arc<str>, Place>,
     served: u64,
 }
@@ -32,7 +32,7 @@ impl Place {
     }
 }
 
-impl Turns {
+impl GateTurns {
     /// How many others have their turn before `who`: they wait, and had their last one earlier.
     pub fn ahead(&mut self, who: &str, now: Instant) -> usize {
         let mut waiting = self.places.iter().filter(|(_, place)| place.waits(now)).peekable();
@@ -92,7 +92,7 @@ mod tests {
 
     #[test]
     fn nobody_is_remembered_once_nobody_waits() {
-        let (mut turns, now) = (Turns::default(), Instant::now());
+        let (mut turns, now) = (GateTurns::default(), Instant::now());
         let later = now + Duration::from_secs(1);
         turns.send_away(&name(1), later);
         turns.serve(&name(2));
@@ -104,7 +104,7 @@ mod tests {
 
     #[test]
     fn a_turn_is_not_kept_for_ever_for_who_does_not_come() {
-        let (mut turns, now) = (Turns::default(), Instant::now());
+        let (mut turns, now) = (GateTurns::default(), Instant::now());
         turns.send_away(&name(1), now + Duration::from_secs(1));
         turns.send_away(&name(2), now + Duration::from_secs(9));
         turns.serve(&name(2));
@@ -119,7 +119,7 @@ mod tests {
         ) {
             let now = Instant::now();
             let kept = now + Duration::from_mins(1);
-            let mut turns = Turns::default();
+            let mut turns = GateTurns::default();
             // How many wait of each, and how many turns each other one had since its last.
             let mut waiting = [0_u32; 6];
             let mut since = [[0_u32; 6]; 6];

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::oneshot;
 
-use super::turns::Turns;
+use super::turns::NamespaceTurns;
 
 /// So many permits, and who waits for one: a namespace with many that wait keeps the one of another waiting for its turn only.
 #[derive(Debug, Clone)]
@@ -15,12 +15,12 @@ pub struct Permits {
 #[derive(Debug)]
 struct State {
     free: usize,
-    waiting: Turns<oneshot::Sender<Permit>>,
+    waiting: NamespaceTurns<oneshot::Sender<PassPermit>>,
 }
 
 /// A permit, given back when dropped.
 #[derive(Debug)]
-pub struct Permit {
+pub struct PassPermit {
     /// `None` once it was given back.
     permits: Option<Permits>,
 }
@@ -30,7 +30,7 @@ impl Permits {
     pub fn new(count: usize) -> Self {
         let state = State {
             free: count.max(1),
-            waiting: Turns::default(),
+            waiting: NamespaceTurns::default(),
         };
         Self {
             state: Arc::new(Mutex::new(state)),
@@ -38,7 +38,7 @@ impl Permits {
     }
 
     /// Waits for a permit. Who stops waiting leaves nothing behind.
-    pub async fn acquire(&self, namespace: &str) -> Permit {
+    pub async fn acquire(&self, namespace: &str) -> PassPermit {
         let turn = {
             let mut state = self.state();
             if state.free > 0 {
@@ -53,8 +53,8 @@ impl Permits {
             .expect("invariant: who waits is given a permit and never forgotten")
     }
 
-    fn permit(&self) -> Permit {
-        Permit {
+    fn permit(&self) -> PassPermit {
+        PassPermit {
             permits: Some(self.clone()),
         }
     }
@@ -77,7 +77,7 @@ impl Permits {
     }
 }
 
-impl Drop for Permit {
+impl Drop for PassPermit {
     fn drop(&mut self) {
         if let Some(permits) = self.permits.take() {
             permits.give_back();

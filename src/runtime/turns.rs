@@ -4,13 +4,13 @@ use std::collections::{HashMap, VecDeque};
 
 /// What waits, by namespace, the oldest first. Pure.
 #[derive(Debug)]
-pub struct Turns<T> {
+pub struct NamespaceTurns<T> {
     waiting: HashMap<String, VecDeque<T>>,
     /// The namespaces of which something waits, each once.
     order: VecDeque<String>,
 }
 
-impl<T> Default for Turns<T> {
+impl<T> Default for NamespaceTurns<T> {
     fn default() -> Self {
         Self {
             waiting: HashMap::new(),
@@ -19,7 +19,7 @@ impl<T> Default for Turns<T> {
     }
 }
 
-impl<T> Turns<T> {
+impl<T> NamespaceTurns<T> {
     /// Something of a namespace waits from now on.
     pub fn wait(&mut self, namespace: &str, what: T) {
         match self.waiting.get_mut(namespace) {
@@ -53,7 +53,7 @@ mod tests {
 
     #[test]
     fn a_single_one_comes_after_one_of_each_other_namespace() {
-        let mut turns = Turns::default();
+        let mut turns = NamespaceTurns::default();
         for number in 0..1000 {
             turns.wait("many", number);
         }
@@ -67,7 +67,7 @@ mod tests {
         fn everything_comes_once_in_its_own_order_and_after_one_of_each_other_namespace_at_a_time(
             steps in prop::collection::vec(prop::option::of(0_usize..5), 0..300),
         ) {
-            let mut turns = Turns::default();
+            let mut turns = NamespaceTurns::default();
             let (mut begun, mut ended) = ([0_u32; 5], [0_u32; 5]);
             // How many turns each other namespace had since something of this one is the next to come.
             let mut since = [[0_u32; 5]; 5];

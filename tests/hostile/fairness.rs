@@ -84,7 +84,7 @@ async fn what_azure_shows_another_way_than_it_was_written_is_written_a_few_times
         .until("both were written again", || async {
             let requests = world.requests().await;
             let is_written_again = |path: &&str| writes(&requests, path) >= 2;
-            paths.iter().all(|path| is_written_again(path)).then_some(())
+            paths.iter().all(is_written_again).then_some(())
         })
         .await;
     let requests = world.until_read(&paths, 40).await;

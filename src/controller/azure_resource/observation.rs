@@ -14,7 +14,7 @@ use crate::controller::ownership::{Marking, Origin, OriginOnRecord, Owner, Owner
 
 use super::blocked::Blocked;
 use super::history::History;
-use super::overwritten::Found;
+use super::overwritten::Deviation;
 use crate::runtime::ObjectId;
 
 /// What a pass observed of something in Azure.
@@ -195,7 +195,7 @@ impl ResourceState {
     }
 
     /// What the resource should be and what it is instead; `None` where it is not there.
-    pub fn found(&self, origin: Origin, request: Option<&str>) -> Option<Found> {
+    pub fn found(&self, origin: Origin, request: Option<&str>) -> Option<Deviation> {
         let actual = self.actual.as_ref()?;
         let mark = self.owner.clone().with_origin(origin).to_string();
         let wish = [
@@ -209,7 +209,7 @@ impl ResourceState {
             state.push(difference.path);
             state.push(difference.actual.map(|it| it.to_string()).unwrap_or_default());
         }
-        Some(Found::new(
+        Some(Deviation::new(
             wish.iter().map(String::as_str),
             state.iter().map(String::as_str),
         ))

@@ -24,14 +24,14 @@ const MOST_STATES: usize = 4;
 
 /// What a resource should be and what it was found to be instead, as digests: values may be secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Found {
+pub struct Deviation {
     /// What it should be.
     wish: String,
     /// What it is, as far as that differs.
     state: String,
 }
 
-impl Found {
+impl Deviation {
     /// Digests of both. `wish` is all that a write depends on but the resource.
     pub fn new<'a>(wish: impl IntoIterator<Item = &'a str>, state: impl IntoIterator<Item = &'a str>) -> Self {
         Self {
@@ -92,7 +92,7 @@ impl Overwritten {
     }
 
     /// Azure accepted a write over this state, and answered so.
-    pub fn note_write(&mut self, found: Found, answer: &Value, now: Timestamp) {
+    pub fn note_write(&mut self, found: Deviation, answer: &Value, now: Timestamp) {
         if self.wish != found.wish {
             *self = Self::default();
         }
@@ -137,7 +137,7 @@ impl Overwritten {
     }
 
     /// What is known of a write over this state.
-    pub fn earlier(&self, found: &Found, now: Timestamp) -> Earlier {
+    pub fn earlier(&self, found: &Deviation, now: Timestamp) -> Earlier {
         let is_known = self.states.contains(&found.state) || (self.states.len() >= MOST_STATES && !self.others_wrote);
         let Some(since) = self.since.filter(|_| is_known && self.wish == found.wish) else {
             return Earlier::Nothing;

@@ -27,7 +27,7 @@ use crate::runtime::{Next, Plan};
 use super::blocked::Blocked;
 use super::history::{Answer, History, LastWrite, Purpose};
 use super::observation::{Body, Observation, ResourceState};
-use super::overwritten::Found;
+use super::overwritten::Deviation;
 use super::subject::{Subject, age};
 
 /// How long ARM may show an older state than it has accepted: other regions learn of a write later.
@@ -108,7 +108,7 @@ pub struct Write {
     /// What is sent, and over which state of the resource.
     pub fingerprint: String,
     /// What it is sent over; `None` where there is no resource.
-    pub over: Option<Found>,
+    pub over: Option<Deviation>,
     /// What it puts right, for an event.
     pub changes: String,
 }

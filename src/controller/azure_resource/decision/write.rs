@@ -17,7 +17,7 @@ use crate::runtime::requeue::REJECTED_RESYNC;
 use super::super::drift::paths;
 use super::super::history::{Answer, History, LastWrite, Purpose};
 use super::super::observation::{Body, ResourceState};
-use super::super::overwritten::{Earlier, Found};
+use super::super::overwritten::{Deviation, Earlier};
 use super::super::subject::{Subject, age};
 use super::{Decision, SETTLING, SHORT_PACE, Step, Write, failure};
 
@@ -41,7 +41,7 @@ pub(super) fn failed(
     let last = resource.history.write.as_ref();
     let is_different = !differences.is_empty() || resource.mark_differs(origin) || resource.secrets_differ();
     let over = resource.found(origin, subject.request);
-    let earlier = |over: &Found| resource.history.overwritten.earlier(over, now);
+    let earlier = |over: &Deviation| resource.history.overwritten.earlier(over, now);
     let is_in_vain = over.as_ref().is_some_and(|it| earlier(it) != Earlier::Nothing);
     let is_new = (is_different || subject.is_requested)
         && !is_in_vain
