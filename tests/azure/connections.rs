@@ -87,6 +87,7 @@ impl Front {
                 .sessions
                 .map(|sessions| lifeguard::azure::cloud::Sessions {
                     host_suffixes: vec!["127.0.0.1".to_owned()],
+                    port,
                     ..sessions
                 }),
             ..Cloud::public()

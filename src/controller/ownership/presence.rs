@@ -223,7 +223,7 @@ mod tests {
             (adopted.replace("/adopted/", "/created/"), GROUP),
             (unsealed.clone(), GROUP),
             (format!("{unsealed}/"), GROUP),
-            (format!("{unsealed}/AAAAAAAAAAAA"), GROUP),
+            (format!("{unsealed}/000000000000000"), GROUP),
             (format!("{created}/x"), GROUP),
             // The seal of another resource.
             (created.clone(), elsewhere),
