@@ -5,7 +5,8 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use lifeguard::config::{Arguments, LogFormat, Task};
-use lifeguard::runtime::log::{self, LogBudget, LogLines};
+use lifeguard::runtime::limits::LOG_LINES;
+use lifeguard::runtime::log::{LogBudget, LogLines};
 use lifeguard::{api, operator};
 use tracing_subscriber::layer::{Layer, SubscriberExt};
 use tracing_subscriber::util::SubscriberInitExt;
@@ -19,7 +20,7 @@ fn main() -> ExitCode {
     // The first thing of all: rustls panics where it has to choose a provider by itself.
     let installed = rustls::crypto::ring::default_provider().install_default();
     installed.expect("invariant: nothing installed a TLS provider before main");
-    let budget = LogBudget::new(log::ALLOWANCE);
+    let budget = LogBudget::new(LOG_LINES);
     log_to_stderr(arguments.config.log_format, budget.clone());
     lifeguard::runtime::descriptors::raise_limit();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {

@@ -16,9 +16,10 @@ use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
 use super::{
-    budget::{Allowance, Budgets},
+    budget::Budgets,
     conditions::shortened,
     error::ApiError,
+    limits::{EVENTS, REPORTED_EVERY},
 };
 
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -28,13 +29,6 @@ const MAX_NOTE_BYTES: usize = 1024;
 const MAX_WORD_BYTES: usize = 128;
 /// More at once are dropped: an API server that is that slow has better things to do.
 const MAX_IN_FLIGHT: usize = 64;
-/// The events that a namespace may cause; further ones are dropped. The API server keeps each for an hour.
-pub const ALLOWANCE: Allowance = Allowance {
-    burst: 600,
-    per_second: 10.0,
-};
-/// How often it is told that events were dropped.
-const REPORTED_EVERY: Duration = Duration::from_mins(1);
 
 /// How alarming an event is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -87,7 +81,7 @@ impl Events {
             instance: instance.into(),
             permits: Arc::new(Semaphore::new(MAX_IN_FLIGHT)),
             budgets: Arc::new(Mutex::new(Spent {
-                budgets: Budgets::new(ALLOWANCE),
+                budgets: Budgets::new(EVENTS),
                 reported: Instant::now(),
             })),
             tracker: TaskTracker::new(),

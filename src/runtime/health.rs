@@ -22,15 +22,10 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
+use super::limits::{HEALTH_CONNECTION_TIME, HEALTH_CONNECTIONS, HEALTH_REQUEST_BYTES};
+
 /// A watch that has been failing for so long is not ready.
 const FAILING_TOO_LONG: Duration = Duration::from_mins(5);
-/// How many connections are open at the same time. Beyond it the oldest one is closed, so that whoever opens many keeps
-/// nobody else from being answered.
-const CONNECTIONS: usize = 32;
-/// How long a connection may last, which is for one request: whoever asks needs milliseconds.
-const CONNECTION_TIME: Duration = Duration::from_secs(3);
-/// How long a request with its headers may be; what hyper takes at least.
-const REQUEST_BYTES: usize = 8192;
 /// The pause after a connection could not be accepted, for want of descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Failures further apart than this are separate incidents: a watch that fails is resumed within 30 s.
@@ -157,7 +152,7 @@ impl Connections {
     fn open(&mut self, stream: TcpStream, router: Router) {
         while self.tasks.try_join_next().is_some() {}
         self.open.retain(|it| !it.is_finished());
-        if self.open.len() >= CONNECTIONS
+        if self.open.len() >= HEALTH_CONNECTIONS
             && let Some(oldest) = self.open.pop_front()
         {
             oldest.abort();
@@ -166,10 +161,10 @@ impl Connections {
             let connection = http1::Builder::new()
                 .timer(TokioTimer::new())
                 .keep_alive(false)
-                .max_buf_size(REQUEST_BYTES)
+                .max_buf_size(HEALTH_REQUEST_BYTES)
                 .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
             // Whoever asked has gone, or takes its time, or sends what is no request.
-            let _ = tokio::time::timeout(CONNECTION_TIME, connection).await;
+            let _ = tokio::time::timeout(HEALTH_CONNECTION_TIME, connection).await;
         });
         self.open.push_back(opened);
     }
@@ -281,7 +276,7 @@ mod tests {
         let end = CancellationToken::new();
         let server = tokio::spawn(health.serve(listener, end.clone().cancelled_owned()));
         let mut half_sent = Vec::new();
-        for _ in 0..8 * CONNECTIONS {
+        for _ in 0..8 * HEALTH_CONNECTIONS {
             let mut stream = TcpStream::connect(address).await.unwrap();
             stream.write_all(b"GET /livez HTTP/1.1\r\nX: ").await.unwrap();
             half_sent.push(stream);
@@ -289,7 +284,7 @@ mod tests {
         let mut kubelet = TcpStream::connect(address).await.unwrap();
         let text = answer(&mut kubelet, b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n").await;
         assert!(text.starts_with("HTTP/1.1 200 OK") && text.ends_with("ok\n"), "{text}");
-        while half_sent.iter().filter(|it| !is_closed(it)).count() > CONNECTIONS {
+        while half_sent.iter().filter(|it| !is_closed(it)).count() > HEALTH_CONNECTIONS {
             tokio::task::yield_now().await;
         }
         // Those that are left have their end too, as what is no request and what is too long has.
@@ -298,7 +293,10 @@ mod tests {
             let _ = stream.read_to_end(&mut rest).await;
         }
         let mut long = TcpStream::connect(address).await.unwrap();
-        let request = format!("GET /livez HTTP/1.1\r\nX: {}\r\n\r\n", "x".repeat(4 * REQUEST_BYTES));
+        let request = format!(
+            "GET /livez HTTP/1.1\r\nX: {}\r\n\r\n",
+            "x".repeat(4 * HEALTH_REQUEST_BYTES)
+        );
         assert!(!answer(&mut long, request.as_bytes()).await.contains("200 OK"));
         end.cancel();
         server.await.unwrap().unwrap();

@@ -3,7 +3,7 @@
 use std::fmt::{self, Write as _};
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id};
@@ -12,14 +12,7 @@ use tracing_subscriber::layer::{Context, Filter};
 use tracing_subscriber::registry::LookupSpan;
 
 use super::budget::{Allowance, Budgets};
-
-/// The lines about objects of one namespace that are written, those for debugging not counted; further ones are left out.
-pub const ALLOWANCE: Allowance = Allowance {
-    burst: 1200,
-    per_second: 20.0,
-};
-/// How often it is told that lines were left out.
-const REPORTED_EVERY: Duration = Duration::from_mins(1);
+use super::limits::REPORTED_EVERY;
 
 /// Lets lines through as long as the namespace that they are about has not had more than its allowance; clones are the same.
 ///

@@ -22,6 +22,7 @@ pub mod failure;
 pub mod finalizer;
 pub mod health;
 pub mod invalid;
+pub mod limits;
 pub mod log;
 pub mod pace;
 pub mod pass;

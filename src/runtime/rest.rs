@@ -4,8 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-/// The looks at objects at rest that one namespace may cause in a second.
-pub const LOOKS_PER_SECOND: f64 = 5.0;
+use super::limits::LOOKS_PER_SECOND;
 
 /// The objects at rest, and how often each of them wants to be looked at; clones are the same.
 ///

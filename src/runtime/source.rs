@@ -20,17 +20,11 @@ use tokio::sync::{
 };
 
 use super::{
+    limits::{ANNOTATION_CHARS, PAGE},
     reconciler::Object,
     snapshot::{Cache, CacheShard, Key},
     trigger::{Route, Triggers},
 };
-
-/// How many objects are in one answer to a list. An object has up to 1.5 MiB, and an answer is in memory as a whole, once as
-/// a text and once as objects.
-pub const PAGE: u32 = 10;
-
-/// The longest annotation that is kept: the operator's own hold a name, a UID or a time.
-const ANNOTATION_CHARS: usize = 256;
 
 /// Which namespaces are watched.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 use crate::api::CommandJob;
 use crate::api::command_job::{CommandJobStatus, Phase};
 use crate::runtime::expiry::{self, Due};
-use crate::runtime::source::PAGE;
+use crate::runtime::limits::PAGE;
 use crate::runtime::{Scope, StatusWriter, WriteError};
 
 /// Selects the jobs that have ended.

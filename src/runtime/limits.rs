@@ -1,0 +1,41 @@
+//! What tenants may cause in this process, in numbers: the one place for the budgets that are not those of a job.
+//! `docs/limits.md` says the same to users.
+
+use std::time::Duration;
+
+use super::budget::Allowance;
+
+/// How many objects are in one answer to a list. An object has up to 1.5 MiB, and an answer is in memory as a whole, once as
+/// a text and once as objects.
+pub const PAGE: u32 = 10;
+
+/// The longest annotation that is kept: the operator's own hold a name, a UID or a time.
+pub const ANNOTATION_CHARS: usize = 256;
+
+/// The looks at objects at rest that one namespace may cause in a second.
+pub const LOOKS_PER_SECOND: f64 = 5.0;
+
+/// The events that a namespace may cause; further ones are dropped. The API server keeps each for an hour.
+pub const EVENTS: Allowance = Allowance {
+    burst: 600,
+    per_second: 10.0,
+};
+
+/// The lines about objects of one namespace that are written, those for debugging not counted; further ones are left out.
+pub const LOG_LINES: Allowance = Allowance {
+    burst: 1200,
+    per_second: 20.0,
+};
+
+/// How often it is told that events were dropped, or lines left out.
+pub const REPORTED_EVERY: Duration = Duration::from_mins(1);
+
+/// How many connections the health port has at a time. Beyond it the oldest one is closed, so that whoever opens many keeps
+/// nobody else from being answered.
+pub const HEALTH_CONNECTIONS: usize = 32;
+
+/// How long one of them lasts, which is for one request: whoever asks needs milliseconds.
+pub const HEALTH_CONNECTION_TIME: Duration = Duration::from_secs(3);
+
+/// How long a request to the health port may be with its headers: what hyper takes at least.
+pub const HEALTH_REQUEST_BYTES: usize = 8192;
