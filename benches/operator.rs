@@ -47,8 +47,8 @@ fn main() {
         latency().await;
         memory(1024).await;
         memory(32 * 1024).await;
-        live_memory("10000 live jobs of 1 KB", SMALL_JOBS, &small_job()).await;
-        live_memory("200 live jobs of 1.4 MB", LARGE_JOBS, &large_job()).await;
+        live_memory("10000 live jobs of 1 KB", SMALL_JOBS, &small_job(), 0).await;
+        live_memory("200 live jobs of 1.4 MB", LARGE_JOBS, &large_job(), LARGE_JOBS).await;
     });
 }
 
@@ -199,8 +199,8 @@ fn large_job() -> Value {
     job
 }
 
-/// Memory of an operator that finds jobs which wait for their pool, is started anew with them, and then runs them all.
-async fn live_memory(name: &str, jobs: usize, spec: &Value) {
+/// Memory of an operator that finds jobs which wait for their pool, is started anew with them, and then runs so many of them.
+async fn live_memory(name: &str, jobs: usize, spec: &Value, runs: usize) {
     let mut world = simulated("live").await;
     let api: Api<CommandJob> = world.ours();
     let queued = watch_phases(&world, jobs, |phase| phase == Phase::Queued);

@@ -140,7 +140,10 @@ fn every_value_reaches_the_operator() {
     );
     let container = container(&objects);
     assert_eq!(container["image"], "registry.example.com/lifeguard:1");
-    assert_eq!(container["env"], json!([{"name": "RUST_LOG", "value": "debug"}]));
+    assert_eq!(
+        container["env"],
+        json!([{"name": "RUST_LOG", "value": "debug"}, {"name": "MALLOC_ARENA_MAX", "value": "2"}])
+    );
     assert_eq!(container["volumeMounts"][0]["mountPath"], "/etc/lifeguard/cloud");
     let deployment = of_kind(&objects, "Deployment")[0];
     assert_eq!(
@@ -295,7 +298,7 @@ fn what_an_installation_needs_besides_reaches_the_pod() {
     let container = container(&objects);
     assert_eq!(container["env"][0]["name"], "RUST_LOG");
     assert_eq!(
-        container["env"][1],
+        container["env"][2],
         json!({"name": "HTTPS_PROXY", "value": "http://proxy.example:3128"})
     );
     let mounts = |it: &Value| it["mountPath"].as_str().unwrap_or_default().to_owned();

@@ -70,7 +70,11 @@ impl Operator {
             format!("127.0.0.1:{health_port}"),
         ];
         arguments.extend(options.arguments.iter().cloned());
-        let mut environment = vec![("KUBECONFIG".to_owned(), options.kubeconfig.display().to_string())];
+        // The second as in the chart.
+        let mut environment = vec![
+            ("KUBECONFIG".to_owned(), options.kubeconfig.display().to_string()),
+            ("MALLOC_ARENA_MAX".to_owned(), "2".to_owned()),
+        ];
         environment.extend(options.environment.iter().cloned());
         let process = Launch {
             name: "operator".to_owned(),
