@@ -224,17 +224,20 @@ async fn live_memory(name: &str, jobs: usize, spec: &Value, runs: usize) {
     tokio::time::sleep(Duration::from_secs(20)).await;
     figure("  after a restart: resident memory", resident_mebibytes(&world), "MiB");
     figure("  after a restart: at most", peak_mebibytes(&world), "MiB");
-    let ended = watch_ends_of(&world, jobs);
+    if runs == 0 {
+        return;
+    }
+    let ended = watch_ends_of(&world, runs);
     let started = Instant::now();
     world.pool("shell", 10_000).await;
     ended.await.expect("no panic");
     figure(
-        "  once all have run: resident memory",
+        "  once they have run: resident memory",
         resident_mebibytes(&world),
         "MiB",
     );
-    figure("  until all have run: at most", peak_mebibytes(&world), "MiB");
-    figure("  jobs/s", per_second(jobs, started.elapsed()), "/s");
+    figure("  until they have run: at most", peak_mebibytes(&world), "MiB");
+    figure("  jobs/s", per_second(runs, started.elapsed()), "/s");
 }
 
 /// A world whose emulator answers executions from a template, without throttling. It has no pool yet.

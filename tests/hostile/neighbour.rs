@@ -133,7 +133,7 @@ async fn a_hostile_namespace_stops_nobody() {
     let middle = |durations: &[Duration]| durations[durations.len() / 2];
     let longest = |durations: &[Duration]| durations[durations.len() - 1];
     for (name, durations) in [("alone", &alone), ("beside", &beside), ("after a restart", &after)] {
-        println!(
+        eprintln!(
             "a victim's job {name}: {:?} in the middle, {:?} at most",
             middle(durations),
             longest(durations)
