@@ -88,7 +88,7 @@ impl Events {
         }
     }
 
-    /// Publishes a note about an object, within 5 s or not at all: not where its namespace has more than its allowance.
+    /// Publishes a note about an object, within 5 s or not at all: not where its namespace has had its quota.
     pub fn publish<K: Resource<DynamicType = ()>>(&self, regarding: &K, note: &Note) {
         let reference = regarding.object_ref(&());
         if !self.is_within_budget(reference.namespace.as_deref().unwrap_or_default(), Instant::now()) {
@@ -125,7 +125,7 @@ impl Events {
 
     fn is_within_budget(&self, namespace: &str, now: Instant) -> bool {
         let mut spent = self.budgets.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_within = spent.budgets.take(namespace, now);
+        let is_within = spent.budgets.take(namespace);
         if now.saturating_duration_since(spent.reported) >= REPORTED_EVERY {
             spent.reported = now;
             for (namespace, events) in spent.budgets.withheld() {

@@ -1,9 +1,10 @@
 //! What tenants may cause in this process, in numbers: the one place for the budgets that are not those of a job.
 //! `docs/limits.md` says the same to users.
 
+use std::num::NonZeroU32;
 use std::time::Duration;
 
-use super::budget::Allowance;
+use governor::Quota;
 
 /// How many objects are in one answer to a list. An object has up to 1.5 MiB, and an answer is in memory as a whole, once as
 /// a text and once as objects.
@@ -16,16 +17,10 @@ pub const ANNOTATION_CHARS: usize = 256;
 pub const LOOKS_PER_SECOND: f64 = 5.0;
 
 /// The events that a namespace may cause; further ones are dropped. The API server keeps each for an hour.
-pub const EVENTS: Allowance = Allowance {
-    burst: 600,
-    per_second: 10.0,
-};
+pub const EVENTS: Quota = Quota::per_minute(NonZeroU32::new(600).expect("not zero"));
 
 /// The lines about objects of one namespace that are written, those for debugging not counted; further ones are left out.
-pub const LOG_LINES: Allowance = Allowance {
-    burst: 1200,
-    per_second: 20.0,
-};
+pub const LOG_LINES: Quota = Quota::per_minute(NonZeroU32::new(1200).expect("not zero"));
 
 /// How often it is told that events were dropped, or lines left out.
 pub const REPORTED_EVERY: Duration = Duration::from_mins(1);

@@ -3,18 +3,18 @@
 use std::fmt::{self, Write as _};
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
 
+use governor::Quota;
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id};
 use tracing::{Event, Level, Metadata, Subscriber};
 use tracing_subscriber::layer::{Context, Filter};
 use tracing_subscriber::registry::LookupSpan;
 
-use super::budget::{Allowance, Budgets};
+use super::budget::Budgets;
 use super::limits::REPORTED_EVERY;
 
-/// Lets lines through as long as the namespace that they are about has not had more than its allowance; clones are the same.
+/// Lets lines through as long as the namespace that they are about has not had more than its quota; clones are the same.
 ///
 /// What a line is about is known from the span of the pass that it is written in.
 #[derive(Debug, Clone)]
@@ -26,10 +26,10 @@ pub struct LogBudget {
 struct PassNamespace(String);
 
 impl LogBudget {
-    /// Every namespace has all of its allowance.
-    pub fn new(allowance: Allowance) -> Self {
+    /// Every namespace has all of the quota.
+    pub fn new(quota: Quota) -> Self {
         Self {
-            budgets: Arc::new(Mutex::new(Budgets::new(allowance))),
+            budgets: Arc::new(Mutex::new(Budgets::new(quota))),
         }
     }
 
@@ -64,7 +64,7 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Filter<S> for LogBudget {
         for span in scope {
             if let Some(PassNamespace(namespace)) = span.extensions().get::<PassNamespace>() {
                 let mut budgets = self.budgets.lock().unwrap_or_else(PoisonError::into_inner);
-                return budgets.take(namespace, Instant::now());
+                return budgets.take(namespace);
             }
         }
         true
@@ -173,11 +173,8 @@ mod tests {
         use tracing_subscriber::layer::{Layer, SubscriberExt};
 
         let sink = Sink::default();
-        let allowance = Allowance {
-            burst: 3,
-            per_second: 0.0,
-        };
-        let budget = LogBudget::new(allowance);
+        let three = std::num::NonZeroU32::new(3).unwrap();
+        let budget = LogBudget::new(Quota::per_hour(three));
         let log = {
             let sink = sink.clone();
             let lines = tracing_subscriber::fmt::layer().with_ansi(false).without_time();
@@ -200,6 +197,6 @@ mod tests {
         assert_eq!((count("loud/a"), count("loud/b")), (3 + 10, 10), "{written}");
         assert_eq!((count("quiet/a"), count("of nobody")), (2, 1));
         let withheld = budget.budgets.lock().unwrap().withheld();
-        assert_eq!(withheld, [("loud".to_owned(), 17)]);
+        assert_eq!(withheld, [("loud".to_owned(), 17)].into());
     }
 }
