@@ -61,44 +61,42 @@ impl SharedRoom {
 
     /// Asks for room for something of a namespace. What is larger than a share gets one.
     pub fn ask(self: &Arc<Self>, namespace: &str, size: u64) -> Room {
-        let size = size.min(self.share);
-        let (granted, is_granted) = oneshot::channel();
         let mut state = self.lock();
-        let number = state.next;
-        state.next += 1;
+        let (room, granted) = self.room(&mut state, namespace, size);
+        let (number, size) = (room.number, room.size);
         let tenant = state.namespaces.entry(namespace.to_owned()).or_default();
         tenant.queue.push_back(Waiter { number, size, granted });
         if tenant.queue.len() == 1 {
             state.turns.push_back(namespace.to_owned());
         }
         self.grant(&mut state);
-        Room {
-            shared: Arc::clone(self),
-            namespace: namespace.to_owned(),
-            number,
-            size,
-            granted: is_granted,
-        }
+        room
     }
 
     /// Takes room at once, whatever others hold: for what is in memory anyway.
     pub fn take(self: &Arc<Self>, namespace: &str, size: u64) -> Room {
-        let size = size.min(self.share);
-        let (granted, is_granted) = oneshot::channel();
+        let mut state = self.lock();
+        let (room, granted) = self.room(&mut state, namespace, size);
         // The other end is here.
         let _ = granted.send(());
-        let mut state = self.lock();
+        state.held += room.size;
+        state.namespaces.entry(namespace.to_owned()).or_default().held += room.size;
+        room
+    }
+
+    /// Room of at most a share that nothing is held of yet, and the means to tell that it is.
+    fn room(self: &Arc<Self>, state: &mut State, namespace: &str, size: u64) -> (Room, oneshot::Sender<()>) {
+        let (granted, is_granted) = oneshot::channel();
         let number = state.next;
         state.next += 1;
-        state.held += size;
-        state.namespaces.entry(namespace.to_owned()).or_default().held += size;
-        Room {
+        let room = Room {
             shared: Arc::clone(self),
             namespace: namespace.to_owned(),
             number,
-            size,
+            size: size.min(self.share),
             granted: is_granted,
-        }
+        };
+        (room, granted)
     }
 
     /// Gives room to whoever has a turn. Who has its share is passed over, for it waits for itself; who waits for the others
