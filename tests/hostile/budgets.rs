@@ -7,7 +7,7 @@ use lifeguard::api::command_job::Phase;
 use serde_json::{Value, json};
 
 use crate::jobs::{also, in_pool, reason, result};
-use crate::memory::assert_within_the_limit;
+use crate::memory::{assert_within_the_limit, limited};
 use crate::results::pool_of;
 use crate::world::{World, WorldOptions, object, script};
 
@@ -155,6 +155,7 @@ async fn jobs_of_more_bytes_than_the_operator_has_wait_survive_a_restart_and_run
         ..WorldOptions::default()
     };
     let mut world = World::with("large", quiet).await;
+    let limit = limited(&world);
     let names: Vec<_> = (0..170).map(|n| format!("large-{n}")).collect();
     for name in &names {
         world.job(name, &as_large_as_can_be("wc -c")).await;
@@ -164,7 +165,9 @@ async fn jobs_of_more_bytes_than_the_operator_has_wait_survive_a_restart_and_run
     }
     assert_within_the_limit(&world);
     world.kill_operator();
+    drop(limit);
     world.start_operator().await;
+    let _limit = limited(&world);
     world.job("late", &script("echo hi")).await;
     until_queued(&world, "late").await;
     assert_within_the_limit(&world);
@@ -194,7 +197,7 @@ async fn values_of_secrets_are_kept_for_as_many_running_jobs_as_there_is_room_fo
     };
     let world = World::with("values", options).await;
     world.pool("shell", 100).await;
-    pool_of(&world, other).await;
+    pool_of(&world, other, 5).await;
     for secret in ["first", "second"] {
         let values: serde_json::Map<_, _> = (0..8)
             .map(|n| (format!("k{n}"), format!("{secret}{n}{}", "z".repeat(100_000)).into()))

@@ -5,7 +5,8 @@ use serde_json::{Value, json};
 use crate::azure::Azure;
 use crate::data_plane::pool_id;
 use crate::jobs::also;
-use crate::world::{World, WorldOptions, object, script, shell_pool};
+use crate::results::pool_of;
+use crate::world::{World, WorldOptions, object, script};
 
 const ISSUER: &str = lifeguard_local::ControlPlane::ISSUER;
 const EXECUTOR: &str = "0fb8eba5-a2bb-4abe-b1c1-49dfad359bb0";
@@ -321,8 +322,7 @@ fn attempts(world: &World, azure: &Azure, client_id: &str) -> Vec<Attempt> {
 
 /// The second tenant: ServiceAccounts of the same names, a pool of its own, and an account that may do nothing.
 async fn second_tenant(world: &World, namespace: &str) {
-    world.create_namespace(namespace).await;
-    world.account_in(namespace, "default").await;
+    pool_of(world, namespace, 5).await;
     for name in ["lifeguard", "lifeguard-runner"] {
         world.apply_in(namespace, &service_account(name)).await;
     }
@@ -334,12 +334,6 @@ async fn second_tenant(world: &World, namespace: &str) {
     let application = world.control(reqwest::Method::POST, "applications", Some(&body)).await;
     let credential = json!({"workloadIdentity": {"clientId": application["clientId"]}});
     world.apply_in(namespace, &account(world, "poor", &credential)).await;
-    world
-        .apply_in(namespace, &object("ResourceGroup", "second", &json!({})))
-        .await;
-    let mut pool = shell_pool("own", 5);
-    pool["spec"]["resourceGroupRef"] = json!({"name": "second"});
-    world.apply_in(namespace, &pool).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -354,7 +348,6 @@ async fn a_namespace_gets_nothing_of_another_one_by_any_field_that_could_name_it
     let azure = Azure::login(&world).await;
     let client_id = first_tenant(&world).await;
     second_tenant(&world, &second).await;
-    world.until_in(&second, "SessionPool", "own", "Available").await;
     world.until_in(&second, "AzureAccount", "poor", "Available").await;
     let before = azure.find(&azure.pool_id("jobs", "shell")).await.expect("the pool");
     let executions = world.executions().await.len();

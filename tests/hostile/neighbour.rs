@@ -6,8 +6,9 @@ use serde_json::{Value, json};
 
 use crate::health_port::half_requests;
 use crate::jobs::{also, result};
-use crate::memory::assert_within_the_limit;
-use crate::world::{World, WorldOptions, object, sample_or_soak, script, shell_pool};
+use crate::memory::{assert_within_the_limit, limited};
+use crate::results::pool_of;
+use crate::world::{World, WorldOptions, object, sample_or_soak, script};
 
 const HOSTILE: &str = "hostile";
 
@@ -20,15 +21,7 @@ fn in_hostile(spec: Value) -> Value {
 
 /// The pool and the Secrets of the hostile namespace.
 async fn move_in(world: &World) {
-    world.create_namespace(HOSTILE).await;
-    world.account_in(HOSTILE, "default").await;
-    world
-        .apply_in(HOSTILE, &object("ResourceGroup", "own", &json!({})))
-        .await;
-    let mut pool = shell_pool("own", 600);
-    pool["spec"]["resourceGroupRef"] = json!({"name": "own"});
-    world.apply_in(HOSTILE, &pool).await;
-    world.until_in(HOSTILE, "SessionPool", "own", "Available").await;
+    pool_of(world, HOSTILE, 600).await;
     let lines: Vec<String> = (4..24).map(|n| "a".repeat(n)).collect();
     let secret = json!({
         "apiVersion": "v1", "kind": "Secret", "metadata": {"name": "large"},
@@ -116,6 +109,7 @@ async fn a_hostile_namespace_stops_nobody() {
     world.pool("shell", 10).await;
     let count = sample_or_soak(5, 40);
     let alone = durations(&world, "alone", count).await;
+    let limit = limited(&world);
     move_in(&world).await;
     attack(&world, sample_or_soak(1, 5)).await;
     let halves = half_requests(&world, sample_or_soak(200, 900));
@@ -124,7 +118,9 @@ async fn a_hostile_namespace_stops_nobody() {
     drop(halves);
     // It finds all of it when it starts.
     world.kill_operator();
+    drop(limit);
     world.start_operator().await;
+    let _limit = limited(&world);
     let after = durations(&world, "after", count).await;
     assert_within_the_limit(&world);
     assert!(world.operator_runs());

@@ -21,14 +21,14 @@ fn error(code: &str) -> Value {
     json!({"error": {"code": code, "message": "Try again."}})
 }
 
-/// A pool of another namespace than the test's.
-pub async fn pool_of(world: &World, namespace: &str) {
+/// A namespace beside the test's, with an account and a pool of so many sessions.
+pub async fn pool_of(world: &World, namespace: &str, sessions: u32) {
     world.create_namespace(namespace).await;
     world.account_in(namespace, "default").await;
     world
         .apply_in(namespace, &object("ResourceGroup", "second", &json!({})))
         .await;
-    let mut pool = shell_pool("own", 5);
+    let mut pool = shell_pool("own", sessions);
     pool["spec"]["resourceGroupRef"] = json!({"name": "second"});
     world.apply_in(namespace, &pool).await;
     world.until_in(namespace, "SessionPool", "own", "Available").await;
@@ -43,7 +43,7 @@ async fn output_of_one_namespace_that_never_comes_delays_no_other_one() {
     };
     let world = World::with("results", options).await;
     world.pool("shell", 10).await;
-    pool_of(&world, &second).await;
+    pool_of(&world, &second, 5).await;
     let content = r"sessionPools/shell/files/[^/]+/content\?";
     let hangs = json!({"delayMilliseconds": 3_600_000});
     world.fault(&fault("GET", content, 1_000_000, &hangs)).await;
