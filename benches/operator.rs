@@ -1,6 +1,9 @@
 //! `make bench`: what the operator costs and what it can do, on this machine, in one run. Nothing here is a test: figures
 //! are printed and never asserted on.
 //!
+//! Without arguments every group of figures is printed; `cargo bench --bench operator -- live large` prints those two of
+//! `rate`, `latency`, `finished`, `live` and `large`.
+//!
 //! The control plane is real. The emulator answers executions from a template after a fixed time, because what is measured
 //! is the operator and not the shell.
 
@@ -40,15 +43,27 @@ fn main() {
         .enable_all()
         .build()
         .expect("a runtime");
+    let chosen: Vec<String> = std::env::args().skip(1).filter(|it| !it.starts_with('-')).collect();
+    let is_chosen = |group: &str| chosen.is_empty() || chosen.iter().any(|it| it == group);
     runtime.block_on(async {
         say(&format!("{:<58} {:>14}", "figure", "value"));
-        let ceiling = ceiling().await;
-        throughput(ceiling).await;
-        latency().await;
-        memory(1024).await;
-        memory(32 * 1024).await;
-        live_memory("10000 live jobs of 1 KB", SMALL_JOBS, &small_job(), 0).await;
-        live_memory("200 live jobs of 1.4 MB", LARGE_JOBS, &large_job(), LARGE_JOBS).await;
+        if is_chosen("rate") {
+            let ceiling = ceiling().await;
+            throughput(ceiling).await;
+        }
+        if is_chosen("latency") {
+            latency().await;
+        }
+        if is_chosen("finished") {
+            memory(1024).await;
+            memory(32 * 1024).await;
+        }
+        if is_chosen("live") {
+            live_memory("10000 live jobs of 1 KB", SMALL_JOBS, &small_job(), 0).await;
+        }
+        if is_chosen("large") {
+            live_memory("200 live jobs of 1.4 MB", LARGE_JOBS, &large_job(), LARGE_JOBS).await;
+        }
     });
 }
 
