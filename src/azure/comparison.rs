@@ -22,6 +22,9 @@ pub struct Shape {
     pub identifiers: &'static [&'static str],
     /// Members with names of a closed list, which ARM takes and returns in any case.
     pub case_insensitive: &'static [&'static str],
+    /// Elements of arrays that ARM adds by itself where nothing is said: the array, a member, and its value in such an
+    /// element.
+    pub added: &'static [(&'static str, &'static str, &'static str)],
 }
 
 /// A value that is not as it should be.
@@ -64,8 +67,8 @@ impl Comparison {
 ///
 /// `null` is "not set". An empty object or array equals an absent one. Arrays of objects that all have a unique
 /// `name` (or `identity`) are compared by it and are otherwise compared by position; elements that are not desired
-/// are a difference. Members of objects that are not desired are not looked at, but for those of `identity`: a resource's
-/// identities are desired as a whole, whatever their spelling.
+/// are a difference, unless ARM adds such ones by itself. Members of objects that are not desired are not looked at, but
+/// for those of `identity`: a resource's identities are desired as a whole, whatever their spelling.
 pub fn compare(desired: &Value, actual: &Value, shape: &Shape) -> Comparison {
     let mut comparison = Comparison::default();
     let place = Place {
@@ -218,7 +221,7 @@ fn walk_array(place: &Place, desired: &[Value], actual: &[Value], shape: &Shape,
         }
         for element in actual {
             let name = key_of(element, key).unwrap_or_default();
-            if !desired.iter().any(|other| has_key(other, key, name)) {
+            if !desired.iter().any(|other| has_key(other, key, name)) && !is_added(place, element, shape) {
                 comparison.differences.push(extra(place.element(name), element));
             }
         }
@@ -233,11 +236,19 @@ fn walk_array(place: &Place, desired: &[Value], actual: &[Value], shape: &Shape,
             comparison,
         );
     }
-    for (position, element) in actual.iter().enumerate().skip(desired.len()) {
+    let further = actual.iter().enumerate().skip(desired.len());
+    for (position, element) in further.filter(|(_, element)| !is_added(place, element, shape)) {
         comparison
             .differences
             .push(extra(place.element(&position.to_string()), element));
     }
+}
+
+/// Whether an element is one that ARM adds to this array by itself.
+fn is_added(array: &Place, element: &Value, shape: &Shape) -> bool {
+    shape.added.iter().any(|(path, name, value)| {
+        array.is_one_of(&[path]) && key_of(element, name).is_some_and(|found| found.eq_ignore_ascii_case(value))
+    })
 }
 
 /// The member that names the elements of both arrays, if one does so uniquely.

@@ -35,6 +35,7 @@ pub const SHAPE: Shape = Shape {
     write_only: &[],
     identifiers: &[],
     case_insensitive: &[],
+    added: &[],
 };
 
 /// The body of a PUT that gives the group these identities and tags and keeps everything else that GET returned.

@@ -27,6 +27,7 @@ pub const SHAPE: Shape = Shape {
     write_only: &[],
     identifiers: &[],
     case_insensitive: &["properties.isolationscope"],
+    added: &[],
 };
 
 /// A federated identity credential: tokens of this issuer and subject, for one of these audiences, are exchanged for

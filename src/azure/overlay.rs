@@ -103,6 +103,7 @@ mod tests {
         write_only: &["secret"],
         identifiers: &[],
         case_insensitive: &[],
+        added: &[],
     };
 
     #[test]

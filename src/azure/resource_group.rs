@@ -16,6 +16,7 @@ pub const SHAPE: Shape = Shape {
     write_only: &[],
     identifiers: &["managedby"],
     case_insensitive: &[],
+    added: &[],
 };
 
 /// A resource in a group, as the list of the group gives it.

@@ -37,6 +37,7 @@ pub const SHAPE: Shape = Shape {
     write_only: &[],
     identifiers: &["properties.roledefinitionid"],
     case_insensitive: &["properties.principalid", "properties.principaltype"],
+    added: &[],
 };
 
 /// What Azure cannot change in an existing assignment, in lower case.

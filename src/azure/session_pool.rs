@@ -55,8 +55,9 @@ impl PoolApiVersion {
     }
 }
 
-/// What a PUT of a pool may not carry, what ARM never returns, and what it returns in another spelling
-/// (schema of 2025-10-02-preview, and recorded answers of 2024-10-02-preview).
+/// What a PUT of a pool may not carry, what ARM never returns, what it returns in another spelling, and what it adds
+/// (schema of 2025-10-02-preview, recorded answers of 2024-10-02-preview; that every attached identity has a setting is known
+/// to the authors of Terraform's resource).
 pub const SHAPE: Shape = Shape {
     read_only: &[
         "id",
@@ -86,6 +87,7 @@ pub const SHAPE: Shape = Shape {
         "properties.customcontainertemplate.containers.probes.type",
         "properties.customcontainertemplate.containers.probes.httpget.scheme",
     ],
+    added: &[("properties.managedidentitysettings", "lifecycle", "None")],
 };
 
 /// Reads a pool; `None` if it or its group does not exist.
@@ -257,6 +259,33 @@ mod tests {
             "properties": {"managedIdentitySettings": [{"identity": "system", "lifecycle": "main"}]},
         });
         assert_eq!(compare(&desired, &actual, &SHAPE).differences, []);
+    }
+
+    #[test]
+    fn the_settings_that_azure_adds_for_other_identities_are_no_drift() {
+        let settings = |list: Value| json!({"properties": {"managedIdentitySettings": list}});
+        let main = json!({"identity": "/subscriptions/s/a", "lifecycle": "Main"});
+        let added = json!({"identity": "system", "lifecycle": "none"});
+        let granted = json!({"identity": "system", "lifecycle": "Main"});
+        let paths = |desired: &Value, actual: Value| -> Vec<String> {
+            let found = compare(&settings(desired.clone()), &settings(actual), &SHAPE).differences;
+            found.into_iter().map(|it| it.path).collect()
+        };
+        let none: [&str; 0] = [];
+        assert_eq!(paths(&json!([main]), json!([main, added])), none);
+        assert_eq!(paths(&json!([]), json!([added])), none);
+        assert_eq!(
+            paths(&json!([main]), json!([main, granted])),
+            ["properties.managedIdentitySettings[system]"]
+        );
+        assert_eq!(
+            paths(&json!([]), json!([added, granted])),
+            ["properties.managedIdentitySettings[1]"]
+        );
+        assert_eq!(
+            paths(&json!([granted]), json!([added])),
+            ["properties.managedIdentitySettings[system].lifecycle"]
+        );
     }
 
     #[test]
