@@ -31,6 +31,7 @@ mod output;
 mod placement;
 mod pool_endpoints;
 mod pool_identities;
+mod pool_rules;
 mod pools;
 mod principals;
 mod quiet;

@@ -82,6 +82,15 @@ async fn a_pool_waits_for_its_identities_has_exactly_those_and_gives_up_none_tha
     let principal =
         |object: Option<kube::api::DynamicObject>| object?.data["status"]["principalId"].as_str().map(str::to_owned);
     assert!(principal(world.read("SessionPool", "shell").await).is_some());
+    // Azure has added settings for the two of which the spec says none: nobody's drift.
+    let found = azure.find(&azure.pool_id("jobs", "shell")).await.expect("the pool");
+    let settings = found["properties"]["managedIdentitySettings"]
+        .as_array()
+        .expect("a list");
+    assert_eq!(settings.len(), 3, "{settings:?}");
+    let requests = world.until_read(&["/sessionPools/shell"], 4).await;
+    assert_eq!(requests.iter().filter(is_write).count(), 0);
+    world.until_available("SessionPool", "shell").await;
 
     // Somebody detaches one by hand: it is put right.
     let two = azure
@@ -97,8 +106,12 @@ async fn a_pool_waits_for_its_identities_has_exactly_those_and_gives_up_none_tha
     world.apply(&pool(&json!({"identity": attached(&["two"])}))).await;
     until_attached(&world, &azure, "UserAssigned", &["two"]).await;
     let found = azure.find(&azure.pool_id("jobs", "shell")).await.expect("the pool");
-    let settings = found["properties"]["managedIdentitySettings"].as_array().cloned();
-    assert_eq!(settings.unwrap_or_default(), Vec::<Value>::new());
+    // Azure adds one for each identity that has none.
+    let settings = found["properties"]["managedIdentitySettings"]
+        .as_array()
+        .expect("a list");
+    let lifecycles: Vec<_> = settings.iter().map(|it| &it["lifecycle"]).collect();
+    assert_eq!(lifecycles, ["None"]);
 
     // A spec that says nothing of identities any more gives its own back. What others attach then it leaves alone, also
     // where the pool is written for something else.

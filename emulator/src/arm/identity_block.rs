@@ -129,6 +129,14 @@ pub fn contains(block: Option<&Value>, identity: &str) -> bool {
     user_assigned(block).is_some_and(|ids| find(ids, identity).is_some())
 }
 
+/// The identities of a stored block by the names that settings have for them: `system`, and the ids of user-assigned ones.
+pub fn names(block: Option<&Value>) -> Vec<String> {
+    let Some(block) = block else { return Vec::new() };
+    let system = get_str(block, "principalId").map(|_| "system".to_owned());
+    let user = user_assigned(block).into_iter().flat_map(Map::keys);
+    system.into_iter().chain(user.cloned()).collect()
+}
+
 /// Object ids of all principals that a stored block attaches, that of the system-assigned identity first.
 ///
 /// A user-assigned identity that was deleted, or deleted and created again, since it was attached keeps the object id of

@@ -2,16 +2,18 @@
 
 mod arm;
 mod identities;
+mod pools;
 mod roles;
 mod sessions;
 mod tokens;
 
 pub use arm::{ArmBehaviour, Bucket, TagValues, UnknownProperties};
 pub use identities::IdentitiesBehaviour;
+pub use pools::{PoolsBehaviour, ReadySessions};
 pub use roles::{RepeatedAssignment, RolesBehaviour};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-pub use sessions::{Exhaustion, MissingRole, SessionsBehaviour, ShellResponse};
+pub use sessions::{Exhaustion, MissingRole, SessionsBehaviour, ShellResponse, Slashes};
 pub use tokens::TokensBehaviour;
 
 /// All switches, one group for each part of the emulator.
@@ -22,6 +24,8 @@ pub struct Behaviour {
     pub arm: ArmBehaviour,
     /// Managed identities.
     pub identities: IdentitiesBehaviour,
+    /// Session pools in Azure Resource Manager.
+    pub pools: PoolsBehaviour,
     /// Role assignments and the directory.
     pub roles: RolesBehaviour,
     /// The data plane of session pools.

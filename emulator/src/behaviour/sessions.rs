@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::session::SimulatedExecution;
+use crate::session::{DOCUMENTED_CHARACTERS, SimulatedExecution};
 
 /// How the data plane of session pools behaves.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -24,6 +24,10 @@ pub struct SessionsBehaviour {
     pub synchronous_limit_seconds: f64,
     /// Largest file that can be uploaded; a larger one is answered with 413. The documentation says 128 MB.
     pub file_limit_bytes: usize,
+    /// The characters, besides letters and digits, that names of files may have (the documentation's).
+    pub file_name_characters: String,
+    /// What a slash in the name of a file means.
+    pub slashes_in_file_names: Slashes,
     /// How a request is answered that would need one session more than the pool has.
     pub exhaustion: Exhaustion,
     /// `Retry-After` of [`Exhaustion::TooManyRequests`]; `null` for none.
@@ -43,6 +47,17 @@ pub enum ShellResponse {
     Live,
     /// `status` is `Succeeded` or `Failed`, `exitCode` a number, as the container image's specification has it.
     Image,
+}
+
+/// What a slash in the name of a file means, in the name of an upload as well as in a path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Slashes {
+    /// Files have no directories but by `path`: of the name of an upload to `files/upload` the last part counts, as
+    /// Semantic Kernel's plugin relies on, and any other name with a slash is refused, as authors of clients of the live
+    /// service describe it.
+    LastPart,
+    /// What is before the last slash is a directory, as other clients write paths.
+    Directory,
 }
 
 /// The answer to a request for a session that a full pool cannot give.
@@ -73,6 +88,8 @@ impl Default for SessionsBehaviour {
             lost_write_probability: 0.02,
             synchronous_limit_seconds: 220.0,
             file_limit_bytes: 128 * 1024 * 1024,
+            file_name_characters: DOCUMENTED_CHARACTERS.to_owned(),
+            slashes_in_file_names: Slashes::LastPart,
             exhaustion: Exhaustion::NotFound,
             exhaustion_retry_after_seconds: Some(5),
             missing_role: MissingRole::Forbidden,

@@ -15,13 +15,14 @@ use super::Call;
 use super::error::ServiceError;
 use super::registry::Lease;
 use super::target::Family;
+use crate::behaviour::{SessionsBehaviour, Slashes};
 use crate::session::{Content, DirectoryPath, EntryKind, FileEntry, FileName, Volume};
 
 /// `POST /files`, or `POST /files/upload`.
 pub(super) async fn upload(call: &Call, family: Family) -> Result<Response, ServiceError> {
-    let directory = directory(call)?;
     call.target.identifier()?;
     let (name, content) = read_upload(call).await?;
+    let (directory, name) = Names::of(call)?.of_upload(family, &name)?;
     let lease = call.session().await?;
     let entry = volume(call, &lease).await?.write(directory, name, content).await?;
     let body = match family {
@@ -43,7 +44,7 @@ pub(super) async fn upload(call: &Call, family: Family) -> Result<Response, Serv
 
 /// `GET /files`.
 pub(super) async fn list(call: &Call, family: Family) -> Result<Response, ServiceError> {
-    let directory = directory(call)?;
+    let directory = Names::of(call)?.directory;
     let recursive = call
         .target
         .parameter("recursive")
@@ -66,8 +67,8 @@ pub(super) async fn list(call: &Call, family: Family) -> Result<Response, Servic
 }
 
 /// `GET /files/{name}`.
-pub(super) async fn metadata(call: &Call, family: Family, name: &str) -> Result<Response, ServiceError> {
-    let (directory, name) = (directory(call)?, FileName::parse(name)?);
+pub(super) async fn metadata(call: &Call, family: Family, path: &[&str]) -> Result<Response, ServiceError> {
+    let (directory, name) = Names::of(call)?.of_path(call, path)?;
     let lease = call.session().await?;
     let entry = volume(call, &lease).await?.metadata(directory, name).await?;
     let body = match family {
@@ -78,8 +79,8 @@ pub(super) async fn metadata(call: &Call, family: Family, name: &str) -> Result<
 }
 
 /// `GET /files/{name}/content`, or `GET /files/content/{name}`.
-pub(super) async fn content(call: &Call, name: &str) -> Result<Response, ServiceError> {
-    let (directory, name) = (directory(call)?, FileName::parse(name)?);
+pub(super) async fn content(call: &Call, path: &[&str]) -> Result<Response, ServiceError> {
+    let (directory, name) = Names::of(call)?.of_path(call, path)?;
     let lease = call.session().await?;
     let content = volume(call, &lease).await?.read(directory, name).await?;
     let (length, body) = match content {
@@ -100,8 +101,8 @@ pub(super) async fn content(call: &Call, name: &str) -> Result<Response, Service
 }
 
 /// `DELETE /files/{name}`.
-pub(super) async fn remove(call: &Call, family: Family, name: &str) -> Result<Response, ServiceError> {
-    let (directory, name) = (directory(call)?, FileName::parse(name)?);
+pub(super) async fn remove(call: &Call, family: Family, path: &[&str]) -> Result<Response, ServiceError> {
+    let (directory, name) = Names::of(call)?.of_path(call, path)?;
     let lease = call.session().await?;
     volume(call, &lease).await?.remove(directory, name.clone()).await?;
     Ok(match family {
@@ -112,16 +113,75 @@ pub(super) async fn remove(call: &Call, family: Family, name: &str) -> Result<Re
     })
 }
 
-fn directory(call: &Call) -> Result<DirectoryPath, ServiceError> {
-    Ok(DirectoryPath::parse(call.target.parameter("path").unwrap_or_default())?)
+/// How the names of a request are read.
+struct Names {
+    /// What `path` says.
+    directory: DirectoryPath,
+    characters: String,
+    slashes: Slashes,
+}
+
+impl Names {
+    fn of(call: &Call) -> Result<Self, ServiceError> {
+        let SessionsBehaviour {
+            file_name_characters,
+            slashes_in_file_names,
+            ..
+        } = &call.state.behaviour().sessions;
+        let directory = call.target.parameter("path").unwrap_or_default();
+        Ok(Self {
+            directory: DirectoryPath::parse_with(directory, file_name_characters)?,
+            characters: file_name_characters.clone(),
+            slashes: *slashes_in_file_names,
+        })
+    }
+
+    /// Where an upload goes, by the name of its part.
+    fn of_upload(self, family: Family, name: &str) -> Result<(DirectoryPath, FileName), ServiceError> {
+        match (self.slashes, family) {
+            (Slashes::Directory, _) => self.nested(name),
+            (Slashes::LastPart, Family::Older) => {
+                let last = name.rsplit('/').next().unwrap_or(name);
+                self.flat(last)
+            }
+            (Slashes::LastPart, Family::Newer) => self.flat(name),
+        }
+    }
+
+    /// The file that the segments of a path name.
+    fn of_path(self, call: &Call, segments: &[&str]) -> Result<(DirectoryPath, FileName), ServiceError> {
+        match (self.slashes, segments) {
+            (Slashes::Directory, segments) => self.nested(&segments.join("/")),
+            (Slashes::LastPart, [name]) => self.flat(name),
+            (Slashes::LastPart, _) => Err(call.no_path()),
+        }
+    }
+
+    fn flat(self, name: &str) -> Result<(DirectoryPath, FileName), ServiceError> {
+        let name = FileName::parse_with(name, &self.characters)?;
+        Ok((self.directory, name))
+    }
+
+    fn nested(self, path: &str) -> Result<(DirectoryPath, FileName), ServiceError> {
+        let Some((directory, name)) = path.rsplit_once('/') else {
+            return self.flat(path);
+        };
+        let directory = if directory.starts_with('/') {
+            directory.to_owned()
+        } else {
+            format!("{}/{directory}", self.directory.as_str())
+        };
+        let directory = DirectoryPath::parse_with(&directory, &self.characters)?;
+        Ok((directory, FileName::parse_with(name, &self.characters)?))
+    }
 }
 
 async fn volume(call: &Call, lease: &Lease) -> Result<Volume, ServiceError> {
     Ok(lease.backend(&call.state.dataplane().host).await?.volume().clone())
 }
 
-/// The part `file` of a multipart body.
-async fn read_upload(call: &Call) -> Result<(FileName, Bytes), ServiceError> {
+/// The part `file` of a multipart body: its name and content.
+async fn read_upload(call: &Call) -> Result<(String, Bytes), ServiceError> {
     let refuse = |message: String| ServiceError::bad_request("InvalidRequestBody", message);
     // The body has been read by now, up to a limit above that of a file.
     let mut request = Request::new(Body::from(call.body.clone()));
@@ -137,7 +197,7 @@ async fn read_upload(call: &Call) -> Result<(FileName, Bytes), ServiceError> {
         let name = part
             .file_name()
             .ok_or_else(|| refuse("The part 'file' has no file name.".to_owned()))?;
-        let name = FileName::parse(name)?;
+        let name = name.to_owned();
         let content = part.bytes().await.map_err(|error| refuse(error.body_text()))?;
         let limit = call.state.behaviour().sessions.file_limit_bytes;
         if content.len() > limit {

@@ -4,8 +4,8 @@
 //! same time, as nothing says that the service would queue or refuse them. What was started goes on when the client hangs
 //! up or the service's time for an answer is over.
 //!
-//! Python and Node pools have sessions and files; running code in them, and custom containers, are answered with 501 and
-//! the code `NotEmulated`.
+//! Python and Node pools have sessions and files; running code in them, custom containers and the MCP servers of pools are
+//! answered with 501 and the code `NotEmulated`.
 
 mod control;
 mod error;
@@ -109,6 +109,11 @@ async fn answer(state: AppState, request: Request) -> Result<Response, ServiceEr
             ServiceError::bad_request("InvalidPath", "The path is not one of a session pool.")
         }
     })?;
+    // It takes a key in the place of a token, so it is told apart before tokens are looked at.
+    if target.rest.first().is_some_and(|it| it.eq_ignore_ascii_case("mcp")) {
+        let what = "The emulator has no MCP servers, though it gives out their endpoints and keys.";
+        return Err(ServiceError::not_emulated(what));
+    }
     let principal = state
         .tokens()
         .verify(&parts.headers, Audience::Sessions)
@@ -186,25 +191,19 @@ async fn route(call: Call) -> Result<Response, ServiceError> {
         (Family::Newer, &Method::POST, "files", 1) => files::upload(&call, Family::Newer).await,
         (Family::Older, &Method::POST, "files", 2) if word(1) == "upload" => files::upload(&call, Family::Older).await,
         (family, &Method::GET, "files", 1) => files::list(&call, family).await,
-        (Family::Older, &Method::GET, "files", 3) if word(1) == "content" => files::content(&call, rest[2]).await,
-        (Family::Newer, &Method::GET, "files", 3) if word(2) == "content" => files::content(&call, rest[1]).await,
-        (family, &Method::GET, "files", 2) => files::metadata(&call, family, rest[1]).await,
-        (family, &Method::DELETE, "files", 2) => files::remove(&call, family, rest[1]).await,
+        (Family::Older, &Method::GET, "files", 3..) if word(1) == "content" => files::content(&call, &rest[2..]).await,
+        (Family::Newer, &Method::GET, "files", length @ 3..) if word(length - 1) == "content" => {
+            files::content(&call, &rest[1..length - 1]).await
+        }
+        (family, &Method::GET, "files", 2..) => files::metadata(&call, family, &rest[1..]).await,
+        (family, &Method::DELETE, "files", 2..) => files::remove(&call, family, &rest[1..]).await,
 
         (_, &Method::GET, "listsessions", 1) if sessions => sessions::list(&call),
         (_, &Method::GET, "session", 1) if sessions => sessions::get(&call),
         (_, &Method::DELETE, "session", 1) if sessions => sessions::delete(&call).await,
         (_, &Method::GET, "metadata", 1) if sessions => Ok(sessions::metadata(&call)),
 
-        // Clients report 400 for a wrong path, not 404.
-        _ => Err(ServiceError::bad_request(
-            "InvalidPath",
-            format!(
-                "The api-version '{}' has no '{method} /{}'.",
-                call.version.as_str(),
-                rest.join("/")
-            ),
-        )),
+        _ => Err(call.no_path()),
     }
 }
 
@@ -238,6 +237,16 @@ impl Call {
             return Err(error.into());
         }
         Ok(lease)
+    }
+
+    /// What a path that is none is answered. Clients report 400, not 404.
+    fn no_path(&self) -> ServiceError {
+        let (version, method) = (self.version.as_str(), &self.parts.method);
+        let path = self.target.rest.join("/");
+        ServiceError::bad_request(
+            "InvalidPath",
+            format!("The api-version '{version}' has no '{method} /{path}'."),
+        )
     }
 
     fn exhausted(&self, answer: Exhaustion) -> ServiceError {

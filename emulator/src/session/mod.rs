@@ -37,6 +37,6 @@ pub use execution::{Command, Completion, ExecuteError, Execution};
 pub use files::FileError;
 pub use host::{HostError, Network, SESSION_UID, SessionHost};
 pub use memory::MemoryVolume;
-pub use path::{DirectoryPath, FileName, PathError};
+pub use path::{DOCUMENTED_CHARACTERS, DirectoryPath, FileName, PathError};
 pub use responder::{Pattern, Responder, SimulatedExecution};
 pub use volume::{Content, EntryKind, FileEntry, Volume};

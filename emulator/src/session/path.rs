@@ -3,6 +3,9 @@
 /// Where a session's files are.
 pub const DATA_ROOT: &str = "/mnt/data";
 
+/// The characters, besides letters and digits, that the documentation of Azure Container Apps allows in names of files.
+pub const DOCUMENTED_CHARACTERS: &str = "-_ .@$&=;,#%^()";
+
 /// Longest name of a file, in bytes (Linux `NAME_MAX`).
 const MAX_NAME_BYTES: usize = 255;
 
@@ -24,6 +27,11 @@ pub struct DirectoryPath(String);
 impl DirectoryPath {
     /// `sub/dir`, `/sub/dir` and `/mnt/data/sub/dir` are the same directory; an absent path is `/mnt/data`.
     pub fn parse(text: &str) -> Result<Self, PathError> {
+        Self::parse_with(text, DOCUMENTED_CHARACTERS)
+    }
+
+    /// As [`parse`](Self::parse), of names with these characters.
+    pub fn parse_with(text: &str, characters: &str) -> Result<Self, PathError> {
         let below = match text.strip_prefix(DATA_ROOT) {
             Some(rest) if rest.is_empty() || rest.starts_with('/') => rest,
             _ => text,
@@ -33,7 +41,7 @@ impl DirectoryPath {
             if segment.contains('.') {
                 return Err(PathError::DotInDirectory(text.to_owned()));
             }
-            FileName::parse(segment)?;
+            FileName::parse_with(segment, characters)?;
         }
         Ok(Self(segments.join("/")))
     }
@@ -59,9 +67,16 @@ impl DirectoryPath {
 pub struct FileName(String);
 
 impl FileName {
-    /// Letters and digits of any script, and `- _ space . @ $ & = ; , # % ^ ( )` (Azure Container Apps documentation).
+    /// Letters and digits of any script, and the [`DOCUMENTED_CHARACTERS`].
     pub fn parse(text: &str) -> Result<Self, PathError> {
-        let allowed = |character: char| character.is_alphanumeric() || "-_ .@$&=;,#%^()".contains(character);
+        Self::parse_with(text, DOCUMENTED_CHARACTERS)
+    }
+
+    /// Letters and digits of any script, and `characters`, of which a slash is never one.
+    pub fn parse_with(text: &str, characters: &str) -> Result<Self, PathError> {
+        let allowed = |character: char| {
+            character.is_alphanumeric() || (characters.contains(character) && !matches!(character, '/' | '\0'))
+        };
         let valid = !matches!(text, "" | "." | "..") && text.len() <= MAX_NAME_BYTES && text.chars().all(allowed);
         if valid {
             Ok(Self(text.to_owned()))
@@ -106,8 +121,26 @@ mod tests {
         for name in ["a.txt", "lg-1.sh", "r\u{e9}sum\u{e9} (1).pdf", "a@$&=;,#%^", "..a"] {
             assert!(FileName::parse(name).is_ok(), "{name:?}");
         }
-        for name in ["", ".", "..", "a/b", "a\\b", "a\0b", "a\nb", "a*", &"x".repeat(256)] {
+        for name in [
+            "",
+            ".",
+            "..",
+            "a/b",
+            "a\\b",
+            "a\0b",
+            "a\nb",
+            "a*",
+            "a+b",
+            &"x".repeat(256),
+        ] {
             assert!(FileName::parse(name).is_err(), "{name:?}");
         }
+    }
+
+    #[test]
+    fn characters_are_a_choice_but_for_the_slash() {
+        assert!(FileName::parse_with("a+b.txt", "+.").is_ok());
+        assert!(FileName::parse_with("a-b.txt", "+.").is_err());
+        assert!(FileName::parse_with("a/b", "/").is_err());
     }
 }

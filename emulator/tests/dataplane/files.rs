@@ -203,3 +203,92 @@ async fn the_older_family_wraps_files_in_properties() {
         (StatusCode::BAD_REQUEST, "InvalidPath")
     );
 }
+
+#[tokio::test]
+async fn of_an_upload_that_is_named_by_its_path_the_last_part_counts() {
+    let azure = Azure::start(json!({})).await;
+    let pool = azure.shell_pool().await;
+    // As Semantic Kernel's plugin uploads and reads.
+    let form = Form::new().part("file", Part::bytes(&b"content"[..]).file_name("/mnt/data/local.txt"));
+    let up = send(
+        pool.request(Method::POST, "files/upload", "session-1", OLDER)
+            .multipart(form),
+    )
+    .await;
+    assert_eq!(up.body["value"][0]["properties"]["filename"], "local.txt", "{up:?}");
+    assert_eq!(pool.shell("session-1", "cat local.txt").await, "content");
+    // The newer endpoint has `path`, and nobody has told what it does with such a name.
+    let up = pool.upload("session-1", "", "sub/f", b"x".to_vec()).await;
+    assert_eq!((up.status, up.code()), (StatusCode::BAD_REQUEST, "InvalidPath"));
+    for (path, version) in [
+        ("files/sub/f/content", VERSION),
+        ("files/sub/f", VERSION),
+        ("files/content/sub/f", OLDER),
+    ] {
+        let answer = send(pool.request(Method::GET, path, "session-1", version)).await;
+        assert_eq!(
+            (answer.status, answer.code()),
+            (StatusCode::BAD_REQUEST, "InvalidPath"),
+            "{path}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn what_is_before_a_slash_is_a_directory_where_the_switch_says_so() {
+    let azure = Azure::start(json!({ "slashesInFileNames": "Directory" })).await;
+    let pool = azure.shell_pool().await;
+    let up = pool.upload("session-1", "", "sub/deep/f", b"content".to_vec()).await;
+    assert_eq!(
+        (&up.body["name"], &up.body["directory"]),
+        (&json!("f"), &json!("/mnt/data/sub/deep")),
+        "{up:?}"
+    );
+    let form = Form::new().part("file", Part::bytes(&b"older"[..]).file_name("/mnt/data/sub/g"));
+    let request = pool.request(Method::POST, "files/upload", "session-1", OLDER);
+    assert_eq!(send(request.multipart(form)).await.status, StatusCode::OK);
+    assert_eq!(pool.shell("session-1", "cat sub/deep/f sub/g").await, "contentolder");
+    for (path, version, content) in [
+        ("files/sub/deep/f/content", VERSION, "content"),
+        ("files/sub%2Fdeep%2Ff/content", VERSION, "content"),
+        ("files/content/sub/g", OLDER, "older"),
+    ] {
+        let answer = pool
+            .request(Method::GET, path, "session-1", version)
+            .send()
+            .await
+            .unwrap();
+        assert_eq!(answer.text().await.unwrap(), content, "{path}");
+    }
+    let within = pool
+        .request(Method::GET, "files/deep/f", "session-1", VERSION)
+        .query(&[("path", "sub")]);
+    assert_eq!(send(within).await.body["sizeInBytes"], 7);
+    assert_eq!(
+        pool.delete("files/sub/deep/f", "session-1").await.status,
+        StatusCode::NO_CONTENT
+    );
+    let up = pool.upload("session-1", "", "sub/../../f", b"x".to_vec()).await;
+    assert_eq!((up.status, up.code()), (StatusCode::BAD_REQUEST, "InvalidPath"));
+}
+
+#[tokio::test]
+async fn a_plus_is_in_a_name_where_the_switch_says_so_and_never_a_space() {
+    let azure = Azure::start(json!({})).await;
+    let pool = azure.shell_pool().await;
+    let up = pool.upload("session-1", "", "a+b.txt", b"content".to_vec()).await;
+    assert_eq!((up.status, up.code()), (StatusCode::BAD_REQUEST, "InvalidPath"));
+    azure
+        .switch(json!({ "sessions": { "fileNameCharacters": "+." } }))
+        .await;
+    let up = pool.upload("session-1", "", "a+b.txt", b"content".to_vec()).await;
+    assert_eq!(up.body["name"], "a+b.txt", "{up:?}");
+    for path in ["files/a+b.txt/content", "files/a%2Bb.txt/content"] {
+        let content = pool
+            .request(Method::GET, path, "session-1", VERSION)
+            .send()
+            .await
+            .unwrap();
+        assert_eq!(content.text().await.unwrap(), "content", "{path}");
+    }
+}

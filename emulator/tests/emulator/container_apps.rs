@@ -389,3 +389,23 @@ async fn names_and_members_are_checked_by_api_version() {
         ["Microsoft.App/containerApps", "Microsoft.App/managedEnvironments"]
     );
 }
+
+#[tokio::test]
+async fn how_often_a_probe_may_fail_depends_on_its_type() {
+    let wire = Wire::start().await.with_environment().await;
+    for (kind, most) in [("Liveness", 30), ("Readiness", 48), ("Startup", 240)] {
+        let probed = |failures: i64| {
+            let mut body = wire.app_body(&Value::Null);
+            body["properties"]["template"]["containers"][0]["probes"] =
+                json!([{ "type": kind, "tcpSocket": { "port": 80 }, "failureThreshold": failures }]);
+            body
+        };
+        let path = wire.app(&kind.to_lowercase());
+        for failures in [0, most + 1] {
+            wire.put(&path, APPS, probed(failures))
+                .await
+                .expect_error(400, "ContainerAppProbeFailureThresholdOutOfRange");
+        }
+        wire.put(&path, APPS, probed(most)).await.expect(201);
+    }
+}

@@ -134,11 +134,6 @@ async fn a_block_whose_parts_do_not_fit_is_refused() {
     wire.patch(&path, POOLS, json!({ "identity": identity }))
         .await
         .expect_error(400, "FailedIdentityOperation");
-    let mut settings = shell_pool();
-    settings["properties"]["managedIdentitySettings"] = json!([{ "identity": one, "lifecycle": "Main" }]);
-    wire.put(&path, POOLS, settings)
-        .await
-        .expect_error(400, "InvalidParameter");
 }
 
 #[tokio::test]

@@ -23,6 +23,7 @@ mod issuer;
 mod malformed;
 mod operations;
 mod pool_operations;
+mod pool_rules;
 mod pools;
 mod protocol;
 mod providers;

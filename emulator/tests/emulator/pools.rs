@@ -179,10 +179,6 @@ async fn pools_that_the_service_would_refuse_are_refused() {
         change(&mut body["properties"]);
         body
     };
-    let environment = format!(
-        "{}/resourceGroups/rg/providers/Microsoft.App/managedEnvironments/e",
-        wire.subscription()
-    );
     let lifecycle = |value: Value| json!({ "lifecycleConfiguration": value });
     let cases: Vec<(Value, &str)> = vec![
         (json!({ "properties": {} }), "LocationRequired"),
@@ -215,12 +211,7 @@ async fn pools_that_the_service_would_refuse_are_refused() {
             shell(&|p| p["dynamicPoolConfiguration"] = lifecycle(json!({ "lifecycleType": "OnContainerExit" }))),
             "InvalidParameter",
         ),
-        (shell(&|p| p["environmentId"] = json!(environment)), "InvalidParameter"),
         (shell(&|p| p["secrets"] = json!([{ "name": "a" }])), "InvalidParameter"),
-        (
-            shell(&|p| p["managedIdentitySettings"] = json!([{ "identity": "system" }])),
-            "InvalidParameter",
-        ),
         (custom(&|p| p["environmentId"] = Value::Null), "InvalidParameter"),
         (
             custom(&|p| p["environmentId"] = json!("/subscriptions/x")),
@@ -231,10 +222,6 @@ async fn pools_that_the_service_would_refuse_are_refused() {
             "InvalidParameter",
         ),
         (custom(&|p| p["secrets"] = json!([])), "InvalidParameter"),
-        (
-            custom(&|p| p["scaleConfiguration"]["readySessionInstances"] = json!(11)),
-            "InvalidParameter",
-        ),
         (
             custom(&|p| {
                 p["dynamicPoolConfiguration"] =

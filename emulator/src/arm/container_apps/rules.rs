@@ -273,6 +273,29 @@ fn check_container(container: &Value, secrets: &[String]) -> Result<(), ArmError
             check_reference(secrets, wanted, &format!("container '{name}'"))?;
         }
     }
+    check_probes(name, container)
+}
+
+/// How often a probe may fail depends on its type (seen live, and in Terraform's resource).
+fn check_probes(container_name: &str, container: &Value) -> Result<(), ArmError> {
+    for probe in list(Some(container), "probes") {
+        let kind = get_str(probe, "type").unwrap_or("Liveness");
+        let most = match kind.to_ascii_lowercase().as_str() {
+            "readiness" => 48,
+            "startup" => 240,
+            _ => 30,
+        };
+        let failures = get(probe, "failureThreshold").and_then(Value::as_i64);
+        if failures.is_some_and(|failures| !(1..=most).contains(&failures)) {
+            return Err(ArmError::new(
+                StatusCode::BAD_REQUEST,
+                "ContainerAppProbeFailureThresholdOutOfRange",
+                format!(
+                    "Container '{container_name}' '{kind}' probe's FailureThreshold must be in the range of ['1', '{most}']."
+                ),
+            ));
+        }
+    }
     Ok(())
 }
 

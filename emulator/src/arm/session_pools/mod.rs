@@ -4,6 +4,7 @@ mod progress;
 mod render;
 mod rules;
 mod schema;
+mod template;
 
 use axum::http::StatusCode;
 use progress::{begin, refuse_busy, start, status_url};
@@ -28,17 +29,23 @@ pub fn put(request: &ArmRequest<'_>, store: &mut Store, pool: &Target) -> Result
     pool.enter(request, store, "write")?;
     let body = request.body()?;
     let behaviour = request.state.behaviour();
-    schema::check_top_level(&body, request.api_version, &behaviour.arm)?;
+    schema::check_top_level(&body, request.api_version, &behaviour)?;
     let location = target::location(&body, TYPE)?;
     let tags = tags::read(get(&body, "tags"))?;
     let pool_id = pool.id();
-    let before = store.resource(&pool_id).and_then(|known| known.identity.clone());
-    let owner = owner(&pool_id, before.as_ref());
+    let before = store.resource(&pool_id).cloned();
+    let owner = owner(&pool_id, before.as_ref().and_then(|known| known.identity.as_ref()));
     let identity = identity_block::read(request, store, owner, get(&body, "identity"), Write::Replace)?;
     let given = get(&body, "properties").cloned().unwrap_or_else(|| json!({}));
-    let mut properties = schema::read(&given, request.api_version, schema::Use::Put, &behaviour.arm)?;
-    rules::complete_and_check(&mut properties, identity.as_ref(), request.api_version, &behaviour.arm)?;
-    // Only pools of custom containers have one.
+    let mut properties = schema::read(&given, request.api_version, schema::Use::Put, &behaviour)?;
+    let write = rules::Write {
+        identity: identity.as_ref(),
+        before: before.as_ref().map(|known| &known.properties),
+        names_type: true,
+        version: request.api_version,
+        behaviour: &behaviour,
+    };
+    write.complete_and_check(&mut properties)?;
     if let Some(environment) = get_str(&properties, "environmentId").filter(|id| !id.is_empty()) {
         managed_environments::require(request, store, (WRITE, &pool_id), environment)?;
     }
@@ -90,7 +97,7 @@ pub fn patch(request: &ArmRequest<'_>, store: &mut Store, pool: &Target) -> Resu
     let key = pool.key();
     let mut resource = pool.find(store)?.clone();
     refuse_busy(&resource)?;
-    schema::check_top_level(&body, request.api_version, &behaviour.arm)?;
+    schema::check_top_level(&body, request.api_version, &behaviour)?;
     target::check_location(&body, &resource, "session pool")?;
     if let Some(given) = get(&body, "tags") {
         resource.tags = tags::read(Some(given))?;
@@ -100,19 +107,28 @@ pub fn patch(request: &ArmRequest<'_>, store: &mut Store, pool: &Target) -> Resu
         let owner = owner(&pool_id, resource.identity.as_ref());
         resource.identity = identity_block::read(request, store, owner, Some(given), Write::Merge)?;
     }
-    if let Some(given) = get(&body, "properties") {
-        let changes = schema::read(given, request.api_version, schema::Use::Patch, &behaviour.arm)?;
-        let mut properties = resource.properties.clone();
-        merge_patch(&mut properties, &changes);
-        rules::complete_and_check(
-            &mut properties,
-            resource.identity.as_ref(),
-            request.api_version,
-            &behaviour.arm,
-        )?;
-        rules::check_immutable(&resource.properties, &properties)?;
-        resource.properties = properties;
+    let given = get(&body, "properties");
+    let changes = match given {
+        None => json!({}),
+        Some(given) => schema::read(given, request.api_version, schema::Use::Patch, &behaviour)?,
+    };
+    let mut properties = resource.properties.clone();
+    if get(&body, "identity").is_some() {
+        rules::drop_settings_of_others(&mut properties, resource.identity.as_ref());
     }
+    merge_patch(&mut properties, &changes);
+    if given.is_some() || get(&body, "identity").is_some() {
+        let write = rules::Write {
+            identity: resource.identity.as_ref(),
+            before: Some(&resource.properties),
+            names_type: get(&changes, "containerType").is_some(),
+            version: request.api_version,
+            behaviour: &behaviour,
+        };
+        write.complete_and_check(&mut properties)?;
+    }
+    rules::check_immutable(&resource.properties, &properties)?;
+    resource.properties = properties;
     target::touch(&mut resource, request);
     begin(request, &mut resource, PendingKind::Update);
     let body = render(request, &resource, Shape::Write);
@@ -222,11 +238,9 @@ pub fn act(request: &ArmRequest<'_>, store: &mut Store, pool: &Target, action: &
     if !on("isMcpServerEnabled") || on("isMcpServerApiKeyDisabled") {
         return Err(ArmError::new(
             StatusCode::BAD_REQUEST,
-            "McpServerNotEnabled",
-            format!(
-                "The MCP server of session pool '{}' is not enabled or takes no API keys.",
-                pool.name
-            ),
+            // The code and words that were seen live for a pool without one.
+            "SessionMCPServerNotEnabled",
+            format!("Session pool '{}' does not have MCP Server enabled.", pool.name),
         ));
     }
     if rotate || resource.mcp_api_key.is_none() {

@@ -32,11 +32,14 @@ pub fn render(request: &ArmRequest<'_>, resource: &Resource, shape: Shape) -> Va
     if let Some(tags) = &resource.tags {
         body["tags"] = json!(tags);
     }
-    if schema::has_identity(version) {
+    if schema::has_identity(version, &request.state.behaviour().pools) {
         match (&resource.identity, shape) {
             (Some(identity), _) => body["identity"] = identity.clone(),
-            (None, Shape::Read) => body["identity"] = json!({ "type": "None" }),
-            (None, Shape::Write) => {}
+            // Recorded with 2024-10-02-preview.
+            (None, Shape::Read) if schema::has_identity_settings(version) => {
+                body["identity"] = json!({ "type": "None" });
+            }
+            (None, _) => {}
         }
     }
     body
@@ -66,7 +69,7 @@ fn properties(request: &ArmRequest<'_>, resource: &Resource, shape: Shape) -> Va
     show("sessionNetworkConfiguration", member("sessionNetworkConfiguration"));
     show("poolManagementEndpoint", json!(endpoint));
     show("provisioningState", json!(resource.state()));
-    if schema::has_identity(version) {
+    if schema::has_identity_settings(version) {
         let settings =
             get(stored, "managedIdentitySettings").filter(|list| list.as_array().is_some_and(|one| !one.is_empty()));
         let none = if shape == Shape::Read { json!([]) } else { Value::Null };

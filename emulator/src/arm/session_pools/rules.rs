@@ -1,52 +1,217 @@
 //! Defaults, limits and what goes with what in a session pool.
 
+use axum::http::StatusCode;
 use serde_json::{Map, Value, json};
 
-use super::{ArmError, schema};
+use super::{ArmError, schema, template};
 use crate::arm::identity_block;
-use crate::behaviour::ArmBehaviour;
+use crate::behaviour::{ArmBehaviour, Behaviour, ReadySessions};
 use crate::json::{get, get_str};
 
-/// Fills in the service's defaults, drops what it drops, and refuses what it refuses.
-pub fn complete_and_check(
-    properties: &mut Value,
-    identity: Option<&Value>,
-    version: &str,
-    behaviour: &ArmBehaviour,
-) -> Result<(), ArmError> {
-    default(properties, "containerType", json!("PythonLTS"));
-    default(properties, "poolManagementType", json!("Dynamic"));
-    let kind = get_str(properties, "containerType").unwrap_or_default().to_owned();
-    let is_preview = matches!(kind.as_str(), "Shell" | "NodeLTS" | "GpuBase");
-    let stable_takes_it = behaviour.stable_versions_take_previews && !schema::is_flat(version);
-    if is_preview && !schema::has_previews(version) && !stable_takes_it {
-        return refuse(
-            "properties.containerType",
-            format!("The container type '{kind}' is not supported by API version '{version}'; use a preview version."),
-        );
-    }
-    let custom = kind == "CustomContainer";
-    check_scale(properties, custom, behaviour)?;
-    check_lifecycle(properties, custom, behaviour)?;
-    check_network(properties);
-    check_secrets(properties)?;
-    if custom {
-        check_custom(properties)?;
-    } else {
-        if get_str(properties, "environmentId").is_some_and(|id| !id.is_empty()) {
+/// A write of a pool's properties.
+#[derive(Debug, Clone, Copy)]
+pub struct Write<'a> {
+    /// The identities that the pool has afterwards.
+    pub identity: Option<&'a Value>,
+    /// Its properties before; `None` for a new pool.
+    pub before: Option<&'a Value>,
+    /// Whether the request says what the container type is, by itself or by what a PUT leaves out.
+    pub names_type: bool,
+    /// The API version.
+    pub version: &'a str,
+    /// The switches.
+    pub behaviour: &'a Behaviour,
+}
+
+impl Write<'_> {
+    /// Fills in the service's defaults, drops what it drops, and refuses what it refuses.
+    pub fn complete_and_check(self, properties: &mut Value) -> Result<(), ArmError> {
+        default(properties, "containerType", json!("PythonLTS"));
+        let kind = get_str(properties, "containerType").unwrap_or_default().to_owned();
+        // A version may change a pool of a type that it cannot create, as it shows one.
+        if self.names_type && !schema::creates(self.version, &kind, self.behaviour) {
             return refuse(
-                "properties.environmentId",
-                format!("The environment must not be set for the container type '{kind}'."),
+                "properties.containerType",
+                format!(
+                    "The container type '{kind}' is not supported by API version '{}'; use a preview version.",
+                    self.version
+                ),
             );
         }
-        if get(properties, "customContainerTemplate").is_some() {
+        let custom = kind == "CustomContainer";
+        self.check_management(properties)?;
+        self.check_scale(properties, custom)?;
+        check_lifecycle(properties, custom, &self.behaviour.arm)?;
+        check_network(properties);
+        check_secrets(properties)?;
+        self.check_environment(properties, &kind)?;
+        if custom {
+            // Seen live: they are taken and not kept.
+            remove(properties, "mcpServerSettings");
+            template::check(properties)?;
+        } else if get(properties, "customContainerTemplate").is_some() {
             return refuse(
                 "properties.customContainerTemplate",
                 format!("The custom container template must not be set for the container type '{kind}'."),
             );
         }
+        self.check_identity(properties, &kind)
     }
-    check_identity_settings(properties, identity)
+
+    fn check_management(self, properties: &mut Value) -> Result<(), ArmError> {
+        default(properties, "poolManagementType", json!("Dynamic"));
+        let given = get_str(properties, "poolManagementType").unwrap_or_default().to_owned();
+        let taken: &[&str] = if self.behaviour.pools.manual_management {
+            &["Dynamic", "Manual"]
+        } else {
+            &["Dynamic"]
+        };
+        let Some(known) = taken.iter().find(|known| known.eq_ignore_ascii_case(&given)) else {
+            return Err(ArmError::new(
+                StatusCode::BAD_REQUEST,
+                "SessionPoolInvalidPoolManagementType",
+                format!(
+                    "The pool management type '{given}' is not supported. Supported values: {}.",
+                    taken.join(", ")
+                ),
+            ));
+        };
+        properties["poolManagementType"] = json!(known);
+        Ok(())
+    }
+
+    fn check_scale(self, properties: &mut Value, custom: bool) -> Result<(), ArmError> {
+        let scale = object(properties, "scaleConfiguration");
+        default(scale, "maxConcurrentSessions", json!(10));
+        let most = i64::from(self.behaviour.arm.maximum_concurrent_sessions);
+        let number = |scale: &Value, name: &str| get(scale, name).and_then(Value::as_i64);
+        let sessions = number(scale, "maxConcurrentSessions").unwrap_or_default();
+        if !(1..=most).contains(&sessions) {
+            return refuse(
+                "properties.scaleConfiguration.maxConcurrentSessions",
+                format!("maxConcurrentSessions must be between 1 and {most}, not {sessions}."),
+            );
+        }
+        if !custom {
+            // The service drops it without a word for its own container types (recorded, 2024-10-02-preview).
+            remove(scale, "readySessionInstances");
+            return Ok(());
+        }
+        let (least, most) = match self.behaviour.pools.ready_session_instances {
+            ReadySessions::BelowMaximum => (1, sessions - 1),
+            ReadySessions::UpToMaximum => (0, sessions),
+        };
+        default(scale, "readySessionInstances", json!(most.min(5)));
+        let ready = number(scale, "readySessionInstances").unwrap_or_default();
+        let before = self.before.and_then(|before| get(before, "scaleConfiguration"));
+        let is_as_before = before.is_some_and(|before| before == scale);
+        if is_as_before || (least..=most).contains(&ready) {
+            return Ok(());
+        }
+        let supported = match self.behaviour.pools.ready_session_instances {
+            // The service's own words.
+            ReadySessions::BelowMaximum => "greater than 0 and smaller than maxConcurrentSessions",
+            ReadySessions::UpToMaximum => "0 to maxConcurrentSessions",
+        };
+        Err(ArmError::new(
+            StatusCode::BAD_REQUEST,
+            "SessionPoolInvalidReadySessionInstances",
+            format!("Invalid readySessionInstances '{ready}'. Supported values should be {supported}."),
+        ))
+    }
+
+    fn check_environment(self, properties: &Value, kind: &str) -> Result<(), ArmError> {
+        const PATH: &str = "properties.environmentId";
+        let environment = get_str(properties, "environmentId")
+            .unwrap_or_default()
+            .to_ascii_lowercase();
+        let custom = kind == "CustomContainer";
+        if !custom && environment.is_empty() {
+            return Ok(());
+        }
+        if !custom && !self.behaviour.pools.environment_of_built_in_types {
+            return refuse(
+                PATH,
+                format!("The environment must not be set for the container type '{kind}'."),
+            );
+        }
+        let segments: Vec<&str> = environment.split('/').collect();
+        let well_formed = matches!(
+            segments.as_slice(),
+            ["", "subscriptions", _, "resourcegroups", _, "providers", "microsoft.app", "managedenvironments", name]
+                if !name.is_empty()
+        );
+        if well_formed {
+            return Ok(());
+        }
+        refuse(
+            PATH,
+            format!(
+                "The environment of a pool of the container type '{kind}' must be the id of a Microsoft.App/managedEnvironments."
+            ),
+        )
+    }
+
+    fn check_identity(self, properties: &mut Value, kind: &str) -> Result<(), ArmError> {
+        let pools = &self.behaviour.pools;
+        let without = &pools.container_types_without_identity;
+        if self.identity.is_some() && without.iter().any(|one| one.eq_ignore_ascii_case(kind)) {
+            return Err(ArmError::new(
+                StatusCode::BAD_REQUEST,
+                "SessionPoolManagedIdentityCreationError",
+                format!("A session pool of the container type '{kind}' cannot have a managed identity."),
+            ));
+        }
+        let not_assigned = |path: &str, wanted: &str| {
+            refuse(
+                path,
+                format!("The identity '{wanted}' is not assigned to the session pool."),
+            )
+        };
+        let registry =
+            get(properties, "customContainerTemplate").and_then(|template| get(template, "registryCredentials"));
+        if let Some(wanted) = registry.and_then(|registry| get_str(registry, "identity"))
+            && !wanted.is_empty()
+            && !identity_block::contains(self.identity, wanted)
+        {
+            return not_assigned(
+                "properties.customContainerTemplate.registryCredentials.identity",
+                wanted,
+            );
+        }
+        let may_be_others = self.identity.is_none() && pools.settings_without_identity;
+        let mut settings = list(get(properties, "managedIdentitySettings")).to_vec();
+        for setting in &settings {
+            let wanted = get_str(setting, "identity").unwrap_or_default();
+            if !may_be_others && !identity_block::contains(self.identity, wanted) {
+                return not_assigned("properties.managedIdentitySettings", wanted);
+            }
+        }
+        // The service adds those that are missing (known to the authors of Terraform's resource).
+        for name in identity_block::names(self.identity) {
+            let has = |setting: &Value| get_str(setting, "identity").is_some_and(|it| it.eq_ignore_ascii_case(&name));
+            if !settings.iter().any(has) {
+                settings.push(json!({ "identity": name, "lifecycle": "None" }));
+            }
+        }
+        set_settings(properties, settings);
+        Ok(())
+    }
+}
+
+/// Takes away the settings of identities that a pool does not have.
+pub fn drop_settings_of_others(properties: &mut Value, identity: Option<&Value>) {
+    let mut settings = list(get(properties, "managedIdentitySettings")).to_vec();
+    settings.retain(|setting| identity_block::contains(identity, get_str(setting, "identity").unwrap_or_default()));
+    set_settings(properties, settings);
+}
+
+fn set_settings(properties: &mut Value, settings: Vec<Value>) {
+    if settings.is_empty() {
+        remove(properties, "managedIdentitySettings");
+    } else {
+        properties["managedIdentitySettings"] = Value::Array(settings);
+    }
 }
 
 /// The name of a new pool. The specification allows letters and digits, the service evidently hyphens too.
@@ -84,8 +249,14 @@ pub fn check_immutable(before: &Value, after: &Value) -> Result<(), ArmError> {
     Ok(())
 }
 
-fn refuse<T>(target: &str, message: String) -> Result<T, ArmError> {
+pub(super) fn refuse<T>(target: &str, message: String) -> Result<T, ArmError> {
     Err(ArmError::invalid_parameter(target, message))
+}
+
+fn remove(value: &mut Value, name: &str) {
+    if let Value::Object(fields) = value {
+        fields.remove(name);
+    }
 }
 
 fn default(value: &mut Value, name: &str, default: Value) {
@@ -98,39 +269,6 @@ fn default(value: &mut Value, name: &str, default: Value) {
 fn object<'a>(value: &'a mut Value, name: &str) -> &'a mut Value {
     let Value::Object(fields) = value else { return value };
     fields.entry(name).or_insert_with(|| Value::Object(Map::new()))
-}
-
-fn check_scale(properties: &mut Value, custom: bool, behaviour: &ArmBehaviour) -> Result<(), ArmError> {
-    let scale = object(properties, "scaleConfiguration");
-    default(scale, "maxConcurrentSessions", json!(10));
-    let most = i64::from(behaviour.maximum_concurrent_sessions);
-    let sessions = get(scale, "maxConcurrentSessions")
-        .and_then(Value::as_i64)
-        .unwrap_or_default();
-    if !(1..=most).contains(&sessions) {
-        return refuse(
-            "properties.scaleConfiguration.maxConcurrentSessions",
-            format!("maxConcurrentSessions must be between 1 and {most}, not {sessions}."),
-        );
-    }
-    if !custom {
-        // The service drops it without a word for its own container types (recorded, 2024-10-02-preview).
-        if let Value::Object(fields) = scale {
-            fields.remove("readySessionInstances");
-        }
-        return Ok(());
-    }
-    default(scale, "readySessionInstances", json!(sessions.min(5)));
-    let ready = get(scale, "readySessionInstances")
-        .and_then(Value::as_i64)
-        .unwrap_or_default();
-    if !(0..=sessions).contains(&ready) {
-        return refuse(
-            "properties.scaleConfiguration.readySessionInstances",
-            format!("readySessionInstances must be between 0 and maxConcurrentSessions ({sessions}), not {ready}."),
-        );
-    }
-    Ok(())
 }
 
 fn check_lifecycle(properties: &mut Value, custom: bool, behaviour: &ArmBehaviour) -> Result<(), ArmError> {
@@ -211,114 +349,6 @@ fn check_secrets(properties: &Value) -> Result<(), ArmError> {
     Ok(())
 }
 
-fn check_custom(properties: &Value) -> Result<(), ArmError> {
-    let environment = get_str(properties, "environmentId")
-        .unwrap_or_default()
-        .to_ascii_lowercase();
-    let segments: Vec<&str> = environment.split('/').collect();
-    let well_formed = matches!(
-        segments.as_slice(),
-        ["", "subscriptions", _, "resourcegroups", _, "providers", "microsoft.app", "managedenvironments", name]
-            if !name.is_empty()
-    );
-    if !well_formed {
-        return refuse(
-            "properties.environmentId",
-            "The environment of a pool of custom containers must be the id of a Microsoft.App/managedEnvironments."
-                .to_owned(),
-        );
-    }
-    let template = get(properties, "customContainerTemplate")
-        .cloned()
-        .unwrap_or(Value::Null);
-    let containers = list(get(&template, "containers"));
-    if containers.is_empty() {
-        return refuse(
-            "properties.customContainerTemplate.containers",
-            "A pool of custom containers must have a container.".to_owned(),
-        );
-    }
-    let secrets = list(get(properties, "secrets"));
-    let known = |name: &str| secrets.iter().any(|secret| get_str(secret, "name") == Some(name));
-    let missing = |path: &str, name: &str| refuse(path, format!("There is no secret '{name}'."));
-    for (index, container) in containers.iter().enumerate() {
-        let path = format!("properties.customContainerTemplate.containers[{index}]");
-        if get_str(container, "image").is_none_or(str::is_empty) {
-            return refuse(&format!("{path}.image"), "A container must have an image.".to_owned());
-        }
-        for variable in list(get(container, "env")) {
-            if let Some(name) = get_str(variable, "secretRef").filter(|name| !name.is_empty() && !known(name)) {
-                return missing(&format!("{path}.env"), name);
-            }
-        }
-        for probe in list(get(container, "probes")) {
-            check_probe(probe, &format!("{path}.probes"))?;
-        }
-    }
-    let registry = get(&template, "registryCredentials");
-    match registry.and_then(|registry| get_str(registry, "passwordSecretRef")) {
-        Some(name) if !name.is_empty() && !known(name) => missing(
-            "properties.customContainerTemplate.registryCredentials.passwordSecretRef",
-            name,
-        ),
-        _ => Ok(()),
-    }
-}
-
-fn check_probe(probe: &Value, path: &str) -> Result<(), ArmError> {
-    let handlers = usize::from(get(probe, "httpGet").is_some()) + usize::from(get(probe, "tcpSocket").is_some());
-    if handlers != 1 {
-        return refuse(
-            path,
-            "A probe must have exactly one of httpGet and tcpSocket.".to_owned(),
-        );
-    }
-    let ranges = [
-        ("failureThreshold", 1..=10),
-        ("initialDelaySeconds", 0..=60),
-        ("periodSeconds", 1..=240),
-        ("successThreshold", 1..=1),
-        ("timeoutSeconds", 1..=240),
-        ("terminationGracePeriodSeconds", 0..=3600),
-    ];
-    for (name, range) in ranges {
-        if let Some(number) = get(probe, name).and_then(Value::as_i64)
-            && !range.contains(&number)
-        {
-            let message = format!(
-                "{name} must be between {} and {}, not {number}.",
-                range.start(),
-                range.end()
-            );
-            return refuse(&format!("{path}.{name}"), message);
-        }
-    }
-    Ok(())
-}
-
-fn check_identity_settings(properties: &Value, identity: Option<&Value>) -> Result<(), ArmError> {
-    let registry = get(properties, "customContainerTemplate").and_then(|template| get(template, "registryCredentials"));
-    if let Some(wanted) = registry.and_then(|registry| get_str(registry, "identity"))
-        && !wanted.is_empty()
-        && !identity_block::contains(identity, wanted)
-    {
-        return refuse(
-            "properties.customContainerTemplate.registryCredentials.identity",
-            format!("The identity '{wanted}' is not assigned to the session pool."),
-        );
-    }
-    for setting in list(get(properties, "managedIdentitySettings")) {
-        let wanted = get_str(setting, "identity").unwrap_or_default();
-        if !identity_block::contains(identity, wanted) {
-            return refuse(
-                "properties.managedIdentitySettings",
-                format!("The identity '{wanted}' is not assigned to the session pool."),
-            );
-        }
-    }
-    Ok(())
-}
-
-fn list(value: Option<&Value>) -> &[Value] {
+pub(super) fn list(value: Option<&Value>) -> &[Value] {
     value.and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default()
 }

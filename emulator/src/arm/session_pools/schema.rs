@@ -5,12 +5,12 @@
 use serde_json::{Map, Value, json};
 
 use super::ArmError;
-use crate::behaviour::{ArmBehaviour, UnknownProperties};
+use crate::behaviour::{Behaviour, PoolsBehaviour, UnknownProperties};
 
 /// The last version with `executionType` and `cooldownPeriodInSeconds` directly in `dynamicPoolConfiguration`.
 const LAST_FLAT: &str = "2024-10-02-preview";
-/// The first version with identities.
-const FIRST_WITH_IDENTITY: &str = "2024-10-02-preview";
+/// The first version with `managedIdentitySettings`.
+const FIRST_WITH_IDENTITY_SETTINGS: &str = "2024-10-02-preview";
 /// Versions whose containers have probes.
 const WITH_PROBES: [&str; 5] = [
     "2025-02-02-preview",
@@ -25,14 +25,33 @@ pub fn is_flat(version: &str) -> bool {
     version <= LAST_FLAT
 }
 
-/// Whether a version has `identity` and `managedIdentitySettings`.
-pub fn has_identity(version: &str) -> bool {
-    version >= FIRST_WITH_IDENTITY
+/// Whether a version has `identity`.
+pub fn has_identity(version: &str, pools: &PoolsBehaviour) -> bool {
+    version >= pools.first_version_with_identity.as_str()
 }
 
-/// Whether a version is a preview that has Shell and Node pools and the MCP server.
+/// Whether a version has `managedIdentitySettings`.
+pub fn has_identity_settings(version: &str) -> bool {
+    version >= FIRST_WITH_IDENTITY_SETTINGS
+}
+
+/// Whether a version is a preview that has Shell pools and the MCP server.
 pub fn has_previews(version: &str) -> bool {
-    version >= "2025-02-02-preview" && version.ends_with("-preview")
+    is_preview_since(version, "2025-02-02-preview")
+}
+
+/// Whether a version creates pools of a container type; those that a schema of every version lists are always created.
+pub fn creates(version: &str, container_type: &str, behaviour: &Behaviour) -> bool {
+    let in_preview = match container_type {
+        "Shell" | "GpuBase" => has_previews(version),
+        "NodeLTS" => is_preview_since(version, &behaviour.pools.first_version_with_node_lts),
+        _ => return true,
+    };
+    in_preview || (behaviour.arm.stable_versions_take_previews && !is_flat(version))
+}
+
+fn is_preview_since(version: &str, first: &str) -> bool {
+    version >= first && version.ends_with("-preview")
 }
 
 /// What a body is for.
@@ -54,11 +73,13 @@ enum Kind {
     Object(&'static [Field]),
 }
 
+type Has = fn(&str, &PoolsBehaviour) -> bool;
+
 struct Field {
     name: &'static str,
     kind: Kind,
-    /// Versions that have it.
-    has: fn(&str) -> bool,
+    /// Whether a version has it.
+    has: Has,
     /// Accepted in a body, as clients send back what they read, but without effect.
     read_only: bool,
 }
@@ -72,7 +93,7 @@ const fn field(name: &'static str, kind: Kind) -> Field {
     }
 }
 
-const fn since(name: &'static str, kind: Kind, has: fn(&str) -> bool) -> Field {
+const fn since(name: &'static str, kind: Kind, has: Has) -> Field {
     Field {
         name,
         kind,
@@ -90,12 +111,8 @@ const fn read_only(name: &'static str) -> Field {
     }
 }
 
-fn always(_: &str) -> bool {
+fn always(_: &str, _: &PoolsBehaviour) -> bool {
     true
-}
-
-fn is_nested(version: &str) -> bool {
-    !is_flat(version)
 }
 
 /// Whether containers have probes in a version.
@@ -109,7 +126,8 @@ const PROPERTIES: &[Field] = &[
         "containerType",
         Kind::OneOf(&["CustomContainer", "PythonLTS", "Shell", "NodeLTS", "GpuBase"]),
     ),
-    field("poolManagementType", Kind::OneOf(&["Manual", "Dynamic"])),
+    // Which of them are taken is a rule with an error of its own.
+    field("poolManagementType", Kind::Text),
     field("scaleConfiguration", Kind::Object(SCALE)),
     field("secrets", Kind::List(&Kind::Object(SECRET))),
     field("dynamicPoolConfiguration", Kind::Object(DYNAMIC)),
@@ -118,9 +136,11 @@ const PROPERTIES: &[Field] = &[
     since(
         "managedIdentitySettings",
         Kind::List(&Kind::Object(IDENTITY_SETTING)),
-        has_identity,
+        |version, _| has_identity_settings(version),
     ),
-    since("mcpServerSettings", Kind::Object(MCP), has_previews),
+    since("mcpServerSettings", Kind::Object(MCP), |version, _| {
+        has_previews(version)
+    }),
     read_only("nodeCount"),
     read_only("poolManagementEndpoint"),
     read_only("provisioningState"),
@@ -132,9 +152,11 @@ const SCALE: &[Field] = &[
 ];
 const SECRET: &[Field] = &[field("name", Kind::Text), field("value", Kind::Text)];
 const DYNAMIC: &[Field] = &[
-    since("lifecycleConfiguration", Kind::Object(LIFECYCLE), is_nested),
-    since("executionType", Kind::OneOf(&["Timed"]), is_flat),
-    since("cooldownPeriodInSeconds", Kind::Integer, is_flat),
+    since("lifecycleConfiguration", Kind::Object(LIFECYCLE), |version, _| {
+        !is_flat(version)
+    }),
+    since("executionType", Kind::OneOf(&["Timed"]), |version, _| is_flat(version)),
+    since("cooldownPeriodInSeconds", Kind::Integer, |version, _| is_flat(version)),
 ];
 const LIFECYCLE: &[Field] = &[
     field("lifecycleType", Kind::OneOf(&["Timed", "OnContainerExit"])),
@@ -162,7 +184,9 @@ const CONTAINER: &[Field] = &[
         "resources",
         Kind::Object(&[field("cpu", Kind::Number), field("memory", Kind::Text)]),
     ),
-    since("probes", Kind::List(&Kind::Object(PROBE)), has_probes),
+    since("probes", Kind::List(&Kind::Object(PROBE)), |version, _| {
+        has_probes(version)
+    }),
 ];
 const ENVIRONMENT_VARIABLE: &[Field] = &[
     field("name", Kind::Text),
@@ -205,11 +229,11 @@ const MCP: &[Field] = &[
 ];
 
 /// Refuses members beside `properties` that the version does not have.
-pub fn check_top_level(body: &Value, version: &str, behaviour: &ArmBehaviour) -> Result<(), ArmError> {
+pub fn check_top_level(body: &Value, version: &str, behaviour: &Behaviour) -> Result<(), ArmError> {
     const KNOWN: [&str; 7] = ["id", "name", "type", "location", "tags", "properties", "systemData"];
     for name in body.as_object().into_iter().flat_map(Map::keys) {
         let known = KNOWN.iter().any(|one| one.eq_ignore_ascii_case(name))
-            || (name.eq_ignore_ascii_case("identity") && has_identity(version));
+            || (name.eq_ignore_ascii_case("identity") && has_identity(version, &behaviour.pools));
         if !known {
             unknown(name, version, behaviour)?;
         }
@@ -218,7 +242,7 @@ pub fn check_top_level(body: &Value, version: &str, behaviour: &ArmBehaviour) ->
 }
 
 /// Reads `properties`: names in any case, numbers also as strings, enumerations in any case.
-pub fn read(given: &Value, version: &str, purpose: Use, behaviour: &ArmBehaviour) -> Result<Value, ArmError> {
+pub fn read(given: &Value, version: &str, purpose: Use, behaviour: &Behaviour) -> Result<Value, ArmError> {
     let reader = Reader {
         version,
         purpose,
@@ -240,8 +264,8 @@ pub fn read(given: &Value, version: &str, purpose: Use, behaviour: &ArmBehaviour
     Ok(Value::Object(properties))
 }
 
-fn unknown(path: &str, version: &str, behaviour: &ArmBehaviour) -> Result<(), ArmError> {
-    match behaviour.unknown_properties {
+fn unknown(path: &str, version: &str, behaviour: &Behaviour) -> Result<(), ArmError> {
+    match behaviour.arm.unknown_properties {
         UnknownProperties::Drop => Ok(()),
         UnknownProperties::Refuse => {
             let name = path.rsplit('.').next().unwrap_or(path);
@@ -256,7 +280,7 @@ fn unknown(path: &str, version: &str, behaviour: &ArmBehaviour) -> Result<(), Ar
 struct Reader<'a> {
     version: &'a str,
     purpose: Use,
-    behaviour: &'a ArmBehaviour,
+    behaviour: &'a Behaviour,
 }
 
 impl Reader<'_> {
@@ -267,9 +291,9 @@ impl Reader<'_> {
         let mut read = Map::new();
         for (name, value) in members {
             let at = format!("{path}.{name}");
-            let known = fields
-                .iter()
-                .find(|field| field.name.eq_ignore_ascii_case(name) && (field.has)(self.version));
+            let known = fields.iter().find(|field| {
+                field.name.eq_ignore_ascii_case(name) && (field.has)(self.version, &self.behaviour.pools)
+            });
             let Some(field) = known else {
                 unknown(&at, self.version, self.behaviour)?;
                 continue;
