@@ -54,6 +54,15 @@ pub fn to_yaml(crd: &CustomResourceDefinition) -> String {
     serde_saphyr::to_string(crd).expect("invariant: a definition is plain data")
 }
 
+/// The schema of a kind's `spec`.
+#[cfg(test)]
+pub(crate) fn spec_schema(kind: &str) -> serde_json::Value {
+    let definitions = custom_resource_definitions();
+    let of_kind = definitions.iter().find(|it| it.spec.names.kind == kind);
+    let definition = serde_json::to_value(of_kind.expect("a kind")).expect("plain data");
+    definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"].clone()
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;

@@ -25,6 +25,8 @@ mod spelling;
 
 pub use azure_account::{AzureAccount, AzureAccountSpec, AzureAccountStatus};
 pub use command_job::{CommandJob, CommandJobSpec, CommandJobStatus};
+#[cfg(test)]
+pub(crate) use definition::spec_schema;
 pub use definition::{custom_resource_definitions, to_yaml};
 pub use identity_assignment::{IdentityAssignment, IdentityAssignmentSpec, IdentityAssignmentStatus};
 pub use managed_identity::{ManagedIdentity, ManagedIdentitySpec, ManagedIdentityStatus};

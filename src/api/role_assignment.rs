@@ -55,7 +55,7 @@ pub struct RoleAssignmentSpec {
     pub principal: Principal,
     /// The role: its name in any letter case, such as `Azure ContainerApps Session Executor`, or its GUID. It cannot be
     /// changed.
-    #[schemars(length(min = 1, max = 128), regex(pattern = form::ROLE))]
+    #[schemars(length(min = 1, max = 512), regex(pattern = form::ROLE))]
     pub role: String,
     /// Where the role applies. Exactly one member must be set. It cannot be changed.
     pub scope: AssignmentScope,

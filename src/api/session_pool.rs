@@ -53,7 +53,7 @@ pub use sharing::{Labels, NamespacesFrom, Share, SharedNamespaces};
 #[x_kube(validation = ("!has(self.tags) || self.tags.all(a, self.tags.exists_one(b, b.lowerAscii() == a.lowerAscii()))", "the names of tags must differ in more than letter case"))]
 #[x_kube(validation = ("self.containerType == oldSelf.containerType", "containerType cannot be changed; create another pool"))]
 #[x_kube(validation = (immutable::ENVIRONMENT_ID, "environmentId cannot be changed; create another pool"))]
-#[x_kube(validation = ("self.containerType == 'CustomContainer' ? has(self.environmentId) : !has(self.environmentId)", "environmentId is required for containerType CustomContainer and not allowed for the built-in types"))]
+#[x_kube(validation = ("self.containerType != 'CustomContainer' || has(self.environmentId)", "environmentId is required for containerType CustomContainer"))]
 #[x_kube(validation = ("self.containerType == 'CustomContainer' ? has(self.customContainerTemplate) : !has(self.customContainerTemplate)", "customContainerTemplate is required for containerType CustomContainer and not allowed for the built-in types"))]
 #[x_kube(validation = ("self.containerType == 'CustomContainer' || !has(self.scaleConfiguration) || !has(self.scaleConfiguration.readySessionInstances)", "scaleConfiguration.readySessionInstances is for containerType CustomContainer only"))]
 #[x_kube(validation = ("self.containerType == 'CustomContainer' || !has(self.dynamicPoolConfiguration) || !has(self.dynamicPoolConfiguration.lifecycleConfiguration) || self.dynamicPoolConfiguration.lifecycleConfiguration.lifecycleType == 'Timed'", "lifecycleType OnContainerExit is for containerType CustomContainer only"))]
@@ -74,11 +74,11 @@ pub struct SessionPoolSpec {
     pub resource_group_ref: Option<LocalReference>,
     /// What runs in a session of the pool. It cannot be changed.
     pub container_type: ContainerType,
-    /// How sessions are allocated. Default `Dynamic`.
+    /// How sessions are allocated. Default `Dynamic`, which is all that Azure takes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[x_kube(validation = ("self == 'Dynamic'", "poolManagementType must be Dynamic: Azure refuses Manual, though its schema lists it"))]
     pub pool_management_type: Option<PoolManagementType>,
-    /// Azure resource id of the Container Apps environment. Required for `CustomContainer`, and not allowed for other
-    /// types. It cannot be changed.
+    /// Azure resource id of the Container Apps environment. Required for `CustomContainer`. It cannot be changed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 1024))]
     pub environment_id: Option<String>,
@@ -144,7 +144,7 @@ pub enum ContainerType {
 pub enum PoolManagementType {
     /// Azure allocates a session when one is asked for.
     Dynamic,
-    /// Sessions are allocated by hand.
+    /// In Azure's schema, and refused by Azure.
     Manual,
 }
 
@@ -155,11 +155,12 @@ pub enum PoolManagementType {
 pub struct ScaleConfiguration {
     /// How many sessions may exist at the same time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 1, max = 10_000))]
+    #[schemars(range(min = 1, max = 2_147_483_647))]
     pub max_concurrent_sessions: Option<i32>,
-    /// How many unused sessions are kept ready; for `CustomContainer` only.
+    /// How many unused sessions are kept ready; for `CustomContainer` only. Azure takes 1 to one less than
+    /// `maxConcurrentSessions`. A pool that has none or as many from before Azure had that rule keeps them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 0, max = 10_000))]
+    #[schemars(range(min = 0, max = 2_147_483_647))]
     pub ready_session_instances: Option<i32>,
 }
 
@@ -187,7 +188,7 @@ pub struct LifecycleConfiguration {
     pub cooldown_period_in_seconds: Option<i32>,
     /// Seconds after which an `OnContainerExit` session is destroyed even if its container still runs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 1, max = 864_000))]
+    #[schemars(range(min = 1, max = 2_147_483_647))]
     pub max_alive_period_in_seconds: Option<i32>,
 }
 
@@ -274,8 +275,12 @@ pub struct ManagedIdentitySetting {
 pub enum IdentityLifecycle {
     /// Only the platform, such as to pull images.
     None,
-    /// The main container of the session: it can get tokens of the identity.
+    /// The main containers of a session: they can get tokens of the identity.
     Main,
+    /// Init containers only. A pool's template has none, so nothing in a session gets tokens.
+    Init,
+    /// Every container of a session.
+    All,
 }
 
 /// Where the id and the endpoints of a pool are written.

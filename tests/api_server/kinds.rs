@@ -150,13 +150,13 @@ fn a_misspelled_field_is_refused_by_kubectl() {
     let namespace = namespace("misspelled");
     let arguments = ["apply", "--namespace", &namespace, "-f", "-"];
     let mut misspelled = job("misspelled", "true");
-    misspelled["spec"]["timeoutInSeconds"] = json!(5);
+    misspelled["spec"]["timeoutSecond"] = json!(5);
     let error = server()
         .kubectl()
         .run_with_input(&arguments, &misspelled.to_string())
         .expect_err("the field does not exist");
     assert!(
-        error.to_string().contains("unknown field \"spec.timeoutInSeconds\""),
+        error.to_string().contains("unknown field \"spec.timeoutSecond\""),
         "{error}"
     );
 }

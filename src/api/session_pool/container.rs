@@ -139,6 +139,7 @@ pub enum ProbeKind {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = ("has(self.httpGet) != has(self.tcpSocket)", "exactly one of httpGet and tcpSocket must be set"))]
+#[x_kube(validation = ("self.type != 'Liveness' || !has(self.failureThreshold) || self.failureThreshold <= 30", "failureThreshold of a Liveness probe must be 1 to 30"))]
 pub struct Probe {
     /// What the probe checks.
     #[serde(rename = "type")]
@@ -149,13 +150,13 @@ pub struct Probe {
     /// A TCP connection that must succeed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tcp_socket: Option<TcpSocketProbe>,
-    /// How many failures in a row make the probe fail. Azure's default is 3.
+    /// How many failures in a row make the probe fail: 1 to 30 for `Liveness`, 1 to 240 for `Startup`. Azure's default is 3.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 1, max = 10))]
+    #[schemars(range(min = 1, max = 240))]
     pub failure_threshold: Option<i32>,
     /// Seconds between the start of the container and the first probe.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 1, max = 60))]
+    #[schemars(range(min = 0, max = 60))]
     pub initial_delay_seconds: Option<i32>,
     /// Seconds between two probes. Azure's default is 10.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -169,9 +170,9 @@ pub struct Probe {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 240))]
     pub timeout_seconds: Option<i32>,
-    /// Seconds that the container has to end after the probe failed.
+    /// Seconds that the container has to end after the probe failed; 0 ends it at once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 1, max = 3600))]
+    #[schemars(range(min = 0, max = 3600))]
     pub termination_grace_period_seconds: Option<i64>,
 }
 

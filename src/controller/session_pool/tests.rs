@@ -1,5 +1,7 @@
 //! Bodies of PUT against the official schemas of the API versions that they are sent with.
 
+mod bounds;
+
 use k8s_openapi::api::core::v1::ConfigMap;
 use serde_json::{Value, json};
 
@@ -56,8 +58,8 @@ fn specs() -> Vec<Value> {
     let mut with_probes = custom.clone();
     with_probes["customContainerTemplate"]["containers"][0]["probes"] = json!([
         {"type": "Liveness", "httpGet": {"path": "/", "port": 8080, "scheme": "HTTP", "httpHeaders": [{"name": "a", "value": "b"}]},
-         "failureThreshold": 3, "initialDelaySeconds": 1, "periodSeconds": 10, "successThreshold": 1, "timeoutSeconds": 1},
-        {"type": "Startup", "tcpSocket": {"port": 8080}, "terminationGracePeriodSeconds": 30},
+         "failureThreshold": 30, "initialDelaySeconds": 0, "periodSeconds": 10, "successThreshold": 1, "timeoutSeconds": 1},
+        {"type": "Startup", "tcpSocket": {"port": 8080}, "failureThreshold": 240, "terminationGracePeriodSeconds": 0},
     ]);
     let identity = json!({"type": "SystemAssigned,UserAssigned", "userAssignedIdentities": [{"managedIdentityRef": {"name": "one"}}]});
     let settings = json!([
@@ -66,8 +68,11 @@ fn specs() -> Vec<Value> {
     let mut with_identities = built_in("Shell");
     with_identities["identity"] = identity.clone();
     with_identities["managedIdentitySettings"] = settings;
-    let mut with_its_own = built_in("PythonLTS");
+    let mut with_its_own = built_in("Shell");
     with_its_own["identity"] = json!({"type": "SystemAssigned"});
+    with_its_own["managedIdentitySettings"] = json!([{"identity": "system", "lifecycle": "All"}]);
+    let mut for_init = with_identities.clone();
+    for_init["managedIdentitySettings"][0]["lifecycle"] = "Init".into();
     let mut pulling = custom.clone();
     pulling["identity"] = identity;
     pulling["customContainerTemplate"]["registryCredentials"] =
@@ -75,6 +80,7 @@ fn specs() -> Vec<Value> {
     vec![
         with_identities,
         with_its_own,
+        for_init,
         pulling,
         built_in("PythonLTS"),
         built_in("Shell"),

@@ -61,9 +61,15 @@ pub fn cases() -> Vec<Case> {
         ),
         pool(
             "spec",
-            "environmentId is required for containerType CustomContainer and not allowed for the built-in types",
-            Create(custom(&json!({}))),
+            "environmentId is required for containerType CustomContainer",
+            Create(json!({"containerType": "PythonLTS", "environmentId": ENVIRONMENT})),
             Create(custom(&json!({"environmentId": null}))),
+        ),
+        pool(
+            "spec.poolManagementType",
+            "poolManagementType must be Dynamic: Azure refuses Manual, though its schema lists it",
+            Create(json!({"poolManagementType": "Dynamic"})),
+            Create(json!({"poolManagementType": "Manual"})),
         ),
         pool(
             "spec",
@@ -112,6 +118,17 @@ pub fn cases() -> Vec<Case> {
                 &json!({"probes": [{"type": "Liveness", "tcpSocket": {"port": 1}}]}),
             )),
             Create(container(&json!({"probes": [{"type": "Liveness"}]}))),
+        ),
+        pool(
+            "spec.customContainerTemplate.containers[].probes[]",
+            "failureThreshold of a Liveness probe must be 1 to 30",
+            Create(container(&json!({"probes": [
+                {"type": "Liveness", "tcpSocket": {"port": 1}, "failureThreshold": 30},
+                {"type": "Startup", "tcpSocket": {"port": 1}, "failureThreshold": 240},
+            ]}))),
+            Create(container(
+                &json!({"probes": [{"type": "Liveness", "tcpSocket": {"port": 1}, "failureThreshold": 31}]}),
+            )),
         ),
         pool(
             "spec.dynamicPoolConfiguration.lifecycleConfiguration",

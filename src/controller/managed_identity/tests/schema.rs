@@ -2,9 +2,9 @@
 
 use serde_json::{Value, json};
 
-use crate::api::ManagedIdentitySpec;
+use crate::api::{ManagedIdentitySpec, spec_schema};
 use crate::azure::managed_identity::{FederatedIdentityCredential, MANAGED_IDENTITY_API_VERSION, SHAPE};
-use crate::azure::official_schema::violations;
+use crate::azure::official_schema::{narrower, violations};
 use crate::azure::overlay::overlay;
 
 use super::super::credential::wanted;
@@ -93,4 +93,50 @@ fn the_schema_finds_what_is_wrong() {
     );
     credential.name = "long-enough".to_owned();
     assert_eq!(credential_violations(&credential), Some(Vec::new()));
+}
+
+#[test]
+fn what_azure_takes_of_an_identity_its_definition_takes() {
+    let ours = spec_schema("ManagedIdentity");
+    let credential = &ours["properties"]["federatedCredentials"]["items"];
+    let file = format!("{MANAGED_IDENTITY_API_VERSION}/Microsoft.ManagedIdentity.json");
+    let mut found = Vec::new();
+    for (pointer, ours) in [
+        ("/resourceDefinitions/userAssignedIdentities", &ours),
+        ("/definitions/UserAssignedIdentityProperties", &ours),
+        (
+            "/resourceDefinitions/userAssignedIdentities_federatedIdentityCredentials",
+            credential,
+        ),
+        ("/definitions/FederatedIdentityCredentialProperties", credential),
+    ] {
+        let Some(bounds) = narrower(&file, pointer, ours) else {
+            return;
+        };
+        found.extend(bounds);
+    }
+    found.sort();
+    assert_eq!(
+        found,
+        [
+            // Azure takes one, of at most 600 characters, as the issuer and the subject.
+            "audiences: maxItems 1",
+            "audiences[]: maxLength 600",
+            "audiences[]: minLength 1",
+            "issuer: maxLength 600",
+            "issuer: minLength 1",
+            "issuer: of a form",
+            // What the API server wants to know of a value that rules look at.
+            "location: maxLength 90",
+            "location: minLength 1",
+            // The schema's own pattern.
+            "name: maxLength 120",
+            "name: minLength 3",
+            "name: of a form",
+            "subject: maxLength 600",
+            "subject: minLength 1",
+            // 50, of which the owner's mark is one.
+            "tags: maxProperties 49",
+        ]
+    );
 }

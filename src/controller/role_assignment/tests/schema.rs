@@ -2,7 +2,8 @@
 
 use serde_json::{Value, json};
 
-use crate::azure::official_schema::violations;
+use crate::api::spec_schema;
+use crate::azure::official_schema::{narrower, violations};
 use crate::azure::role_definition::AUTHORIZATION_API_VERSION;
 use crate::controller::azure_resource::Body;
 use crate::controller::ownership::Origin;
@@ -50,5 +51,25 @@ fn every_body_is_valid_against_the_official_schema() {
         assignment_violations(&wrong),
         Some(Vec::new()),
         "the schema tells right from wrong"
+    );
+}
+
+#[test]
+fn what_azure_takes_of_a_principal_the_definition_takes() {
+    let ours = spec_schema("RoleAssignment");
+    let found = narrower(
+        &format!("{AUTHORIZATION_API_VERSION}/Microsoft.Authorization.json"),
+        "/definitions/RoleAssignmentProperties",
+        &ours["properties"]["principal"],
+    );
+    let Some(found) = found else { return };
+    // It is a GUID.
+    assert_eq!(
+        found,
+        [
+            "principalId: minLength 36",
+            "principalId: maxLength 36",
+            "principalId: of a form"
+        ]
     );
 }
