@@ -5,9 +5,13 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use lifeguard::api::condition::Reason;
 use serde_json::Value;
+
+mod blocks;
+mod commands;
 
 const KINDS: [(&str, &str); 7] = [
     ("azureaccount", "azureaccounts"),
@@ -179,18 +183,35 @@ fn pages() -> Vec<PathBuf> {
     pages
 }
 
+/// The headings of a page, as links name them: in lower case, without punctuation, with hyphens for spaces.
+fn headings(page: &str) -> BTreeSet<String> {
+    let lines = page.lines().filter(|line| line.starts_with('#'));
+    let texts = lines.map(|line| line.trim_start_matches('#').trim().to_lowercase());
+    let kept = |it: &char| it.is_alphanumeric() || matches!(it, ' ' | '-' | '_');
+    texts
+        .map(|text| text.chars().filter(kept).collect::<String>().replace(' ', "-"))
+        .collect()
+}
+
 #[test]
-fn every_link_between_pages_leads_to_a_file() {
+fn every_link_between_pages_leads_to_a_file_and_a_heading() {
     let mut broken = Vec::new();
     for page in pages() {
         let text = read(&page);
         for (_, rest) in text.match_indices("](").map(|(at, it)| (at, &text[at + it.len()..])) {
             let target = rest.split([')', '#']).next().unwrap_or_default();
-            if target.is_empty() || target.contains("://") {
+            if target.contains("://") {
                 continue;
             }
-            if !page.parent().expect("a folder").join(target).exists() {
-                broken.push(format!("{}: {target}", page.display()));
+            let linked = page.parent().expect("a folder").join(target);
+            let linked = if target.is_empty() { page.clone() } else { linked };
+            let whole = rest.split(')').next().unwrap_or_default();
+            let is_there = match whole.split_once('#') {
+                None => linked.exists(),
+                Some((_, heading)) => linked.exists() && headings(&read(&linked)).contains(heading),
+            };
+            if !is_there {
+                broken.push(format!("{}: {whole}", page.display()));
             }
         }
     }
@@ -253,4 +274,17 @@ fn the_first_page_shows_the_quickstart_as_it_stands() {
     let (_, shown) = text.split_once("```yaml\n").expect("an example");
     let (shown, _) = shown.split_once("```").expect("the end of the example");
     assert!(job.starts_with(shown.trim_end()), "{shown}");
+}
+
+#[test]
+fn the_picture_of_the_demo_is_made_of_the_text_beside_it() {
+    let text = fs::File::open(repository("docs/pictures/demo.txt")).expect("the text");
+    let drawn = Command::new(repository("hack/terminal-picture")).stdin(text).output();
+    let drawn = drawn.expect("the script can be run");
+    assert!(drawn.status.success(), "{}", String::from_utf8_lossy(&drawn.stderr));
+    let expected = read(&repository("docs/pictures/demo.svg"));
+    assert!(
+        String::from_utf8_lossy(&drawn.stdout) == expected,
+        "docs/pictures/demo.svg is out of date: see hack/terminal-picture"
+    );
 }

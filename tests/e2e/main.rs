@@ -35,6 +35,7 @@ mod pool_rules;
 mod pools;
 mod principals;
 mod quiet;
+mod recipes;
 mod refusals;
 mod repair;
 mod rest;
