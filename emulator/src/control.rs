@@ -225,8 +225,8 @@ async fn register_application(State(state): State<AppState>, body: bytes::Bytes)
         object_id: object_id.clone(),
         client_secret: wanted
             .client_secret
-            .or(known.map(|application| application.client_secret))
-            .unwrap_or_else(crate::store::new_secret),
+            .or(known.and_then(|application| application.client_secret))
+            .or_else(|| Some(crate::store::new_secret())),
         certificate: wanted.certificate,
         federated_credentials: wanted.federated_credentials,
         created: now,

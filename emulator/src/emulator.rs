@@ -233,7 +233,7 @@ fn ready_line(state: &AppState, ca: PathBuf, cloud: PathBuf, host: HostEndpoints
         tenant_id: store.tenant_id.clone(),
         subscription_id: store.first_subscription().to_owned(),
         client_id: application.client_id.clone(),
-        client_secret: application.client_secret.clone(),
+        client_secret: application.client_secret.clone().unwrap_or_default(),
         imds: host.imds,
         identity_endpoint: host.identity_endpoint,
         identity_header: host.identity_header,

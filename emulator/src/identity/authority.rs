@@ -217,7 +217,11 @@ fn authenticate(state: &AppState, client_id: &str, form: &[(String, String)]) ->
     let behaviour = state.behaviour();
     let now = state.clock().now();
     let directory = &store.directory;
-    if let Some(application) = directory.application(client_id) {
+    let registration = directory.registration_of(client_id);
+    let replication = seconds(behaviour.roles.principal_replication_seconds);
+    // What the control API registered was there long ago.
+    let is_known = |it: &&Application| registration.is_none() || it.created + replication <= now;
+    if let Some(application) = directory.application(client_id).filter(is_known) {
         let credentials: Vec<_> = application.federated_credentials.iter().collect();
         if let Some(assertion) =
             query::find(form, "client_assertion").filter(|it| certificate::is_of_client(it, client_id))
@@ -225,21 +229,16 @@ fn authenticate(state: &AppState, client_id: &str, form: &[(String, String)]) ->
             check_certificate(state, &store.tenant_id, application, assertion)?;
             return Ok(application.principal(&store.tenant_id));
         }
-        check_proof(
-            directory,
-            client_id,
-            Some(&application.client_secret),
-            &credentials,
-            form,
-        )?;
+        let registered = registration.into_iter().flat_map(|it| it.secrets(now));
+        let secrets: Vec<_> = registered.chain(application.client_secret.as_deref()).collect();
+        check_proof(directory, client_id, &secrets, &credentials, form)?;
         return Ok(application.principal(&store.tenant_id));
     }
-    let replicated =
-        |identity: &&ManagedIdentity| identity.created + seconds(behaviour.roles.principal_replication_seconds) <= now;
+    let replicated = |identity: &&ManagedIdentity| identity.created + replication <= now;
     if let Some(identity) = directory.managed_identity(client_id).filter(replicated) {
         let known = identity.credentials.iter().filter(|one| one.effective <= now);
         let credentials: Vec<_> = known.map(|one| &one.credential).collect();
-        check_proof(directory, client_id, None, &credentials, form)?;
+        check_proof(directory, client_id, &[], &credentials, form)?;
         return Ok(identity.principal(&store.tenant_id));
     }
     let message = format!(
@@ -283,7 +282,7 @@ fn check_certificate(
 fn check_proof(
     directory: &Directory,
     client_id: &str,
-    secret: Option<&str>,
+    secrets: &[&str],
     credentials: &[&FederatedCredential],
     form: &[(String, String)],
 ) -> Result<(), TokenFailure> {
@@ -315,7 +314,7 @@ fn check_proof(
         let message = "The request body must contain the following parameter: 'client_assertion' or 'client_secret'.";
         return Err(TokenFailure::new(S::UNAUTHORIZED, "invalid_client", 7_000_218, message));
     };
-    if secret == Some(given) {
+    if secrets.contains(&given) {
         return Ok(());
     }
     let message = format!(

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{ManagedIdentity, Principal};
+use super::{ManagedIdentity, Principal, Registration};
 
 /// An app registration with its service principal.
 #[derive(Clone, Serialize, Deserialize)]
@@ -16,8 +16,8 @@ pub struct Application {
     pub client_id: String,
     /// Object id of its service principal, which role assignments name.
     pub object_id: String,
-    /// Its only secret.
-    pub client_secret: String,
+    /// Its only secret, unless those of its [`Registration`] are.
+    pub client_secret: Option<String>,
     /// Its only certificate, in PEM: assertions that its key signs are taken in place of the secret.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub certificate: Option<String>,
@@ -52,8 +52,11 @@ pub struct FederatedCredential {
 #[derive(Debug, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Directory {
-    /// App registrations.
+    /// Applications that have a service principal.
     pub applications: Vec<Application>,
+    /// App registrations that were made in Microsoft Graph.
+    #[serde(default)]
+    pub registrations: Vec<Registration>,
     /// Managed identities.
     #[serde(default)]
     pub managed_identities: Vec<ManagedIdentity>,
@@ -67,6 +70,24 @@ impl Directory {
         self.applications
             .iter()
             .find(|application| application.client_id.eq_ignore_ascii_case(client_id))
+    }
+
+    /// The registration of an object id.
+    pub fn registration(&self, object_id: &str) -> Option<&Registration> {
+        let is_it = |one: &&Registration| one.object_id.eq_ignore_ascii_case(object_id);
+        self.registrations.iter().find(is_it)
+    }
+
+    /// The registration of an object id, to change it.
+    pub fn registration_mut(&mut self, object_id: &str) -> Option<&mut Registration> {
+        let is_it = |one: &&mut Registration| one.object_id.eq_ignore_ascii_case(object_id);
+        self.registrations.iter_mut().find(is_it)
+    }
+
+    /// The registration of a client id.
+    pub fn registration_of(&self, client_id: &str) -> Option<&Registration> {
+        let is_it = |one: &&Registration| one.client_id.eq_ignore_ascii_case(client_id);
+        self.registrations.iter().find(is_it)
     }
 
     /// When the principal of an object id came to be; `None` when there is none.

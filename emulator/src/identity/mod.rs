@@ -7,6 +7,7 @@ mod directory;
 pub mod graph;
 mod keys;
 mod managed;
+mod registrations;
 mod tokens;
 
 pub use assertion::AssertionError;
@@ -16,4 +17,5 @@ pub use directory::{Application, Directory, FederatedCredential};
 pub(crate) use keys::KEY_FILE;
 pub use keys::{KeyError, SigningKey};
 pub use managed::{ManagedCredential, ManagedIdentity, ManagedIdentityKind};
+pub use registrations::{Password, Registration};
 pub use tokens::{Audience, Principal, TokenError, Tokens};

@@ -61,7 +61,7 @@ impl Store {
         let application = Application {
             client_id: CLIENT_ID.to_owned(),
             object_id: guid(),
-            client_secret: CLIENT_SECRET.to_owned(),
+            client_secret: Some(CLIENT_SECRET.to_owned()),
             certificate: None,
             federated_credentials: Vec::new(),
             created: Timestamp::UNIX_EPOCH,
@@ -88,6 +88,7 @@ impl Store {
             }],
             directory: Directory {
                 applications: vec![application],
+                registrations: Vec::new(),
                 managed_identities: Vec::new(),
                 issuers: BTreeMap::new(),
             },

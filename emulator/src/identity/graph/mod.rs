@@ -1,6 +1,9 @@
-//! Microsoft Graph, as far as clients ask it who a principal is: service principals by filter and directory objects by id.
+//! Microsoft Graph, as far as clients ask it who a principal is, and as far as one makes an app registration with it.
 //!
-//! Any application of the tenant may read; managed identities may not, since nobody granted them a permission of Graph.
+//! Any application of the tenant may read; managed identities may not, since nobody granted them a permission of Graph. Only the
+//! first principal may write, which stands for the person who installs something.
+
+mod applications;
 
 use axum::body::Body;
 use axum::extract::Request;
@@ -45,34 +48,48 @@ pub async fn handle(state: AppState, request: Request) -> Response {
         }
     };
     if principal.resource_id.is_some() {
-        return refusal(
-            StatusCode::FORBIDDEN,
-            "Authorization_RequestDenied",
-            "Insufficient privileges to complete the operation.",
-        );
+        return denied();
     }
     let now = state.clock().now();
     let replicated = crate::clock::seconds(state.behaviour().roles.principal_replication_seconds);
-    let store = state.store();
+    let mut store = state.store();
+    let tenant = state.tenant_id();
+    let body: Option<Value> = body.ok().and_then(|body| serde_json::from_slice(&body).ok());
+    let body = body.unwrap_or_default();
+    let parameters = query::parse(parts.uri.query().unwrap_or_default());
+    let filter = query::find(&parameters, "$filter").unwrap_or_default().trim();
+    let reads = parts.method == Method::GET || lower.last() == Some(&"getbyids");
+    if !reads && principal.client_id != store.first_application().client_id {
+        return denied();
+    }
+    let changed = match (&parts.method, lower.as_slice()) {
+        (&Method::GET, ["v1.0", "applications"]) => Some(applications::list(&store, filter)),
+        (&Method::GET, ["v1.0", "applications", id]) => Some(applications::show(&store, id)),
+        (&Method::POST, ["v1.0", "applications"]) => Some(applications::create(&mut store, &body, now)),
+        (&Method::DELETE, ["v1.0", "applications", id]) => Some(applications::delete(&mut store, id)),
+        (&Method::POST, ["v1.0", "applications", id, "addpassword"]) => {
+            Some(applications::add_password(&mut store, id, &body, now))
+        }
+        (&Method::POST, ["v1.0", "applications", id, "removepassword"]) => {
+            Some(applications::remove_password(&mut store, id, &body))
+        }
+        (&Method::POST, ["v1.0", "serviceprincipals"]) => {
+            Some(applications::create_service_principal(&mut store, &body, now, tenant))
+        }
+        _ => None,
+    };
+    if let Some(response) = changed {
+        return response;
+    }
     let known: Vec<ServicePrincipal> = principals(&store)
         .into_iter()
         .filter(|one| one.created + replicated <= now)
         .collect();
     drop(store);
-    let tenant = state.tenant_id();
     match (&parts.method, lower.as_slice()) {
         (&Method::GET, ["v1.0", "serviceprincipals"]) => {
-            let parameters = query::parse(parts.uri.query().unwrap_or_default());
-            let filter = query::find(&parameters, "$filter")
-                .unwrap_or_default()
-                .trim()
-                .to_owned();
-            let Some(condition) = Condition::read(&filter) else {
-                return refusal(
-                    StatusCode::BAD_REQUEST,
-                    "Request_UnsupportedQuery",
-                    &format!("Unsupported or invalid query filter clause '{filter}'."),
-                );
+            let Some(condition) = Condition::read(filter) else {
+                return unsupported(filter);
             };
             let found: Vec<Value> = known
                 .iter()
@@ -84,20 +101,10 @@ pub async fn handle(state: AppState, request: Request) -> Response {
         (&Method::GET, ["v1.0", "serviceprincipals" | "directoryobjects", id]) => {
             match known.iter().find(|one| one.id.eq_ignore_ascii_case(id)) {
                 Some(one) => answer(StatusCode::OK, &one.render(tenant)),
-                None => refusal(
-                    StatusCode::NOT_FOUND,
-                    "Request_ResourceNotFound",
-                    &format!(
-                        "Resource '{id}' does not exist or one of its queried reference-property objects are not present."
-                    ),
-                ),
+                None => not_found(id),
             }
         }
         (&Method::POST, ["v1.0", "directoryobjects", "getbyids"]) => {
-            let body: Value = body
-                .ok()
-                .and_then(|body| serde_json::from_slice(&body).ok())
-                .unwrap_or_default();
             let Some(ids) = get(&body, "ids").and_then(Value::as_array) else {
                 return refusal(
                     StatusCode::BAD_REQUEST,
@@ -183,10 +190,14 @@ impl ServicePrincipal {
 }
 
 fn principals(store: &Store) -> Vec<ServicePrincipal> {
+    let named = |client_id: &str| {
+        let registration = store.directory.registration_of(client_id);
+        registration.map_or(client_id, |one| &one.display_name).to_owned()
+    };
     let applications = store.directory.applications.iter().map(|one| ServicePrincipal {
         id: one.object_id.clone(),
         app_id: one.client_id.clone(),
-        display_name: one.client_id.clone(),
+        display_name: named(&one.client_id),
         resource_id: None,
         created: one.created,
     });
@@ -214,12 +225,6 @@ impl Condition {
         if filter.is_empty() {
             return Some(Self::All);
         }
-        let quoted = |text: &str| {
-            text.trim()
-                .strip_prefix('\'')?
-                .strip_suffix('\'')
-                .map(|text| text.replace("''", "'"))
-        };
         if let Some(rest) = filter.strip_prefix("servicePrincipalNames/any(") {
             let (_, compared) = rest.strip_suffix(')')?.split_once(" eq ")?;
             return Some(Self::Name(quoted(compared)?));
@@ -240,6 +245,36 @@ impl Condition {
             }
         }
     }
+}
+
+/// A text of a filter, without its quotes.
+fn quoted(text: &str) -> Option<String> {
+    let inside = text.trim().strip_prefix('\'')?.strip_suffix('\'')?;
+    Some(inside.replace("''", "'"))
+}
+
+fn not_found(id: &str) -> Response {
+    refusal(
+        StatusCode::NOT_FOUND,
+        "Request_ResourceNotFound",
+        &format!("Resource '{id}' does not exist or one of its queried reference-property objects are not present."),
+    )
+}
+
+fn unsupported(filter: &str) -> Response {
+    refusal(
+        StatusCode::BAD_REQUEST,
+        "Request_UnsupportedQuery",
+        &format!("Unsupported or invalid query filter clause '{filter}'."),
+    )
+}
+
+fn denied() -> Response {
+    refusal(
+        StatusCode::FORBIDDEN,
+        "Authorization_RequestDenied",
+        "Insufficient privileges to complete the operation.",
+    )
 }
 
 fn refusal(status: StatusCode, code: &str, message: &str) -> Response {
