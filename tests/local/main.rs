@@ -66,6 +66,7 @@ fn the_demo_prints_what_the_quickstarts_job_printed() {
             "{line:?} is not in:\n{printed}"
         );
     }
+    assert_pictured(&printed);
     for became_ready in [
         "azureaccount/default",
         "resourcegroup/mygroup",
@@ -75,6 +76,33 @@ fn the_demo_prints_what_the_quickstarts_job_printed() {
         assert!(
             printed.lines().any(ready),
             "{became_ready} did not become ready:\n{printed}"
+        );
+    }
+}
+
+/// The picture of the demo on the first page shows what it prints, but for times, ports and what was seen of a moment.
+fn assert_pictured(printed: &str) {
+    let picture = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/pictures/demo.txt");
+    let picture = fs::read_to_string(picture).expect("the text of the picture");
+    let without_numbers = |line: &str| {
+        let words = line.split_whitespace();
+        // Times and durations have one unit or another.
+        let words = words.map(|word| {
+            if word.starts_with(|it: char| it.is_ascii_digit()) {
+                "0".to_owned()
+            } else {
+                word.replace(|it: char| it.is_ascii_digit(), "")
+            }
+        });
+        words.collect::<Vec<_>>().join(" ")
+    };
+    let printed: Vec<_> = printed.lines().map(without_numbers).collect();
+    let of_a_moment = |line: &&str| line.contains("not ready") || line.contains("Queued");
+    for line in picture.lines().skip(1).filter(|line| !of_a_moment(line)) {
+        let shown = without_numbers(line);
+        assert!(
+            printed.contains(&shown),
+            "the demo prints no such line: see hack/terminal-picture\n{line}"
         );
     }
 }
