@@ -31,10 +31,11 @@ pub fn blocks(page: &str) -> Vec<Block> {
         };
         let (language, mark) = words.trim().split_once(' ').unwrap_or((words.trim(), ""));
         let inside = lines.by_ref().map(|(_, line)| line);
-        let text = inside
-            .take_while(|line| line.trim() != "```")
-            .map(|line| format!("{}\n", line.get(indentation..).unwrap_or_default()))
-            .collect();
+        let mut text = String::new();
+        for line in inside.take_while(|line| line.trim() != "```") {
+            text.push_str(line.get(indentation..).unwrap_or_default());
+            text.push('\n');
+        }
         blocks.push(Block {
             line: at + 1,
             language: language.to_owned(),
