@@ -97,6 +97,9 @@ reasons! {
     InvalidCredential,
     /// The credential is valid and lacks a permission in Azure.
     Unauthorized,
+    /// The API server of the cluster does not let the operator do what the object needs: it lacks a right, or a quota or an admission
+    /// policy is in the way. The message is the API server's; the operator tries again every minute.
+    Forbidden,
     /// The subscription does not exist or is not visible to the credential.
     SubscriptionNotFound,
     /// Azure refused the request; nothing will change until the spec does.
@@ -145,7 +148,8 @@ reasons! {
     OwnAccountInSharedPool,
     /// Every session of the pool is in use; the job starts when one is free.
     PoolExhausted,
-    /// What other commands are given takes the memory that the operator has for it; the job starts when there is some again.
+    /// What other commands are given, or printed, takes the memory that the operator has for it; the job goes on when there is some
+    /// again.
     OperatorBusy,
     /// The command is being prepared or runs.
     Running,
@@ -155,11 +159,12 @@ reasons! {
     NonZeroExitCode,
     /// The command ran longer than `timeoutSeconds` and was killed.
     DeadlineExceeded,
-    /// It cannot be known whether the command ran to its end: its session was replaced or died. It is not run again.
+    /// It cannot be known whether the command ran to its end: its session was replaced, died or could not be reached, or its pool was
+    /// deleted; the message says which. It is not run again.
     Lost,
     /// The command was cancelled.
     Cancelled,
-    /// The runner could not prepare the command in the session; the command was not started.
+    /// The session could not prepare the command, or each of ten starts came too late; the command was not started.
     PreparationFailed,
     /// The result does not fit into the object; the streams were cut.
     ResultTooLarge,

@@ -71,6 +71,7 @@ impl Verdict {
             Class::Transient | Class::Throttled { .. } | Class::Conflict => (Standing::Unknown, Reason::Unavailable),
             Class::Waiting { .. } => (Standing::Progressing, named.unwrap_or(Reason::Pending)),
             Class::Denied => (Standing::Stalled, named.unwrap_or(Reason::Unauthorized)),
+            Class::Forbidden => (Standing::Stalled, Reason::Forbidden),
             Class::Terminal => (Standing::Stalled, named.unwrap_or(Reason::Rejected)),
             Class::Bug => (Standing::Stalled, Reason::InternalError),
         };

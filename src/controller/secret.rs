@@ -9,7 +9,7 @@ use kube::core::Request;
 use kube::{Client, Resource};
 
 use crate::controller::object_name::is_object_name;
-use crate::runtime::ApiError;
+use crate::runtime::{ApiError, is_missing};
 
 /// Reads keys of a Secret and keeps nothing else of it. A key that does not exist is left out; `None` if the Secret does not.
 pub async fn read_keys<'a>(
@@ -41,7 +41,7 @@ pub async fn read(client: &Client, namespace: &str, name: &str) -> Result<Option
         Ok(text) => serde_json::from_str(&text)
             .map(Some)
             .map_err(|error| kube::Error::SerdeError(error).into()),
-        Err(kube::Error::Api(status)) if status.is_not_found() => Ok(None),
+        Err(kube::Error::Api(status)) if is_missing(&status) => Ok(None),
         Err(error) => Err(error.into()),
     }
 }

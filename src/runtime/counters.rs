@@ -83,7 +83,9 @@ impl From<&Class> for Ended {
     fn from(class: &Class) -> Self {
         match class {
             Class::Throttled { .. } | Class::Waiting { .. } => Self::Waiting,
-            Class::Conflict | Class::Transient | Class::Denied | Class::Terminal | Class::Bug => Self::Failed,
+            Class::Conflict | Class::Transient | Class::Denied | Class::Forbidden | Class::Terminal | Class::Bug => {
+                Self::Failed
+            }
         }
     }
 }

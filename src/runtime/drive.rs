@@ -386,7 +386,7 @@ impl<R: Reconciler> Drive<R> {
         let streak = match failure.class {
             Class::Throttled { .. } => return failure,
             Class::Waiting { .. } => self.backoff.polled(uid, now),
-            Class::Conflict | Class::Transient | Class::Denied | Class::Terminal | Class::Bug => {
+            Class::Conflict | Class::Transient | Class::Denied | Class::Forbidden | Class::Terminal | Class::Bug => {
                 self.backoff.failed(uid, now)
             }
         };

@@ -23,8 +23,11 @@ pub enum Class {
     Conflict,
     /// The same call may well succeed later: a broken connection, an overloaded server, a pass that ran out of time.
     Transient,
-    /// The credential or its permissions do not suffice. Permissions arrive late, so it is tried again, slowly.
+    /// The credential or its permissions do not suffice in Azure. Permissions arrive late, so it is tried again, slowly.
     Denied,
+    /// The API server of the cluster refuses the operator. One that was just started has not read its roles yet and refuses
+    /// everybody for some seconds, so it is tried again soon, and told only if it lasts.
+    Forbidden,
     /// The call will fail until somebody changes the object.
     Terminal,
     /// A defect of this program.
@@ -40,6 +43,7 @@ impl Class {
             Self::Conflict => "conflict",
             Self::Transient => "transient",
             Self::Denied => "denied",
+            Self::Forbidden => "forbidden",
             Self::Terminal => "terminal",
             Self::Bug => "bug",
         }
@@ -77,9 +81,9 @@ impl ApiError {
         }
     }
 
-    /// Whether the object, or the kind, does not exist.
+    /// Whether the API server says that the object does not exist.
     pub fn is_not_found(&self) -> bool {
-        self.status().is_some_and(Status::is_not_found)
+        self.status().is_some_and(is_missing)
     }
 
     /// Whether the object is larger than the API server or etcd takes.
@@ -97,7 +101,7 @@ impl Classify for ApiError {
     fn class(&self) -> Class {
         match &self.0 {
             kube::Error::Api(status) => class_of_status(status),
-            kube::Error::Auth(_) => Class::Denied,
+            kube::Error::Auth(_) => Class::Forbidden,
             kube::Error::BuildRequest(_) | kube::Error::HttpError(_) => Class::Bug,
             _ => Class::Transient,
         }
@@ -106,7 +110,7 @@ impl Classify for ApiError {
     fn reason(&self) -> Cow<'static, str> {
         match self.class() {
             Class::Terminal if self.is_too_large() => "ObjectTooLarge".into(),
-            Class::Denied => "KubernetesDenied".into(),
+            Class::Denied | Class::Forbidden => "Forbidden".into(),
             Class::Terminal => "KubernetesRejected".into(),
             Class::Conflict => "Conflict".into(),
             Class::Waiting { .. } => "NotFound".into(),
@@ -128,6 +132,12 @@ fn describe(error: &kube::Error) -> String {
     }
 }
 
+/// Whether an answer says that an object does not exist. A bare 404 does not: it is that of a server that does not serve the kind
+/// yet, or of something in front of it.
+pub fn is_missing(status: &Status) -> bool {
+    status.reason == "NotFound"
+}
+
 fn class_of_status(status: &Status) -> Class {
     if is_too_large(status) {
         return Class::Terminal;
@@ -136,12 +146,12 @@ fn class_of_status(status: &Status) -> Class {
         return Class::Conflict;
     }
     match status.code {
-        401 | 403 => Class::Denied,
-        404 => Class::Waiting { after: None },
+        401 | 403 => Class::Forbidden,
+        404 if is_missing(status) => Class::Waiting { after: None },
         429 => Class::Throttled {
             after: retry_after(status),
         },
-        408 => Class::Transient,
+        404 | 408 => Class::Transient,
         400..500 => Class::Terminal,
         _ => Class::Transient,
     }
@@ -241,9 +251,9 @@ mod tests {
     fn codes_have_the_classes_of_the_table() {
         for (code, class) in [
             (400, Class::Terminal),
-            (401, Class::Denied),
-            (403, Class::Denied),
-            (404, Class::Waiting { after: None }),
+            (401, Class::Forbidden),
+            (403, Class::Forbidden),
+            (404, Class::Transient),
             (408, Class::Transient),
             (409, Class::Conflict),
             (500, Class::Transient),
@@ -251,6 +261,17 @@ mod tests {
         ] {
             assert_eq!(api(code, "x").class(), class, "{code}");
         }
+    }
+
+    #[test]
+    fn only_the_servers_own_word_makes_an_object_missing() {
+        let said = |reason: &str| ApiError(kube::Error::Api(Status::failure("x", reason).with_code(404).boxed()));
+        assert!(said("NotFound").is_not_found());
+        assert_eq!(said("NotFound").class(), Class::Waiting { after: None });
+        // "404 page not found": the kind is not served yet, or a proxy answered.
+        let page = said("Failed to parse error data");
+        assert!(!page.is_not_found());
+        assert_eq!(page.class(), Class::Transient);
     }
 
     #[test]

@@ -32,12 +32,14 @@ impl Failure {
     }
 
     /// Whether a user should be told. A single hiccup of a connection is not worth a condition; three in a row, or one
-    /// minute of them, are.
+    /// minute of them, are. An API server that was just started refuses for longer than three tries take.
     pub fn is_worth_reporting(&self, now: Timestamp) -> bool {
+        let lasts = now.duration_since(self.since).as_secs() >= 60;
         match self.class {
             Class::Throttled { .. } | Class::Conflict => false,
             Class::Waiting { .. } | Class::Denied | Class::Terminal | Class::Bug => true,
-            Class::Transient => self.failures >= 3 || now.duration_since(self.since).as_secs() >= 60,
+            Class::Transient => self.failures >= 3 || lasts,
+            Class::Forbidden => lasts,
         }
     }
 
@@ -66,8 +68,10 @@ impl Failure {
             Class::Throttled { .. } | Class::Waiting { .. } | Class::Conflict => {
                 tracing::debug!(class, reason, message, "{event}");
             }
-            Class::Transient if *failures < 3 => tracing::info!(class, reason, message, failures, "{event}"),
-            Class::Transient | Class::Denied | Class::Terminal => {
+            Class::Transient | Class::Forbidden if *failures < 3 => {
+                tracing::info!(class, reason, message, failures, "{event}");
+            }
+            Class::Transient | Class::Denied | Class::Forbidden | Class::Terminal => {
                 tracing::warn!(class, reason, message, failures, "{event}");
             }
             Class::Bug => tracing::error!(class, reason, message, failures, "{event}"),
@@ -97,6 +101,13 @@ mod tests {
         assert!(!failure(Class::Transient, 1).is_worth_reporting(now));
         assert!(failure(Class::Transient, 3).is_worth_reporting(now));
         assert!(failure(Class::Transient, 1).is_worth_reporting(Timestamp::from_second(60).unwrap()));
+    }
+
+    #[test]
+    fn a_refusal_of_the_api_server_is_reported_once_it_has_lasted_a_minute() {
+        let refused = failure(Class::Forbidden, 9);
+        assert!(!refused.is_worth_reporting(Timestamp::from_second(59).unwrap()));
+        assert!(refused.is_worth_reporting(Timestamp::from_second(60).unwrap()));
     }
 
     #[test]

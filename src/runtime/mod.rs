@@ -43,7 +43,7 @@ pub mod written;
 
 pub use client::Clients;
 pub use controller::{Controller, ControllerError};
-pub use error::{ApiError, Class, Classify};
+pub use error::{ApiError, Class, Classify, is_missing};
 pub use events::{Events, Note, Severity};
 pub use failure::Failure;
 pub use pace::Pace;

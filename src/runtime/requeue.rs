@@ -61,6 +61,14 @@ pub fn after_failure(class: &Class, attempts: u32, pace: Pace, random: f64) -> D
             ),
             random,
         ),
+        Class::Forbidden => at_least(
+            doubled(
+                Duration::from_secs(1),
+                attempts.saturating_sub(1),
+                Duration::from_mins(1),
+            ),
+            random,
+        ),
         Class::Terminal => REJECTED_RESYNC.mul_f64(0.8 + 0.4 * random),
         Class::Bug => MAX_BACKOFF.mul_f64(0.8 + 0.2 * random),
     };
@@ -126,6 +134,14 @@ mod tests {
             .map(|n| seconds(after_failure(&Class::Denied, n, Pace::FULL, 0.0)))
             .collect();
         assert_eq!(pace, [60.0, 120.0, 240.0, 480.0, 600.0]);
+    }
+
+    #[test]
+    fn calls_that_the_api_server_refuses_are_repeated_after_one_to_sixty_seconds() {
+        let pace: Vec<f64> = (1..=8)
+            .map(|n| seconds(after_failure(&Class::Forbidden, n, Pace::FULL, 0.0)))
+            .collect();
+        assert_eq!(pace, [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 60.0, 60.0]);
     }
 
     #[test]
@@ -198,7 +214,7 @@ mod tests {
 
         #[test]
         fn a_failure_never_spins_and_never_sleeps_for_ever(n in 0_u32..u32::MAX, random in 0.0..1.0) {
-            for class in [Class::Waiting { after: None }, Class::Conflict, Class::Transient, Class::Denied, Class::Terminal, Class::Bug] {
+            for class in [Class::Waiting { after: None }, Class::Conflict, Class::Transient, Class::Denied, Class::Forbidden, Class::Terminal, Class::Bug] {
                 let delay = after_failure(&class, n, Pace::FULL, random).unwrap();
                 prop_assert!(delay >= Duration::from_millis(100), "{class:?}: {delay:?}");
                 prop_assert!(delay <= Duration::from_mins(72), "{class:?}: {delay:?}");

@@ -4,14 +4,14 @@ use std::time::Duration;
 
 use kube::{
     ResourceExt,
-    api::{DeleteParams, Patch, PatchParams},
+    api::{DeleteParams, Patch, PatchParams, PostParams},
 };
 use lifeguard::runtime::{Key, counters::Ended, drive::Settings, requeue};
 use serde_json::json;
 
 use crate::{
     widget::{Act, SHORT, Widget, Widgets},
-    world::{World, eventually},
+    world::{RIGHTS, World, eventually},
 };
 
 #[tokio::test(flavor = "multi_thread")]
@@ -43,6 +43,45 @@ async fn a_panic_is_reported_on_its_object_and_hurts_no_other() {
     world.until("bad", |widget| widget.ready_reason() == "Fine").await;
     assert!(running.counters.ended(Ended::Panicked) > 0);
     assert!(!running.task.is_finished());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_api_server_refuses_is_tried_again_soon() {
+    let world = World::shared().await;
+    let operator = world.as_operator().await;
+    let running = operator.run(&Widgets::new(), Settings::default());
+    world.create(&Widget::of("refused", Act::Rest)).await;
+    world.until("refused", |widget| widget.ready_reason() == "Fine").await;
+
+    // As by a server that was just started, and has not read its roles yet.
+    let bindings = world.bindings();
+    let mut given = bindings.get(RIGHTS).await.unwrap();
+    bindings.delete(RIGHTS, &DeleteParams::default()).await.unwrap();
+    eventually("the operator is refused", async || {
+        operator.widgets().get("refused").await.err()
+    })
+    .await;
+    let changed = Patch::Merge(json!({"spec": {"size": 1}}));
+    let patched = world
+        .widgets()
+        .patch("refused", &PatchParams::default(), &changed)
+        .await;
+    let generation = patched.unwrap().metadata.generation;
+    eventually("a write is refused", async || {
+        (running.counters.ended(Ended::Failed) > 0).then_some(())
+    })
+    .await;
+
+    given.metadata.resource_version = None;
+    bindings.create(&PostParams::default(), &given).await.unwrap();
+    let seen = |widget: &Widget| {
+        widget
+            .status
+            .as_ref()
+            .is_some_and(|it| it.observed_generation == generation)
+    };
+    let widget = world.until("refused", seen).await;
+    assert_eq!(widget.ready_reason(), "Fine", "what passed by itself was not told");
 }
 
 #[tokio::test(flavor = "multi_thread")]

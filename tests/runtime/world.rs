@@ -8,7 +8,11 @@ use std::{
 };
 
 use k8s_openapi::{
-    api::{core::v1::Namespace, events::v1::Event},
+    api::{
+        core::v1::Namespace,
+        events::v1::Event,
+        rbac::v1::{Role, RoleBinding},
+    },
     apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition,
 };
 use kube::{
@@ -22,6 +26,7 @@ use lifeguard::runtime::{
     drive::Settings,
 };
 use lifeguard_local::{ControlPlane, Options};
+use serde_json::json;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -81,16 +86,46 @@ impl World {
     async fn within(control_plane: Arc<ControlPlane>) -> Self {
         // Another test of this process may have been first.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let kubeconfig = Kubeconfig::read_from(control_plane.kubeconfig_path()).unwrap();
-        let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default())
-            .await
-            .unwrap();
         let namespace = format!("test-{}", uuid::Uuid::new_v4());
         Self {
-            clients: Clients::new(config).unwrap(),
+            clients: clients(&control_plane, None).await,
             namespace,
             control_plane,
         }
+    }
+
+    /// The same by a user who has rights in this namespace, and nothing but these: those of [`RIGHTS`].
+    pub async fn as_operator(&self) -> Self {
+        let user = format!("operator-of-{}", self.namespace);
+        let rights: Role = serde_json::from_value(json!({
+            "metadata": {"name": RIGHTS},
+            "rules": [{"apiGroups": ["runtime.test", "events.k8s.io"], "resources": ["*"], "verbs": ["*"]}],
+        }))
+        .unwrap();
+        let given: RoleBinding = serde_json::from_value(json!({
+            "metadata": {"name": RIGHTS},
+            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": RIGHTS},
+            "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": user}],
+        }))
+        .unwrap();
+        let roles: Api<Role> = Api::namespaced(self.client(), &self.namespace);
+        roles.create(&PostParams::default(), &rights).await.unwrap();
+        self.bindings().create(&PostParams::default(), &given).await.unwrap();
+        let operator = Self {
+            clients: clients(&self.control_plane, Some(user)).await,
+            namespace: self.namespace.clone(),
+            control_plane: Arc::clone(&self.control_plane),
+        };
+        eventually("the rights are in effect", async || {
+            operator.widgets().list(&ListParams::default()).await.ok()
+        })
+        .await;
+        operator
+    }
+
+    /// Who has which rights in this namespace.
+    pub fn bindings(&self) -> Api<RoleBinding> {
+        Api::namespaced(self.client(), &self.namespace)
     }
 
     /// Creates the kind and the namespace.
@@ -190,6 +225,18 @@ impl World {
             task: tokio::spawn(controller.run()),
         }
     }
+}
+
+/// Name of the role of the operator, and of its binding.
+pub const RIGHTS: &str = "operator";
+
+async fn clients(control_plane: &ControlPlane, user: Option<String>) -> Clients {
+    let kubeconfig = Kubeconfig::read_from(control_plane.kubeconfig_path()).unwrap();
+    let mut config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default())
+        .await
+        .unwrap();
+    config.auth_info.impersonate = user;
+    Clients::new(config).unwrap()
 }
 
 /// A controller under test; it stops when this is dropped.

@@ -287,7 +287,11 @@ async fn read(client: &Client, namespace: &str, name: &str, field: &'static str)
             field,
         }),
         Ok(None) => Err(AccountError::SecretNotFound { name, field }),
-        Err(source) => Err(AccountError::Unreadable { name, source }),
+        Err(source) => Err(AccountError::Unreadable {
+            name,
+            since: jiff::Timestamp::now(),
+            source,
+        }),
     }
 }
 

@@ -1,5 +1,7 @@
 //! Why an account cannot be opened.
 
+use jiff::Timestamp;
+
 use crate::api::condition::Reason;
 use crate::azure::credential::CertificateError;
 use crate::controller::reference::Unresolved;
@@ -80,6 +82,8 @@ pub enum AccountError {
     Unreadable {
         /// Its name.
         name: String,
+        /// Since when.
+        since: Timestamp,
         /// Why.
         source: ApiError,
     },
@@ -96,6 +100,7 @@ impl AccountError {
             Self::Identity(unusable) => unusable.reason(),
             Self::HostIdentityNotAllowed { .. } => Reason::HostIdentityNotAllowed,
             Self::NoCredential | Self::IdentityOfItself { .. } => Reason::InvalidSpec,
+            Self::Unreadable { source, .. } if source.class() == Class::Forbidden => Reason::Forbidden,
             Self::Unreadable { .. } => Reason::Unavailable,
         }
     }

@@ -73,7 +73,7 @@ impl Federation {
         if let Some(cached) = cached.as_ref().filter(|cached| left(cached) > RENEW_BEFORE) {
             return Ok(cached.token.clone());
         }
-        match self.request().await {
+        match self.request(cached.is_some()).await {
             Ok(fresh) => Ok(cached.insert(fresh).token.clone()),
             Err(error) => match cached.as_ref().filter(|cached| left(cached) > LAST_SECONDS) {
                 Some(cached) => {
@@ -85,7 +85,7 @@ impl Federation {
         }
     }
 
-    async fn request(&self) -> Result<IssuedToken, CredentialError> {
+    async fn request(&self, has_issued: bool) -> Result<IssuedToken, CredentialError> {
         if !is_object_name(&self.name) {
             return Err(self.not_found());
         }
@@ -101,7 +101,7 @@ impl Federation {
             .api
             .create_token_request(&self.name, &PostParams::default(), &request)
             .await
-            .map_err(|error| self.refusal(&ApiError::from(error)))?;
+            .map_err(|error| self.refusal(&ApiError::from(error), has_issued))?;
         let status = answer.status.ok_or_else(|| CredentialError::Assertion {
             class: ErrorClass::Transient,
             message: "the API server answered a TokenRequest without a token".to_owned(),
@@ -122,14 +122,15 @@ impl Federation {
         }
     }
 
-    /// What the API server's refusal means. Never [`ErrorClass::NotFound`], which is kept for resources in Azure.
-    fn refusal(&self, error: &ApiError) -> CredentialError {
+    /// What the API server's refusal means. Never [`ErrorClass::NotFound`], which is kept for resources in Azure. One that has issued
+    /// tokens before may have been restarted, and not have read its roles yet.
+    fn refusal(&self, error: &ApiError, has_issued: bool) -> CredentialError {
         let name = &self.name;
         if error.is_not_found() {
             return self.not_found();
         }
         match error.class() {
-            Class::Denied => CredentialError::Assertion {
+            Class::Denied | Class::Forbidden if !has_issued => CredentialError::Assertion {
                 class: ErrorClass::Denied,
                 message: format!(
                     "the API server gives no token of ServiceAccount {name}: {error}. The operator may ask for tokens of the names in the chart's value workloadIdentity.serviceAccountNames"
@@ -139,12 +140,73 @@ impl Federation {
                 class: ErrorClass::Throttled(after),
                 message: format!("the API server gives no token of ServiceAccount {name}: {error}"),
             },
-            Class::Waiting { .. } | Class::Conflict | Class::Transient | Class::Terminal | Class::Bug => {
-                CredentialError::Assertion {
-                    class: ErrorClass::Transient,
-                    message: format!("the API server gives no token of ServiceAccount {name}: {error}"),
-                }
-            }
+            Class::Waiting { .. }
+            | Class::Conflict
+            | Class::Transient
+            | Class::Denied
+            | Class::Forbidden
+            | Class::Terminal
+            | Class::Bug => CredentialError::Assertion {
+                class: ErrorClass::Transient,
+                message: format!("the API server gives no token of ServiceAccount {name}: {error}"),
+            },
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use axum::http::StatusCode;
+    use axum::{Json, Router};
+    use kube::Config;
+    use serde_json::{Value, json};
+    use tokio::net::TcpListener;
+
+    use super::*;
+    use crate::azure::CredentialError;
+
+    /// An API server that gives tokens, of a few seconds each, or refuses to.
+    async fn served(refuses: Arc<AtomicBool>) -> Client {
+        // Another test of this process may have been first.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let root = format!("http://{}", listener.local_addr().unwrap());
+        let answer = move || async move { answer(refuses.load(Ordering::Relaxed)) };
+        tokio::spawn(async move { axum::serve(listener, Router::new().fallback(answer)).await });
+        Client::try_from(Config::new(root.parse().unwrap())).unwrap()
+    }
+
+    fn answer(refuses: bool) -> (StatusCode, Json<Value>) {
+        if refuses {
+            let status =
+                json!({"kind": "Status", "status": "Failure", "reason": "Forbidden", "code": 403, "message": "no"});
+            return (StatusCode::FORBIDDEN, Json(status));
+        }
+        let expires = Timestamp::now() + jiff::SignedDuration::from_secs(5);
+        let token = json!({
+            "spec": {"audiences": []}, "status": {"token": "t", "expirationTimestamp": expires.to_string()},
+        });
+        (StatusCode::CREATED, Json(token))
+    }
+
+    fn class(refused: Result<String, CredentialError>) -> ErrorClass {
+        match refused {
+            Err(CredentialError::Assertion { class, .. }) => class,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[tokio::test]
+    async fn what_an_api_server_refuses_that_gave_tokens_before_is_tried_again_soon() {
+        let refuses = Arc::new(AtomicBool::new(false));
+        let client = served(Arc::clone(&refuses)).await;
+        let federation = |client: &Client| Federation::new(client.clone(), "n", "lifeguard", "audience");
+        let known = federation(&client);
+        assert_eq!(known.token().await.unwrap(), "t");
+        refuses.store(true, Ordering::Relaxed);
+        assert_eq!(class(known.token().await), ErrorClass::Transient);
+        assert_eq!(class(federation(&client).token().await), ErrorClass::Denied);
     }
 }

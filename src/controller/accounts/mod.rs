@@ -137,11 +137,24 @@ struct Slot {
     open: Mutex<Option<Arc<Account>>>,
     /// Locked by whoever opens the account, so that a herd opens it once.
     turn: tokio::sync::Mutex<()>,
+    /// Since when its Secret cannot be read, if it cannot.
+    unreadable_since: Mutex<Option<Timestamp>>,
 }
 
 impl Slot {
     fn open(&self) -> MutexGuard<'_, Option<Arc<Account>>> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What proves the principal, or since when that cannot be read.
+    async fn read(&self, way: Way<'_>, client: &Client, namespace: &str) -> Result<Proof, AccountError> {
+        let mut read = way.read(client, namespace).await;
+        let mut known = self.unreadable_since.lock().unwrap_or_else(PoisonError::into_inner);
+        match &mut read {
+            Err(AccountError::Unreadable { since, .. }) => *since = *known.get_or_insert(*since),
+            _ => *known = None,
+        }
+        read
     }
 }
 
@@ -201,7 +214,7 @@ impl Accounts {
             Ok(open) => return Ok(open),
             Err(principal) => principal,
         };
-        let proof = way.read(&self.inner.client, &namespace_of(object)).await?;
+        let proof = slot.read(way, &self.inner.client, &namespace_of(object)).await?;
         Ok(self.build(&slot, object, way, principal, proof))
     }
 
@@ -212,7 +225,7 @@ impl Accounts {
         let way = Way::of(&object.spec.credential)?;
         let _turn = slot.turn.lock().await;
         let principal = self.principal(way, object, Demand::Ready).await?;
-        let proof = way.read(&self.inner.client, &namespace_of(object)).await?;
+        let proof = slot.read(way, &self.inner.client, &namespace_of(object)).await?;
         let is_current = |account: &Arc<Account>| {
             account.secret_version.as_deref() == proof.version() && account.principal == principal
         };

@@ -8,7 +8,7 @@ use kube::{Resource, ResourceExt};
 use crate::api::condition::{Reason, kind};
 use crate::api::{ACCOUNT_FINALIZER, AzureAccount, RECONCILE_ANNOTATION};
 use crate::azure::AzureError;
-use crate::controller::accounts::{Check, Subscription};
+use crate::controller::accounts::{AccountError, Check, Subscription};
 use crate::controller::azure_resource::listed;
 use crate::controller::error::Error;
 use crate::controller::readiness::Verdict;
@@ -107,7 +107,14 @@ fn result<'a>(
     now: Timestamp,
 ) -> Option<Result<&'a Subscription, Failure>> {
     match account {
-        Err(error) => Some(Err(Failure::of(error, now))),
+        Err(error) => {
+            let since = match error {
+                Error::Account(AccountError::Unreadable { since, .. }) => *since,
+                _ => now,
+            };
+            let failure = Failure::of(error, now);
+            Some(Err(Failure { since, ..failure }))
+        }
         Ok(opened) => {
             let check = opened.checked.last()?;
             let result = check.result.as_ref();
@@ -156,7 +163,7 @@ fn retry(failure: &Failure) -> Next {
     let after = match failure.class {
         Class::Throttled { after } => Some(after),
         Class::Waiting { after } => after,
-        Class::Conflict | Class::Transient | Class::Denied | Class::Terminal | Class::Bug => None,
+        Class::Conflict | Class::Transient | Class::Denied | Class::Forbidden | Class::Terminal | Class::Bug => None,
     };
     Next::Poll { after }
 }

@@ -13,7 +13,7 @@ use super::job::plan::{claim_of, is_finished, last_claim};
 use super::memory::RememberedJob;
 use crate::api::CommandJob;
 use crate::controller::Context;
-use crate::runtime::Snapshot;
+use crate::runtime::{Snapshot, is_missing};
 
 /// The pause between two tries to find out what became of a job.
 const BETWEEN_READS: Duration = Duration::from_secs(2);
@@ -86,11 +86,12 @@ impl Departure {
         let namespace = self.job.namespace().unwrap_or_default();
         let api: Api<CommandJob> = Api::namespaced(self.context.client().clone(), &namespace);
         loop {
-            match api.get_opt(&self.job.name_any()).await {
-                Ok(Some(now)) if now.uid() == self.job.uid() => {
+            match api.get(&self.job.name_any()).await {
+                Ok(now) if now.uid() == self.job.uid() => {
                     return if is_finished(&now) { Fate::Ended } else { Fate::Present };
                 }
-                Ok(Some(_) | None) => return Fate::Deleted,
+                Ok(_) => return Fate::Deleted,
+                Err(kube::Error::Api(status)) if is_missing(&status) => return Fate::Deleted,
                 Err(error) => {
                     tracing::warn!(job = %self.job.name_any(), %error, "what became of a job is not known yet");
                 }

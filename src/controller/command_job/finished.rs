@@ -20,7 +20,7 @@ use crate::api::CommandJob;
 use crate::api::command_job::{CommandJobStatus, Phase};
 use crate::runtime::expiry::{self, Due};
 use crate::runtime::limits::PAGE;
-use crate::runtime::{Scope, StatusWriter, WriteError};
+use crate::runtime::{Scope, StatusWriter, WriteError, is_missing};
 
 /// Selects the jobs that have ended.
 pub const FINISHED: &str = "status.phase!=,status.phase!=Queued,status.phase!=Running";
@@ -141,7 +141,7 @@ async fn look_after(writers: Writers, due: Due, default_ttl: Option<Duration>) -
             tracing::info!(job = %due.key, "finished job deleted, its time to live has passed");
             None
         }
-        Err(kube::Error::Api(status)) if status.is_not_found() => None,
+        Err(kube::Error::Api(status)) if is_missing(&status) => None,
         // The job changed since it was read, perhaps its time to live did.
         Err(kube::Error::Api(status)) if status.is_conflict() => Some(Timestamp::now() + CHANGED),
         Err(error) => Some(later(&due, &error)),

@@ -66,7 +66,7 @@ impl ClusterIssuer {
             Ok(issuer) => Ok(Issuer::Known(issuer.clone())),
             Err(error) => match error.class() {
                 Class::Transient | Class::Throttled { .. } | Class::Conflict => Err(error),
-                Class::Waiting { .. } | Class::Denied | Class::Terminal | Class::Bug => {
+                Class::Waiting { .. } | Class::Denied | Class::Forbidden | Class::Terminal | Class::Bug => {
                     Ok(Issuer::Untold { why: error.to_string() })
                 }
             },

@@ -120,6 +120,25 @@ fn an_account_that_cannot_be_opened_or_checked_is_marked_and_released_all_the_sa
 }
 
 #[test]
+fn a_secret_that_cannot_be_read_is_told_once_that_has_lasted_a_minute() {
+    let unreadable = |code: u16| {
+        let status = kube::core::Status::failure("no", "Other").with_code(code);
+        Err(AccountError::Unreadable {
+            name: "secret".to_owned(),
+            since: NOW,
+            source: kube::Error::Api(status.boxed()).into(),
+        })
+    };
+    // An API server that was just started refuses, or answers nothing, for some seconds.
+    for (code, reason) in [(403, "Forbidden"), (503, "Unavailable")] {
+        let observed = observed(unreadable(code), false);
+        let told = |second| plan(&account(false, false), &observed, after(second)).verdict.verdict;
+        assert_eq!(told(59), None, "{code}");
+        assert_eq!(told(60).map(|it| it.reason.as_str()), Some(reason), "{code}");
+    }
+}
+
+#[test]
 fn those_who_use_an_account_that_was_opened_anew_are_told_first() {
     let opened = Opened {
         is_anew: true,

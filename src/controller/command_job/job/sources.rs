@@ -13,7 +13,7 @@ use crate::api::environment::EnvironmentVariable;
 use crate::controller::command_job::budget::{EXEC_BYTES, OverBudget, STRING_BYTES};
 use crate::controller::object_name::is_object_name;
 use crate::controller::secret;
-use crate::runtime::ApiError;
+use crate::runtime::{ApiError, is_missing};
 
 /// Values by the name of the variable; a variable that is absent is left out of the environment.
 pub type Values = BTreeMap<String, (Bytes, ValueOrigin)>;
@@ -115,7 +115,11 @@ async fn keys<'a>(
         return Ok(Keys::new());
     }
     let api: Api<ConfigMap> = Api::namespaced(client.clone(), namespace);
-    let config_map = api.get_opt(name).await?.unwrap_or_default();
+    let config_map = match api.get(name).await {
+        Ok(config_map) => config_map,
+        Err(kube::Error::Api(status)) if is_missing(&status) => return Ok(Keys::new()),
+        Err(error) => return Err(error.into()),
+    };
     let mut text = config_map.data.unwrap_or_default();
     let mut binary = config_map.binary_data.unwrap_or_default();
     let mut value = |key: &str| {
