@@ -78,6 +78,87 @@ async fn what_a_job_stands_for_is_counted_before_it_is_made() {
     assert_eq!((code, &*stdout), (0, b"200000\n".as_slice()));
 }
 
+/// What Linux takes of one argument or variable, and the budget of all of them, each with nine bytes more.
+const STRING_BYTES: usize = 131_071;
+const EXEC_BYTES: usize = 2 * 1024 * 1024 - 64 * 1024;
+
+/// Prints how long its last argument is.
+const LAST: &str = "shift $(($# - 1)); printf %s \"$1\" | wc -c";
+
+/// A command with a long variable, these arguments that stand for it, and a last one of this length.
+fn with_arguments(references: usize, length: usize) -> Value {
+    let mut words = vec!["/bin/sh".to_owned(), "-c".to_owned(), LAST.to_owned(), "sh".to_owned()];
+    words.extend(vec!["$(A)".to_owned(); references]);
+    words.push("y".repeat(length));
+    json!({"target": {"sessionPoolRef": {"name": "shell"}}, "command": words, "env": [a()]})
+}
+
+/// A script with a long variable, others that stand for it, and a last one of this length.
+fn with_variables(references: usize, length: usize) -> Value {
+    let mut env = vec![a()];
+    env.extend((0..references).map(|n| json!({"name": format!("V{n:02}"), "value": "$(A)"})));
+    env.push(json!({"name": "LAST", "value": "y".repeat(length)}));
+    also(script("printenv LAST | tr -d '\\n' | wc -c"), &json!({"env": env}))
+}
+
+fn a() -> Value {
+    json!({"name": "A", "value": "x".repeat(100_000)})
+}
+
+/// Name, spec by the number of references and the length of the last string, both of these, and how a refusal begins.
+type Case = (&'static str, fn(usize, usize) -> Value, usize, usize, &'static str);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_just_within_a_budget_is_run_and_a_byte_more_is_refused() {
+    let world = World::new("brim").await;
+    world.pool("shell", 5).await;
+    let all = |fixed: &[&str], long: usize, of: usize| {
+        let fixed: usize = fixed.iter().map(|it| it.len() + 9).sum();
+        EXEC_BYTES - fixed - ("A=".len() + 100_000 + 9) - long * (of + 9) - 9
+    };
+    let arguments = all(&["/bin/sh", "-c", LAST, "sh"], 19, 100_000);
+    let variables = all(&[], 19, "V00=".len() + 100_000) - "LAST=".len();
+    let cases: [Case; 4] = [
+        (
+            "argument",
+            with_arguments,
+            0,
+            STRING_BYTES,
+            "argument 4 of the command has ",
+        ),
+        (
+            "variable",
+            with_variables,
+            0,
+            STRING_BYTES - "LAST=".len(),
+            "env LAST: ",
+        ),
+        (
+            "arguments",
+            with_arguments,
+            19,
+            arguments,
+            "argument 23 of the command: ",
+        ),
+        ("variables", with_variables, 19, variables, "env LAST: "),
+    ];
+    for (name, spec, references, most, _) in cases {
+        world.job(&format!("{name}-fits"), &spec(references, most)).await;
+        world.job(&format!("{name}-over"), &spec(references, most + 1)).await;
+    }
+    for (name, _, _, most, begins) in cases {
+        let (code, stdout, stderr) = result(&world.ended(&format!("{name}-fits")).await);
+        let stderr = String::from_utf8_lossy(&stderr);
+        assert_eq!(
+            (code, &*stderr, stdout),
+            (0, "", format!("{most}\n").into_bytes()),
+            "{name}"
+        );
+        let message = refused(&world, &format!("{name}-over")).await;
+        assert!(message.starts_with(begins), "{name}: {message}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn masking_takes_no_more_memory_than_the_output_and_keeps_nobody_waiting() {
     let world = World::new("masking").await;

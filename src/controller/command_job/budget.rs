@@ -13,9 +13,13 @@ use super::runner::WHOLE_STREAM_BYTES;
 /// NUL at its end.
 pub const STRING_BYTES: usize = 131_071;
 
-/// All arguments and variables of one command together, each with the NUL at its end: a quarter of the usual stack, which is
-/// what Linux takes.
-pub const EXEC_BYTES: usize = 2 * MEBIBYTE;
+/// All arguments and variables of one command together, with [`STRING_OVERHEAD`] for each. Linux takes a quarter of what the
+/// stack may have, which is 8 MiB in most places, and never more than 6 MiB. What is left of it here is for what nobody knows
+/// beforehand: the session's own environment, what the runner adds, and the arguments of the programs that a script runs.
+pub const EXEC_BYTES: usize = 2 * MEBIBYTE - 64 * KIBIBYTE;
+
+/// What an argument or variable takes besides its bytes: the NUL at its end and the pointer to it.
+pub const STRING_OVERHEAD: usize = 1 + 8;
 
 /// All files that are uploaded for one attempt: the script or command, its standard input, and its environment.
 pub const UPLOAD_BYTES: usize = 4 * MEBIBYTE;
@@ -70,12 +74,14 @@ pub enum OverBudget {
     Argument(usize),
     /// This variable together with those before it.
     #[error(
-        "env {0}: with this variable the environment has more than {EXEC_BYTES} bytes, which is the most that a command can get"
+        "env {0}: with this variable the environment has more than {EXEC_BYTES} bytes ({STRING_OVERHEAD} are added for each \
+         variable), which is the most that a command is given"
     )]
     Environment(String),
     /// This argument together with those before it and the environment.
     #[error(
-        "argument {0} of the command: with it arguments and environment have more than {EXEC_BYTES} bytes, which is the most that a command can get"
+        "argument {0} of the command: with it arguments and environment have more than {EXEC_BYTES} bytes ({STRING_OVERHEAD} \
+         are added for each of them), which is the most that a command is given"
     )]
     Arguments(usize),
     /// What is uploaded.
@@ -101,13 +107,13 @@ impl ExecBudget {
 
     /// How long the next string may be, and whether it is the whole that makes it no longer.
     pub fn next(&self) -> (usize, bool) {
-        let left = self.0.saturating_sub(1);
+        let left = self.0.saturating_sub(STRING_OVERHEAD);
         (left.min(STRING_BYTES), left < STRING_BYTES)
     }
 
     /// Takes a string of this length, which is at most what [`Self::next`] says.
     pub fn take(&mut self, length: usize) {
-        self.0 = self.0.saturating_sub(length + 1);
+        self.0 = self.0.saturating_sub(length + STRING_OVERHEAD);
     }
 }
 
