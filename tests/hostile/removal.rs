@@ -36,6 +36,7 @@ async fn a_command_that_cleans_up_runs_once_and_its_end_is_exact() {
         ("all", "find /tmp /dev/shm /mnt/data -mindepth 1 -delete"),
         ("permissions", "chmod 000 /tmp/.lg-*/* /tmp/.lg-* /mnt/data"),
         ("replaced", "d=$(echo /tmp/.lg-*); rm -rf $d; touch $d"),
+        ("git", "git init -q . && git clean -fdxq"),
         ("stopped", "kill -STOP $PPID"),
     ];
     let name = |deed: &str, pause: &str| format!("{deed}-{pause}");

@@ -32,10 +32,10 @@ pub fn claim() -> AttemptClaim {
     }
 }
 
-#[expect(clippy::unnecessary_box_returns, reason = "it is held so")]
 pub fn report(state: ReportedState) -> Box<Report> {
     let empty = || Stream {
         length: 0,
+        is_incomplete: false,
         payload: Payload::Absent,
     };
     Box::new(Report {
@@ -46,7 +46,6 @@ pub fn report(state: ReportedState) -> Box<Report> {
     })
 }
 
-#[expect(clippy::unnecessary_box_returns, reason = "it is held so")]
 pub fn ended(exit_code: u8) -> Box<Report> {
     report(ReportedState::Ended {
         exit_code,

@@ -22,6 +22,9 @@ const DIGESTED_BYTES: u64 = 1024 * 1024 * 1024;
 /// The longest stream that the runner writes again where the command removed its file.
 const KEPT_BYTES: u64 = 64 * 1024 * 1024;
 
+/// What is set aside on the disk for each stream, where the session can do that.
+const RESERVED_BYTES: u64 = 64 * 1024;
+
 /// Makes the frame of one call recognisable: 8 to 32 alphanumeric characters, fresh for each call.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Nonce(String);
@@ -245,6 +248,7 @@ impl Call<'_> {
             .replace("@FILES@", &dir)
             .replace("@ROOT@", self.attempt.root())
             .replace("@KEPT@", &KEPT_BYTES.to_string())
+            .replace("@RESERVED@", &RESERVED_BYTES.to_string())
             .replace("@ID@", id)
             .replace("@START_BY@", &start_by.to_string())
             .replace("@TIMEOUT@", &work.timeout_seconds.unwrap_or(0).to_string())

@@ -12,10 +12,10 @@ lg_alive() { { read -r lg_x <"/proc/$1/stat"; } 2>/dev/null || return 1; lg_same
 lg_same() { case $2 in Z | X) return 1 ;; esac; lg_x=$1; shift 20; [ "$1" = "$lg_x" ]; }
 
 # What the lock $1 says below the identity: the command's process (lg_b) and its start (lg_z), whether all was prepared and
-# the command is being executed (lg_d), why it is killed (lg_r).
+# the command is being executed (lg_d), why it is killed (lg_r), whether the disk was seen to be full (lg_full).
 lg_read() {
-  lg_b=- lg_z= lg_d= lg_r=-
+  lg_b=- lg_z= lg_d= lg_r=- lg_full=
   while read -r lg_x lg_u lg_v; do
-    case $lg_x in c) lg_b=$lg_u lg_z=$lg_v ;; t) lg_d=1 ;; k) lg_r=$lg_u ;; esac
+    case $lg_x in c) lg_b=$lg_u lg_z=$lg_v ;; t) lg_d=1 ;; k) lg_r=$lg_u ;; f) lg_full=1 ;; esac
   done <"$1"
 }

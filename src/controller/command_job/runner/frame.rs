@@ -1,7 +1,7 @@
 //! The answer to a call: one line on standard output, and one on standard error where the command wrote there.
 //!
 //! `LG1 nonce state code start end reason outLength errLength missing errPayload outPayload END nonce`; times in centiseconds
-//! since boot. A payload is `=` and base64, `~` and hexadecimal (where base64 is missing), `#` and SHA-256, or `-`. A line
+//! since boot. A length with a `_` is the least. A payload is `=` and base64, `~` and hexadecimal (where base64 is missing), `#` and SHA-256, or `-`. A line
 //! without its end was cut and is not read.
 
 use std::time::Duration;
@@ -60,6 +60,8 @@ pub enum ReportedState {
 pub struct Stream {
     /// Length so far, or at the end.
     pub length: u64,
+    /// Whether more may have been printed: the disk was full, and what was written to it then is lost.
+    pub is_incomplete: bool,
     /// Its bytes or digest.
     pub payload: Payload,
 }
@@ -166,8 +168,8 @@ pub fn parse(nonce: &Nonce, streams: Streams, stdout: &[u8], stderr: &[u8]) -> R
     };
     Ok(Report {
         state,
-        stdout: stream(number(out_length)?, out, streams)?,
-        stderr: stream(number(err_length)?, err_payload, streams)?,
+        stdout: stream(out_length, out, streams)?,
+        stderr: stream(err_length, err_payload, streams)?,
         missing: missing.split(',').filter_map(capability).collect(),
     })
 }
@@ -192,8 +194,15 @@ fn last(text: &[u8], part: &[u8]) -> Option<usize> {
     text.windows(part.len()).rposition(|window| window == part)
 }
 
-fn stream(length: u64, payload: &str, streams: Streams) -> Result<Stream, FrameError> {
+/// A length, and whether it is the least.
+pub(super) fn length(text: &str) -> Option<(u64, bool)> {
+    let number = text.strip_suffix('_');
+    Some((number.unwrap_or(text).parse().ok()?, number.is_some()))
+}
+
+fn stream(length: &str, payload: &str, streams: Streams) -> Result<Stream, FrameError> {
     let malformed = FrameError::Malformed;
+    let (length, is_incomplete) = self::length(length).ok_or(malformed)?;
     let payload = match payload.split_at_checked(1).ok_or(malformed)? {
         ("-", _) => Payload::Absent,
         ("#", digest) if digest.len() == 64 => Payload::Sha256(digest.to_owned()),
@@ -214,7 +223,11 @@ fn stream(length: u64, payload: &str, streams: Streams) -> Result<Stream, FrameE
         }
         (payload, _) => payload,
     };
-    Ok(Stream { length, payload })
+    Ok(Stream {
+        length,
+        is_incomplete,
+        payload,
+    })
 }
 
 fn hexadecimal(text: &str) -> Option<Vec<u8>> {

@@ -1,7 +1,7 @@
 //! The last resort where frames keep getting lost: what the files API says about the attempt's directory.
 
 use super::call::KillReason;
-use super::frame::{Payload, Report, ReportedState, Stream, centiseconds};
+use super::frame::{Payload, Report, ReportedState, Stream, centiseconds, length};
 
 /// Reads the end of an attempt from the names in [`super::AttemptFiles::directory`]. `None` where no exit mark is there: the attempt may
 /// run or be lost, which a listing cannot tell.
@@ -24,9 +24,11 @@ fn exit_mark(text: &str) -> Option<Report> {
             killed,
         },
     };
-    let stream = |length: &str| {
+    let stream = |text: &str| {
+        let (length, is_incomplete) = length(text)?;
         Some(Stream {
-            length: length.parse().ok()?,
+            length,
+            is_incomplete,
             payload: Payload::Absent,
         })
     };

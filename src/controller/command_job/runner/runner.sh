@@ -1,5 +1,6 @@
 # The detached runner: takes the lock, then the ticket, runs the command, publishes the exit mark. Descriptor 9 is its own file, $1,
-# under flock. What is needed at the end is held open (5 and 8 are the lock, 6 and 7 the streams): a command may empty any directory.
+# under flock. What is needed at the end is held open (5 and 8 are the lock, 6 and 7 the streams, 3 is written to in order to see whether
+# the disk is full): a command may empty any directory.
 trap "" HUP INT QUIT TERM USR1 USR2 ALRM PIPE
 lg_f=@FILES@ lg_a=${1%/*} lg_h=$1 lg_k=${1##*/} lg_p=$2 lg_j=
 shift 2
@@ -20,6 +21,15 @@ lg_sweep() {
     [ $# -gt 0 ] || return
     for lg_x; do lg_x=${lg_x#/proc/}; kill -s KILL "${lg_x%/*}"; done
   done
+}
+# Fails where not a single block of the disk is free: what the command wrote then is lost. By the descriptor, because a command may put
+# a pipe in the place of any file.
+lg_probe() {
+  printf "" >/proc/self/fd/3 || return 0
+  printf p >/proc/self/fd/3
+  set -- $?
+  printf "" >/proc/self/fd/3
+  return $1
 }
 
 read -r lg_x <"/proc/$$/stat" || exit
@@ -46,6 +56,7 @@ mv "$lg_f.sh" "$lg_f.$lg_k" || { rm -f "$lg_a/lock" "$lg_h"; exit; }
 lg_s=$lg_f.$lg_k
 mv "$lg_s" "$lg_a/sh" && lg_s=$lg_a/sh
 exec 5>>"$lg_h" 8<"$lg_h"
+if printf "" >"$lg_a/p"; then exec 3<"$lg_a/p"; else exec 3<&-; fi
 
 # The watcher: deadline and cancel file. It wakes at once when the runner is gone.
 (
@@ -80,7 +91,9 @@ exec 5>>"$lg_h" 8<"$lg_h"
     exit
   }
   lg_signal() { lg_read /proc/self/fd/8; lg_alive "$lg_b" "$lg_z" && kill -s "$1" -- "$lg_j$lg_b"; }
+  lg_i=
   while :; do
+    [ -n "$lg_i" ] || lg_probe || { lg_i=1; printf "f\n" >&5; }
     if [ -e "$lg_f.cancel" ]; then lg_reason; break; fi
     lg_n=100
     if [ @TIMEOUT@ -gt 0 ]; then
@@ -103,14 +116,16 @@ exec 5>>"$lg_h" 8<"$lg_h"
   while :; do lg_signal KILL; lg_sweep; lg_wait 100 || lg_gone; done
 ) </dev/null >/dev/null 2>&1 9>&- &
 
-lg_c=2
+lg_c=2 lg_set=
 if printf "" >>"$lg_a/out" && printf "" >>"$lg_a/err"; then
+  # Whatever fills the disk, there are blocks for what is printed first, such as the messages about it. The lengths stay.
+  fallocate -n -l @RESERVED@ "$lg_a/err" && fallocate -n -l @RESERVED@ "$lg_a/out" && lg_set=1
   exec 6<"$lg_a/err" 7<"$lg_a/out"
   # In the foreground: a shell makes its background children ignore SIGINT and SIGQUIT, and some cannot undo it.
   (
     trap - HUP INT QUIT TERM USR1 USR2 ALRM PIPE
     unset LG_RUN
-    exec 5>&- 6<&- 7<&- 8<&-
+    exec 3<&- 5>&- 6<&- 7<&- 8<&-
     @OPEN@
     # at: runner-before-command
     if [ -n "$lg_j" ]; then exec setsid /bin/sh -c "$lg_p" lifeguard "$@" "$lg_s"; fi
@@ -138,10 +153,15 @@ lg_keep() {
   lg_n=$((${lg_n:-0}))
   [ "$lg_a/$1" -ef "/proc/self/fd/$2" ] || { rm -rf "$lg_a/$1"; [ $lg_n -gt @KEPT@ ] || cat <"/proc/self/fd/$2" >"$lg_a/$1"; }
 }
+lg_probe || lg_full=1
+# A length with a _ is the least: the disk was full, and the stream went beyond what was set aside for it.
+lg_least() {
+  [ -z "$lg_full" ] || { [ -n "$lg_set" ] && [ "$lg_n" -lt @RESERVED@ ]; } || lg_n=${lg_n}_
+}
 [ -d "$lg_a" ] || { rm -rf "$lg_a"; mkdir -p -m 700 "$lg_a"; }
 [ -w "$lg_a" ] && [ -x "$lg_a" ] || chmod 700 "$lg_a"
-lg_keep err 6; lg_m=$lg_n
-lg_keep out 7
+lg_keep err 6; lg_least; lg_m=$lg_n
+lg_keep out 7; lg_least
 lg_x=exit.$lg_c.$lg_0.$lg_1.$lg_r.$lg_n.$lg_m
 mv "$lg_h" "$lg_a/$lg_x" || printf "" >"$lg_a/$lg_x"
 # A command may have removed or closed even the directory that calls begin in. The mark is for listings, where answers get lost.

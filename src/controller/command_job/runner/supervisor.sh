@@ -15,12 +15,15 @@ lg_ended() {
   lg_1=${lg_x%%.*} lg_x=${lg_x#*.}
   lg_r=${lg_x%%.*} lg_x=${lg_x#*.}
   lg_n=${lg_x%%.*} lg_m=${lg_x#*.} lg_s=ended
+  # A length with a _ is the least.
+  case $lg_n in *_) lg_n=${lg_n%_} lg_out=_ ;; esac
+  case $lg_m in *_) lg_m=${lg_m%_} lg_err=_ ;; esac
   [ "$lg_c" != - ] || lg_s=unprepared
 }
 
 # What the files say. lg_a: where the attempt is kept.
 lg_find() {
-  lg_c=- lg_0=- lg_1=- lg_r=- lg_n=0 lg_m=0 lg_s=absent
+  lg_c=- lg_0=- lg_1=- lg_r=- lg_n=0 lg_m=0 lg_s=absent lg_out= lg_err=
   for lg_a in @PLACES@; do
     [ -d "$lg_a" ] || continue
     lg_ended && return
@@ -119,7 +122,7 @@ case $lg_v in
   [=~]*) printf "LG1 %s %s END %s\n" $lg_k "$lg_v" $lg_k >&2; lg_v== ;;
 esac
 # at: caller-before-frame
-printf %s "LG1 $lg_k $lg_s $lg_c $lg_0 $lg_1 $lg_r $lg_n $lg_m ${lg_q:--} $lg_v $lg_u END $lg_k"
+printf %s "LG1 $lg_k $lg_s $lg_c $lg_0 $lg_1 $lg_r $lg_n$lg_out $lg_m$lg_err ${lg_q:--} $lg_v $lg_u END $lg_k"
 # A write of its own: the service at times loses the last one.
 echo
 @LINGER@

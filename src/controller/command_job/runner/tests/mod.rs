@@ -6,6 +6,7 @@ mod captured;
 mod ending;
 mod environment;
 mod exactness;
+mod full;
 mod interrupted;
 mod lacking;
 mod reading;

@@ -55,6 +55,7 @@ fn a_lost_stderr_is_known_to_be_missing() {
         look.stderr,
         Stream {
             length: 4,
+            is_incomplete: false,
             payload: Payload::Absent
         }
     );
@@ -192,6 +193,9 @@ fn a_listing_of_the_directory_says_how_it_ended() {
         .expect("a mark");
     let without: Vec<_> = list().into_iter().filter(|name| *name != mark).collect();
     assert_eq!(read(&without), None);
+    let incomplete = read(&[mark.replacen(".6.0", ".6_.0_", 1)]).expect("an end");
+    assert_eq!((incomplete.stdout.length, incomplete.stderr.length), (6, 0));
+    assert!(incomplete.stdout.is_incomplete && incomplete.stderr.is_incomplete && !found.stdout.is_incomplete);
     let unprepared = mark.replacen("exit.9", "exit.-", 1);
     assert_eq!(
         read(&[unprepared]).expect("an end").state,
@@ -203,6 +207,8 @@ fn a_listing_of_the_directory_says_how_it_ended() {
         "exit.256.1.2.-.6.0",
         "exit.9.1.2.-.6.0.7",
         "exit.9.1.2.-.x.0",
+        "exit.9.1.2.-._.0",
+        "exit.9.1.2.-.6__.0",
     ] {
         assert_eq!(read(&[odd.to_owned()]), None, "{odd}");
     }

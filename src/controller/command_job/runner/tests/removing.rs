@@ -7,7 +7,7 @@ use super::super::*;
 use super::session::*;
 
 /// What a command does to the session that it runs in, its working directory first.
-const DEEDS: [&str; 24] = [
+const DEEDS: [&str; 25] = [
     "rm -rf *",
     "rm -rf \"$PWD\"/*/",
     "mkdir build; rm -rf */",
@@ -29,6 +29,7 @@ const DEEDS: [&str; 24] = [
     "cd ../first/.lg*; rm -f out err; mkfifo out err",
     "cd ../first/.lg*; rm -f out err; ln -s /dev/zero out; mkdir err",
     "cd ../first/.lg*; rm -f lock; mkfifo lock",
+    "cd ../first/.lg*; rm -f p; mkfifo p",
     "cd ../first/.lg*; rm -f lock; mkdir lock",
     "for f in ../first/.lg*/lock; do : >$f; done",
     "chmod 000 ../first/.lg*/* ../first/.lg*; kill -STOP $PPID",

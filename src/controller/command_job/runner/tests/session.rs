@@ -71,6 +71,7 @@ const TOOLS: &[&str] = &[
     "pwd",
     "find",
     "mkfifo",
+    "fallocate",
 ];
 
 /// One session. Whatever an attempt of it still runs is killed when it is dropped.
@@ -81,11 +82,18 @@ pub(super) struct Session {
     pub(super) attempt: AttemptFiles,
     shell: Shell,
     path: String,
+    disk: Option<&'static str>,
 }
 
 impl Session {
     pub(super) fn new(shell: Shell) -> Self {
         Self::without(shell, &[])
+    }
+
+    /// Each call, with what it starts, finds an empty disk of this size where the runner keeps its files.
+    pub(super) fn on_disk_of(mut self, size: &'static str) -> Self {
+        self.disk = Some(size);
+        self
     }
 
     /// A session that lacks some tools.
@@ -127,6 +135,7 @@ impl Session {
             attempt,
             shell,
             path,
+            disk: None,
         }
     }
 
@@ -246,7 +255,7 @@ impl Session {
             "{killed_at} is a place"
         );
         // Who runs the tests may ignore signals (nohup does), which a shell cannot undo and a session does not do.
-        let mut command = Command::new("/usr/bin/env");
+        let mut command = self.command();
         command
             .arg("--default-signal")
             .arg(self.shell.program().expect("a shell"));
@@ -266,6 +275,17 @@ impl Session {
             .stderr(Stdio::piped())
             .spawn()
             .expect("a shell")
+    }
+
+    fn command(&self) -> Command {
+        let Some(size) = self.disk else {
+            return Command::new("/usr/bin/env");
+        };
+        let mount = format!("/usr/bin/mount -t tmpfs -o size={size} disk \"$0\" && exec \"$@\"");
+        let mut command = Command::new("/usr/bin/unshare");
+        command.args(["--user", "--map-root-user", "--mount", "/bin/sh", "-c", &mount]);
+        command.arg(self.outside("first")).arg("/usr/bin/env");
+        command
     }
 
     /// Processes of the attempt, by what they were started with or by its mark.
