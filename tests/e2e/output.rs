@@ -52,6 +52,15 @@ fn small_cases() -> Vec<Case> {
         case("no-newline", "printf abc; printf def >&2", *b"abc", *b"def"),
         case("crlf", r"printf 'a\r\nb\r\n'", *b"a\r\nb\r\n", *b""),
         case("nul", r"printf 'a\0b'; printf '\0' >&2", *b"a\0b", *b"\0"),
+        case(
+            "json",
+            r#"printf '["a","b","c"]\n'; printf '{"a":"\\\\"}' >&2"#,
+            *b"[\"a\",\"b\",\"c\"]\n",
+            *b"{\"a\":\"\\\\\"}",
+        ),
+        case("backslashes", r"printf 'C:\\a\\b\n'", *b"C:\\a\\b\n", *b""),
+        case("colours", r"printf '\033[1mok\033[0m'", *b"\x1b[1mok\x1b[0m", *b""),
+        case("c1", r"printf '\302\205\302\237'", *b"\xc2\x85\xc2\x9f", *b""),
         case("only-newlines", r"printf '\n\n\n'", *b"\n\n\n", *b""),
         case("blank", r"printf ' \t '", *b" \t ", *b""),
         case(
@@ -98,9 +107,12 @@ fn assert_kept(name: &str, stream: &CapturedStream, expected: &[u8]) {
     );
     assert_eq!(stream.sha256.as_deref(), Some(&*sha256(expected)), "{name}: digest");
     assert!(bytes(stream) == expected, "{name}: other bytes than were printed");
-    if std::str::from_utf8(expected).is_err() {
-        assert!(stream.text.is_none(), "{name}: what is no text is not shown as text");
-    }
+    let is_text = std::str::from_utf8(expected).is_ok();
+    assert_eq!(
+        stream.text.is_some(),
+        is_text,
+        "{name}: text is shown as text, whatever characters it has"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -185,6 +197,31 @@ async fn a_stream_that_is_too_long_for_the_status_goes_whole_into_config_maps_th
         }
         assert!(whole == *expected, "other bytes than were printed");
     }
+    // Whatever characters text has, it is text; in JSON each of these has six bytes.
+    let control = also(
+        script("head -c 600000 /dev/zero | tr '\\0' '\\1'"),
+        &json!({"output": {"maxBytes": 1000, "overflow": "ConfigMap"}}),
+    );
+    let stdout = world
+        .run("control", &control)
+        .await
+        .status
+        .and_then(|it| it.result)
+        .expect("a result")
+        .stdout;
+    assert!(stdout.text.is_some());
+    let mut whole = String::new();
+    for part in &stdout.stored {
+        let reference = &part.config_map_key_ref;
+        let mut data = api
+            .get(&reference.name)
+            .await
+            .expect("a named config map")
+            .data
+            .expect("text");
+        whole += &data.remove(&reference.key).expect("the key");
+    }
+    assert!(whole == "\u{1}".repeat(600_000), "other characters than were printed");
     // What is not too long needs none.
     let fits = world
         .run(
@@ -256,7 +293,13 @@ async fn a_config_map_that_somebody_made_beforehand_is_not_the_jobs_output() {
 async fn a_result_that_the_api_server_cannot_take_ends_the_job_with_shortened_streams() {
     let world = World::new("large").await;
     world.pool("shell", 10).await;
-    // With the script the object would have some 1.7 MB: control characters are kept in base64.
+    // As text, each control character has six bytes in JSON: some 3 MB. In base64 it fits.
+    let text = format!("head -c {MOST_BYTES} /dev/zero | tee /dev/stderr; exit 3");
+    let spec = also(script(&text), &json!({"output": {"maxBytes": MOST_BYTES}}));
+    let job = world.run("fits", &spec).await;
+    assert_eq!(result(&job), (3, vec![0; MOST_BYTES], vec![0; MOST_BYTES]));
+    assert_eq!(reason(&job, "Failed").as_deref(), Some("NonZeroExitCode"));
+    // With the script the object would have some 1.7 MB.
     let filler = "# a long script is part of the object as well\n".repeat(20_000);
     let text = format!("head -c {MOST_BYTES} /dev/zero | tr '\\0' '\\1' | tee /dev/stderr; exit 3\n{filler}");
     let spec = also(script(&text), &json!({"output": {"maxBytes": MOST_BYTES}}));
@@ -267,12 +310,7 @@ async fn a_result_that_the_api_server_cannot_take_ends_the_job_with_shortened_st
     let result = status.result.expect("a result");
     assert_eq!(result.exit_code, Some(3));
     let lengths: BTreeMap<_, _> = [("stdout", &result.stdout), ("stderr", &result.stderr)]
-        .map(|(name, it)| {
-            (
-                name,
-                (it.bytes, it.truncated, it.base64.as_ref().map_or(0, String::len)),
-            )
-        })
+        .map(|(name, it)| (name, (it.bytes, it.truncated, it.text.as_ref().map_or(0, String::len))))
         .into();
     for (name, (bytes, truncated, kept)) in lengths {
         assert_eq!(
@@ -282,4 +320,42 @@ async fn a_result_that_the_api_server_cannot_take_ends_the_job_with_shortened_st
         );
         assert!((1..=4096).contains(&kept), "{name}: {kept}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_disk_takes_nothing_away_in_silence() {
+    let world = World::new("full").await;
+    world.pool("shell", 10).await;
+    let fill = "cat /dev/zero >/tmp/fill";
+    let job = world
+        .run("told", &script(&format!("{fill}; echo out; echo after >&2; exit 3")))
+        .await;
+    let (code, stdout, stderr) = result(&job);
+    let stderr = String::from_utf8(stderr).expect("text");
+    assert_eq!((code, &*stdout), (3, b"out\n".as_slice()));
+    assert!(
+        stderr.contains("No space left on device") && stderr.ends_with("after\n"),
+        "{stderr}"
+    );
+    let kept = job.status.and_then(|it| it.result).expect("a result");
+    assert!(!kept.stdout.incomplete && !kept.stderr.incomplete);
+
+    let text = format!("{fill}; yes | head -c 300000 2>/dev/null; echo after >&2; exit 3");
+    let job = world.run("lost", &script(&text)).await;
+    let status = job.status.expect("a status");
+    let failed = status
+        .conditions
+        .iter()
+        .find(|it| it.type_ == "Failed")
+        .expect("it failed");
+    assert!(
+        failed.message.contains("the disk of its session was full"),
+        "{}",
+        failed.message
+    );
+    let kept = status.result.expect("a result");
+    assert_eq!(kept.exit_code, Some(3));
+    assert!(kept.stdout.incomplete && !kept.stderr.incomplete);
+    assert!(kept.stdout.bytes < 300_000);
+    assert!(kept.stderr.text.is_some_and(|it| it.ends_with("after\n")));
 }

@@ -3,8 +3,8 @@
 use k8s_openapi::api::core::v1::Secret;
 use kube::Api;
 use kube::api::DeleteParams;
-use lifeguard::api::CommandJob;
 use lifeguard::api::command_job::{AttemptReason, Outcome, Phase, QueueReason};
+use lifeguard::api::{CommandJob, SessionPool};
 use serde_json::{Value, json};
 
 use crate::data_plane::{crash_sessions, live_sessions, until_released};
@@ -110,6 +110,32 @@ async fn a_job_whose_session_was_replaced_is_lost_and_never_started_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_job_whose_pool_is_deleted_while_it_runs_says_so() {
+    let world = World::new("undermined").await;
+    world.pool("shell", 5).await;
+    let witness = Witness::new().await;
+    world.job("running", &script(&witness.asked("running"))).await;
+    until_heard(&world, &witness, "running").await;
+    let pools: Api<SessionPool> = world.ours();
+    let deleted = pools.delete("shell", &DeleteParams::default()).await;
+    drop(deleted.expect("deleted"));
+    let job = world.ended("running").await;
+    assert_lost(&job, AttemptReason::PoolDeleted);
+    let status = job.status.expect("a status");
+    let failed = status
+        .conditions
+        .iter()
+        .find(|it| it.type_ == "Failed")
+        .expect("it failed");
+    assert!(
+        failed.message.contains("the session pool was deleted"),
+        "{}",
+        failed.message
+    );
+    assert_eq!(witness.count("running"), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn deleting_a_job_kills_its_command_and_gives_its_session_back() {
     let options = WorldOptions {
         // So that a request for a command that goes on is answered soon, and is in the journal.
@@ -209,7 +235,7 @@ async fn without_the_operators_key_what_was_under_way_is_lost_and_never_started_
     until_heard(&world, &witness, "under-way").await;
     world.kill_operator();
     world.start_operator().await;
-    assert_lost(&world.ended("under-way").await, AttemptReason::SessionReplaced);
+    assert_lost(&world.ended("under-way").await, AttemptReason::KeyReplaced);
     assert_eq!(witness.count("under-way"), 1);
     // What had ended is as it was, and new jobs run.
     assert_eq!(result(&world.ended("before").await), result(&before));

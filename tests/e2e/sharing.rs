@@ -275,7 +275,9 @@ async fn a_guest_sees_nothing_of_the_account_that_it_is_lent_however_broken_that
 
     // It does not exist.
     job(&world, guest, "waiting", "shell", &json!({})).await;
-    let not_ready = format!("the account that {pool} lends is not ready");
+    let not_ready = format!(
+        "the account that {pool} lends is not ready; the job waits for it, and the pool's owner sees in the account's conditions why"
+    );
     let says = |reason: &'static str| world.until_in(guest, "CommandJob", "waiting", reason);
     assert_eq!(says("AccountNotReady").await, not_ready);
     // Its secret is wrong.

@@ -18,7 +18,7 @@ pub struct CommandJobStatus {
     /// Where the command runs, for people to read: `pool/NAME`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub target: Option<String>,
-    /// How long the command ran, for people to read: `2.1s`.
+    /// How long the command ran, for people to read: `70ms`, `2.1s`, `3m12s`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub duration: Option<String>,
     /// Why the job waits; absent unless it does.
@@ -129,17 +129,23 @@ pub struct Attempt {
 /// More about the end of an attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum AttemptReason {
-    /// The start came too late, so that nothing ran and nothing will; another attempt, not counted, takes its place.
+    /// The start came too late, so that nothing ran and nothing will; another attempt takes its place, up to ten times in a row.
     Void,
-    /// Azure replaced the session by an empty one, or its identifier can no longer be derived.
+    /// Azure replaced the session by an empty one, or everything in it was removed together with what watched over the command.
     SessionReplaced,
+    /// The operator's key is another one than when the attempt began, so its session cannot be found any more.
+    KeyReplaced,
     /// What was kept of the attempt in the session was removed, and what watched over the command there is gone.
     FilesRemoved,
     /// What watched over the command in the session died without leaving an exit code.
     RunnerDied,
-    /// The session could not be reached until long after the command's deadline, or the pool is gone.
+    /// The pool was deleted while the command may have been running.
+    PoolDeleted,
+    /// The session answered no call until long after the command's deadline, and was then ended by the operator.
+    SessionUnresponsive,
+    /// The session could not be reached, or could not begin, until long after the command's deadline.
     Unreachable,
-    /// The session could not prepare the command, or let every start come too late. The command was not started.
+    /// The session could not prepare the command, which was not started.
     PreparationFailed,
 }
 
@@ -183,15 +189,17 @@ pub struct CommandResult {
     pub stderr: CapturedStream,
 }
 
-/// One stream of a command, byte for byte: `text` if it is valid UTF-8 (and not longer in JSON than base64), else
-/// `base64`. Of a stream longer than `maxBytes`, that is the first half, and `tailText` or `tailBase64` the last.
+/// One stream of a command, byte for byte: `text` if it is valid UTF-8, whatever characters it has, else `base64`. Of a stream
+/// longer than `maxBytes`, that is the first half, and `tailText` or `tailBase64` the last. Text is in `base64` only where the
+/// object would be larger than the API server takes: hundreds of kilobytes of control characters.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct CapturedStream {
     /// The stream, or the first half of a truncated one, if it is valid UTF-8.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub text: Option<String>,
-    /// The stream, or the first half of a truncated one, in base64; instead of `text` if that cannot hold it.
+    /// The stream, or the first half of a truncated one, in base64; instead of `text` if it is not valid UTF-8, or if the object
+    /// would be larger than the API server takes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub base64: Option<String>,
     /// The last half of a truncated stream, as text.
@@ -208,6 +216,10 @@ pub struct CapturedStream {
     /// True if bytes are missing between the two halves.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub truncated: bool,
+    /// True if the disk of the session was full while the command ran, so that some of what it printed may be lost. `bytes` and
+    /// `sha256` are those of what was written.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub incomplete: bool,
     /// Where the whole of a truncated stream is, part by part, with `output.overflow: ConfigMap`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Atomic)]

@@ -4,14 +4,15 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::attempt::{AttemptKey, AttemptState};
+use super::output::Fit;
 
 /// What this process remembers of one job.
 #[derive(Clone, Debug)]
 pub struct RememberedJob<E> {
     /// Its attempts that something was done about, each with what reaches it.
     pub attempts: BTreeMap<AttemptKey, (AttemptState, E)>,
-    /// Whether the API server refused its result as too large.
-    pub is_too_large: bool,
+    /// How its result is written: the API server refused the ways before this one as too large.
+    pub fit: Fit,
     /// How many bytes of values from Secrets it would keep, where there was no room for them: so that they are read again only
     /// once there is.
     pub secret_bytes: usize,
@@ -21,7 +22,7 @@ impl<E> Default for RememberedJob<E> {
     fn default() -> Self {
         Self {
             attempts: BTreeMap::new(),
-            is_too_large: false,
+            fit: Fit::AsItIs,
             secret_bytes: 0,
         }
     }

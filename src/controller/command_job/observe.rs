@@ -17,6 +17,7 @@ use super::job::inputs::NoRoom;
 use super::job::plan::is_finished;
 use super::job::{Inputs, JobFacts, NotRunnable, Unavailable, attempts_that_matter, current_key, inputs};
 use super::memory::RememberedJob;
+use super::output::Fit;
 use crate::api::CommandJob;
 use crate::runtime::Snapshot;
 
@@ -98,7 +99,7 @@ pub async fn observe(
         sessions: attempts_that_matter(job).map(|key| (key, session(key))).collect(),
         fresh: Ticket(Uuid::new_v4().simple().to_string()[..16].to_owned()),
         attempts,
-        is_too_large: remembered.is_too_large,
+        fit: remembered.fit,
     };
     let executor = executor.ok();
     Ok(JobObservation { facts, executor })
@@ -116,7 +117,7 @@ fn of_finished(pools: &Pools, attempts: BTreeMap<AttemptKey, AttemptState>) -> J
         sessions: BTreeMap::new(),
         fresh: Ticket(String::new()),
         attempts,
-        is_too_large: false,
+        fit: Fit::AsItIs,
     };
     JobObservation { facts, executor: None }
 }

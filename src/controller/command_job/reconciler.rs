@@ -85,12 +85,14 @@ impl CommandJobs {
         };
         match pass.write_status(&status).await {
             Ok(()) => {}
-            Err(WriteError::TooLarge) if !pass.observed().facts.is_too_large => {
-                let uid = pass.object().uid().unwrap_or_default();
-                self.memory.update(&uid, |job| job.is_too_large = true);
-                pass.observed_mut().facts.is_too_large = true;
-            }
-            Err(error) => return Err(error.into()),
+            Err(error) => match (&error, verdict, pass.observed().facts.fit.next()) {
+                (WriteError::TooLarge, JobVerdict::Ended { .. }, Some(fit)) => {
+                    let uid = pass.object().uid().unwrap_or_default();
+                    self.memory.update(&uid, |job| job.fit = fit);
+                    pass.observed_mut().facts.fit = fit;
+                }
+                _ => return Err(error.into()),
+            },
         }
         if let JobVerdict::Claimed { guest_of, .. } = verdict {
             self.warn_of_short_secrets(pass);

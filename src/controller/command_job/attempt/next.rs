@@ -119,7 +119,7 @@ pub enum Ending {
     Lost(AttemptReason),
     /// The command was never started, because it could not be prepared in the session.
     Unprepared,
-    /// The start came too late. Nothing ran nor ever will, so another attempt can take its place.
+    /// The start came too late. Nothing ran nor ever will, so another attempt can take its place, unless too many of them did.
     Void,
 }
 
@@ -145,7 +145,7 @@ impl AttemptState {
         let claim = around.claim;
         if around.session != claim.session {
             // The operator's key is not the one that this attempt was claimed with, so its session cannot be found again.
-            return AfterClaim::End(Ending::Lost(AttemptReason::SessionReplaced));
+            return AfterClaim::End(Ending::Lost(AttemptReason::KeyReplaced));
         }
         let is_given_up = now > given_up_at(claim, around.timeout, limits);
         match &self.finding {
@@ -170,11 +170,11 @@ impl AttemptState {
             Finding::Replaced => AfterClaim::End(Ending::Lost(AttemptReason::SessionReplaced)),
             Finding::Removed => AfterClaim::End(Ending::Lost(AttemptReason::FilesRemoved)),
             Finding::Died => AfterClaim::End(Ending::Lost(AttemptReason::RunnerDied)),
-            Finding::Gone => AfterClaim::End(Ending::Lost(AttemptReason::Unreachable)),
+            Finding::Gone => AfterClaim::End(Ending::Lost(AttemptReason::PoolDeleted)),
             Finding::Running if self.is_released && self.is_deaf => {
                 AfterClaim::End(Ending::Known(Box::new(timed_out())))
             }
-            Finding::Running if self.is_released => AfterClaim::End(Ending::Lost(AttemptReason::Unreachable)),
+            Finding::Running if self.is_released => AfterClaim::End(Ending::Lost(AttemptReason::SessionUnresponsive)),
             Finding::Running | Finding::NotBegun | Finding::Nothing if is_given_up => {
                 AfterClaim::End(Ending::Lost(AttemptReason::Unreachable))
             }

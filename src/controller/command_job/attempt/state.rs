@@ -293,7 +293,7 @@ impl AttemptState {
                 reason: Reason::Unauthorized.as_str().into(),
                 message: format!(
                     "{refused}: it needs the role Azure ContainerApps Session Executor on the pool, and did not get it \
-                     within {minutes} minutes; tried again slowly"
+                     within {minutes} minutes; it is asked again every few minutes"
                 ),
             };
         }
@@ -326,7 +326,7 @@ fn failed(event: Event) -> Result<Effect, Problem> {
 }
 
 fn unreadable() -> Problem {
-    transient("the session's answer could not be read")
+    transient("the session's answers say nothing of the command; it is asked again")
 }
 
 fn not_begun() -> Problem {

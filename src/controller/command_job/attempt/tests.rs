@@ -175,7 +175,7 @@ fn what_the_session_says_decides() {
         (Finding::Replaced, lost(AttemptReason::SessionReplaced)),
         (Finding::Removed, lost(AttemptReason::FilesRemoved)),
         (Finding::Died, lost(AttemptReason::RunnerDied)),
-        (Finding::Gone, lost(AttemptReason::Unreachable)),
+        (Finding::Gone, lost(AttemptReason::PoolDeleted)),
         (Finding::Unprepared, AfterClaim::End(Ending::Unprepared)),
         (Finding::Void, AfterClaim::End(Ending::Void)),
     ] {
@@ -185,7 +185,7 @@ fn what_the_session_says_decides() {
 
 #[test]
 fn an_attempt_whose_session_can_no_longer_be_derived_is_lost_and_not_started() {
-    let lost = AfterClaim::End(Ending::Lost(AttemptReason::SessionReplaced));
+    let lost = AfterClaim::End(Ending::Lost(AttemptReason::KeyReplaced));
     assert_eq!(pursued_as(&AttemptState::default(), 1, "another", None, true), lost);
 }
 

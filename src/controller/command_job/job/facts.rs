@@ -6,6 +6,7 @@ use super::not_runnable::NotRunnable;
 use super::plan::{last_claim, next_key};
 use crate::api::command_job::CommandJob;
 use crate::controller::command_job::attempt::{AttemptKey, AttemptState, Finding, Limits, Ticket};
+use crate::controller::command_job::output::Fit;
 use crate::runtime::Key;
 
 /// What is known around a job.
@@ -30,8 +31,8 @@ pub struct JobFacts {
     pub fresh: Ticket,
     /// What this process knows of the attempts.
     pub attempts: BTreeMap<AttemptKey, AttemptState>,
-    /// Whether the API server refused the job's result as too large.
-    pub is_too_large: bool,
+    /// How the job's result is written: the API server refused the ways before this one as too large.
+    pub fit: Fit,
 }
 
 impl JobFacts {

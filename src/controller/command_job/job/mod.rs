@@ -2,6 +2,7 @@
 //! ConfigMaps.
 
 mod expansion;
+mod explanation;
 mod facts;
 pub mod inputs;
 mod not_runnable;

@@ -15,7 +15,10 @@ use crate::runtime::{ApiError, Key};
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NotRunnable {
     /// The spec has no target, or one that is no id of a pool.
-    #[error("spec.target names no session pool")]
+    #[error(
+        "spec.target names no session pool: set sessionPoolRef, or a sessionPool.resourceId that ends in \
+         /providers/Microsoft.App/sessionPools/NAME"
+    )]
     NoTarget,
     /// The pool does not let the job's namespace in. Whether it exists is not told.
     #[error(
@@ -39,11 +42,16 @@ pub enum NotRunnable {
         namespace: String,
     },
     /// There is no such pool.
-    #[error("{0} does not exist")]
+    #[error("{0} does not exist; the job waits for it")]
     PoolNotFound(NamedPool),
     /// The pool is there and cannot be used yet.
-    #[error("{0} is not ready")]
-    PoolNotReady(NamedPool),
+    #[error("{pool} is not ready{because}; the job waits for it")]
+    PoolNotReady {
+        /// The pool.
+        pool: NamedPool,
+        /// Why, as the continuation of a sentence; empty where that is not for whoever reads the job.
+        because: String,
+    },
     /// No shell runs in the pool, as Azure says, whatever an object says of it.
     #[error("{0} is not of containerType Shell in Azure")]
     NoShell(NamedPool),
@@ -51,7 +59,7 @@ pub enum NotRunnable {
     #[error("{0}")]
     UnsupportedCloud(String),
     /// There is no such AzureAccount.
-    #[error("the AzureAccount {name} does not exist in this namespace")]
+    #[error("the AzureAccount {name} does not exist in this namespace; the job waits for it")]
     AccountNotFound {
         /// Its name.
         name: String,
@@ -67,13 +75,18 @@ pub enum NotRunnable {
         reason: Reason,
     },
     /// The account that a pool lends cannot be used. What is wrong with it is in its own conditions, and not for a guest.
-    #[error("the account that the SessionPool {pool} lends is not ready")]
+    #[error(
+        "the account that the SessionPool {pool} lends is not ready; the job waits for it, and the pool's owner sees in the account's \
+         conditions why"
+    )]
     NotLent {
         /// The pool.
         pool: Key,
     },
     /// A Secret or a key of it does not exist.
-    #[error("env {variable}: secret {name} has no key {key}, or does not exist in this namespace")]
+    #[error(
+        "env {variable}: secret {name} has no key {key}, or does not exist in this namespace; the job waits for it"
+    )]
     SecretNotFound {
         /// The variable.
         variable: String,
@@ -83,7 +96,9 @@ pub enum NotRunnable {
         key: String,
     },
     /// A ConfigMap or a key of it does not exist.
-    #[error("env {variable}: config map {name} has no key {key}, or does not exist in this namespace")]
+    #[error(
+        "env {variable}: config map {name} has no key {key}, or does not exist in this namespace; the job waits for it"
+    )]
     ConfigMapNotFound {
         /// The variable.
         variable: String,
@@ -143,7 +158,7 @@ impl NotRunnable {
             Self::NotStored => (true, Reason::ConfigMapsNotAllowed),
             Self::NotLetIn { .. } | Self::NotShared { .. } => (true, Reason::NamespaceNotAllowed),
             Self::PoolNotFound(_) => (false, Reason::ReferenceNotFound),
-            Self::PoolNotReady(_) => (false, Reason::ReferenceNotReady),
+            Self::PoolNotReady { .. } => (false, Reason::ReferenceNotReady),
             Self::NoShell(_) => (true, Reason::UnsupportedTarget),
             Self::UnsupportedCloud(_) => (true, Reason::UnsupportedCloud),
             Self::AccountNotFound { .. } => (false, Reason::AccountNotFound),

@@ -14,7 +14,7 @@ use crate::controller::command_job::attempt::{
 use crate::runtime::{Next, Plan};
 
 /// How many attempts may be void in a row before the job ends as one that could not be started.
-const VOID_ATTEMPTS: usize = 10;
+pub const VOID_ATTEMPTS: usize = 10;
 
 /// The pause after the second void attempt in a row; it doubles with each further one.
 const VOID_PAUSE: SignedDuration = SignedDuration::from_secs(10);
@@ -175,7 +175,7 @@ fn after_void(job: &CommandJob, claim: &AttemptClaim, facts: &JobFacts, now: Tim
     let earlier = attempts(job).rev().skip(1);
     let earlier = earlier.take_while(|it| it.reason == Some(AttemptReason::Void)).count();
     if earlier + 1 >= VOID_ATTEMPTS {
-        return end(Ending::Unprepared, facts);
+        return end(Ending::Void, facts);
     }
     let pause = match u32::try_from(earlier).unwrap_or(0) {
         0 => SignedDuration::ZERO,
@@ -189,8 +189,8 @@ fn after_void(job: &CommandJob, claim: &AttemptClaim, facts: &JobFacts, now: Tim
 }
 
 fn end(ending: Ending, facts: &JobFacts) -> Plan<JobStep, JobVerdict> {
-    let is_cut = facts.is_too_large;
-    let write = JobStep::Write(JobVerdict::Ended { ending, is_cut });
+    let fit = facts.fit;
+    let write = JobStep::Write(JobVerdict::Ended { ending, fit });
     decided(Some(write), Next::AwaitChange, JobVerdict::Unchanged)
 }
 

@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
+use super::explanation::{explain, too_large};
 use super::facts::JobFacts;
 use super::plan::{is_finished, last_claim, next_key};
 use crate::api::command_job::{
@@ -11,16 +12,13 @@ use crate::api::command_job::{
 };
 use crate::api::condition::{Reason, kind};
 use crate::controller::command_job::attempt::{AttemptClaim, AttemptState, Ending};
-use crate::controller::command_job::output::shorten;
+use crate::controller::command_job::output::Fit;
 use crate::controller::readiness::{self, Standing, Verdict};
 use crate::runtime::conditions::{Conditions, Truth, transitioned};
 use crate::runtime::{Failure, Key, Note, PassOutcome, Seen, Severity};
 
 /// Void attempts cost nothing and are not counted; of a long row of them only the newest are kept.
 const MAX_ATTEMPTS: usize = 20;
-
-/// What a stream is cut to when the whole result does not fit into the object.
-const SMALL_STREAM_BYTES: usize = 4096;
 
 /// What is to be said of a job.
 #[derive(Clone, Debug, PartialEq)]
@@ -47,8 +45,8 @@ pub enum JobVerdict {
     Ended {
         /// How.
         ending: Ending,
-        /// Whether the streams are cut, because the object would otherwise be larger than the API server takes.
-        is_cut: bool,
+        /// How the streams are written, so that the object is not larger than the API server takes.
+        fit: Fit,
     },
 }
 
@@ -97,7 +95,7 @@ pub fn status(job: &CommandJob, verdict: &JobVerdict, now: Timestamp) -> Option<
             Some(isolated(job, status, guest_of.as_ref(), now))
         }
         JobVerdict::Running(trouble) => Some(running(job, previous, trouble.as_ref(), now)),
-        JobVerdict::Ended { ending, is_cut } => Some(ended(job, previous, ending, *is_cut, now)),
+        JobVerdict::Ended { ending, fit } => Some(ended(job, previous, ending, *fit, now)),
     }
 }
 
@@ -197,7 +195,13 @@ fn running(
         // Without trouble a running job is as its claim left it, so that a long poll writes nothing.
         None => Verdict::progressing(Reason::Running, "the command has been started, or is about to be"),
         // The command goes on, whatever keeps it from being asked.
-        Some(trouble) => Verdict::new(Standing::Unknown, trouble.reason, trouble.message.clone()),
+        Some(trouble) => {
+            let message = format!(
+                "the command may have been started, and it cannot be told yet how it is: {}",
+                trouble.message
+            );
+            Verdict::new(Standing::Unknown, trouble.reason, message)
+        }
     };
     CommandJobStatus {
         observed_generation: job.metadata.generation,
@@ -213,7 +217,7 @@ fn ended(
     job: &CommandJob,
     mut status: CommandJobStatus,
     ending: &Ending,
-    is_cut: bool,
+    fit: Fit,
     now: Timestamp,
 ) -> CommandJobStatus {
     let at = whole_seconds(now);
@@ -228,17 +232,18 @@ fn ended(
                 attempt.outcome = Some(Outcome::Lost);
                 attempt.reason = Some(*why);
             }
-            Ending::Unprepared | Ending::Void => attempt.reason = Some(AttemptReason::PreparationFailed),
+            Ending::Unprepared => attempt.reason = Some(AttemptReason::PreparationFailed),
+            Ending::Void => attempt.reason = Some(AttemptReason::Void),
         }
     }
     let mut result = result(ending);
-    let (mut reason, mut message) = explain(ending);
-    if is_cut {
+    let (mut reason, mut message) = explain(ending, job.spec.timeout_seconds);
+    if fit == Fit::Cut {
         // It fails the job, whatever the command returned: what was asked for could not be kept.
         (reason, message) = (Reason::ResultTooLarge, too_large(result.as_ref()));
-        for stream in result.iter_mut().flat_map(|it| [&mut it.stdout, &mut it.stderr]) {
-            shorten(stream, SMALL_STREAM_BYTES);
-        }
+    }
+    for stream in result.iter_mut().flat_map(|it| [&mut it.stdout, &mut it.stderr]) {
+        fit.apply(stream);
     }
     let milliseconds = result.as_ref().and_then(|it| it.execution_time_in_milliseconds);
     let succeeded = reason == Reason::CommandSucceeded;
@@ -291,60 +296,6 @@ fn final_conditions(
     conditions.into_vec()
 }
 
-fn too_large(result: Option<&CommandResult>) -> String {
-    match result.and_then(|it| it.exit_code) {
-        Some(code) => format!(
-            "the command ended with exit code {code}, and its result does not fit into the object together with its \
-             spec; both streams were cut to {SMALL_STREAM_BYTES} bytes: lower spec.output.maxBytes"
-        ),
-        None => "the result does not fit into the object; both streams were cut".to_owned(),
-    }
-}
-
-fn explain(ending: &Ending) -> (Reason, String) {
-    match ending {
-        Ending::Known(result) => match (result.outcome, result.exit_code) {
-            (Outcome::Exited, Some(0)) => (Reason::CommandSucceeded, "the command ended with exit code 0".into()),
-            (Outcome::Exited, Some(code)) if (129..=192).contains(&code) => (
-                Reason::NonZeroExitCode,
-                format!(
-                    "the command ended with exit code {code}, as after death by signal {}",
-                    code - 128
-                ),
-            ),
-            (Outcome::Exited, Some(code)) => (
-                Reason::NonZeroExitCode,
-                format!("the command ended with exit code {code}"),
-            ),
-            (Outcome::TimedOut, _) => (
-                Reason::DeadlineExceeded,
-                "the command ran longer than spec.timeoutSeconds and was killed".into(),
-            ),
-            (Outcome::Cancelled, _) => (Reason::Cancelled, "the command was cancelled".into()),
-            (Outcome::Lost | Outcome::Exited, _) => (Reason::Lost, "the end of the command is not known".into()),
-        },
-        Ending::Lost(why) => {
-            let how = match why {
-                AttemptReason::SessionReplaced => "its session was replaced by an empty one, was emptied by the command, or can no longer be found",
-                AttemptReason::FilesRemoved => {
-                    "its files in the session were removed, together with what watched over it there"
-                }
-                AttemptReason::RunnerDied => "what watched over it in its session died without leaving an exit code",
-                AttemptReason::Unreachable => "its session could not be reached until long after it must have ended",
-                AttemptReason::Void | AttemptReason::PreparationFailed => "its session answered in an unexpected way",
-            };
-            (
-                Reason::Lost,
-                format!("it is not known whether the command ran, in part or to its end: {how}. It is not run again"),
-            )
-        }
-        Ending::Unprepared | Ending::Void => (
-            Reason::PreparationFailed,
-            "the session could not prepare or start the command (its disk may be full, or its clock wrong); it was not started".into(),
-        ),
-    }
-}
-
 /// The API server keeps whole seconds; more would make the status differ from itself once stored.
 fn whole_seconds(time: Timestamp) -> Time {
     Time(Timestamp::from_second(time.as_second()).unwrap_or(time))
@@ -365,13 +316,18 @@ fn display_target(job: &CommandJob) -> String {
     }
 }
 
-/// A duration as kubectl shows ages, with tenths below a minute: `2.1s`, `3m12s`, `1h5m`.
+/// A duration as kubectl shows ages, and shorter ones more exactly: `70ms`, `2.1s`, `3m12s`, `3m`, `1h5m`.
 fn display_duration(milliseconds: i64) -> String {
+    let two = |number: i64, unit: &str, rest: i64, smaller: &str| match rest {
+        0 => format!("{number}{unit}"),
+        rest => format!("{number}{unit}{rest}{smaller}"),
+    };
     let seconds = milliseconds / 1000;
     match seconds {
-        ..60 => format!("{seconds}.{}s", milliseconds % 1000 / 100),
-        60..3600 => format!("{}m{}s", seconds / 60, seconds % 60),
-        _ => format!("{}h{}m", seconds / 3600, seconds % 3600 / 60),
+        ..1 => format!("{milliseconds}ms"),
+        1..60 => format!("{seconds}.{}s", milliseconds % 1000 / 100),
+        60..3600 => two(seconds / 60, "m", seconds % 60, "s"),
+        _ => two(seconds / 3600, "h", seconds % 3600 / 60, "m"),
     }
 }
 

@@ -18,6 +18,7 @@ use crate::controller::command_job::job::plan::is_finished;
 use crate::controller::command_job::job::{
     JobFacts, JobStep, JobVerdict, attempts_that_matter, plan, status, untouched,
 };
+use crate::controller::command_job::output::Fit;
 use crate::controller::command_job::runner::ReportedState;
 use crate::runtime::{Class, Next};
 
@@ -129,7 +130,7 @@ impl World {
             sessions: sessions.collect(),
             fresh: Ticket(self.tickets.to_string()),
             attempts: self.attempts.clone(),
-            is_too_large: false,
+            fit: Fit::AsItIs,
         }
     }
 

@@ -2,7 +2,7 @@
 
 use crate::api::command_job::{CapturedStream, CommandResult, Outcome};
 use crate::controller::command_job::runner::{
-    Captured, Kept, KillReason, Report, ReportedState, Secrets, capture, capture_ends,
+    Captured, Kept, KillReason, Report, ReportedState, Secrets, Stream, capture, capture_ends,
 };
 
 /// A stream as it was read from the session.
@@ -95,15 +95,16 @@ pub fn mask_and_cut(
 
 /// The result of a command whose end is known and whose output is not.
 pub fn without_output(look: &Report) -> CommandResult {
-    let withheld = |length: u64| CapturedStream {
-        bytes: signed(length),
-        truncated: length > 0,
+    let withheld = |stream: &Stream| CapturedStream {
+        bytes: signed(stream.length),
+        truncated: stream.length > 0,
+        incomplete: stream.is_incomplete,
         ..CapturedStream::default()
     };
     CommandResult {
         withheld: look.stdout.length > 0 || look.stderr.length > 0,
-        stdout: withheld(look.stdout.length),
-        stderr: withheld(look.stderr.length),
+        stdout: withheld(&look.stdout),
+        stderr: withheld(&look.stderr),
         ..ending(look)
     }
 }
@@ -158,37 +159,6 @@ fn outcome(killed: Option<KillReason>) -> Outcome {
         Some(KillReason::Timeout | KillReason::Deadline) => Outcome::TimedOut,
         Some(KillReason::Cancel | KillReason::Delete) => Outcome::Cancelled,
     }
-}
-
-/// Cuts what is kept of a stream to `max_bytes`: its first and its last half.
-pub fn shorten(stream: &mut CapturedStream, max_bytes: usize) {
-    let half = max_bytes / 2;
-    if let Some(text) = stream.text.take() {
-        let (head, tail) = (text.as_str(), stream.tail_text.take());
-        let (head, tail, cut) = halves(head, tail.as_deref(), max_bytes, half);
-        stream.text = Some(head);
-        stream.tail_text = tail;
-        stream.truncated |= cut;
-    }
-    if let Some(text) = stream.base64.take() {
-        let (head, tail) = (text.as_str(), stream.tail_base64.take());
-        // Base64 stays decodable when it is cut between groups of four.
-        let (head, tail, cut) = halves(head, tail.as_deref(), max_bytes, half / 4 * 4);
-        stream.base64 = Some(head);
-        stream.tail_base64 = tail;
-        stream.truncated |= cut;
-    }
-}
-
-/// The first `half` bytes of the head and the last of the tail, cut between characters; and whether anything was cut.
-fn halves(head: &str, tail: Option<&str>, whole: usize, half: usize) -> (String, Option<String>, bool) {
-    if tail.is_none() && head.len() <= whole {
-        return (head.to_owned(), None, false);
-    }
-    let last = tail.unwrap_or(head);
-    let first = &head[..head.floor_char_boundary(half)];
-    let last = &last[last.ceil_char_boundary(last.len().saturating_sub(half))..];
-    (first.to_owned(), Some(last.to_owned()), true)
 }
 
 fn into_stream(captured: Captured) -> CapturedStream {
@@ -268,28 +238,6 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_shortened_stays_decodable_and_short(
-            bytes in prop_oneof![
-                proptest::collection::vec(any::<u8>(), 0..3000),
-                ".{0,900}".prop_map(String::into_bytes),
-            ],
-            max in 8_usize..600,
-        ) {
-            use base64::Engine as _;
-            let before = mask_and_cut(Raw::Whole(bytes), &none(), 1000).stream;
-            let mut stream = before.clone();
-            shorten(&mut stream, max);
-            let kept = [&stream.text, &stream.tail_text, &stream.base64, &stream.tail_base64];
-            prop_assert!(kept.into_iter().flatten().map(String::len).sum::<usize>() <= max);
-            for text in [&stream.base64, &stream.tail_base64].into_iter().flatten() {
-                prop_assert!(base64::engine::general_purpose::STANDARD.decode(text).is_ok());
-            }
-            for (short, long) in [(&stream.text, &before.text), (&stream.base64, &before.base64)] {
-                prop_assert!(long.as_deref().unwrap_or_default().starts_with(short.as_deref().unwrap_or_default()));
-            }
-        }
-
-        #[test]
         fn an_untruncated_stream_is_byte_for_byte(bytes in proptest::collection::vec(any::<u8>(), 0..2000)) {
             use base64::Engine as _;
             let stream = mask_and_cut(Raw::Whole(bytes.clone()), &none(), 2000).stream;
@@ -298,6 +246,7 @@ mod tests {
                 (None, Some(text)) => base64::engine::general_purpose::STANDARD.decode(text).unwrap(),
                 _ => panic!("exactly one"),
             };
+            prop_assert_eq!(stream.text.is_some(), std::str::from_utf8(&bytes).is_ok());
             prop_assert_eq!(kept, bytes);
         }
     }

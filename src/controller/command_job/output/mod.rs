@@ -1,6 +1,7 @@
 //! What is kept of what a command printed: masked, cut, and stored in ConfigMaps where that is asked for.
 
 mod capture;
+mod fit;
 mod overflow;
 
 use std::sync::Arc;
@@ -19,8 +20,17 @@ use crate::api::command_job::{CapturedStream, CommandJob, OverflowPolicy, Stored
 use crate::controller::config_maps::ConfigMapWrites;
 use crate::runtime::{Class, Classify, Events, Note, Severity};
 
-pub use capture::{MaskedStream, Raw, ending, shorten, timed_out, without_output};
+pub use capture::{MaskedStream, Raw, ending, timed_out, without_output};
+pub use fit::{Fit, SMALL_STREAM_BYTES};
 pub use overflow::OverflowError;
+
+/// The pauses between tries to store what the API server refuses: one that was just started refuses everybody for some seconds.
+const REFUSED_PAUSES: [Duration; 4] = [
+    Duration::from_secs(1),
+    Duration::from_secs(2),
+    Duration::from_secs(4),
+    Duration::from_secs(8),
+];
 
 /// How long room is waited for at a time: a pass has its end.
 const ROOM_PATIENCE: Duration = Duration::from_secs(30);
@@ -109,17 +119,26 @@ impl Output {
     /// Stores a long stream. What the API server refuses for good is not worth a job that never ends: the stream is
     /// then only kept in part, as without overflow, and an event says why.
     async fn store(&self, job: &CommandJob, name: &str, whole: &[u8]) -> Result<Vec<StoredPart>, OverflowError> {
-        let stored = match self.writes {
-            ConfigMapWrites::Allowed => overflow::store(&self.client, job, name, whole).await,
-            ConfigMapWrites::NotAllowed => Err(OverflowError::NotAllowed),
+        let mut pauses = REFUSED_PAUSES.iter();
+        let stored = loop {
+            let stored = match self.writes {
+                ConfigMapWrites::Allowed => overflow::store(&self.client, job, name, whole).await,
+                ConfigMapWrites::NotAllowed => Err(OverflowError::NotAllowed),
+            };
+            match (&stored, pauses.next()) {
+                (Err(error), Some(pause)) if error.class() == Class::Forbidden => tokio::time::sleep(*pause).await,
+                _ => break stored,
+            }
         };
         match stored {
-            Err(error) if matches!(error.class(), Class::Denied | Class::Terminal) => {
+            Err(error) if matches!(error.class(), Class::Denied | Class::Forbidden | Class::Terminal) => {
                 let note = Note {
                     severity: Severity::Warning,
                     reason: "OverflowNotStored".into(),
                     action: "Collect".into(),
-                    message: format!("{name} could not be put into ConfigMaps: {error}"),
+                    message: format!(
+                        "{name} could not be put into ConfigMaps, so that only its two ends are kept: {error}"
+                    ),
                 };
                 self.events.publish(job, &note);
                 Ok(Vec::new())

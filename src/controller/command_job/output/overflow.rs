@@ -11,12 +11,12 @@ use kube::{Api, Client, Resource, ResourceExt};
 
 use crate::api::command_job::{CommandJob, StoredKey, StoredPart};
 use crate::api::condition::Reason;
-use crate::controller::command_job::runner::json_length;
 use crate::controller::config_maps::NOT_ALLOWED;
 use crate::runtime::{ApiError, Class, Classify};
 
-/// Bytes of the stream in one ConfigMap: the API server takes 1 MiB, of which base64 would use four thirds.
-const CHUNK_BYTES: usize = 512 * 1024;
+/// Bytes of the stream in one ConfigMap: the API server takes 1 MiB, in a request of at most 3 MiB, of which a control character in
+/// text takes six bytes.
+const CHUNK_BYTES: usize = 448 * 1024;
 
 /// The key within each ConfigMap.
 const KEY: &str = "data";
@@ -126,11 +126,8 @@ fn config_map(job: &CommandJob, stream: &str, number: usize, chunk: &[u8]) -> Co
         ..ConfigMap::default()
     };
     match std::str::from_utf8(chunk) {
-        // Control characters take six bytes each in JSON, base64 four for every three.
-        Ok(text) if json_length(text) <= chunk.len() * 4 / 3 => {
-            config_map.data = Some(BTreeMap::from([(KEY.into(), text.into())]));
-        }
-        _ => config_map.binary_data = Some(BTreeMap::from([(KEY.into(), ByteString(chunk.to_vec()))])),
+        Ok(text) => config_map.data = Some(BTreeMap::from([(KEY.into(), text.into())])),
+        Err(_) => config_map.binary_data = Some(BTreeMap::from([(KEY.into(), ByteString(chunk.to_vec()))])),
     }
     config_map
 }

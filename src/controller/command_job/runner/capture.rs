@@ -1,4 +1,7 @@
 //! What is kept of a stream: all of it, or its two ends; as text where it is text, else in base64; never altered.
+//!
+//! Text is valid UTF-8, whatever characters it has: where a reader finds what a command printed must not depend on what it
+//! printed this time. Only where the object would not fit otherwise is text kept [in base64](in_base64).
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -27,7 +30,7 @@ pub enum Kept {
         /// Its last half.
         tail: Option<String>,
     },
-    /// Anything else, and text whose JSON would be longer than this.
+    /// Anything else.
     Base64 {
         /// All of it, or its first half.
         head: String,
@@ -70,11 +73,11 @@ pub fn capture_ends(head: &[u8], tail: &[u8], bytes: u64, sha256: Option<String>
 
 fn whole(stream: &[u8]) -> Kept {
     match std::str::from_utf8(stream) {
-        Ok(text) if json_length(text) <= base64_length(stream.len()) => Kept::Text {
+        Ok(text) => Kept::Text {
             head: text.to_owned(),
             tail: None,
         },
-        _ => Kept::Base64 {
+        Err(_) => Kept::Base64 {
             head: STANDARD.encode(stream),
             tail: None,
         },
@@ -85,13 +88,10 @@ fn ends(first: &[u8], last: &[u8], max_bytes: usize, text: bool) -> Kept {
     let head = &first[..max_bytes.div_ceil(2).min(first.len())];
     let tail = &last[last.len() - (max_bytes / 2).min(last.len())..];
     if text && let (Some(head), Some(tail)) = (text_head(head), text_tail(tail)) {
-        let base64 = base64_length(head.len()) + base64_length(tail.len());
-        if json_length(head) + json_length(tail) <= base64 {
-            return Kept::Text {
-                head: head.to_owned(),
-                tail: Some(tail.to_owned()),
-            };
-        }
+        return Kept::Text {
+            head: head.to_owned(),
+            tail: Some(tail.to_owned()),
+        };
     }
     Kept::Base64 {
         head: STANDARD.encode(head),
@@ -115,13 +115,16 @@ fn text_tail(bytes: &[u8]) -> Option<&str> {
     std::str::from_utf8(&bytes[start..]).ok()
 }
 
-fn base64_length(bytes: usize) -> usize {
-    bytes.div_ceil(3) * 4
+/// The parts of a text in base64, where that takes less of an object than the text, which may have many escapes in JSON.
+pub fn in_base64(parts: &[&str]) -> Option<Vec<String>> {
+    let sum = |length: fn(&str) -> usize| parts.iter().map(|it| length(it)).sum::<usize>();
+    let is_shorter = sum(|it| it.len().div_ceil(3) * 4) < sum(json_length);
+    is_shorter.then(|| parts.iter().map(|it| STANDARD.encode(it)).collect())
 }
 
 /// Bytes between the quotes of a JSON string, with the escapes that the status writer uses: besides JSON's own, `\uHHHH` for
 /// what the YAML reader behind server-side apply refuses or alters.
-pub fn json_length(text: &str) -> usize {
+fn json_length(text: &str) -> usize {
     let length = |c: char| match c {
         '"' | '\\' | '\n' | '\r' | '\t' | '\u{8}' | '\u{c}' => 2,
         '\0'..='\u{1f}' | '\u{7f}'..='\u{9f}' | '\u{2028}' | '\u{2029}' | '\u{feff}' | '\u{fffe}' | '\u{ffff}' => 6,

@@ -67,7 +67,7 @@ fn an_overdue_command_that_keeps_its_session_from_answering_is_lost_with_it() {
     let release = Command::Release { key: key() };
     assert_eq!(pursued(&state, mute + 1), AfterClaim::Do(release.clone()));
     assert_eq!(state.on(&release, Event::Done, &limits()), Ok(Effect::Replan));
-    let lost = AfterClaim::End(Ending::Lost(AttemptReason::Unreachable));
+    let lost = AfterClaim::End(Ending::Lost(AttemptReason::SessionUnresponsive));
     assert_eq!(pursued(&state, mute + 1), lost);
     // A session that took nothing either may be out of reach, with the result in it.
     assert_eq!(pursued(&told(unanswered()), mute + 1), AfterClaim::Do(poll()));

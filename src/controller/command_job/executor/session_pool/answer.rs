@@ -75,7 +75,9 @@ pub fn not_runnable(error: &WorkError) -> Problem {
 pub fn no_room() -> Problem {
     Problem {
         class: Class::Waiting { after: None },
-        ..transient("the output of other jobs of the namespace is being read".to_owned())
+        reason: Reason::OperatorBusy.as_str().into(),
+        message: "the command has ended; its output is read when that of other jobs of the namespace, or of all, was"
+            .to_owned(),
     }
 }
 
@@ -89,7 +91,7 @@ fn transient(message: String) -> Problem {
 
 fn problem(pool: &UsablePool, error: &SessionError) -> Problem {
     let (reason, message) = match &pool.runs_as.lender {
-        None => (reason(error.kind), message(pool, error)),
+        None => (reason(error), message(pool, error)),
         Some(lender) => told_to_guest(lender, error),
     };
     Problem {
@@ -106,6 +108,11 @@ fn message(pool: &UsablePool, error: &SessionError) -> String {
             pool.id,
             pool.account.principal(),
             error.code
+        ),
+        // Azure says it in several ways.
+        SessionErrorKind::Exhausted => format!(
+            "every session of the session pool {} is in use; the job starts when one is free",
+            pool.id
         ),
         _ => error.to_string(),
     }
@@ -126,10 +133,10 @@ fn told_to_guest(lender: &Key, error: &SessionError) -> (Reason, String) {
         ),
         SessionErrorKind::Exhausted => (
             Reason::PoolExhausted,
-            format!("every session of the SessionPool {lender} is in use"),
+            format!("every session of the SessionPool {lender} is in use; the job starts when one is free"),
         ),
-        kind => (
-            reason(kind),
+        _ => (
+            reason(error),
             format!("a request to the SessionPool {lender} failed ({code})"),
         ),
     }
@@ -152,10 +159,15 @@ fn class(error: &SessionError) -> Class {
     }
 }
 
-fn reason(kind: SessionErrorKind) -> Reason {
-    match kind {
+fn reason(error: &SessionError) -> Reason {
+    match error.kind {
         SessionErrorKind::Exhausted => Reason::PoolExhausted,
-        SessionErrorKind::Credential => Reason::InvalidCredential,
+        // Not every authority that gives no token has refused the credential.
+        SessionErrorKind::Credential => match error.class() {
+            ErrorClass::Denied | ErrorClass::Terminal => Reason::InvalidCredential,
+            ErrorClass::Waiting => Reason::AccountNotReady,
+            _ => Reason::Unavailable,
+        },
         SessionErrorKind::Denied => Reason::Unauthorized,
         SessionErrorKind::Throttled => Reason::Throttled,
         SessionErrorKind::Rejected | SessionErrorKind::TooLarge => Reason::Rejected,

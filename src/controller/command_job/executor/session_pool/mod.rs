@@ -238,8 +238,10 @@ impl SessionPoolExecutor {
         ] {
             let raw = streams::read(session, stream, files, end_bytes).await;
             let raw = raw.map_err(|error| answer::to_reading(&self.pool, error))?;
-            let stream = output.keep(&self.job, name, raw, secrets).await;
-            kept.push(stream.map_err(|error| Event::NotKept(Problem::of(&error)))?);
+            let captured = output.keep(&self.job, name, raw, secrets).await;
+            let (mut captured, count) = captured.map_err(|error| Event::NotKept(Problem::of(&error)))?;
+            captured.incomplete = stream.is_incomplete;
+            kept.push((captured, count));
         }
         let count: u64 = kept.iter().map(|(_, count)| count).sum();
         let mut streams = kept.into_iter().map(|(stream, _)| stream);

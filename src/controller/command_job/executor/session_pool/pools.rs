@@ -190,7 +190,9 @@ impl Pools {
         });
         let facts = facts.filter(|_| purpose == PoolUse::Reach || container_type.is_some());
         let Some((endpoint, id)) = facts.filter(|_| purpose == PoolUse::Reach || !is_unusable) else {
-            return Err(NotRunnable::PoolNotReady(named()).into());
+            let is_ours = key.namespace == own;
+            let because = if is_ours { why_unusable(&pool) } else { String::new() };
+            return Err(NotRunnable::PoolNotReady { pool: named(), because }.into());
         };
         let account = self.account(&runs_as, purpose).await?;
         let guest_of = match purpose {
@@ -240,7 +242,10 @@ impl Pools {
         if !session_pool::container_type(&found).is_some_and(session_pool::runs_shell) {
             return Err(NotRunnable::NoShell(named()).into());
         }
-        let endpoint = session_pool::management_endpoint(&found).ok_or_else(|| NotRunnable::PoolNotReady(named()))?;
+        let endpoint = session_pool::management_endpoint(&found).ok_or_else(|| NotRunnable::PoolNotReady {
+            pool: named(),
+            because: ": Azure tells no poolManagementEndpoint of it yet".to_owned(),
+        })?;
         let endpoint = self.endpoint(endpoint)?;
         let cooldown = session_pool::cooldown_seconds(&found).map_or(DEFAULT_COOLDOWN, Duration::from_secs);
         let known = DataPlane { endpoint, cooldown };
@@ -363,6 +368,19 @@ impl Pools {
         let namespaces: Api<Namespace> = Api::all(self.context.client().clone());
         Ok(namespaces.get(namespace).await?.metadata.labels.unwrap_or_default())
     }
+}
+
+/// Why a pool of the job's own namespace cannot be used, as the continuation of a sentence. Its own conditions say more.
+fn why_unusable(pool: &SessionPool) -> String {
+    if pool.metadata.deletion_timestamp.is_some() {
+        return ": it is being deleted".to_owned();
+    }
+    let status = pool.status.as_ref();
+    let ready = status.and_then(|it| find(&it.azure.conditions, kind::READY));
+    ready.map_or_else(
+        || " yet: Azure has not been asked about it".to_owned(),
+        |it| format!(" ({})", it.reason),
+    )
 }
 
 /// Tells accounts apart. The entries that it is a key of hold a `Weak`, so that the address of a closed account is not given

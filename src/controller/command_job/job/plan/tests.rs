@@ -8,6 +8,7 @@ use crate::controller::command_job::attempt::{AttemptState, Finding, Preparation
 use crate::controller::command_job::budget::OverBudget;
 use crate::controller::command_job::job::NamedPool;
 use crate::controller::command_job::job::status::status;
+use crate::controller::command_job::output::Fit;
 use crate::runtime::Key;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
@@ -50,7 +51,7 @@ fn facts() -> JobFacts {
         sessions: sessions.collect(),
         fresh: Ticket("fresh".into()),
         attempts: [].into(),
-        is_too_large: false,
+        fit: Fit::AsItIs,
     }
 }
 
@@ -92,7 +93,10 @@ fn a_new_job_is_prepared_and_then_claimed_with_the_ticket_of_its_preparation() {
 
 #[test]
 fn a_job_whose_pool_is_not_ready_waits_and_says_for_what() {
-    let not_ready = NotRunnable::PoolNotReady(NamedPool::Object(Key::new("ns", "shell")));
+    let not_ready = NotRunnable::PoolNotReady {
+        pool: NamedPool::Object(Key::new("ns", "shell")),
+        because: String::new(),
+    };
     let why = not_ready.verdict();
     let facts = JobFacts {
         place: Err(not_ready),
@@ -131,7 +135,12 @@ fn what_is_known_of_another_attempt_does_not_count() {
 
 #[test]
 fn an_attempt_that_has_ended_ends_its_job_and_its_session_is_left() {
-    let ended = |ending| Some(JobStep::Write(JobVerdict::Ended { ending, is_cut: false }));
+    let ended = |ending| {
+        Some(JobStep::Write(JobVerdict::Ended {
+            ending,
+            fit: Fit::AsItIs,
+        }))
+    };
     for (finding, ending) in [
         (Finding::Collected(result()), Ending::Known(result())),
         (Finding::Died, Ending::Lost(AttemptReason::RunnerDied)),
@@ -139,13 +148,13 @@ fn an_attempt_that_has_ended_ends_its_job_and_its_session_is_left() {
     ] {
         assert_eq!(step(&claimed_job(), &found(1, finding), 1), ended(ending));
     }
-    let is_cut = true;
+    let fit = Fit::Cut;
     let verdict = JobVerdict::Ended {
         ending: Ending::Known(result()),
-        is_cut,
+        fit,
     };
     let facts = JobFacts {
-        is_too_large: true,
+        fit,
         ..found(1, Finding::Collected(result()))
     };
     assert_eq!(step(&claimed_job(), &facts, 1), Some(JobStep::Write(verdict.clone())));
@@ -227,9 +236,9 @@ fn starts_that_keep_coming_too_late_are_tried_more_and_more_seldom_and_not_for_e
     }
     assert_eq!(waits, [0, 10, 20, 40, 80, 160, 320, 640, 1280]);
     job = claimed_by(job, 10, 100_000);
-    let (ending, is_cut) = (Ending::Unprepared, false);
+    let (ending, fit) = (Ending::Void, Fit::AsItIs);
     let end = step(&job, &void(10), 100_001);
-    assert_eq!(end, Some(JobStep::Write(JobVerdict::Ended { ending, is_cut })));
+    assert_eq!(end, Some(JobStep::Write(JobVerdict::Ended { ending, fit })));
 }
 
 #[test]

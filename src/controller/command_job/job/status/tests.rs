@@ -60,9 +60,8 @@ fn a_guest_with_an_account_of_its_own_is_warned() {
     let warned = (Severity::Warning, "OwnAccountInSharedPool".to_owned());
     assert!(words(&[], &claimed.conditions).contains(&warned));
     job.status = Some(claimed.clone());
-    let is_cut = false;
-    let ending = known(Outcome::Exited, Some(0));
-    let ended = told(&job, &JobVerdict::Ended { ending, is_cut }, 2);
+    let (ending, fit) = (known(Outcome::Exited, Some(0)), Fit::AsItIs);
+    let ended = told(&job, &JobVerdict::Ended { ending, fit }, 2);
     assert_eq!(isolated(&ended), warning, "it is known of a job that has ended, too");
     assert!(
         !words(&claimed.conditions, &ended.conditions).contains(&warned),
@@ -94,8 +93,12 @@ fn known(outcome: Outcome, exit_code: Option<i32>) -> Ending {
     }))
 }
 
-fn end(ending: Ending, is_cut: bool) -> CommandJobStatus {
-    told(&claimed_job(), &JobVerdict::Ended { ending, is_cut }, 5)
+fn end(ending: Ending) -> CommandJobStatus {
+    end_as(ending, Fit::AsItIs)
+}
+
+fn end_as(ending: Ending, fit: Fit) -> CommandJobStatus {
+    told(&claimed_job(), &JobVerdict::Ended { ending, fit }, 5)
 }
 
 fn condition<'a>(status: &'a CommandJobStatus, type_: &str) -> Option<(&'a str, &'a str)> {
@@ -108,7 +111,7 @@ fn condition<'a>(status: &'a CommandJobStatus, type_: &str) -> Option<(&'a str, 
 
 #[test]
 fn a_successful_job_is_complete_as_a_job_of_kubernetes_is() {
-    let status = end(known(Outcome::Exited, Some(0)), false);
+    let status = end(known(Outcome::Exited, Some(0)));
     assert_eq!(status.phase, Some(Phase::Succeeded));
     assert_eq!(condition(&status, "Complete"), Some(("True", "CommandSucceeded")));
     assert_eq!(condition(&status, "Ready"), Some(("True", "CommandSucceeded")));
@@ -129,8 +132,9 @@ fn every_other_end_is_a_failure_with_its_reason() {
         (known(Outcome::Cancelled, None), "Cancelled"),
         (Ending::Lost(AttemptReason::SessionReplaced), "Lost"),
         (Ending::Unprepared, "PreparationFailed"),
+        (Ending::Void, "PreparationFailed"),
     ] {
-        let status = end(ending, false);
+        let status = end(ending);
         assert_eq!(status.phase, Some(Phase::Failed), "{reason}");
         for (type_, truth) in [("Failed", "True"), ("Stalled", "True"), ("Ready", "False")] {
             assert_eq!(condition(&status, type_), Some((truth, reason)));
@@ -141,7 +145,7 @@ fn every_other_end_is_a_failure_with_its_reason() {
 
 #[test]
 fn a_lost_command_has_no_exit_code() {
-    let status = end(Ending::Lost(AttemptReason::RunnerDied), false);
+    let status = end(Ending::Lost(AttemptReason::RunnerDied));
     let result = status.result.expect("a result");
     assert_eq!((result.outcome, result.exit_code), (Outcome::Lost, None));
     assert_eq!(status.attempts[0].reason, Some(AttemptReason::RunnerDied));
@@ -149,13 +153,28 @@ fn a_lost_command_has_no_exit_code() {
 
 #[test]
 fn a_result_that_does_not_fit_is_cut_and_keeps_its_exit_code() {
-    let status = end(known(Outcome::Exited, Some(0)), true);
+    let status = end_as(known(Outcome::Exited, Some(0)), Fit::Cut);
     let result = status.result.as_ref().expect("a result");
     assert!(result.stdout.text.as_ref().is_some_and(|it| it.len() == 2048));
     assert!(result.stdout.truncated);
     assert_eq!((result.exit_code, result.stdout.bytes), (Some(0), 100_000));
     assert_eq!(condition(&status, "Failed"), Some(("True", "ResultTooLarge")));
     assert_eq!(condition(&status, "Complete"), None);
+}
+
+#[test]
+fn a_result_that_fits_only_in_base64_is_whole_and_no_failure() {
+    let Ending::Known(mut result) = known(Outcome::Exited, Some(0)) else {
+        unreachable!()
+    };
+    result.stdout.text = Some("\0".repeat(100));
+    result.stderr.text = Some("plain".into());
+    let status = end_as(Ending::Known(result), Fit::InBase64);
+    let result = status.result.as_ref().expect("a result");
+    assert_eq!((&result.stdout.text, result.stdout.truncated), (&None, false));
+    assert_eq!(result.stdout.base64.as_ref().map(String::len), Some(136));
+    assert_eq!(result.stderr.text.as_deref(), Some("plain"));
+    assert_eq!(condition(&status, "Complete"), Some(("True", "CommandSucceeded")));
 }
 
 #[test]
@@ -189,11 +208,17 @@ fn a_long_row_of_void_attempts_is_cut_at_its_old_end() {
 #[test]
 fn durations_read_like_ages() {
     for (milliseconds, text) in [
-        (0, "0.0s"),
+        (0, "0ms"),
+        (70, "70ms"),
+        (999, "999ms"),
+        (1000, "1.0s"),
         (2130, "2.1s"),
         (59_999, "59.9s"),
+        (60_000, "1m"),
         (192_000, "3m12s"),
+        (3_600_000, "1h"),
         (3_900_000, "1h5m"),
+        (86_400_000, "24h"),
     ] {
         assert_eq!(display_duration(milliseconds), text);
     }
@@ -208,7 +233,7 @@ fn a_running_job_is_summarized_as_its_claim_left_it() {
 #[test]
 fn a_finished_job_is_never_summarized_again() {
     let mut job = claimed_job();
-    job.status = Some(end(known(Outcome::Exited, Some(0)), false));
+    job.status = Some(end(known(Outcome::Exited, Some(0))));
     for verdict in [JobVerdict::Running(None), claim(2, 500)] {
         assert_eq!(status(&job, &verdict, at(500)), None);
     }

@@ -123,9 +123,13 @@ fn a_stream_that_fits_is_kept_whole() {
         (b"hello\n", text("hello\n", None)),
         ("\u{e9}\u{1F600}".as_bytes(), text("\u{e9}\u{1F600}", None)),
         (b"\xff\xfe", base64(b"\xff\xfe", None)),
-        (b"a\0", base64(b"a\0", None)),
-        (b"\0\0\0\0", base64(b"\0\0\0\0", None)),
-        (b"mostly text \0", text("mostly text \0", None)),
+        // Whatever characters a text has, it is text.
+        (b"[\"a\",\"b\"]\n", text("[\"a\",\"b\"]\n", None)),
+        (b"\n\n\n", text("\n\n\n", None)),
+        (b"C:\\a\\b\t\r\n", text("C:\\a\\b\t\r\n", None)),
+        (b"\x1b[1mok\x1b[0m", text("\x1b[1mok\x1b[0m", None)),
+        (b"\0\0\0\0", text("\0\0\0\0", None)),
+        ("\u{85}\u{feff}".as_bytes(), text("\u{85}\u{feff}", None)),
     ] {
         let captured = capture(stream, 64);
         let sha256: String = Sha256::digest(stream)
@@ -193,11 +197,11 @@ fn every_character_survives_alone_and_in_company() {
     for c in ['\0', '\u{7f}', '\u{85}', '\u{feff}', '\u{ffff}', '"', '\u{10ffff}'] {
         let mut buffer = [0; 4];
         let bytes = c.encode_utf8(&mut buffer).as_bytes();
-        let kept = match capture(bytes, 8).kept {
-            Kept::Text { head, .. } => head.into_bytes(),
-            Kept::Base64 { head, .. } => STANDARD.decode(head).expect("base64"),
-        };
-        assert_eq!(kept, bytes, "{c:?}");
+        let alone = std::str::from_utf8(bytes).expect("a character");
+        assert_eq!(capture(bytes, 8).kept, text(alone, None), "{c:?}");
+        let (long, half) = (alone.repeat(100), alone.repeat(20));
+        let kept = capture(long.as_bytes(), half.len() * 2).kept;
+        assert_eq!(kept, text(&half, Some(&half)), "{c:?}");
     }
 }
 
