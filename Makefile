@@ -76,7 +76,7 @@ crds: ## write the CRDs from the types, and their copies in the chart
 .PHONY: docs
 docs: ## write the tables of the documentation from the CRDs and the types
 	@UPDATE_DOCS=1 $(CARGO) test --package lifeguard --test documentation --quiet -- the_table
-	@UPDATE_DOCS=1 $(CARGO) test --package lifeguard --lib --quiet -- policy
+	@UPDATE_DOCS=1 $(CARGO) test --package lifeguard --lib --quiet -- the_documented_table
 
 .PHONY: clean
 clean: down ## stop, then remove .local/ and the build

@@ -10,6 +10,9 @@ pub mod kind {
     pub const STALLED: &str = "Stalled";
     /// Whether Azure has what the spec says.
     pub const IN_SYNC: &str = "InSync";
+    /// Whether Azure has the resource and it can be used, be it as the spec says or not: those who refer to the object go by
+    /// this, so that what works is not stopped because a change of it cannot be made.
+    pub const PROVISIONED: &str = "Provisioned";
     /// False where whoever holds the account of a CommandJob could enter sessions of others; absent elsewhere.
     pub const ISOLATED: &str = "Isolated";
     /// True once a CommandJob's command ended with exit code 0, as for a Job.
@@ -102,7 +105,7 @@ reasons! {
     Forbidden,
     /// The subscription does not exist or is not visible to the credential.
     SubscriptionNotFound,
-    /// Azure refused the request; nothing will change until the spec does.
+    /// Azure refused the request. The same is sent again after a minute, then ever more slowly, and at once when the spec changes.
     Rejected,
     /// The spec asks for a change that Azure cannot make to an existing resource.
     ImmutableChange,
@@ -130,8 +133,10 @@ reasons! {
     RoleNotFound,
     /// A federated credential trusts an issuer that the installation does not allow; its administrator can change that.
     IssuerNotAllowed,
-    /// Microsoft Entra ID does not know the principal yet, or no longer; the operator tries again every half minute.
+    /// Microsoft Entra ID does not know the principal yet, or no longer.
     PrincipalNotFound,
+    /// Azure does not know a managed identity that is to be attached yet, or no longer; the message has its id.
+    IdentityNotFound,
     /// The pool refuses the account, whose role may not be effective yet; it is waited for up to ten minutes.
     RolePropagating,
     /// Microsoft Entra ID does not know a new identity or its federated credential yet; it needs some minutes.

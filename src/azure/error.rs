@@ -192,6 +192,8 @@ const CODES: &[(ErrorClass, &[&str])] = &[
             "PrincipalNotFound",
             "FailedIdentityOperation",
             "InvalidSubscriptionRegistrationState",
+            // About one new role assignment in a hundred; the same request works a moment later.
+            "HashConflictOnDifferentRoleAssignmentIds",
         ],
     ),
     (
@@ -293,7 +295,7 @@ fn class_of_status(status: u16) -> ErrorClass {
         401 | 403 | 407 => ErrorClass::Denied,
         404 | 410 => ErrorClass::NotFound,
         408 | 425 => ErrorClass::Transient,
-        409 => ErrorClass::Waiting,
+        409 | 423 => ErrorClass::Waiting,
         412 => ErrorClass::Conflict,
         400..=499 | 501 | 505 => ErrorClass::Terminal,
         _ => ErrorClass::Transient,
@@ -349,6 +351,7 @@ mod tests {
             (404, ErrorClass::NotFound),
             (408, ErrorClass::Transient),
             (409, ErrorClass::Waiting),
+            (423, ErrorClass::Waiting),
             (412, ErrorClass::Conflict),
             (429, ErrorClass::Throttled(DEFAULT_THROTTLE)),
             (500, ErrorClass::Transient),

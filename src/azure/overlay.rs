@@ -28,6 +28,21 @@ pub fn overlay(actual: &Value, desired: &Value, shape: &Shape) -> Value {
     body
 }
 
+/// The part of a body that has only these members; `None` where it lacks one. Paths are written as those of [`Shape`]s.
+pub fn only<'a>(body: &Value, paths: impl IntoIterator<Item = &'a str>) -> Option<Value> {
+    let mut part = json!({});
+    for path in paths {
+        let (mut from, mut into) = (body, &mut part);
+        for name in path.split('.') {
+            let (spelled, value) = member(from.as_object()?, name)?;
+            from = value;
+            into = into.as_object_mut()?.entry(spelled).or_insert_with(|| json!({}));
+        }
+        *into = from.clone();
+    }
+    Some(part)
+}
+
 /// A resource without what ARM sets itself and without nulls.
 fn writable(place: &Place, value: &Value, shape: &Shape) -> Value {
     match value {
@@ -94,7 +109,7 @@ mod tests {
     use proptest::prelude::*;
     use serde_json::{Map, Value, json};
 
-    use super::overlay;
+    use super::{only, overlay};
     use crate::azure::comparison::{Shape, compare};
     use crate::azure::session_pool::SHAPE;
 
@@ -105,6 +120,18 @@ mod tests {
         case_insensitive: &[],
         added: &[],
     };
+
+    #[test]
+    fn a_part_of_a_body_has_the_members_that_are_named_as_they_are_spelled() {
+        let body =
+            json!({"tags": {"a": "b"}, "Properties": {"scaleConfiguration": {"x": 1}, "other": 2}, "location": "l"});
+        let paths = ["tags", "properties.scaleconfiguration"];
+        assert_eq!(
+            only(&body, paths),
+            Some(json!({"tags": {"a": "b"}, "Properties": {"scaleConfiguration": {"x": 1}}}))
+        );
+        assert_eq!(only(&body, ["properties.absent"]), None);
+    }
 
     #[test]
     fn what_is_not_desired_is_kept_and_what_arm_sets_is_left_out() {

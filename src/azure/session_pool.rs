@@ -90,6 +90,17 @@ pub const SHAPE: Shape = Shape {
     added: &[("properties.managedidentitysettings", "lifecycle", "None")],
 };
 
+/// What a PATCH of a pool takes, each member as a whole (schemas of all versions since 2025-01-01). `identity` is one as well, and
+/// left out here: a PATCH with it attaches and detaches single identities.
+pub const PATCHABLE: &[&str] = &[
+    "tags",
+    "properties.scaleconfiguration",
+    "properties.secrets",
+    "properties.dynamicpoolconfiguration",
+    "properties.customcontainertemplate",
+    "properties.sessionnetworkconfiguration",
+];
+
 /// Reads a pool; `None` if it or its group does not exist.
 pub async fn find(
     arm: &ArmClient,

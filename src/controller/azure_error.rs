@@ -86,6 +86,9 @@ fn reason_of_service(error: &ServiceError) -> Reason {
     if is(&["PrincipalNotFound"]) {
         return Reason::PrincipalNotFound;
     }
+    if is(&["FailedIdentityOperation"]) {
+        return Reason::IdentityNotFound;
+    }
     if is(&["RoleDefinitionDoesNotExist"]) {
         return Reason::RoleNotFound;
     }
@@ -134,6 +137,9 @@ mod tests {
             (400, "InvalidRequestContent", Reason::Rejected),
             (429, "TooManyRequests", Reason::Throttled),
             (400, "PrincipalNotFound", Reason::PrincipalNotFound),
+            (400, "FailedIdentityOperation", Reason::IdentityNotFound),
+            (400, "HashConflictOnDifferentRoleAssignmentIds", Reason::Provisioning),
+            (423, "Locked", Reason::Provisioning),
             (400, "RoleDefinitionDoesNotExist", Reason::RoleNotFound),
             (409, "RoleAssignmentExists", Reason::AlreadyExists),
             (400, "RoleAssignmentUpdateNotPermitted", Reason::Rejected),

@@ -19,6 +19,7 @@ pub mod resource_group;
 pub mod role_assignment;
 pub mod secret;
 pub mod session_pool;
+pub mod waiting;
 pub mod watched;
 
 pub use context::{Context, Foundation};

@@ -1,5 +1,7 @@
 //! The conditions `Ready`, `Reconciling` and `Stalled` of every kind, as kstatus reads them.
 
+use std::borrow::Cow;
+
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
@@ -56,6 +58,14 @@ impl Verdict {
     /// Somebody has to act.
     pub fn stalled(reason: Reason, message: impl Into<String>) -> Self {
         Self::new(Standing::Stalled, reason, message)
+    }
+
+    /// The reason whose duration counts; `None` for an object that is as its author wants it.
+    pub fn reason_of_wait(&self) -> Option<Cow<'static, str>> {
+        match self.standing {
+            Standing::Ready | Standing::Resting => None,
+            Standing::Progressing | Standing::Stalled | Standing::Unknown => Some(self.reason.as_str().into()),
+        }
     }
 
     /// The verdict on a failed pass; `None` while the failure is not worth telling.
@@ -120,6 +130,11 @@ pub fn notes(before: &[Condition], after: &[Condition]) -> Vec<Note> {
 /// Whether the conditions say that the object may be used, at this generation.
 pub fn is_ready(conditions: &[Condition], generation: Option<i64>) -> bool {
     find(conditions, kind::READY).is_some_and(|ready| ready.status == "True" && ready.observed_generation == generation)
+}
+
+/// Whether Azure has the resource and it can be used, be it as the spec says or not; `None` where nobody has said.
+pub fn is_provisioned(conditions: &[Condition]) -> Option<bool> {
+    find(conditions, kind::PROVISIONED).map(|provisioned| provisioned.status == "True")
 }
 
 #[cfg(test)]

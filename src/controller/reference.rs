@@ -12,7 +12,7 @@ use crate::runtime::conditions::find;
 use crate::runtime::references::{Entry, Kind};
 use crate::runtime::{Key, ObjectId, Snapshot, Target};
 
-use super::readiness::is_ready;
+use super::readiness::{is_provisioned, is_ready};
 use super::watched::{Kinds, Watched, WatchedKind};
 
 /// A reference to an object of the same namespace.
@@ -205,10 +205,12 @@ pub fn readiness<K: Referable>(object: &K, name: &str) -> Result<(), Unresolved>
         let (kind, name) = (K::NAME, name.to_owned());
         return Err(Unresolved::BeingDeleted { kind, name });
     }
-    if is_ready(object.conditions(), object.meta().generation) {
+    // What works goes on although a change of it cannot be made.
+    let conditions = object.conditions();
+    if is_provisioned(conditions) == Some(true) || is_ready(conditions, object.meta().generation) {
         return Ok(());
     }
-    Err(Unresolved::not_ready::<K>(name, why_not_ready(object.conditions())))
+    Err(Unresolved::not_ready::<K>(name, why_not_ready(conditions)))
 }
 
 /// Why an object is not ready, as the continuation of a sentence.

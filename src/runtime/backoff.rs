@@ -8,7 +8,7 @@ use std::{
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::pace::Pace;
+use super::{pace::Pace, requeue::Tries};
 
 /// Passes that follow each other faster are counted as one: a status that a failing pass wrote is a change of the object,
 /// which asks for the next pass at once, and a second of those must not use up minutes of backoff.
@@ -41,6 +41,16 @@ pub struct Streak {
     pub count: u32,
     /// The time of the first.
     pub since: Timestamp,
+}
+
+impl Streak {
+    /// The passes, as seen now.
+    pub fn tries(self, now: Timestamp) -> Tries {
+        Tries {
+            count: self.count,
+            lasted: Duration::try_from(now.duration_since(self.since)).unwrap_or_default(),
+        }
+    }
 }
 
 impl Backoff {

@@ -3,6 +3,7 @@
 mod report;
 
 use std::{
+    borrow::Cow,
     collections::HashSet,
     convert::Infallible,
     panic::{AssertUnwindSafe, catch_unwind},
@@ -31,11 +32,12 @@ use super::{
     pass::Pass,
     permits::Permits,
     reconciler::{Effect, Next, PassOutcome, Reconciler},
-    requeue::{self, Delay},
+    requeue::{self, Delay, Tries},
     rest::Rest,
     snapshot::{Cache, Key, Snapshot},
     status::StatusWriter,
     underway::Underway,
+    waits::Waits,
     written::{Written, is_newer},
 };
 
@@ -94,6 +96,7 @@ pub struct Drive<R: Reconciler> {
     events: Events,
     settings: Settings,
     backoff: Backoff,
+    waits: Waits,
     counters: Arc<Counters>,
     permits: Permits,
     stop: CancellationToken,
@@ -129,6 +132,7 @@ impl<R: Reconciler> Drive<R> {
             events,
             permits: Permits::new(usize::from(settings.concurrency)),
             backoff: Backoff::at_pace(settings.pace),
+            waits: Waits::at_pace(settings.pace),
             settings,
             counters: Arc::default(),
             stop,
@@ -159,7 +163,7 @@ impl<R: Reconciler> Drive<R> {
             Err(panic) => {
                 tracing::error!(panic = text_of(&*panic), "a pass panicked outside of its steps");
                 self.counters.count_end(Ended::Panicked);
-                requeue::after_failure(&Class::Bug, 1, self.settings.pace, fastrand::f64())
+                requeue::after_failure(&Class::Bug, Tries::default(), self.settings.pace, fastrand::f64())
             }
         };
         Ok(delay.map_or_else(Action::await_change, Action::requeue))
@@ -250,6 +254,7 @@ impl<R: Reconciler> Drive<R> {
 
     async fn run(&self, pass: &mut Pass<R>, uid: &str) -> Delay {
         let deadline = Instant::now() + self.settings.deadline;
+        pass.waited = self.waits.of(uid, pass.object().meta().generation);
         let work = self.work(pass, deadline).await;
         let now = Timestamp::now();
         for (before, status) in std::mem::take(&mut pass.transitions) {
@@ -264,26 +269,30 @@ impl<R: Reconciler> Drive<R> {
             Work::Done(next) => match self.report(pass, PassOutcome::Done(next), now).await {
                 Ok(()) => {
                     self.counters.count_end(Ended::Done);
+                    self.note_reason(pass, uid, pass.verdict.as_ref().and_then(R::reason), now);
                     self.after_success(pass.object(), uid, next, now)
                 }
                 Err(error) => {
                     let failure = self.counted(uid, Failure::of(&error, now), now);
                     self.counters.count_end(Ended::from(&failure.class));
                     failure.log("status not written");
-                    self.after_failure(pass, &failure)
+                    self.after_failure(pass, &failure, now)
                 }
             },
             Work::Failed(failure, ended) => {
                 let failure = self.counted(uid, failure, now);
                 self.counters.count_end(ended);
                 failure.log("pass failed");
+                if failure.class != Class::Conflict {
+                    self.note_reason(pass, uid, Some(failure.reason.clone().into()), now);
+                }
                 // After a conflict the version that this pass knows is stale, so its status would be refused as well.
                 if failure.class != Class::Conflict
                     && let Err(error) = self.report(pass, PassOutcome::Failed(&failure), now).await
                 {
                     Failure::of(&error, now).log("status of a failed pass not written");
                 }
-                self.after_failure(pass, &failure)
+                self.after_failure(pass, &failure, now)
             }
         }
     }
@@ -327,7 +336,7 @@ impl<R: Reconciler> Drive<R> {
                     .await
                     .map_err(|error| Failure::of(&error, Timestamp::now()))?,
             };
-            let plan = R::plan(pass.object(), &observed, Timestamp::now());
+            let plan = R::plan(pass.object(), &observed, &pass.waited, Timestamp::now());
             pass.observed = Some(observed);
             pass.verdict = Some(plan.verdict);
             let Some(step) = plan.step else {
@@ -362,7 +371,7 @@ impl<R: Reconciler> Drive<R> {
             }
         };
         let polls = match next {
-            Next::Poll { after: None } => self.backoff.polled(uid, now).count,
+            Next::Poll { after: None } => self.backoff.polled(uid, now).tries(now),
             Next::AwaitChange
             | Next::Resync(_)
             | Next::Poll { after: Some(_) }
@@ -370,14 +379,14 @@ impl<R: Reconciler> Drive<R> {
             | Next::At(_)
             | Next::Again => {
                 self.backoff.forget(uid);
-                0
+                Tries::default()
             }
         };
         requeue::after_success(next, polls, now, self.settings.pace, fastrand::f64())
     }
 
-    fn after_failure(&self, pass: &Pass<R>, failure: &Failure) -> Delay {
-        let delay = requeue::after_failure(&failure.class, failure.failures, self.settings.pace, fastrand::f64())?;
+    fn after_failure(&self, pass: &Pass<R>, failure: &Failure, now: Timestamp) -> Delay {
+        let delay = requeue::after_failure(&failure.class, failure.tries(now), self.settings.pace, fastrand::f64())?;
         let longest = R::longest_pause(pass.object(), pass.observed.as_ref());
         Some(longest.map_or(delay, |it| delay.min(self.settings.pace.of(it))))
     }
@@ -397,8 +406,17 @@ impl<R: Reconciler> Drive<R> {
         }
     }
 
+    /// Counts for how long the object gives the reason; with none, it is as it should be.
+    fn note_reason(&self, pass: &Pass<R>, uid: &str, reason: Option<Cow<'static, str>>, now: Timestamp) {
+        match reason {
+            Some(reason) => self.waits.note(uid, pass.object().meta().generation, reason, now),
+            None => self.waits.forget(uid),
+        }
+    }
+
     fn forget(&self, uid: &str) {
         self.backoff.forget(uid);
+        self.waits.forget(uid);
         self.settings.rest.end(uid);
         self.written.forget(uid);
         self.complaints.forget(uid);

@@ -2,7 +2,11 @@
 
 use jiff::Timestamp;
 
-use super::error::{Class, Classify};
+use super::{
+    backoff::Streak,
+    error::{Class, Classify},
+    requeue::Tries,
+};
 
 /// A failure in the words of a condition.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,6 +33,12 @@ impl Failure {
             failures: 0,
             since: now,
         }
+    }
+
+    /// The passes that failed in a row, as seen now.
+    pub fn tries(&self, now: Timestamp) -> Tries {
+        let (count, since) = (self.failures, self.since);
+        Streak { count, since }.tries(now)
     }
 
     /// Whether a user should be told. A single hiccup of a connection is not worth a condition; three in a row, or one

@@ -39,6 +39,7 @@ pub mod supervisor;
 pub mod trigger;
 pub mod turns;
 pub mod underway;
+pub mod waits;
 pub mod written;
 
 pub use client::Clients;
@@ -54,3 +55,4 @@ pub use snapshot::{Cache, Key, Snapshot};
 pub use source::{Scope, Source};
 pub use status::{StatusWriter, WriteError};
 pub use trigger::Triggers;
+pub use waits::Waited;

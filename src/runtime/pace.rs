@@ -24,6 +24,12 @@ impl Pace {
     pub fn of(self, pause: Duration) -> Duration {
         pause.mul_f64(self.0)
     }
+
+    /// How long at full pace is what took so long at this one.
+    #[must_use]
+    pub fn at_full(self, pause: Duration) -> Duration {
+        pause.div_f64(self.0)
+    }
 }
 
 impl Default for Pace {

@@ -12,6 +12,7 @@ use super::{
     snapshot::Snapshot,
     status::{StatusWriter, WriteError},
     underway::{Delivered, version},
+    waits::Waited,
     written::Written,
 };
 
@@ -24,6 +25,8 @@ pub struct Pass<R: Reconciler> {
     pub(super) observed: Option<R::Observed>,
     /// What the last plan said of the object.
     pub(super) verdict: Option<R::Verdict>,
+    /// For how long the object has given which reason.
+    pub(super) waited: Waited,
     writer: Arc<StatusWriter<R::Object>>,
     written: Arc<Written<R::Object>>,
     delivered: watch::Receiver<Delivered>,
@@ -46,6 +49,7 @@ impl<R: Reconciler> Pass<R> {
             object,
             observed: None,
             verdict: None,
+            waited: Waited::default(),
             writer,
             written,
             delivered,

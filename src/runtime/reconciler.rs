@@ -1,13 +1,13 @@
 //! The seam between a kind's controller and the runtime: observe, plan, carry out, summarize.
 
-use std::{fmt::Debug, future::Future, time::Duration};
+use std::{borrow::Cow, fmt::Debug, future::Future, time::Duration};
 
 use jiff::Timestamp;
 use k8s_openapi::NamespaceResourceScope;
 use kube::{Resource, core::object::HasStatus};
 use serde::{Serialize, de::DeserializeOwned};
 
-use super::{error::Classify, events::Note, failure::Failure, pass::Pass, snapshot::Snapshot};
+use super::{error::Classify, events::Note, failure::Failure, pass::Pass, snapshot::Snapshot, waits::Waited};
 
 /// A namespaced custom resource with a status.
 ///
@@ -59,8 +59,20 @@ pub trait Reconciler: Send + Sync + Sized + 'static {
         object: &Snapshot<Self::Object>,
     ) -> impl Future<Output = Result<Self::Observed, Self::Error>> + Send;
 
-    /// Decides. Pure and total: the same three arguments give the same plan. Deletion is part of it.
-    fn plan(object: &Self::Object, observed: &Self::Observed, now: Timestamp) -> Plan<Self::Step, Self::Verdict>;
+    /// Decides. Pure and total: the same arguments give the same plan. Deletion is part of it. `waited` says for how long the
+    /// object has given which reason.
+    fn plan(
+        object: &Self::Object,
+        observed: &Self::Observed,
+        waited: &Waited,
+        now: Timestamp,
+    ) -> Plan<Self::Step, Self::Verdict>;
+
+    /// The reason for which an object is not as it should be, by the verdict of a plan; `None` if it is, or if nobody counts
+    /// how long it is not.
+    fn reason(_verdict: &Self::Verdict) -> Option<Cow<'static, str>> {
+        None
+    }
 
     /// Carries out one step. It may change what was observed and write the object through `pass`; what it answers says
     /// whether the object is planned again in this pass.
@@ -184,6 +196,8 @@ pub struct Seen<'a, O, V = ()> {
     pub observed: Option<&'a O>,
     /// What the last plan said; `None` if none was made.
     pub verdict: Option<&'a V>,
+    /// For how long the object has given which reason.
+    pub waited: &'a Waited,
     /// How the pass ended.
     pub outcome: PassOutcome<'a>,
 }

@@ -69,7 +69,8 @@ impl Azure {
         id
     }
 
-    async fn until_succeeded(&self, world: &World, id: &str) {
+    /// Waits until the last operation on a resource has succeeded.
+    pub async fn until_succeeded(&self, world: &World, id: &str) {
         world
             .until(&format!("{id} is provisioned"), || async {
                 let found = self.find(id).await?;

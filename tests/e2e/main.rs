@@ -43,3 +43,4 @@ mod roles;
 mod sessions;
 mod sharing;
 mod targets;
+mod waiting;

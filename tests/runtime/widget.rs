@@ -14,7 +14,8 @@ use k8s_openapi::{
 };
 use kube::CustomResource;
 use lifeguard::runtime::{
-    Class, Classify, Effect, Next, Note, Pass, PassOutcome, Plan, Reconciler, Seen, Severity, Snapshot, WriteError,
+    Class, Classify, Effect, Next, Note, Pass, PassOutcome, Plan, Reconciler, Seen, Severity, Snapshot, Waited,
+    WriteError,
     conditions::{self, Conditions, Truth},
 };
 use serde::{Deserialize, Serialize};
@@ -186,7 +187,7 @@ impl Reconciler for Widgets {
         }
     }
 
-    fn plan(object: &Widget, (): &(), _now: Timestamp) -> Plan<Step> {
+    fn plan(object: &Widget, (): &(), _: &Waited, _now: Timestamp) -> Plan<Step> {
         match (object.spec.act, object.phase()) {
             (Act::Claim | Act::ClaimThenAgain | Act::ClaimThenPoll, "") => Plan::step(Step::Claim, Next::Again),
             (Act::Claim | Act::ClaimThenAgain, "Claimed") => Plan::step(Step::Finish, Next::AwaitChange),

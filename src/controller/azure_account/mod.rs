@@ -6,6 +6,8 @@ mod observe;
 mod plan;
 mod status;
 
+use std::borrow::Cow;
+
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::Resource;
@@ -13,7 +15,7 @@ use kube::Resource;
 use crate::api::{ACCOUNT_FINALIZER, AzureAccount, AzureAccountStatus, ManagedIdentity};
 use crate::runtime::references::Entry;
 use crate::runtime::{
-    Controller, Effect, Key, Note, ObjectId, Pass, Plan, Reconciler, Seen, Snapshot, Source, finalizer,
+    Controller, Effect, Key, Note, ObjectId, Pass, Plan, Reconciler, Seen, Snapshot, Source, Waited, finalizer,
 };
 
 use super::context::Context;
@@ -62,8 +64,17 @@ impl Reconciler for AzureAccountReconciler {
         Ok(observe::observe(&self.context, object).await)
     }
 
-    fn plan(object: &AzureAccount, observed: &ObservedAccount, now: Timestamp) -> Plan<AccountStep, AccountAssessment> {
-        plan::plan(object, observed, now)
+    fn plan(
+        object: &AzureAccount,
+        observed: &ObservedAccount,
+        waited: &Waited,
+        now: Timestamp,
+    ) -> Plan<AccountStep, AccountAssessment> {
+        plan::plan(object, observed, waited, now)
+    }
+
+    fn reason(assessment: &AccountAssessment) -> Option<Cow<'static, str>> {
+        assessment.verdict.as_ref()?.reason_of_wait()
     }
 
     async fn carry_out(&self, pass: &mut Pass<Self>, step: AccountStep) -> Result<Effect, Error> {

@@ -12,9 +12,11 @@ use crate::controller::accounts::{AccountError, Check, Subscription};
 use crate::controller::azure_resource::listed;
 use crate::controller::error::Error;
 use crate::controller::readiness::Verdict;
+use crate::controller::waiting::Waiting;
 use crate::runtime::conditions::find;
-use crate::runtime::{Class, Failure, Next, ObjectId, Plan, finalizer};
+use crate::runtime::{Class, Failure, Next, ObjectId, Plan, Waited, finalizer};
 
+use super::conditions;
 use super::observe::{ObservedAccount, Opened};
 
 /// How often an account that works is checked.
@@ -52,7 +54,12 @@ pub struct AccountAssessment {
 /// It is marked before it is checked, because an account that does not work may still be needed. After a check that failed it is
 /// looked at every few seconds: that reads its Secret, and asks Azure only when the account was opened anew or the pause
 /// after a refusal is over.
-pub fn plan(object: &AzureAccount, observed: &ObservedAccount, now: Timestamp) -> Plan<AccountStep, AccountAssessment> {
+pub fn plan(
+    object: &AzureAccount,
+    observed: &ObservedAccount,
+    waited: &Waited,
+    now: Timestamp,
+) -> Plan<AccountStep, AccountAssessment> {
     let account = observed.account.as_ref();
     let is_deleted = object.meta().deletion_timestamp.is_some();
     let step = match (observed.users.is_empty(), finalizer::has(object, ACCOUNT_FINALIZER)) {
@@ -74,16 +81,30 @@ pub fn plan(object: &AzureAccount, observed: &ObservedAccount, now: Timestamp) -
                 let verdict = Verdict::ready(Reason::Available, message);
                 (Next::Resync(CHECK_INTERVAL), Some(verdict), name)
             }
-            Some(Err(failure)) => (retry(&failure), Verdict::of_failure(&failure, now), known),
+            Some(Err(failure)) => (
+                retry(&failure),
+                waiting(object, waited, now).of_failure(&failure),
+                known,
+            ),
         }
     };
     Plan {
         step,
         next,
         verdict: AccountAssessment {
-            verdict,
+            verdict: verdict.map(|it| waiting(object, waited, now).judge(it)),
             subscription_name,
         },
+    }
+}
+
+/// What a verdict on an account depends on besides.
+pub fn waiting<'a>(object: &'a AzureAccount, waited: &'a Waited, now: Timestamp) -> Waiting<'a> {
+    Waiting {
+        conditions: conditions(object),
+        generation: object.meta().generation,
+        waited,
+        now,
     }
 }
 

@@ -4,12 +4,11 @@ use jiff::Timestamp;
 use kube::Resource;
 
 use crate::api::{ACCOUNT_FINALIZER, AzureAccount, AzureAccountStatus};
-use crate::controller::readiness::Verdict;
 use crate::runtime::{PassOutcome, Seen, finalizer};
 
 use super::conditions;
 use super::observe::ObservedAccount;
-use super::plan::{AccountAssessment, request};
+use super::plan::{AccountAssessment, request, waiting};
 
 /// Computes the status; `None` leaves it as it is.
 pub fn summarize(
@@ -22,7 +21,7 @@ pub fn summarize(
     }
     let before = object.status.clone().unwrap_or_default();
     let (verdict, told) = match seen.outcome {
-        PassOutcome::Failed(failure) => (Verdict::of_failure(failure, now)?, before),
+        PassOutcome::Failed(failure) => (waiting(object, seen.waited, now).of_failure(failure)?, before),
         PassOutcome::Done(_) => {
             let AccountAssessment {
                 verdict,

@@ -31,8 +31,8 @@ impl ResourceState {
         Effect::Replan
     }
 
-    /// After a PUT.
-    pub fn on_put(
+    /// After a write.
+    pub fn on_write(
         &mut self,
         write: Write,
         answer: Result<ArmResponse, AzureError>,
@@ -43,6 +43,7 @@ impl ResourceState {
                 // What was deleted before is not what is there now.
                 self.history.deletion = None;
                 self.history.deletion_refusal = None;
+                self.history.deletion_refusals = 0;
                 self.history.secrets_digest.clone_from(&self.secrets_digest);
                 self.given_secrets_digest.clone_from(&self.secrets_digest);
                 self.history.operation = response.async_operation.clone().map(OperationUrl);
@@ -117,6 +118,10 @@ impl ResourceState {
             Err(error) => return Err(error.into()),
         };
         self.history.deletion = Some(now);
+        self.history.deletion_refusals = match refusal {
+            Some(_) => self.history.deletion_refusals + 1,
+            None => 0,
+        };
         self.history.deletion_refusal = refusal;
         Ok(Effect::Reobserve)
     }
@@ -171,11 +176,12 @@ pub fn is_refusal(error: &AzureError) -> bool {
 
 /// Whether Azure refused for good to write a mark, or there is nothing to mark.
 ///
-/// Azure takes no write of an assignment of a principal that is gone, and such a one does not come back: the end of an
-/// object must not wait for it.
+/// To remove a mark is best effort: the end of an object waits neither for a right that its account has lost, nor for the
+/// principal of an assignment, which does not come back once it is gone.
 pub(super) fn is_refusal_of_tag(error: &AzureError, is_claim: bool) -> bool {
     matches!(error.class(), ErrorClass::NotFound | ErrorClass::Terminal)
-        || (!is_claim && error.code().eq_ignore_ascii_case("PrincipalNotFound"))
+        || (!is_claim
+            && (error.class() == ErrorClass::Denied || error.code().eq_ignore_ascii_case("PrincipalNotFound")))
 }
 
 /// Whether a refusal is about what was sent, and not about the subscription or the way there.

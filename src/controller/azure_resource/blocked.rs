@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use crate::api::ABANDON_ANNOTATION;
 use crate::api::condition::Reason;
 use crate::azure::ResourceId;
 use crate::controller::readiness::Verdict;
 use crate::controller::reference::Unresolved;
+use crate::controller::waiting::WAITING_PACE;
 use crate::runtime::Next;
 
 /// What an object needs before Azure can be asked, and has not. What it says of that is decided by [`Blocked::verdict`].
@@ -34,17 +34,27 @@ pub enum Blocked {
     },
     /// The object is being deleted, and no token can be had to delete its resource with.
     #[error(
-        "{resource} cannot be deleted, no token is to be had: {cause}. Make AzureAccount {account} usable again, or let the \
-         object go and leave the resource: set spec.deletionPolicy to Retain, or the annotation {ABANDON_ANNOTATION} to {uid}"
+        "{resource} cannot be deleted, no token can be obtained: {cause}. Make AzureAccount {account} usable again"
     )]
     CredentialGone {
         /// Id of the resource, or a word for it.
         resource: String,
         /// Name of the account.
         account: String,
-        /// UID of the object.
-        uid: String,
         /// Why there is no token.
+        cause: String,
+    },
+    /// The object is being deleted, and its account may not even read its resource.
+    #[error(
+        "AzureAccount {account} may no longer read {resource}, so it cannot be deleted: {cause}. Give the account the role \
+         back, which takes up to ten minutes"
+    )]
+    NoAccess {
+        /// Id of the resource, or a word for it.
+        resource: String,
+        /// Name of the account.
+        account: String,
+        /// Azure's refusal.
         cause: String,
     },
     /// An object that it refers to cannot be used.
@@ -53,6 +63,12 @@ pub enum Blocked {
     /// An identity that it would attach is another namespace's.
     #[error("the identity {id} is managed by a ManagedIdentity of another namespace")]
     ForeignIdentity {
+        /// Id of the identity.
+        id: String,
+    },
+    /// Azure does not know an identity that it would attach.
+    #[error("Azure knows no managed identity {id}, or not everywhere yet")]
+    IdentityNotFound {
         /// Id of the identity.
         id: String,
     },
@@ -86,8 +102,10 @@ impl Blocked {
             Self::AccountNotFound { .. } => (false, Reason::AccountNotFound),
             Self::AccountNotReady { .. } => (false, Reason::AccountNotReady),
             Self::CredentialGone { .. } => (true, Reason::CredentialGone),
+            Self::NoAccess { .. } => (false, Reason::Unauthorized),
             Self::Unresolved(unresolved) => (false, unresolved.reason()),
             Self::ForeignIdentity { .. } => (true, Reason::OwnedByAnother),
+            Self::IdentityNotFound { .. } => (false, Reason::IdentityNotFound),
             Self::SecretNotFound(_) => (false, Reason::SecretNotFound),
             Self::Invalid(_) => (true, Reason::InvalidSpec),
             Self::Moved { .. } => (true, Reason::ImmutableChange),
@@ -106,7 +124,8 @@ impl Blocked {
         match self {
             Self::SecretNotFound(_) => Next::Poll { after: None },
             Self::CredentialGone { .. } => Next::Resync(Duration::from_secs(30)),
-            _ => Next::Resync(Duration::from_mins(1)),
+            Self::NoAccess { .. } | Self::IdentityNotFound { .. } => Next::Poll { after: None },
+            _ => Next::Resync(WAITING_PACE),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use kube::{Resource, ResourceExt};
+use kube::Resource;
 
 use crate::api::{ACCOUNT_FINALIZER, AzureAccount};
 use crate::controller::accounts::{Account, AccountError};
@@ -119,15 +119,24 @@ async fn last_resort<K: AzureObject>(
 /// Nothing can be deleted, because no token can be had.
 pub fn credential_gone<K: AzureObject>(object: &K, cause: &str) -> Blocked {
     Blocked::CredentialGone {
-        resource: object
-            .reported()
-            .id
-            .clone()
-            .unwrap_or_else(|| "the resource".to_owned()),
+        resource: resource_of(object),
         account: account_key(object).name,
-        uid: object.uid().unwrap_or_default(),
         cause: cause.to_owned(),
     }
+}
+
+/// Nothing can be deleted, because the account may not even read what is to be deleted.
+pub fn no_access<K: AzureObject>(object: &K, cause: &str) -> Blocked {
+    Blocked::NoAccess {
+        resource: resource_of(object),
+        account: account_key(object).name,
+        cause: cause.to_owned(),
+    }
+}
+
+fn resource_of<K: AzureObject>(object: &K) -> String {
+    let id = object.reported().id.clone();
+    id.unwrap_or_else(|| "the resource".to_owned())
 }
 
 /// An object is gone: forgets its account if nothing is left of that either.

@@ -13,7 +13,7 @@ use crate::runtime::{Effect, Note, Pass, Reconciler, Severity};
 use super::answer::{is_refusal, is_refusal_of_tag};
 use super::decision::{ObjectStep, Release, Step, Write};
 use super::history::{Answer, Histories, Purpose};
-use super::observation::{Body, Observation, ResourceState, Tagging};
+use super::observation::{Body, Method, Observation, ResourceState, Tagging};
 use super::read::doubt_if_refused;
 use super::subject::AzureObject;
 
@@ -70,7 +70,7 @@ where
         }
         Step::Write(write) => {
             let (purpose, changes) = (write.purpose, write.changes.clone());
-            let effect = put(&arm, resource, write).await?;
+            let effect = send(&arm, resource, write).await?;
             if is_accepted(resource) {
                 let id = &resource.id;
                 match purpose {
@@ -160,10 +160,14 @@ fn left_behind<K: AzureObject>(object: &K, observation: &Observation) -> Option<
     }
 }
 
-async fn put(arm: &ArmClient, resource: &mut ResourceState, write: Write) -> Result<Effect, Error> {
-    let answer = arm.put(resource.id.as_str(), resource.api_version, &write.body.0).await;
+async fn send(arm: &ArmClient, resource: &mut ResourceState, write: Write) -> Result<Effect, Error> {
+    let (id, version) = (resource.id.as_str(), resource.api_version);
+    let answer = match write.method {
+        Method::Put => arm.put(id, version, &write.body.0).await,
+        Method::Patch => arm.patch(id, version, &write.body.0).await,
+    };
     log_refusal(&answer, is_refusal, "Azure refused a write");
-    resource.on_put(write, answer, Timestamp::now())
+    resource.on_write(write, answer, Timestamp::now())
 }
 
 async fn tag(

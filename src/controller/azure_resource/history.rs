@@ -9,12 +9,15 @@ use jiff::Timestamp;
 
 use crate::api::condition::Reason;
 use crate::azure::ResourceId;
+use crate::runtime::Pace;
 
 use super::overwritten::Overwritten;
 
 /// What is remembered of one object.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct History {
+    /// How fast the operator goes.
+    pub pace: Pace,
     /// The last write that Azure answered.
     pub write: Option<LastWrite>,
     /// Where Azure accepted the object's first write, should the status that says so not have been written: somebody may have
@@ -24,6 +27,8 @@ pub struct History {
     pub deletion: Option<Timestamp>,
     /// Why Azure refused to delete it, if it did.
     pub deletion_refusal: Option<String>,
+    /// How often in a row it refused.
+    pub deletion_refusals: u32,
     /// Where Azure reports the operation that the last write began.
     pub operation: Option<OperationUrl>,
     /// How that operation failed, for people.
@@ -41,11 +46,17 @@ pub struct History {
 impl History {
     /// Remembers how Azure answered a write.
     pub fn note_answer(&mut self, purpose: Purpose, fingerprint: String, answer: Answer, at: Timestamp) {
+        let before = self.write.as_ref().filter(|before| before.fingerprint == fingerprint);
+        let refusals = match &answer {
+            Answer::Accepted => 0,
+            Answer::Refused { .. } => before.map_or(0, |before| before.refusals) + 1,
+        };
         self.write = Some(LastWrite {
             at,
             purpose,
             fingerprint,
             answer,
+            refusals,
         });
     }
 }
@@ -71,6 +82,8 @@ pub struct LastWrite {
     pub fingerprint: String,
     /// The answer.
     pub answer: Answer,
+    /// How often in a row Azure refused it.
+    pub refusals: u32,
 }
 
 /// What a write is for.

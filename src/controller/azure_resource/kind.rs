@@ -36,6 +36,9 @@ pub struct ArmType {
     pub shape: &'static Shape,
     /// Members that Azure cannot change in an existing resource, in lower case.
     pub immutable: &'static [&'static str],
+    /// Members, in lower case, that Azure takes in a merge patch, each as a whole. A change of nothing else is written by one, so
+    /// that what the spec does not speak of is not written back as it was read.
+    pub patchable: &'static [&'static str],
     /// How the owner's mark is written without touching anything else.
     pub tagging: Tagging,
     /// Where the resource keeps who owns it.

@@ -1,5 +1,6 @@
 //! What a look at an Azure resource found.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::time::Duration;
 
@@ -7,7 +8,7 @@ use serde_json::{Map, Value, json};
 
 use crate::api::OWNER_TAG;
 use crate::azure::comparison::{Shape, compare};
-use crate::azure::overlay::overlay;
+use crate::azure::overlay::{only, overlay};
 use crate::azure::{ArmClient, Difference, ResourceId};
 use crate::controller::operator_key::OperatorKey;
 use crate::controller::ownership::{Marking, Origin, OriginOnRecord, Owner, OwnerMark, Presence};
@@ -51,6 +52,8 @@ pub struct ResourceState {
     pub shape: &'static Shape,
     /// Members that Azure cannot change in an existing resource, in lower case.
     pub immutable: &'static [&'static str],
+    /// Members that Azure takes in a merge patch, in lower case.
+    pub patchable: &'static [&'static str],
     /// How the owner's mark is written without touching anything else.
     pub tagging: Tagging,
     /// Where the resource keeps who owns it.
@@ -71,7 +74,7 @@ pub struct ResourceState {
     pub secrets_digest: Option<String>,
     /// The digest of those that Azure was last given.
     pub given_secrets_digest: Option<String>,
-    /// Why a write would do harm; nothing is written then.
+    /// Why a PUT would do harm; only what a merge patch can change is written then.
     pub unwritable: Option<String>,
     /// Whether the resource provider has to be registered.
     pub registration: Registration,
@@ -92,6 +95,15 @@ pub enum Tagging {
     Put,
     /// By a JSON merge patch of the tags: for types with values that ARM does not return and a PUT would lose.
     MergePatch,
+}
+
+/// How a resource is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Method {
+    /// As a whole.
+    Put,
+    /// What the body names, and nothing else (RFC 7396).
+    Patch,
 }
 
 /// Whether a resource provider has to be registered for the subscription.
@@ -229,6 +241,38 @@ impl ResourceState {
             None => &self.defaults,
         };
         Body(overlay(base, &desired, self.shape))
+    }
+
+    /// The request that makes a resource which is there what it should be: a merge patch of what differs where Azure takes
+    /// one, else a PUT.
+    pub fn update(&self, origin: Origin, differences: &[Difference]) -> (Method, Body) {
+        let body = self.body(origin);
+        match self.patch(&body.0, origin, differences) {
+            Some(patch) => (Method::Patch, Body(patch)),
+            None => (Method::Put, body),
+        }
+    }
+
+    fn patch(&self, body: &Value, origin: Origin, differences: &[Difference]) -> Option<Value> {
+        if self.patchable.is_empty() {
+            return None;
+        }
+        let mut members: BTreeSet<&str> = BTreeSet::new();
+        for Difference { path, .. } in differences {
+            let path = path.to_ascii_lowercase();
+            let holds = |member: &&&str| {
+                let rest = path.strip_prefix(**member);
+                rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
+            };
+            members.insert(self.patchable.iter().find(holds)?);
+        }
+        if self.mark_differs(origin) {
+            members.insert("tags");
+        }
+        if self.secrets_differ() {
+            members.insert("properties.secrets");
+        }
+        only(body, members)
     }
 
     /// The body that sets or removes the owner's mark and changes nothing else.

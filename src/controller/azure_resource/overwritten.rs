@@ -13,7 +13,7 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use crate::controller::operator_key::hex;
-use crate::runtime::requeue::REJECTED_RESYNC;
+use crate::runtime::requeue::REFUSED;
 
 use super::decision::SETTLING;
 use super::subject::age;
@@ -145,7 +145,7 @@ impl Overwritten {
         let age: Duration = age(since, now);
         if age < SETTLING {
             Earlier::Settling
-        } else if self.came_back && age < REJECTED_RESYNC {
+        } else if self.came_back && age < REFUSED.most {
             Earlier::InVain
         } else {
             Earlier::Nothing

@@ -6,6 +6,7 @@ use serde_json::Value;
 use crate::azure::arm::ArmResponse;
 use crate::azure::operation::{self, Progress};
 use crate::azure::provider::{self, RegistrationState};
+use crate::azure::resource_group::RESOURCE_GROUP_API_VERSION;
 use crate::azure::{ArmClient, AzureError, ErrorClass, ResourceId};
 use crate::controller::azure_error::is_credential_refused;
 use crate::controller::azure_resource::policy::Lifecycle;
@@ -13,7 +14,7 @@ use crate::controller::context::Context;
 use crate::controller::error::Error;
 
 use super::blocked::Blocked;
-use super::dependency::{Dependency, account_key, credential_gone};
+use super::dependency::{Dependency, account_key, credential_gone, no_access};
 use super::history::{Histories, History, OperationUrl};
 use super::observation::{Registration, ResourceState};
 use super::subject::{AzureObject, Subject};
@@ -32,17 +33,41 @@ pub async fn read_state<K: AzureObject>(
     histories.keep(&object.uid().unwrap_or_default(), resource.history.clone());
     match result {
         Ok(()) => Ok(Dependency::Met(resource)),
-        Err(error) => Ok(Dependency::Blocked(unreadable(context, object, error)?)),
+        Err(error) => {
+            let place = (&arm, &resource.id);
+            Ok(Dependency::Blocked(unreadable(context, object, place, error).await?))
+        }
     }
 }
 
-/// What a look that failed is: nothing that can be gone on with, but for an object that is being deleted and of whose account
-/// Azure accepts no token any more.
-pub fn unreadable<K: AzureObject>(context: &Context, object: &K, error: AzureError) -> Result<Blocked, Error> {
+/// What a look that failed is: nothing that can be gone on with, but for an object that is being deleted and whose account
+/// Azure accepts no token of any more, or may not read the resource.
+pub async fn unreadable<K: AzureObject>(
+    context: &Context,
+    object: &K,
+    (arm, id): (&ArmClient, &ResourceId),
+    error: AzureError,
+) -> Result<Blocked, Error> {
     doubt_if_refused(context, object, &error);
     match Subject::of(object).lifecycle {
         Lifecycle::Deleted if is_credential_refused(&error) => Ok(credential_gone(object, &error.to_string())),
+        Lifecycle::Deleted if error.class() == ErrorClass::Denied => Ok(match is_group_gone(arm, id).await {
+            true => Blocked::Nothing,
+            false => no_access(object, &error.to_string()),
+        }),
         Lifecycle::Deleted | Lifecycle::Wanted => Err(error.into()),
+    }
+}
+
+/// Whether the group that held a resource is gone, and with it the resource. The account's rights on what was in it may have
+/// gone with the group, and Azure says 403 before it says 404.
+async fn is_group_gone(arm: &ArmClient, id: &ResourceId) -> bool {
+    let group = id
+        .resource_group()
+        .map(|name| ResourceId::resource_group_id(id.subscription(), name));
+    match group {
+        Some(Ok(group)) if group != *id => matches!(find(arm, &group, RESOURCE_GROUP_API_VERSION).await, Ok(None)),
+        Some(_) | None => false,
     }
 }
 

@@ -1,5 +1,7 @@
 //! The one reconciler of all kinds that own an Azure resource.
 
+use std::borrow::Cow;
+
 use jiff::Timestamp;
 use kube::ResourceExt;
 use kube::core::object::HasStatus;
@@ -9,7 +11,7 @@ use crate::controller::context::Context;
 use crate::controller::error::Error;
 use crate::controller::readiness;
 use crate::runtime::drive::Settings;
-use crate::runtime::{Controller, Effect, Note, Object, Pass, Plan, Reconciler, Seen, Snapshot, Source};
+use crate::runtime::{Controller, Effect, Note, Object, Pass, Plan, Reconciler, Seen, Snapshot, Source, Waited};
 
 use super::blocked::Blocked;
 use super::children::{Child, ChildHistory, ChildrenState, take_note};
@@ -107,8 +109,13 @@ impl<K: AzureKind + Object> Reconciler for AzureReconciler<K> {
         })
     }
 
-    fn plan(object: &K, observed: &Observed<K>, now: Timestamp) -> Plan<Self::Step, Assessment> {
-        decide_whole(object, observed, now).into_plan()
+    fn plan(object: &K, observed: &Observed<K>, waited: &Waited, now: Timestamp) -> Plan<Self::Step, Assessment> {
+        let decision = decide_whole(object, observed, now);
+        decision.with_end(object, waited, now).into_plan()
+    }
+
+    fn reason(assessment: &Assessment) -> Option<Cow<'static, str>> {
+        assessment.verdict.reason_of_wait()
     }
 
     async fn carry_out(&self, pass: &mut Pass<Self>, step: Self::Step) -> Result<Effect, Error> {
@@ -161,7 +168,8 @@ impl<K: AzureKind + Object> AzureReconciler<K> {
             Dependency::Blocked(blocked) => return Ok(Dependency::Blocked(blocked)),
         };
         let uid = object.uid().unwrap_or_default();
-        let history = self.histories.of(&uid);
+        let mut history = self.histories.of(&uid);
+        history.pace = context.settings().pace;
         let given_secrets_digest = history.secrets_digest.clone().or_else(|| object.given_secrets_digest());
         let gathering = Gathering {
             context,
@@ -194,6 +202,7 @@ impl<K: AzureKind + Object> AzureReconciler<K> {
             api_version,
             shape: K::ARM.shape,
             immutable: K::ARM.immutable,
+            patchable: K::ARM.patchable,
             tagging: K::ARM.tagging,
             mark: K::ARM.mark,
             owner,
@@ -269,6 +278,7 @@ impl<K: AzureKind + Object> AzureReconciler<K> {
             actual,
             history,
             request: Subject::of(&**object).request.map(str::to_owned),
+            pace: self.context.settings().pace,
             ..wanted
         })
     }

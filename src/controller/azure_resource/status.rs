@@ -9,7 +9,7 @@ use crate::api::condition::{Reason, kind};
 use crate::azure::{Location, operation};
 use crate::controller::azure_resource::policy::Lifecycle;
 use crate::controller::ownership::{Origin, Presence};
-use crate::controller::readiness::{self, Verdict};
+use crate::controller::readiness;
 use crate::runtime::conditions::{Conditions, Truth};
 use crate::runtime::{Note, PassOutcome, Seen};
 
@@ -51,11 +51,12 @@ pub fn told<K: AzureObject, O>(
     if subject.lifecycle == Lifecycle::Deleted && !subject.has_finalizer {
         return None;
     }
-    let (verdict, in_sync, known) = match (seen.outcome, seen.observed) {
+    let (verdict, assessment, known) = match (seen.outcome, seen.observed) {
         (PassOutcome::Failed(failure), _) => {
             let drift = object.reported().drift.clone();
             let known = AzureResourceStatus { drift, ..known };
-            (Verdict::of_failure(failure, now)?, None, known)
+            let verdict = subject.waiting(seen.waited, now).of_failure(failure)?;
+            (subject.with_ways_out(verdict), None, known)
         }
         (PassOutcome::Done(_), None) => return None,
         (PassOutcome::Done(_), Some(_)) => {
@@ -65,37 +66,50 @@ pub fn told<K: AzureObject, O>(
                 last_handled_reconcile_at: subject.request.map(str::to_owned),
                 ..known
             };
-            (assessment.verdict.clone(), assessment.in_sync, known)
+            (assessment.verdict.clone(), Some(assessment), known)
         }
     };
     let generation = object.meta().generation;
-    let conditions = verdict.conditions(&known.conditions, generation, now);
+    let mut conditions = verdict.conditions(&known.conditions, generation, now);
+    if let Some(assessment) = assessment {
+        conditions = with_facts(conditions, assessment, generation, now);
+    }
     Some(AzureResourceStatus {
         observed_generation: generation,
-        conditions: with_sync(conditions, &verdict, in_sync, generation, now),
+        conditions,
         ..known
     })
 }
 
-/// The conditions with `InSync`, as far as anybody can tell.
-fn with_sync(
+/// The conditions with `InSync` and `Provisioned`, as far as anybody can tell.
+fn with_facts(
     conditions: Vec<Condition>,
-    verdict: &Verdict,
-    in_sync: Option<bool>,
+    assessment: &Assessment,
     generation: Option<i64>,
     now: Timestamp,
 ) -> Vec<Condition> {
-    let (truth, reason, message) = match in_sync {
-        None => return conditions,
-        Some(true) => (
-            Truth::True,
-            Reason::Available,
-            "Azure has what the spec says".to_owned(),
+    let Assessment {
+        verdict,
+        in_sync,
+        provisioned,
+        ..
+    } = assessment;
+    let facts = [
+        (kind::IN_SYNC, in_sync, "Azure has what the spec says"),
+        (
+            kind::PROVISIONED,
+            provisioned,
+            "Azure has the resource, and it can be used",
         ),
-        Some(false) => (Truth::False, verdict.reason, verdict.message.clone()),
-    };
+    ];
     let mut conditions = Conditions::from_previous(&conditions, generation, now);
-    conditions.set(kind::IN_SYNC, truth, reason.as_str(), &message);
+    for (kind, fact, message) in facts {
+        match fact {
+            None => {}
+            Some(true) => _ = conditions.set(kind, Truth::True, Reason::Available.as_str(), message),
+            Some(false) => _ = conditions.set(kind, Truth::False, verdict.reason.as_str(), &verdict.message),
+        }
+    }
     conditions.into_vec()
 }
 

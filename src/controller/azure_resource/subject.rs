@@ -3,19 +3,22 @@
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
-use crate::api::azure_resource::{AzureResourceStatus, ManagementSpec};
-use crate::api::condition::kind;
+use crate::api::azure_resource::{AzureResourceStatus, DeletionPolicy, ManagementSpec};
+use crate::api::condition::{Reason, kind};
 use crate::api::{
     ABANDON_ANNOTATION, FINALIZER, IdentityAssignment, ManagedIdentity, RECONCILE_ANNOTATION, ResourceGroup,
     RoleAssignment, SessionPool,
 };
 use crate::controller::azure_resource::policy::Lifecycle;
+use crate::controller::readiness::{Standing, Verdict};
 use crate::controller::reference::{self, Reference};
+use crate::controller::waiting::Waiting;
 use crate::controller::watched::WatchedKind;
 use crate::runtime::conditions::find;
 use crate::runtime::references::Entry;
-use crate::runtime::{Target, finalizer};
+use crate::runtime::{Target, Waited, finalizer};
 
 use super::dependency::account_id;
 
@@ -79,6 +82,14 @@ pub struct Subject<'a> {
     pub has_finalizer: bool,
     /// Whether somebody decided to let it go although its resource is still there.
     pub is_abandoned: bool,
+    /// The object's UID.
+    pub uid: &'a str,
+    /// Whether the annotation by which that is decided names something else than the object's UID.
+    pub is_abandoned_wrongly: bool,
+    /// Its conditions so far.
+    pub conditions: &'a [Condition],
+    /// The generation of its spec.
+    pub generation: Option<i64>,
     /// Since when it is `Stalled`, if it is.
     pub stalled_since: Option<Timestamp>,
     /// The last known id of its resource.
@@ -107,6 +118,10 @@ impl<'a> Subject<'a> {
             has_finalizer: finalizer::has(object, FINALIZER),
             // The UID has to be named, so that the annotation of one object cannot be carried over to another.
             is_abandoned: abandoned.is_some() && abandoned == meta.uid.as_ref(),
+            uid: meta.uid.as_deref().unwrap_or_default(),
+            is_abandoned_wrongly: abandoned.is_some() && abandoned != meta.uid.as_ref(),
+            conditions: &reported.conditions,
+            generation: meta.generation,
             stalled_since: find(&reported.conditions, kind::STALLED).map(|it| it.last_transition_time.0),
             id: reported.id.as_deref(),
             request,
@@ -118,6 +133,45 @@ impl<'a> Subject<'a> {
     pub fn interval(&self) -> Duration {
         let own = self.spec.interval.as_ref().and_then(|it| it.duration());
         own.unwrap_or(DEFAULT_INTERVAL).max(Duration::from_secs(1))
+    }
+
+    /// What a verdict on it depends on besides.
+    pub fn waiting(&self, waited: &'a Waited, now: Timestamp) -> Waiting<'a> {
+        Waiting {
+            conditions: self.conditions,
+            generation: self.generation,
+            waited,
+            now,
+        }
+    }
+
+    /// The verdict, and for an object that is being deleted and does not go by itself, how it can.
+    pub fn with_ways_out(&self, mut verdict: Verdict) -> Verdict {
+        if self.lifecycle == Lifecycle::Wanted {
+            return verdict;
+        }
+        let Self { uid, .. } = self;
+        let goes = verdict.standing == Standing::Progressing && verdict.reason == Reason::Deleting;
+        let mut ways = Vec::new();
+        if !goes && self.spec.deletion_policy != Some(DeletionPolicy::Retain) {
+            ways.push("set spec.deletionPolicy to Retain".to_owned());
+        }
+        if !goes {
+            ways.push(format!("set the annotation {ABANDON_ANNOTATION} to {uid}"));
+        }
+        let message = &mut verdict.message;
+        if !ways.is_empty() {
+            message.truncate(message.trim_end_matches('.').len());
+            *message += &format!(
+                ". To let the object go and leave what it has in Azure, {}",
+                ways.join(", or ")
+            );
+        }
+        if self.is_abandoned_wrongly {
+            *message +=
+                &format!(". The annotation {ABANDON_ANNOTATION} is ignored: it has to be the object's uid, {uid}");
+        }
+        verdict
     }
 }
 

@@ -3,8 +3,6 @@
 //! The decision is pure. First the resource itself, then where it is exported to, then its children: Azure takes their writes
 //! only one after the other.
 
-use std::time::Duration;
-
 use jiff::Timestamp;
 
 use crate::api::azure_resource::AzureResourceStatus;
@@ -13,7 +11,7 @@ use crate::controller::readiness::{Standing, Verdict};
 use crate::runtime::Next;
 
 use super::children::{ChildStep, ChildWrite, ChildrenDecision, decide_children, still_recorded};
-use super::decision::{Decision, Step, decide, may_use};
+use super::decision::{Decision, SHORT_PACE, Step, WAITING_PACE, decide, may_use};
 use super::drift::paths;
 use super::export::{ExportStep, decide_export, still_exported};
 use super::kind::{AzureKind, Record};
@@ -21,11 +19,6 @@ use super::observation::Observation;
 use super::policy::Lifecycle;
 use super::reconciler::{Observed, Parts};
 use super::subject::Subject;
-
-/// The pause between two looks at what somebody else has to change, where `spec.interval` is longer.
-const WAITING_PACE: Duration = Duration::from_mins(1);
-/// The pause before something of our own is looked at again.
-const SHORT_PACE: Duration = Duration::from_secs(2);
 
 /// One effect, with every choice made.
 #[derive(Debug, PartialEq)]
@@ -123,6 +116,7 @@ pub fn decide_whole<K: AzureKind>(object: &K, observed: &Observed<K>, now: Times
         verdict,
         drift,
         in_sync,
+        provisioned: base.provisioned,
         has_let_go: false,
     }
 }

@@ -19,7 +19,7 @@ use super::observe::{JobObservation, observe};
 use crate::api::command_job::{CommandJob, CommandJobStatus};
 use crate::api::condition::Reason;
 use crate::controller::Context;
-use crate::runtime::{Effect, Key, Note, Pass, Plan, Reconciler, Seen, Severity, Snapshot, WriteError};
+use crate::runtime::{Effect, Key, Note, Pass, Plan, Reconciler, Seen, Severity, Snapshot, Waited, WriteError};
 
 /// Reconciles CommandJobs.
 pub struct CommandJobs {
@@ -192,7 +192,7 @@ impl Reconciler for CommandJobs {
         Ok(observed)
     }
 
-    fn plan(job: &CommandJob, observed: &JobObservation, now: Timestamp) -> Plan<JobStep, JobVerdict> {
+    fn plan(job: &CommandJob, observed: &JobObservation, _: &Waited, now: Timestamp) -> Plan<JobStep, JobVerdict> {
         plan(job, &observed.facts, now)
     }
 
@@ -213,6 +213,7 @@ impl Reconciler for CommandJobs {
         let seen = Seen {
             observed: facts,
             verdict: seen.verdict,
+            waited: seen.waited,
             outcome: seen.outcome,
         };
         status::summarize(job, &seen, now)

@@ -37,6 +37,10 @@ impl TargetState {
                 Ok(Effect::Replan)
             }
             Err(error) if error.class() == ErrorClass::NotFound => Ok(Effect::Reobserve),
+            Err(error) if write.is_best_effort && (is_refusal(&error) || error.class() == ErrorClass::Denied) => {
+                history.disowned += 1;
+                Ok(Effect::Replan)
+            }
             Err(error) if is_refusal(&error) => {
                 history.note_answer(Purpose::Update, write.fingerprint, refused(&error), now);
                 Ok(Effect::Replan)

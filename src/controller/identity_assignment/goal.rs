@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
-use crate::azure::identity_block::IdentityBlock;
+use crate::azure::identity_block::{IdentityBlock, UserAssigned};
 use crate::azure::overlay::overlay;
 use crate::azure::{Difference, container_app, container_group};
 use crate::controller::azure_resource::Body;
@@ -22,6 +22,8 @@ pub struct Goal {
     pub block: IdentityBlock,
     /// What this assignment attached.
     pub record: BTreeSet<Mark>,
+    /// Ids of identities that were deleted and created again since they were attached: they are attached anew.
+    pub anew: BTreeSet<String>,
 }
 
 /// How a request is sent.
@@ -40,6 +42,7 @@ impl Goal {
         let goal = Self {
             block: resource.block(),
             record: records.own.clone(),
+            anew: BTreeSet::new(),
         };
         (goal, records)
     }
@@ -58,6 +61,7 @@ impl Goal {
                     goal.attach(mark, id, &records);
                 }
                 goal.take_back(|mark| !marks.contains(mark), &records);
+                goal.anew = outlived(resource).map(|it| it.id).collect();
             }
             Some(unmet) if unmet.is_going => {
                 let known: BTreeSet<Mark> = unmet.going_ids.iter().map(|id| Mark::of(id)).collect();
@@ -83,6 +87,7 @@ impl Goal {
         Self {
             block: resource.block(),
             record: BTreeSet::new(),
+            anew: BTreeSet::new(),
         }
     }
 
@@ -113,7 +118,12 @@ impl Goal {
 
     /// Whether the target is so already.
     pub fn is_reached(&self, resource: &TargetState) -> bool {
-        self.block == resource.block() && self.is_recorded(resource)
+        !self.changes_identities(resource) && self.is_recorded(resource)
+    }
+
+    /// Whether the target's identities are written.
+    fn changes_identities(&self, resource: &TargetState) -> bool {
+        self.block != resource.block() || !self.anew.is_empty()
     }
 
     fn is_recorded(&self, resource: &TargetState) -> bool {
@@ -123,7 +133,7 @@ impl Goal {
 
     /// Whether the request is one that replaces the target as a whole.
     pub fn needs_put(&self, resource: &TargetState) -> bool {
-        resource.kind == TargetKind::Group && self.block != resource.block()
+        resource.kind == TargetKind::Group && self.changes_identities(resource)
     }
 
     /// The request that makes the target so: identities and record together, and nothing else.
@@ -135,7 +145,11 @@ impl Goal {
             let identity = self.block.replacement(spelling);
             return (Method::Put, Body(container_group::replacement(actual, identity, tags)));
         }
-        let identity = (self.block != before).then(|| self.block.merge_patch(&before, spelling));
+        let identity = self.changes_identities(resource).then(|| {
+            let mut before = before;
+            self.anew.iter().for_each(|id| before.detach(id));
+            self.block.merge_patch(&before, spelling)
+        });
         let tags = (!self.is_recorded(resource)).then(|| with_nulls(resource, tags));
         (Method::Patch, Body(container_app::patch(identity, tags)))
     }
@@ -160,6 +174,17 @@ impl Goal {
         let attached = || Some(json!({}));
         found.extend(beyond(&self.block, &actual).map(|id| user_assigned(id, attached(), None)));
         found.extend(beyond(&actual, &self.block).map(|id| user_assigned(id, None, attached())));
+        found.extend(outlived(resource).filter(|it| self.anew.contains(&it.id)).map(|it| {
+            Difference {
+                path: format!("identity.userAssignedIdentities[{}].principalId", it.id),
+                desired: resource
+                    .wanted
+                    .principals
+                    .get(&it.id.to_ascii_lowercase())
+                    .map(|it| json!(it)),
+                actual: it.principal_id.map(Value::from),
+            }
+        }));
         found
     }
 
@@ -172,9 +197,26 @@ impl Goal {
             let ids: Vec<&str> = system.into_iter().chain(beyond(has, lacks)).collect();
             (!ids.is_empty()).then(|| format!("{word} {}", ids.join(", ")))
         };
-        let parts = [told("attached", after, &before), told("detached", &before, after)];
+        let anew: Vec<&str> = self.anew.iter().map(String::as_str).collect();
+        let anew = (!anew.is_empty()).then(|| format!("attached again {}", anew.join(", ")));
+        let parts = [told("attached", after, &before), anew, told("detached", &before, after)];
         parts.into_iter().flatten().collect::<Vec<_>>().join("; ")
     }
+}
+
+/// The attached identities that were deleted and created again since: the target has a principal that nobody knows any more.
+fn outlived(resource: &TargetState) -> impl Iterator<Item = UserAssigned> {
+    let block = resource.block();
+    let principals = &resource.wanted.principals;
+    let outlived: Vec<UserAssigned> = block
+        .user_assigned()
+        .filter(|it| {
+            let wanted = principals.get(&it.id.to_ascii_lowercase());
+            matches!((wanted, &it.principal_id), (Some(wanted), Some(found)) if !wanted.eq_ignore_ascii_case(found))
+        })
+        .cloned()
+        .collect();
+    outlived.into_iter()
 }
 
 /// Ids of the user-assigned identities that one has and the other lacks.
@@ -212,7 +254,7 @@ pub fn basis(resource: &TargetState) -> String {
 pub fn fingerprint(resource: &TargetState, goal: &Goal, request: Option<&str>) -> String {
     let record = resource.signature.tags(&Value::Null, &goal.record);
     let identity = goal.block.replacement(resource.kind.spelling());
-    digest(&json!([basis(resource), identity, record, request]))
+    digest(&json!([basis(resource), identity, record, goal.anew, request]))
 }
 
 /// A merge patch removes a tag by null, which types that replace their tags as a whole take for an empty value.

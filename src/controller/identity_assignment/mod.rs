@@ -19,13 +19,15 @@ mod tests;
 pub use decision::AssignmentStep;
 pub use observation::TargetObservation;
 
+use std::borrow::Cow;
+
 use jiff::Timestamp;
 use kube::{Resource, ResourceExt};
 
 use crate::api::azure_resource::ManagementSpec;
 use crate::api::reference::LocalReference;
 use crate::api::{FINALIZER, IdentityAssignment, IdentityAssignmentStatus, ManagedIdentity, ResourceGroup};
-use crate::runtime::{Controller, Effect, Note, Pass, Plan, Reconciler, Seen, Snapshot, Source, finalizer};
+use crate::runtime::{Controller, Effect, Note, Pass, Plan, Reconciler, Seen, Snapshot, Source, Waited, finalizer};
 
 use self::decision::decide;
 use self::effect::Turns;
@@ -91,9 +93,15 @@ impl Reconciler for IdentityAssignmentReconciler {
     fn plan(
         object: &IdentityAssignment,
         observed: &TargetObservation,
+        waited: &Waited,
         now: Timestamp,
     ) -> Plan<AssignmentStep, Assessment> {
-        decide(&Subject::of(object), observed, now).into_plan()
+        let decision = decide(&Subject::of(object), observed, now);
+        decision.with_end(object, waited, now).into_plan()
+    }
+
+    fn reason(assessment: &Assessment) -> Option<Cow<'static, str>> {
+        assessment.verdict.reason_of_wait()
     }
 
     async fn carry_out(&self, pass: &mut Pass<Self>, step: AssignmentStep) -> Result<Effect, Error> {

@@ -1,5 +1,6 @@
 //! What a look at an identity assignment's target found.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -54,6 +55,8 @@ pub struct WantedIdentities {
     pub system: bool,
     /// Ids of the user-assigned ones that may be used, in the spec's order.
     pub ids: Vec<String>,
+    /// The principals that they have, by lower-cased id, as far as anybody says.
+    pub principals: BTreeMap<String, String>,
     /// The references that cannot be used.
     pub unmet: Option<Unmet>,
 }

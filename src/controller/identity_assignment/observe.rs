@@ -5,11 +5,11 @@ use kube::ResourceExt;
 use crate::api::identity::UserAssignedIdentityReference;
 use crate::api::{IdentityAssignment, OWNER_TAG};
 use crate::azure::resource_group::tag;
-use crate::azure::{AzureError, ErrorClass};
+use crate::azure::{ArmClient, AzureError, ErrorClass};
 use crate::controller::azure_resource::policy::Lifecycle;
 use crate::controller::azure_resource::{
-    Blocked, Dependency, Histories, Observation, Reports, Subject, explain_failure, find, is_of_another_namespace,
-    open_account, unreadable,
+    Blocked, Dependency, Histories, History, Observation, Principal, Reports, Subject, explain_failure, find,
+    is_of_another_namespace, open_account, principal_of, unreadable,
 };
 use crate::controller::context::Context;
 use crate::controller::error::Error;
@@ -34,7 +34,7 @@ pub async fn observe(
     };
     let lifecycle = Subject::of(object).lifecycle;
     let wanted = match lifecycle {
-        Lifecycle::Wanted => wanted(context, object).await,
+        Lifecycle::Wanted => wanted(context, account.account.arm(), object).await,
         Lifecycle::Deleted => WantedIdentities::default(),
     };
     // What is taken back is where the status says, even if its group goes at the same time.
@@ -60,11 +60,15 @@ pub async fn observe(
             Lifecycle::Deleted => role_assignments(context, object).await,
         },
         account_is_marked: account.is_marked,
-        history: histories.of(&uid),
+        history: History {
+            pace: context.settings().pace,
+            ..histories.of(&uid)
+        },
         key: context.key().clone(),
     };
     if let Err(error) = read(&mut resource).await {
-        return Ok(Observation::Blocked(unreadable(context, object, error)?));
+        let place = (account.account.arm(), &resource.id);
+        return Ok(Observation::Blocked(unreadable(context, object, place, error).await?));
     }
     if resource.kind == TargetKind::Pool {
         resource.managed_elsewhere = manager_of_pool(context, &namespace, &resource);
@@ -89,7 +93,7 @@ async fn read(resource: &mut TargetState) -> Result<(), AzureError> {
 }
 
 /// The identities of the spec, as far as they may be used.
-async fn wanted(context: &Context, object: &IdentityAssignment) -> WantedIdentities {
+async fn wanted(context: &Context, arm: &ArmClient, object: &IdentityAssignment) -> WantedIdentities {
     let identity = &object.spec.identity;
     let namespace = object.namespace().unwrap_or_default();
     let mut wanted = WantedIdentities {
@@ -101,9 +105,9 @@ async fn wanted(context: &Context, object: &IdentityAssignment) -> WantedIdentit
             managed_identity_ref,
             resource_id,
         } = reference;
-        let id = match (managed_identity_ref, resource_id) {
+        let (id, principal) = match (managed_identity_ref, resource_id) {
             (Some(reference), _) => match usable_identity(context, &namespace, &reference.name).await {
-                Ok(identity) => identity.id,
+                Ok(identity) => (identity.id, Principal::Known(identity.principal_id)),
                 Err(unusable) => {
                     let id = known_id(context, &namespace, &reference.name);
                     wanted.miss(unusable.clone().into(), unusable.is_going(), id);
@@ -111,7 +115,10 @@ async fn wanted(context: &Context, object: &IdentityAssignment) -> WantedIdentit
                 }
             },
             (None, Some(text)) => match text.parse() {
-                Ok(id) => id,
+                Ok(id) => {
+                    let principal = principal_of(context, arm, &id).await;
+                    (id, principal)
+                }
                 Err(error) => {
                     let message =
                         format!("spec.identity.userAssignedIdentities: `{text}` is no id of an identity: {error}");
@@ -124,9 +131,18 @@ async fn wanted(context: &Context, object: &IdentityAssignment) -> WantedIdentit
         if is_of_another_namespace(context, &namespace, &id).await {
             let id = id.to_string();
             wanted.miss(Blocked::ForeignIdentity { id: id.clone() }, false, Some(id));
-        } else {
-            wanted.ids.push(id.to_string());
+            continue;
         }
+        match principal {
+            Principal::Absent => {
+                let id = id.to_string();
+                wanted.miss(Blocked::IdentityNotFound { id: id.clone() }, false, Some(id));
+                continue;
+            }
+            Principal::Known(principal) => _ = wanted.principals.insert(id.key(), principal),
+            Principal::Unknown => {}
+        }
+        wanted.ids.push(id.to_string());
     }
     wanted
 }

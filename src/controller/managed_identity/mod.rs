@@ -72,6 +72,7 @@ impl AzureKind for ManagedIdentity {
         resource_type: MANAGED_IDENTITY_TYPE,
         shape: &SHAPE,
         immutable: &["location"],
+        patchable: &[],
         tagging: Tagging::MergePatch,
         mark: OwnerMark::Tag,
         is_regional: true,

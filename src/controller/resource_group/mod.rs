@@ -33,6 +33,7 @@ impl AzureKind for ResourceGroup {
         resource_type: "Microsoft.Resources/resourceGroups",
         shape: &SHAPE,
         immutable: &["location"],
+        patchable: &[],
         tagging: Tagging::Put,
         mark: OwnerMark::Tag,
         is_regional: true,

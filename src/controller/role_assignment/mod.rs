@@ -78,6 +78,7 @@ impl AzureKind for RoleAssignment {
         resource_type: ROLE_ASSIGNMENT_TYPE,
         shape: &SHAPE,
         immutable: IMMUTABLE,
+        patchable: &[],
         tagging: Tagging::Put,
         mark: OwnerMark::Description,
         is_regional: false,

@@ -14,7 +14,7 @@ use crate::controller::azure_resource::policy::Lifecycle;
 use crate::controller::azure_resource::{
     Blocked, Decision, KindStep, Record, Reports, ResourceState, Step, Subject, give_back,
 };
-use crate::controller::ownership::OwnerMark;
+use crate::controller::ownership::{OwnerMark, Presence};
 use crate::controller::readiness::{Standing, Verdict};
 use crate::runtime::Next;
 
@@ -145,6 +145,13 @@ pub fn refine(
     // Azure has one assignment of a tuple, so one that another object of this cluster made already exists.
     if decision.verdict.reason == Reason::OwnedByAnother && resource.is_of_this_cluster() {
         decision.verdict.reason = Reason::AlreadyExists;
+    }
+    if decision.verdict.reason == Reason::AlreadyExists && resource.presence() == Presence::Unowned {
+        // An assignment has no name of its own that another one could be chosen for.
+        decision.verdict.message = format!(
+            "{} says the same and was not made by this object: set spec.adoptionPolicy to IfExists to take it over",
+            resource.id
+        );
     }
     let is_first_write = matches!(
         decision.step,

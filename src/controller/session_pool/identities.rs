@@ -8,9 +8,9 @@ use crate::api::SessionPoolSpec;
 
 use crate::api::identity::ManagedServiceIdentity;
 use crate::api::reference::LocalReference;
-use crate::azure::IdentityBlock;
 use crate::azure::identity_block::Spelling;
-use crate::controller::azure_resource::{Blocked, is_of_another_namespace};
+use crate::azure::{ArmClient, IdentityBlock, ResourceId};
+use crate::controller::azure_resource::{Blocked, Principal, is_of_another_namespace, principal_of};
 use crate::controller::context::Context;
 
 use crate::controller::reference::{UsableIdentity, usable_identity};
@@ -18,9 +18,14 @@ use crate::controller::reference::{UsableIdentity, usable_identity};
 /// How ARM names the system-assigned identity in settings.
 const SYSTEM: &str = "system";
 
-/// The identities that a spec refers to, by the names of their objects.
+/// The identities that a spec names.
 #[derive(Debug, Default)]
-pub struct Identities(BTreeMap<String, UsableIdentity>);
+pub struct Identities {
+    /// By the names of their objects.
+    referred: BTreeMap<String, UsableIdentity>,
+    /// The principals of those that are named by their ids, by lower-cased id, as far as anybody says.
+    principals: BTreeMap<String, String>,
+}
 
 /// The ManagedIdentities that a spec refers to.
 pub fn references(spec: &SessionPoolSpec) -> impl Iterator<Item = &LocalReference> {
@@ -39,7 +44,12 @@ pub fn references(spec: &SessionPoolSpec) -> impl Iterator<Item = &LocalReferenc
 impl Identities {
     /// Finds all that the spec refers to, or says which of them is waited for. What the API server could not check is
     /// checked here: what is to be used has to be attached.
-    pub async fn find(context: &Context, namespace: &str, spec: &SessionPoolSpec) -> Result<Self, Blocked> {
+    pub async fn find(
+        context: &Context,
+        arm: &ArmClient,
+        namespace: &str,
+        spec: &SessionPoolSpec,
+    ) -> Result<Self, Blocked> {
         let mut found = BTreeMap::new();
         for LocalReference { name } in references(spec) {
             if !found.contains_key(name) {
@@ -47,7 +57,10 @@ impl Identities {
                 found.insert(name.clone(), usable?);
             }
         }
-        let identities = Self(found);
+        let mut identities = Self {
+            referred: found,
+            principals: BTreeMap::new(),
+        };
         for (field, text) in identities.ids(spec) {
             let id = text.parse().map_err(|error| {
                 let message = format!("{field}: `{text}` is no id of an identity: {error}");
@@ -57,10 +70,19 @@ impl Identities {
                 return Err(Blocked::ForeignIdentity { id: id.to_string() });
             }
         }
-        match identities.unattached(spec) {
-            None => Ok(identities),
-            Some(message) => Err(Blocked::Invalid(message)),
+        if let Some(message) = identities.unattached(spec) {
+            return Err(Blocked::Invalid(message));
         }
+        let attached = spec.identity.iter().flat_map(|it| &it.user_assigned_identities);
+        for text in attached.filter_map(|it| it.resource_id.as_ref()) {
+            let Ok(id) = text.parse::<ResourceId>() else { continue };
+            match principal_of(context, arm, &id).await {
+                Principal::Known(principal) => _ = identities.principals.insert(id.key(), principal),
+                Principal::Absent => return Err(Blocked::IdentityNotFound { id: id.to_string() }),
+                Principal::Unknown => {}
+            }
+        }
+        Ok(identities)
     }
 
     /// The pool's `identity`, if the spec says which identities it has.
@@ -71,9 +93,17 @@ impl Identities {
         let identity = spec.identity.as_ref()?;
         let mut block = self.attached(identity).replacement(Spelling::Joined);
         for it in &identity.user_assigned_identities {
-            let usable = it.managed_identity_ref.as_ref().and_then(|it| self.0.get(&it.name));
+            let usable = it
+                .managed_identity_ref
+                .as_ref()
+                .and_then(|it| self.referred.get(&it.name));
             if let Some(usable) = usable {
                 block["userAssignedIdentities"][usable.id.as_str()] = json!({"principalId": usable.principal_id});
+            }
+            let named = it.resource_id.as_ref();
+            let principal = named.and_then(|id| self.principals.get(&id.to_ascii_lowercase()));
+            if let (Some(id), Some(principal)) = (named, principal) {
+                block["userAssignedIdentities"][id.as_str()] = json!({"principalId": principal});
             }
         }
         Some(block)
@@ -129,7 +159,7 @@ impl Identities {
     }
 
     fn named(&self, id: Option<&String>, reference: Option<&LocalReference>) -> Option<String> {
-        let referred = || Some(self.0.get(&reference?.name)?.id.to_string());
+        let referred = || Some(self.referred.get(&reference?.name)?.id.to_string());
         id.cloned().or_else(referred)
     }
 
@@ -228,7 +258,10 @@ pub mod tests {
             principal_id: format!("principal-of-{name}"),
             client_id: format!("client-of-{name}"),
         };
-        Identities(["one", "two"].map(|name| (name.to_owned(), usable(name))).into())
+        Identities {
+            referred: ["one", "two"].map(|name| (name.to_owned(), usable(name))).into(),
+            principals: BTreeMap::new(),
+        }
     }
 
     fn spec(members: Value) -> SessionPoolSpec {

@@ -17,7 +17,8 @@ use crate::api::condition::Reason;
 use crate::api::reference::LocalReference;
 use crate::api::{FINALIZER, ManagedIdentity, ResourceGroup, SessionPool, SessionPoolStatus};
 use crate::azure::session_pool::{
-    PoolApiVersion, SESSION_POOL_TYPE, SHAPE, container_type, foreign_secrets, management_endpoint, mcp_server_endpoint,
+    PATCHABLE, PoolApiVersion, SESSION_POOL_TYPE, SHAPE, container_type, foreign_secrets, management_endpoint,
+    mcp_server_endpoint,
 };
 use crate::azure::{Cloud, IdentityBlock, ResourceId};
 use crate::runtime::{Next, ObjectId, finalizer};
@@ -71,6 +72,7 @@ impl AzureKind for SessionPool {
         resource_type: SESSION_POOL_TYPE,
         shape: &SHAPE,
         immutable: &["location", "properties.containertype", "properties.environmentid"],
+        patchable: PATCHABLE,
         // ARM returns no secret values, so a PUT of the pool as it is would lose them.
         tagging: Tagging::MergePatch,
         mark: OwnerMark::Tag,
@@ -104,13 +106,15 @@ impl AzureKind for SessionPool {
             Dependency::Met(secrets) => secrets,
             Dependency::Blocked(blocked) => return Ok(Dependency::Blocked(blocked)),
         };
-        Ok(match Identities::find(context, &namespace, spec).await {
-            Ok(identities) => {
-                facts.identities = Some(identities);
-                Dependency::Met((id, facts))
-            }
-            Err(blocked) => Dependency::Blocked(blocked),
-        })
+        Ok(
+            match Identities::find(context, gathering.account.arm(), &namespace, spec).await {
+                Ok(identities) => {
+                    facts.identities = Some(identities);
+                    Dependency::Met((id, facts))
+                }
+                Err(blocked) => Dependency::Blocked(blocked),
+            },
+        )
     }
 
     fn desired(&self, facts: &PoolFacts, account: &Account, context: &Context) -> Desired {
@@ -163,10 +167,14 @@ impl AzureKind for SessionPool {
         decision: &mut Decision<KindStep<NoChild>>,
     ) {
         let cloud = &facts.cloud;
+        let endpoint = endpoint(resource).map(|endpoint| cloud.check_pool_endpoint(endpoint));
+        if !matches!(endpoint, Some(Ok(()))) {
+            decision.provisioned = decision.provisioned.map(|_| false);
+        }
         if decision.verdict.standing != Standing::Ready {
             return;
         }
-        match endpoint(resource).map(|endpoint| cloud.check_pool_endpoint(endpoint)) {
+        match endpoint {
             Some(Ok(())) => {}
             Some(Err(error)) => decision.verdict = Verdict::stalled(Reason::UnsupportedCloud, error.to_string()),
             None if cloud.sessions.is_none() => {

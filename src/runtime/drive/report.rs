@@ -51,6 +51,7 @@ impl<R: Reconciler> Drive<R> {
         let seen = Seen {
             observed: pass.observed.as_ref(),
             verdict: pass.verdict.as_ref(),
+            waited: &pass.waited,
             outcome,
         };
         let Ok(status) = catch_unwind(AssertUnwindSafe(|| R::summarize(object, seen, now))) else {

@@ -9,7 +9,7 @@ use crate::azure::CredentialError;
 use crate::azure::credential::Rejection;
 use crate::controller::accounts::AccountError;
 use crate::controller::azure_account::status::summarize;
-use crate::runtime::{PassOutcome, Seen};
+use crate::runtime::{PassOutcome, Seen, Waited};
 
 use super::*;
 
@@ -74,8 +74,9 @@ fn works_for(is_used: bool) -> ObservedAccount {
 }
 
 fn status(account: &AzureAccount, observed: &ObservedAccount) -> Option<AzureAccountStatus> {
-    let plan = plan(account, observed, NOW);
+    let plan = plan(account, observed, &Waited::default(), NOW);
     let seen = Seen {
+        waited: &Waited::default(),
         verdict: Some(&plan.verdict),
         observed: Some(observed),
         outcome: PassOutcome::Done(plan.next),
@@ -99,7 +100,12 @@ fn an_account_is_marked_exactly_while_it_is_used() {
         // What is being deleted takes no new finalizer.
         (true, false, true, None),
     ] {
-        let plan = plan(&account(is_marked, is_deleted), &works_for(is_used), NOW);
+        let plan = plan(
+            &account(is_marked, is_deleted),
+            &works_for(is_used),
+            &Waited::default(),
+            NOW,
+        );
         assert_eq!(
             plan.step, step,
             "used {is_used}, marked {is_marked}, deleted {is_deleted}"
@@ -112,9 +118,19 @@ fn an_account_that_cannot_be_opened_or_checked_is_marked_and_released_all_the_sa
     let broken = || Err(AccountError::NoCredential);
     let unchecked = || Ok(Opened::default());
     for account_of in [broken as fn() -> Result<Opened, AccountError>, unchecked] {
-        let marked = plan(&account(false, false), &observed(account_of(), true), NOW);
+        let marked = plan(
+            &account(false, false),
+            &observed(account_of(), true),
+            &Waited::default(),
+            NOW,
+        );
         assert_eq!(marked.step, Some(AccountStep::AddFinalizer));
-        let released = plan(&account(true, true), &observed(account_of(), false), NOW);
+        let released = plan(
+            &account(true, true),
+            &observed(account_of(), false),
+            &Waited::default(),
+            NOW,
+        );
         assert_eq!(released.step, Some(AccountStep::RemoveFinalizer));
     }
 }
@@ -144,7 +160,12 @@ fn those_who_use_an_account_that_was_opened_anew_are_told_first() {
         is_anew: true,
         ..Opened::default()
     };
-    let plan = plan(&account(false, false), &observed(Ok(opened), true), NOW);
+    let plan = plan(
+        &account(false, false),
+        &observed(Ok(opened), true),
+        &Waited::default(),
+        NOW,
+    );
     assert_eq!(plan.step, Some(AccountStep::WakeUsers));
 }
 
@@ -163,7 +184,7 @@ fn azure_is_asked_when_its_last_answer_is_no_longer_believed() {
         (checked([rejected(Rejection::Federation)], true), 1, true),
     ] {
         let observed = observed(Ok(opened), false);
-        let step = plan(&account(false, false), &observed, after(seconds)).step;
+        let step = plan(&account(false, false), &observed, &Waited::default(), after(seconds)).step;
         assert_eq!(
             step == Some(AccountStep::Check),
             is_asked,
@@ -179,7 +200,10 @@ fn one_pass_asks_once_whatever_the_answer() {
             is_checked_now: true,
             ..checked([result], true)
         };
-        assert_eq!(plan(&requested("1"), &observed(Ok(opened), false), NOW).step, None);
+        assert_eq!(
+            plan(&requested("1"), &observed(Ok(opened), false), &Waited::default(), NOW).step,
+            None
+        );
     }
 }
 
@@ -188,14 +212,17 @@ fn a_new_value_of_the_annotation_asks_once_even_after_a_refusal() {
     for result in [Ok(Subscription::Hidden), rejected(Rejection::Secret)] {
         let mut object = requested("1");
         let known = observed(Ok(checked([result], false)), false);
-        assert_eq!(plan(&object, &known, NOW).step, Some(AccountStep::Check));
+        assert_eq!(
+            plan(&object, &known, &Waited::default(), NOW).step,
+            Some(AccountStep::Check)
+        );
         object.status = status(&object, &known);
         let handled = object
             .status
             .as_ref()
             .and_then(|it| it.last_handled_reconcile_at.as_deref());
         assert_eq!(handled, Some("1"));
-        assert_eq!(plan(&object, &known, NOW).step, None);
+        assert_eq!(plan(&object, &known, &Waited::default(), NOW).step, None);
         assert_eq!(status(&object, &known), object.status, "nothing changes any more");
     }
 }
@@ -204,7 +231,10 @@ fn a_new_value_of_the_annotation_asks_once_even_after_a_refusal() {
 fn an_account_that_is_being_deleted_is_not_checked() {
     for is_marked in [true, false] {
         let observed = observed(Ok(Opened::default()), true);
-        assert_eq!(plan(&account(is_marked, true), &observed, NOW).step, None);
+        assert_eq!(
+            plan(&account(is_marked, true), &observed, &Waited::default(), NOW).step,
+            None
+        );
     }
 }
 
@@ -236,7 +266,7 @@ fn the_name_of_the_subscription_is_kept_until_azure_says_something_else() {
 fn a_check_that_fails_is_repeated_soon_and_one_hiccup_is_not_told() {
     let refused = observed(Ok(checked([rejected(Rejection::Secret)], false)), false);
     assert_eq!(
-        plan(&account(false, false), &refused, NOW).next,
+        plan(&account(false, false), &refused, &Waited::default(), NOW).next,
         Next::Poll { after: None }
     );
     let failing = |times| {

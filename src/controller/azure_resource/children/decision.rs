@@ -8,7 +8,7 @@ use crate::api::condition::Reason;
 use crate::azure::Difference;
 use crate::controller::azure_resource::{Answer, SETTLING};
 use crate::controller::readiness::Verdict;
-use crate::runtime::requeue::REJECTED_RESYNC;
+use crate::runtime::requeue::REFUSED;
 
 use super::{
     AnsweredWrite, Child, ChildStep, ChildWrite, ChildrenDecision, ChildrenState, contains, is_named, may_change,
@@ -221,11 +221,13 @@ fn earlier<C: Child>(children: &ChildrenState<C>, write: &ChildWrite<C>, now: Ti
     };
     let age = age(last.at, now);
     match &last.answer {
-        Answer::Refused { message, .. } if age < REJECTED_RESYNC => Earlier::Refused(message.clone()),
+        Answer::Refused { message, .. } if children.pace.at_full(age) < REFUSED.pause(last.refusals) => {
+            Earlier::Refused(message.clone())
+        }
         Answer::Accepted if last.has_shown => Earlier::Nothing,
         Answer::Accepted if age < SETTLING => Earlier::Settling,
         // What Azure keeps its own way would be written again and again for nothing.
-        Answer::Accepted if age < REJECTED_RESYNC => match write {
+        Answer::Accepted if age < REFUSED.most => match write {
             ChildWrite::Put { over: Some(_), .. } => Earlier::Ignored,
             ChildWrite::Put { over: None, .. } | ChildWrite::Delete { .. } => Earlier::Nothing,
         },

@@ -20,6 +20,7 @@ use crate::azure::Difference;
 use crate::azure::{ArmClient, AzureError, ResourceId};
 use crate::controller::azure_resource::{Answer, SETTLING};
 use crate::controller::readiness::Verdict;
+use crate::runtime::Pace;
 
 /// One of them.
 pub trait Child: Clone + Debug + PartialEq + Send + Sync + 'static {
@@ -114,6 +115,8 @@ pub struct ChildrenState<C> {
     pub history: ChildHistory<C>,
     /// The value of the annotation by which a look was asked for.
     pub request: Option<String>,
+    /// How fast the operator goes.
+    pub pace: Pace,
 }
 
 impl<C> Default for ChildrenState<C> {
@@ -125,6 +128,7 @@ impl<C> Default for ChildrenState<C> {
             actual: Some(Vec::new()),
             history: BTreeMap::new(),
             request: None,
+            pace: Pace::FULL,
         }
     }
 }
@@ -143,6 +147,8 @@ pub struct AnsweredWrite<C> {
     pub request: Option<String>,
     /// The answer.
     pub answer: Answer,
+    /// How often in a row Azure refused it.
+    pub refusals: u32,
     /// Whether Azure has shown what was written since.
     pub has_shown: bool,
 }
@@ -215,8 +221,14 @@ impl<C: Child> ChildrenState<C> {
                 if let (ChildWrite::Put { child, .. }, Answer::Accepted) = (&write, &answer) {
                     actual.push(child.clone());
                 }
+                let before = self.history.get(&key).filter(|before| before.write == write);
+                let refusals = match answer {
+                    Answer::Accepted => 0,
+                    Answer::Refused { .. } => before.map_or(0, |before| before.refusals) + 1,
+                };
                 let attempt = AnsweredWrite {
                     at,
+                    refusals,
                     write,
                     request: self.request.clone(),
                     answer,

@@ -45,7 +45,7 @@ pub(super) fn ensure(subject: &Subject<'_>, resource: &ResourceState, now: Times
                 let body = resource.mark_body(origin);
                 let fingerprint = fingerprint(&body, &[], subject.request);
                 let verdict = Verdict::progressing(Reason::Updating, format!("{id} is being adopted"));
-                if let Some(decision) = answered_before(resource, &fingerprint, &[], interval, now) {
+                if let Some(decision) = answered_before(subject, resource, &fingerprint, &[], now) {
                     return decision;
                 }
                 Decision::step(

@@ -10,6 +10,7 @@ use crate::api::condition::Reason;
 use crate::azure::operation::{self, Progress};
 use crate::controller::azure_resource::policy::{Intent, Lifecycle, Situation};
 use crate::controller::readiness::Verdict;
+use crate::controller::waiting::DELETION_REFUSED;
 use crate::runtime::Next;
 
 use super::super::blocked::Blocked;
@@ -118,19 +119,28 @@ fn deleting(subject: &Subject<'_>, resource: &ResourceState, now: Timestamp) -> 
         return Decision::rest(poll(after), verdict);
     }
     match resource.history.deletion {
-        Some(asked) if age(asked, now) < SETTLING => {
-            let refused = resource.history.deletion_refusal.clone();
-            let verdict = refused.map_or(verdict, |message| Verdict::stalled(Reason::Rejected, message));
-            Decision::rest(poll(resource.pause), verdict)
-        }
-        Some(_) | None => Decision::step(Step::Delete, Next::After(SHORT_PACE), verdict),
+        Some(asked) => match &resource.history.deletion_refusal {
+            Some(message) => {
+                let pause = DELETION_REFUSED.pause(resource.history.deletion_refusals);
+                let again = asked + resource.history.pace.of(pause);
+                let verdict = Verdict::stalled(Reason::Rejected, message.clone());
+                if now < again {
+                    Decision::rest(Next::At(again), verdict)
+                } else {
+                    Decision::step(Step::Delete, Next::After(SHORT_PACE), verdict)
+                }
+            }
+            None if age(asked, now) < SETTLING => Decision::rest(poll(resource.pause), verdict),
+            None => Decision::step(Step::Delete, Next::After(SHORT_PACE), verdict),
+        },
+        None => Decision::step(Step::Delete, Next::After(SHORT_PACE), verdict),
     }
 }
 
 /// Whether the object goes although Azure cannot be asked.
 fn lets_go_unseen(subject: &Subject<'_>, blocked: &Blocked) -> bool {
-    let is_credential_gone = matches!(blocked, Blocked::CredentialGone { .. });
+    let is_unreachable = matches!(blocked, Blocked::CredentialGone { .. } | Blocked::NoAccess { .. });
     subject.spec.suspend
         || subject.spec.management_policy == ManagementPolicy::ObserveOnly
-        || (is_credential_gone && subject.spec.deletion_policy == Some(DeletionPolicy::Retain))
+        || (is_unreachable && subject.spec.deletion_policy == Some(DeletionPolicy::Retain))
 }

@@ -10,6 +10,8 @@ pub use ensure::unprepared;
 pub use finalize::{give_back, leave};
 pub use write::answered;
 
+pub use crate::controller::waiting::WAITING_PACE;
+
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -17,23 +19,21 @@ use serde_json::Value;
 
 use crate::api::azure_resource::ManagementPolicy;
 use crate::api::condition::Reason;
-use crate::azure::operation;
+use crate::azure::operation::{self, Progress};
 use crate::azure::{Difference, ResourceId};
 use crate::controller::azure_resource::policy::Lifecycle;
 use crate::controller::ownership::{Origin, Presence};
-use crate::controller::readiness::Verdict;
-use crate::runtime::{Next, Plan};
+use crate::controller::readiness::{Standing, Verdict};
+use crate::runtime::{Next, Plan, Waited};
 
 use super::blocked::Blocked;
 use super::history::{Answer, History, LastWrite, Purpose};
-use super::observation::{Body, Observation, ResourceState};
+use super::observation::{Body, Method, Observation, ResourceState};
 use super::overwritten::Deviation;
-use super::subject::{Subject, age};
+use super::subject::{AzureObject, Subject, age};
 
 /// How long ARM may show an older state than it has accepted: other regions learn of a write later.
 pub const SETTLING: Duration = Duration::from_mins(1);
-/// The pause between two looks at what somebody else has to change, where `spec.interval` is longer.
-pub const WAITING_PACE: Duration = Duration::from_mins(1);
 /// The pause before something of our own is looked at again.
 pub const SHORT_PACE: Duration = Duration::from_secs(2);
 
@@ -51,6 +51,9 @@ pub struct Decision<S = Step> {
     pub drift: Vec<Difference>,
     /// Whether Azure has what the spec says; `None` where nobody can tell.
     pub in_sync: Option<bool>,
+    /// Whether the resource can be used, be it as the spec says or not; `None` where nobody can tell, or a change of it is under
+    /// way.
+    pub provisioned: Option<bool>,
     /// Whether the object has taken back what it had in Azure and still exists: its status then has no `id`, which is what
     /// those go by who wait for it.
     pub has_let_go: bool,
@@ -72,7 +75,7 @@ pub enum Step {
     AddFinalizer,
     /// Register a resource provider.
     Register(String),
-    /// PUT the resource.
+    /// Write the resource.
     Write(Write),
     /// Write or remove the owner tag, and nothing else.
     Tag {
@@ -98,9 +101,11 @@ impl From<ObjectStep> for Step {
     }
 }
 
-/// A PUT.
+/// A PUT, or a merge patch of what differs.
 #[derive(Debug, PartialEq)]
 pub struct Write {
+    /// How it is sent.
+    pub method: Method,
     /// What it is for.
     pub purpose: Purpose,
     /// What is sent.
@@ -131,6 +136,8 @@ pub struct Assessment {
     pub drift: Vec<Difference>,
     /// Whether Azure has what the spec says; `None` where nobody can tell.
     pub in_sync: Option<bool>,
+    /// See [`Decision::provisioned`].
+    pub provisioned: Option<bool>,
     /// See [`Decision::has_let_go`].
     pub has_let_go: bool,
 }
@@ -158,6 +165,7 @@ impl<S> Decision<S> {
             verdict,
             drift: Vec::new(),
             in_sync: None,
+            provisioned: None,
             has_let_go: false,
         }
     }
@@ -193,7 +201,26 @@ impl<S> Decision<S> {
             verdict: self.verdict,
             drift: self.drift,
             in_sync: self.in_sync,
+            provisioned: self.provisioned,
             has_let_go: self.has_let_go,
+        }
+    }
+
+    /// The same, and what is waited for has an end: once it is no longer believed to come by itself, that is said, and it is
+    /// asked for more slowly.
+    pub fn with_end<K: AzureObject>(self, object: &K, waited: &Waited, now: Timestamp) -> Self {
+        let subject = Subject::of(object);
+        let was_stalled = self.verdict.standing == Standing::Stalled;
+        let verdict = subject.waiting(waited, now).judge(self.verdict);
+        let is_over = verdict.standing == Standing::Stalled && !was_stalled;
+        let next = match self.next {
+            Next::Poll { .. } | Next::After(_) if is_over && self.step.is_none() => Next::Poll { after: None },
+            next => next,
+        };
+        Self {
+            next,
+            verdict: subject.with_ways_out(verdict),
+            ..self
         }
     }
 
@@ -205,6 +232,7 @@ impl<S> Decision<S> {
             verdict,
             drift,
             in_sync,
+            provisioned,
             has_let_go,
         } = self;
         Plan {
@@ -214,6 +242,7 @@ impl<S> Decision<S> {
                 verdict,
                 drift,
                 in_sync,
+                provisioned,
                 has_let_go,
             },
         }
@@ -228,10 +257,23 @@ pub fn decide(subject: &Subject<'_>, observation: &Observation, now: Timestamp) 
             let is_as_specified = may_use(subject, resource) && resource.differences().is_empty();
             Decision {
                 in_sync: Some(is_as_specified && !resource.secrets_differ()),
+                provisioned: is_provisioned(subject, resource),
                 ..ensure::ensure(subject, resource, now)
             }
         }
         (Lifecycle::Deleted, observation) => finalize::finalize(subject, observation, now),
+    }
+}
+
+/// Whether the resource can be used; `None` while an operation on it is under way.
+fn is_provisioned(subject: &Subject<'_>, resource: &ResourceState) -> Option<bool> {
+    let Some(actual) = resource.actual.as_ref().filter(|_| may_use(subject, resource)) else {
+        return Some(false);
+    };
+    match operation::of_resource(actual, None) {
+        Progress::Done => Some(true),
+        Progress::Failed => Some(false),
+        Progress::Running(_) => None,
     }
 }
 

@@ -1,7 +1,5 @@
 //! When something is written, and when it is better not written again.
 
-use std::time::Duration;
-
 use jiff::Timestamp;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -11,18 +9,17 @@ use crate::azure::{Difference, ResourceId};
 use crate::controller::operator_key::hex;
 use crate::controller::ownership::Origin;
 use crate::controller::readiness::Verdict;
+use crate::controller::waiting::{DELETION_REFUSED, FAILED_RETRY};
 use crate::runtime::Next;
-use crate::runtime::requeue::REJECTED_RESYNC;
+use crate::runtime::requeue::REFUSED;
 
 use super::super::drift::paths;
 use super::super::history::{Answer, History, LastWrite, Purpose};
-use super::super::observation::{Body, ResourceState};
+use super::super::observation::{Body, Method, ResourceState};
 use super::super::overwritten::{Deviation, Earlier};
+use super::super::policy::Lifecycle;
 use super::super::subject::{Subject, age};
 use super::{Decision, SETTLING, SHORT_PACE, Step, Write, failure};
-
-/// How long a resource whose provisioning failed is left alone before its body is sent again.
-const FAILED_RETRY: Duration = Duration::from_mins(10);
 
 /// A resource whose last operation failed: what is new is sent at once, what failed is sent again slowly.
 pub(super) fn failed(
@@ -51,6 +48,7 @@ pub(super) fn failed(
     if is_new || now >= retry {
         let changes = "its provisioning failed".to_owned();
         let write = Write {
+            method: Method::Put,
             purpose: Purpose::Update,
             body,
             fingerprint,
@@ -71,12 +69,15 @@ pub(super) fn writing(
     now: Timestamp,
 ) -> Decision {
     let interval = Next::Resync(subject.interval());
-    if let Some(why) = &resource.unwritable {
+    let (method, body) = match purpose {
+        Purpose::Update => resource.update(origin, &differences),
+        Purpose::Create | Purpose::Adopt => (Method::Put, resource.body(origin)),
+    };
+    if let (Method::Put, Some(why)) = (method, &resource.unwritable) {
         return Decision::rest(interval, Verdict::stalled(Reason::InvalidSpec, why.clone())).with_drift(differences);
     }
-    let body = resource.body(origin);
     let fingerprint = fingerprint(&body, &differences, subject.request);
-    if let Some(decision) = answered_before(resource, &fingerprint, &differences, interval, now) {
+    if let Some(decision) = answered_before(subject, resource, &fingerprint, &differences, now) {
         return decision;
     }
     let over = resource.found(origin, subject.request);
@@ -95,6 +96,7 @@ pub(super) fn writing(
     };
     let changes = paths(&differences);
     let write = Write {
+        method,
         purpose,
         body,
         fingerprint,
@@ -122,45 +124,57 @@ fn in_vain(resource: &ResourceState, differences: &[Difference]) -> Verdict {
 
 /// What follows if Azure has answered this very write over this very state before.
 pub(super) fn answered_before(
+    subject: &Subject<'_>,
     resource: &ResourceState,
     fingerprint: &str,
     differences: &[Difference],
-    interval: Next,
     now: Timestamp,
 ) -> Option<Decision> {
     let in_vain = resource.actual.is_some().then(|| in_vain(resource, differences));
     answered(
+        subject,
         &resource.history,
         &resource.id,
         fingerprint,
         differences,
         in_vain,
-        interval,
         now,
     )
 }
 
 /// What follows if Azure has answered a write with this fingerprint before. `in_vain`: what is said when it was accepted and had
-/// no effect, so that it would be sent again and again for nothing; `None` sends it again.
+/// no effect, so that it would be sent again and again for nothing; `None` sends it again. What was refused is sent again ever
+/// more slowly: what it was refused for, such as a lock or a policy, may pass.
 pub fn answered<S>(
+    subject: &Subject<'_>,
     history: &History,
     id: &ResourceId,
     fingerprint: &str,
     differences: &[Difference],
     in_vain: Option<Verdict>,
-    interval: Next,
     now: Timestamp,
 ) -> Option<Decision<S>> {
     let last: &LastWrite = history.write.as_ref().filter(|last| last.fingerprint == fingerprint)?;
     let age = age(last.at, now);
-    let rest = |verdict| Decision::rest(interval, verdict).with_drift(differences.to_vec());
+    let interval = Next::Resync(subject.interval());
+    let rest = |next, verdict| Decision::rest(next, verdict).with_drift(differences.to_vec());
     match &last.answer {
-        Answer::Refused { reason, message } if age < REJECTED_RESYNC => {
-            Some(rest(Verdict::stalled(*reason, message.clone())))
+        Answer::Refused { reason, message } => {
+            let ladder = match subject.lifecycle {
+                Lifecycle::Wanted => REFUSED,
+                Lifecycle::Deleted => DELETION_REFUSED,
+            };
+            let pause = history.pace.of(ladder.pause(last.refusals));
+            let next = if pause.saturating_sub(age) < history.pace.of(subject.interval()) {
+                Next::At(last.at + pause)
+            } else {
+                interval
+            };
+            (age < pause).then(|| rest(next, Verdict::stalled(*reason, message.clone())))
         }
         Answer::Accepted if age < SETTLING => Some(settling(id)),
-        Answer::Accepted if age < REJECTED_RESYNC => in_vain.map(rest),
-        Answer::Refused { .. } | Answer::Accepted => None,
+        Answer::Accepted if age < REFUSED.most => in_vain.map(|verdict| rest(interval, verdict)),
+        Answer::Accepted => None,
     }
 }
 

@@ -24,7 +24,7 @@ use crate::controller::azure_resource::subject::{Reports, Subject};
 use crate::controller::operator_key::OperatorKey;
 use crate::controller::ownership::{ClusterId, Marking, Origin, OriginOnRecord, Owner, OwnerMark, Presence};
 use crate::controller::readiness::Standing;
-use crate::runtime::{Next, PassOutcome, Seen};
+use crate::runtime::{Next, PassOutcome, Seen, Waited};
 
 use super::answers::{accepted, refusal};
 
@@ -168,7 +168,6 @@ impl World {
             return Observation::Blocked(Blocked::CredentialGone {
                 resource: "the resource".to_owned(),
                 account: "default".to_owned(),
-                uid: "u".to_owned(),
                 cause: "no token".to_owned(),
             });
         }
@@ -182,6 +181,7 @@ impl World {
             api_version: "v",
             shape: &SHAPE,
             immutable: &["location"],
+            patchable: &[],
             tagging: Tagging::Put,
             mark: OwnerMark::Tag,
             owner: owner(),
@@ -290,7 +290,7 @@ impl World {
                 {
                     answer.body = sent;
                 }
-                resource.on_put(write, answer, now)
+                resource.on_write(write, answer, now)
             }
             Step::Tag {
                 origin,
@@ -394,6 +394,7 @@ pub(super) fn summary(
 ) -> Option<ResourceGroupStatus> {
     let verdict = decide(&Subject::of(object), observation, now).into_plan().verdict;
     let seen = Seen {
+        waited: &Waited::default(),
         observed: Some(observation),
         verdict: Some(&verdict),
         outcome: PassOutcome::Done(Next::AwaitChange),

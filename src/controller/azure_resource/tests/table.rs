@@ -15,7 +15,7 @@ use crate::controller::azure_resource::status::summarize;
 use crate::controller::azure_resource::subject::Subject;
 use crate::controller::ownership::{Origin, Presence};
 use crate::controller::readiness::Standing;
-use crate::runtime::{PassOutcome, Seen};
+use crate::runtime::{PassOutcome, Seen, Waited};
 
 use super::model::{Fault, Start, UID, World, mark, owner};
 
@@ -208,22 +208,34 @@ fn a_failed_resource_is_sent_again_slowly() {
     assert_eq!(world.reason().as_deref(), Some("ProvisioningFailed"));
 }
 
+/// Goes on until Azure has refused something.
+fn until_rejected(world: &mut World) {
+    while world.reason().as_deref() != Some("Rejected") {
+        world.pass();
+    }
+}
+
 #[test]
-fn a_refused_write_is_not_sent_again_until_it_is_another() {
+fn a_refused_write_is_sent_again_ever_more_slowly_and_at_once_when_it_is_another() {
     let mut world = World::new(spec(), Start::Absent, false, "Succeeded");
     world.pass();
-    world.faults = [Some(Fault::Refused)].into();
-    world.settle();
-    assert_eq!((world.reason().as_deref(), world.writes()), (Some("Rejected"), 1));
-    world.settle();
+    world.faults = [Some(Fault::Refused), Some(Fault::Refused), Some(Fault::Refused)].into();
+    let start = world.now;
+    until_rejected(&mut world);
     assert_eq!(world.writes(), 1);
-    world.object.spec.azure.tags.insert("new".to_owned(), "x".to_owned());
+    let mut other = world.object.clone();
+    other.spec.azure.tags.insert("new".to_owned(), "x".to_owned());
     let Observation::Seen(mut resource) = world.look() else {
         panic!("seen")
     };
     resource.desired = Body(json!({"location": "westeurope", "tags": {"a": "1", "new": "x"}}));
-    let next = decide(&Subject::of(&world.object), &Observation::Seen(resource), world.now);
+    let next = decide(&Subject::of(&other), &Observation::Seen(resource), world.now);
     assert!(matches!(next.step, Some(Step::Write(_))));
+
+    world.settle();
+    assert_eq!((world.reason().as_deref(), world.writes()), (Some("Available"), 4));
+    let minutes = world.now.duration_since(start).as_mins();
+    assert!((7..=8).contains(&minutes), "1 + 2 + 4 minutes: {minutes}");
 }
 
 #[test]
@@ -231,21 +243,48 @@ fn a_refused_write_is_sent_again_when_somebody_asks_and_once_for_each_time() {
     let mut world = World::new(spec(), Start::Absent, false, "Succeeded");
     world.pass();
     world.faults = [Some(Fault::Refused), Some(Fault::Refused)].into();
-    world.settle();
-    assert_eq!(world.writes(), 1);
+    until_rejected(&mut world);
     let ask = |world: &mut World, value: &str| {
         world.object.metadata.annotations = Some([(RECONCILE_ANNOTATION.to_owned(), value.to_owned())].into());
-        world.settle();
+        world.pass();
     };
+    let start = world.now;
     ask(&mut world, "1");
     assert_eq!((world.reason().as_deref(), world.writes()), (Some("Rejected"), 2));
     let handled = |world: &World| world.object.status.clone().unwrap().azure.last_handled_reconcile_at;
     assert_eq!(handled(&world).as_deref(), Some("1"));
-    world.settle();
+    ask(&mut world, "1");
     assert_eq!(world.writes(), 2, "it was asked for once");
     ask(&mut world, "2");
+    world.settle();
     assert_eq!((world.reason().as_deref(), world.writes()), (Some("Available"), 3));
     assert_eq!(handled(&world).as_deref(), Some("2"));
+    assert!(world.now.duration_since(start).as_mins() < 5);
+}
+
+#[test]
+fn what_works_is_provisioned_although_a_change_of_it_is_refused() {
+    let provisioned = |world: &World| {
+        let conditions = world.object.status.clone().unwrap().azure.conditions;
+        let found = conditions.into_iter().find(|it| it.type_ == "Provisioned");
+        found.map(|it| it.status)
+    };
+    let mut world = World::new(spec(), Start::Absent, false, "Succeeded");
+    world.pass();
+    world.faults = [Some(Fault::Refused)].into();
+    until_rejected(&mut world);
+    assert_eq!(provisioned(&world).as_deref(), Some("False"), "there is nothing yet");
+    world.settle();
+    assert_eq!(provisioned(&world).as_deref(), Some("True"));
+    world.object.spec.azure.tags.insert("new".to_owned(), "x".to_owned());
+    world.object.metadata.generation = Some(2);
+    world.faults = [Some(Fault::Refused)].into();
+    until_rejected(&mut world);
+    assert_eq!(
+        provisioned(&world).as_deref(),
+        Some("True"),
+        "it is as it was, and works"
+    );
 }
 
 #[test]
@@ -360,6 +399,7 @@ fn where_something_was_written_is_known_although_no_status_says_so() {
     );
     let plan = decision.into_plan();
     let seen = Seen {
+        waited: &Waited::default(),
         observed: Some(&observation),
         verdict: Some(&plan.verdict),
         outcome: PassOutcome::Done(plan.next),

@@ -14,8 +14,9 @@ use crate::api::condition::{Reason, kind};
 use crate::controller::command_job::attempt::{AttemptClaim, AttemptState, Ending};
 use crate::controller::command_job::output::Fit;
 use crate::controller::readiness::{self, Standing, Verdict};
+use crate::controller::waiting::Waiting;
 use crate::runtime::conditions::{Conditions, Truth, transitioned};
-use crate::runtime::{Failure, Key, Note, PassOutcome, Seen, Severity};
+use crate::runtime::{Failure, Key, Note, PassOutcome, Seen, Severity, Waited};
 
 /// Void attempts cost nothing and are not counted; of a long row of them only the newest are kept.
 const MAX_ATTEMPTS: usize = 20;
@@ -61,9 +62,22 @@ impl JobVerdict {
     }
 
     /// The verdict on a pass that failed.
-    fn of_failure(job: &CommandJob, failure: &Failure, facts: Option<&JobFacts>, now: Timestamp) -> Self {
+    fn of_failure(
+        job: &CommandJob,
+        failure: &Failure,
+        facts: Option<&JobFacts>,
+        waited: &Waited,
+        now: Timestamp,
+    ) -> Self {
         let state = facts.map(|it| it.attempt(job, next_key(job))).unwrap_or_default();
-        match Verdict::of_failure(failure, now) {
+        let conditions = job.status.as_ref().map(|it| it.conditions.as_slice());
+        let waiting = Waiting {
+            conditions: conditions.unwrap_or_default(),
+            generation: job.metadata.generation,
+            waited,
+            now,
+        };
+        match waiting.of_failure(failure) {
             Some(why) => Self::waiting(job, why, &state),
             None if last_claim(job).is_some() => Self::Running(None),
             // A hiccup that is not worth a word yet, or a conflict: the next pass will say.
@@ -75,7 +89,7 @@ impl JobVerdict {
 /// The status after a pass; `None` leaves it as it is.
 pub fn summarize(job: &CommandJob, seen: &Seen<'_, JobFacts, JobVerdict>, now: Timestamp) -> Option<CommandJobStatus> {
     let verdict = match seen.outcome {
-        PassOutcome::Failed(failure) => JobVerdict::of_failure(job, failure, seen.observed, now),
+        PassOutcome::Failed(failure) => JobVerdict::of_failure(job, failure, seen.observed, seen.waited, now),
         PassOutcome::Done(_) => seen.verdict?.clone(),
     };
     status(job, &verdict, now)

@@ -9,7 +9,8 @@ use proptest::prelude::*;
 use super::service::Service;
 use crate::controller::command_job::attempt::fixtures::{at, claim, key, limits};
 use crate::controller::command_job::attempt::{AfterClaim, AttemptState, Command, Ending, Event, Problem, Pursuit};
-use crate::runtime::{Class, Pace, requeue};
+use crate::runtime::requeue::{self, Tries};
+use crate::runtime::{Class, Pace};
 
 /// What a service makes of a request.
 #[derive(Clone, Debug)]
@@ -115,7 +116,11 @@ impl Attempt {
             None => self.failures = 0,
             Some(class) => {
                 self.failures += 1;
-                let pause = requeue::after_failure(&class, self.failures, Pace::FULL, 1.0).expect("a pause");
+                let tries = Tries {
+                    count: self.failures,
+                    ..Tries::default()
+                };
+                let pause = requeue::after_failure(&class, tries, Pace::FULL, 1.0).expect("a pause");
                 self.now += SignedDuration::try_from(pause.min(limits().longest_pause)).expect("a short one");
             }
         }

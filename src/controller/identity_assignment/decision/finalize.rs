@@ -44,6 +44,10 @@ pub(super) fn finalize(
     match Intent::of(Situation::of(subject.spec, Lifecycle::Deleted, presence)) {
         Intent::Disown if resource.history.disowned >= FORGET_TRIES => Decision::release(Release::Left),
         Intent::Disown => writing(subject, resource, &Goal::forgotten(resource), now),
+        // All that is left is the record, and it cannot be removed.
+        Intent::Delete if resource.history.disowned >= FORGET_TRIES && is_detached(resource) => {
+            Decision::release(Release::Left)
+        }
         Intent::Delete => awaits_role_assignments(resource)
             .unwrap_or_else(|| writing(subject, resource, &Goal::detached(resource), now)),
         _ if !records.own.is_empty() => Decision::release(Release::Left),
@@ -55,6 +59,10 @@ pub(super) fn finalize(
             Progress::Running(_) | Progress::Done | Progress::Failed => Decision::release(Release::Gone),
         },
     }
+}
+
+fn is_detached(resource: &TargetState) -> bool {
+    Goal::detached(resource).block == resource.block()
 }
 
 /// Roles of the system-assigned identity go before it: Azure would keep role assignments to nobody.

@@ -43,6 +43,8 @@ pub struct TargetWrite {
     pub fingerprint: String,
     /// Whether it removes this assignment's tags, which services do in two ways.
     pub removes_tags: bool,
+    /// Whether the object goes without it, should Azure refuse it: it only removes the record.
+    pub is_best_effort: bool,
     /// What it attaches and detaches, for an event.
     pub changes: String,
 }

@@ -1,7 +1,5 @@
 //! When the target is written, and when it is better not written again.
 
-use std::time::Duration;
-
 use jiff::Timestamp;
 use serde_json::Value;
 
@@ -13,15 +11,14 @@ use crate::controller::azure_resource::policy::Lifecycle;
 use crate::controller::azure_resource::{
     Answer, Decision, SHORT_PACE, Subject, answered, failure, listed, poll, unprepared,
 };
-use crate::controller::readiness::{Standing, Verdict};
+use crate::controller::readiness::Verdict;
+use crate::controller::waiting::FAILED_RETRY;
 use crate::runtime::Next;
 
 use super::super::goal::{Goal, basis, fingerprint};
 use super::super::observation::TargetState;
 use super::{AssignmentStep, TargetWrite, running};
 
-/// How long a target whose operation failed is left alone before the same is sent again.
-const FAILED_RETRY: Duration = Duration::from_mins(10);
 /// How many ways there are to remove a tag.
 const WAYS_TO_REMOVE: u32 = 2;
 
@@ -52,13 +49,10 @@ pub(super) fn writing(
         basis: basis(resource),
         fingerprint: fingerprint(resource, goal, subject.request),
         removes_tags: goal.record.is_empty() && resource.records().has_own,
+        is_best_effort: subject.lifecycle == Lifecycle::Deleted && goal.block == resource.block(),
         changes: goal.changes(resource),
     };
-    if let Some(mut decision) = answered_before(subject, resource, &write, &drift, now) {
-        if subject.lifecycle == Lifecycle::Deleted && decision.verdict.standing == Standing::Stalled {
-            let hint = ". To leave the identities attached, set spec.deletionPolicy to Retain";
-            decision.verdict.message.push_str(hint);
-        }
+    if let Some(decision) = answered_before(subject, resource, &write, &drift, now) {
         return decision;
     }
     let message = match write.changes.as_str() {
@@ -115,6 +109,5 @@ fn answered_before(
     );
     let in_vain = Verdict::stalled(Reason::Drifted, message);
     let in_vain = (!has_failed && !has_another_way).then_some(in_vain);
-    let interval = Next::Resync(subject.interval());
-    answered(history, &resource.id, &write.fingerprint, drift, in_vain, interval, now)
+    answered(subject, history, &resource.id, &write.fingerprint, drift, in_vain, now)
 }

@@ -27,7 +27,7 @@ use crate::controller::ownership::ClusterId;
 use crate::controller::readiness::Standing;
 use crate::controller::reference::Unresolved;
 use crate::runtime::references::Kind;
-use crate::runtime::{PassOutcome, Reconciler, Seen};
+use crate::runtime::{PassOutcome, Reconciler, Seen, Waited};
 
 /// The id of a user-assigned identity, spelled as a spec does.
 pub(super) fn id(name: &str) -> String {
@@ -272,8 +272,9 @@ impl Assignment {
 
     fn write_status(&mut self, observation: &TargetObservation, now: Timestamp) {
         let summarize = |object: &IdentityAssignment, now| {
-            let plan = IdentityAssignmentReconciler::plan(object, observation, now);
+            let plan = IdentityAssignmentReconciler::plan(object, observation, &Waited::default(), now);
             let seen = Seen {
+                waited: &Waited::default(),
                 observed: Some(observation),
                 verdict: Some(&plan.verdict),
                 outcome: PassOutcome::Done(plan.next),

@@ -25,7 +25,7 @@ use crate::controller::operator_key::OperatorKey;
 use crate::controller::ownership::{ClusterId, Marking, Origin, OriginOnRecord, Owner, OwnerMark};
 use crate::controller::readiness::Standing;
 use crate::runtime::reconciler::Reconciler as _;
-use crate::runtime::{Next, PassOutcome, Seen};
+use crate::runtime::{Next, PassOutcome, Seen, Waited};
 
 use super::super::credential::wanted;
 use super::super::trust::AllowedIssuers;
@@ -188,6 +188,7 @@ impl World {
             api_version: MANAGED_IDENTITY_API_VERSION,
             shape: &SHAPE,
             immutable: &["location"],
+            patchable: &[],
             tagging: Tagging::MergePatch,
             mark: OwnerMark::Tag,
             owner: owner(),
@@ -302,8 +303,9 @@ impl World {
 
     pub fn write_status(&mut self, observed: &Observed) {
         let summarize = |object: &ManagedIdentity, now| {
-            let plan = Reconciler::plan(object, observed, now);
+            let plan = Reconciler::plan(object, observed, &Waited::default(), now);
             let seen = Seen {
+                waited: &Waited::default(),
                 observed: Some(observed),
                 verdict: Some(&plan.verdict),
                 outcome: PassOutcome::Done(plan.next),

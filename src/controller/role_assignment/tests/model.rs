@@ -27,7 +27,7 @@ use crate::controller::operator_key::OperatorKey;
 use crate::controller::ownership::{ClusterId, Origin, OriginOnRecord, Owner, OwnerMark};
 use crate::controller::reference::Unresolved;
 use crate::runtime::conditions::find;
-use crate::runtime::{Next, PassOutcome, Reconciler, Seen};
+use crate::runtime::{Next, PassOutcome, Reconciler, Seen, Waited};
 
 type Reconciled = AzureReconciler<RoleAssignment>;
 
@@ -122,6 +122,7 @@ impl World {
             api_version: AUTHORIZATION_API_VERSION,
             shape: &SHAPE,
             immutable: IMMUTABLE,
+            patchable: &[],
             tagging: Tagging::Put,
             mark: OwnerMark::Description,
             owner: owner("c1", "mine"),
@@ -196,7 +197,7 @@ impl World {
     /// at rest.
     pub(super) fn pass(&mut self, dies: bool) -> bool {
         let observed = self.look();
-        let plan = Reconciled::plan(&self.object, &observed, self.now);
+        let plan = Reconciled::plan(&self.object, &observed, &Waited::default(), self.now);
         if let Some(step) = plan.step {
             self.do_step(step, observed);
             if dies {
@@ -230,8 +231,9 @@ impl World {
 
     /// The status that the production code computes for a pass that ends with this observation.
     fn summary(&self, observed: &Observed<RoleAssignment>) -> Option<RoleAssignmentStatus> {
-        let plan = Reconciled::plan(&self.object, observed, self.now);
+        let plan = Reconciled::plan(&self.object, observed, &Waited::default(), self.now);
         let seen = Seen {
+            waited: &Waited::default(),
             observed: Some(observed),
             verdict: Some(&plan.verdict),
             outcome: PassOutcome::Done(plan.next),
@@ -268,7 +270,7 @@ impl World {
         let effect = match step {
             Step::Write(write) => {
                 let body = self.put(&id, &write.body.0);
-                resource.on_put(write, Ok(accepted(body)), now)
+                resource.on_write(write, Ok(accepted(body)), now)
             }
             Step::Tag {
                 origin,

@@ -22,6 +22,7 @@ use crate::controller::command_job::budget::InputMemory;
 use crate::controller::command_job::job::{NamedPool, NotRunnable, Unavailable};
 use crate::controller::command_job::output::Output;
 use crate::controller::operator_key::OperatorKey;
+use crate::controller::readiness::is_provisioned;
 use crate::runtime::conditions::find;
 use crate::runtime::{ApiError, Key};
 
@@ -182,8 +183,10 @@ impl Pools {
             return Err(NotRunnable::NoShell(named()).into());
         }
         let conditions = status.map(|it| it.azure.conditions.as_slice()).unwrap_or_default();
-        let is_refused = find(conditions, kind::READY).is_some_and(|it| it.status == "False");
-        let is_unusable = is_refused || pool.metadata.deletion_timestamp.is_some();
+        // A pool that works serves jobs although its spec cannot be applied at the moment.
+        let is_refused = || find(conditions, kind::READY).is_some_and(|it| it.status == "False");
+        let works = is_provisioned(conditions).unwrap_or_else(|| !is_refused());
+        let is_unusable = !works || pool.metadata.deletion_timestamp.is_some();
         let facts = status.and_then(|it| {
             let id: ResourceId = it.azure.id.as_deref()?.parse().ok()?;
             Some((it.pool_management_endpoint.as_deref()?, id))

@@ -260,6 +260,7 @@ fn a_hiccup_is_not_told_and_what_stays_broken_is() {
     };
     let summarized = |job: &CommandJob, failure: &Failure| {
         let seen = Seen {
+            waited: &Waited::default(),
             observed: None,
             verdict: None,
             outcome: PassOutcome::Failed(failure),
@@ -285,6 +286,7 @@ proptest! {
         let verdict = JobVerdict::waiting(&job, why, &AttemptState::default());
         let summarized = |job: &CommandJob, second| {
             let seen = Seen {
+            waited: &Waited::default(),
                 observed: None,
                 verdict: Some(&verdict),
                 outcome: PassOutcome::Done(Next::AwaitChange),

@@ -1,0 +1,495 @@
+//! For how long what an object waits for is believed to come by itself, how soon it is asked for again, and what is said when
+//! that time is over.
+//!
+//! One table for all kinds; `docs/waiting.md` is printed from it. No reason is waited for without an end, and none is given up:
+//! what is over is `Stalled` for people and for GitOps tools, and is still tried.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+
+use crate::api::condition::{Reason, kind};
+use crate::runtime::conditions::find;
+use crate::runtime::requeue::{DENIED, Ladder, REFUSED, TRANSIENT, WAITING};
+use crate::runtime::{Class, Failure, Waited};
+
+use super::readiness::{Standing, Verdict};
+
+/// The pause between two looks at what somebody else has to change, where `spec.interval` is longer.
+pub const WAITING_PACE: Duration = minutes(1);
+/// How long a resource whose operation failed is left alone before the same is sent again.
+pub const FAILED_RETRY: Duration = minutes(10);
+/// How soon a deletion that Azure refused is asked for again. People wait for it, so it is never as slow as a write.
+pub const DELETION_REFUSED: Ladder = Ladder {
+    first: minutes(1),
+    most: minutes(10),
+};
+/// Throttling is part of the trade, and is told only when it has lasted for so long.
+const THROTTLING_TOLD: Duration = minutes(5);
+
+/// What is waited for, or was refused.
+#[derive(Debug)]
+pub struct Wait {
+    /// What Azure or the cluster answers, for people.
+    pub answer: &'static str,
+    /// The reasons of the condition.
+    pub reasons: &'static [Reason],
+    /// For how long it is believed to pass by itself. Zero: it is not, and the object is `Stalled` at once.
+    pub believed: Duration,
+    /// When it is tried again.
+    pub again: Again,
+    /// What is said when the time is over: what somebody can do.
+    pub advice: &'static str,
+}
+
+/// When something is tried again, whatever is believed.
+#[derive(Debug, Clone, Copy)]
+pub enum Again {
+    /// When Azure says so, else by the ladder.
+    AsAsked(Ladder),
+    /// By the ladder.
+    Ladder(Ladder),
+    /// As soon as what is waited for changes in the cluster; it is looked at besides after each such time.
+    OnChange(Duration),
+}
+
+const fn minutes(count: u64) -> Duration {
+    Duration::from_mins(count)
+}
+
+/// Every reason for which something is tried again.
+pub const WAITS: &[Wait] = &[
+    Wait {
+        answer: "no answer: a broken connection, 408, 5xx, an answer that cannot be read",
+        reasons: &[Reason::Unavailable],
+        believed: minutes(30),
+        again: Again::Ladder(TRANSIENT),
+        advice: "Check the network between the cluster and Azure, a proxy in between, and Azure's service health",
+    },
+    Wait {
+        answer: "429, or a pause that Azure asks for; said only after five minutes",
+        reasons: &[Reason::Throttled],
+        believed: minutes(60),
+        again: Again::AsAsked(Ladder {
+            first: Duration::from_secs(10),
+            most: Duration::from_secs(10),
+        }),
+        advice: "Something uses up the subscription's request limits: see Azure's activity log, or set a longer spec.interval",
+    },
+    Wait {
+        answer: "an operation on the resource, or on what holds it, is under way; an unknown 409, 412, 423",
+        reasons: &[Reason::Provisioning, Reason::Creating, Reason::Updating],
+        believed: minutes(30),
+        again: Again::AsAsked(WAITING),
+        advice: "The activity log of the resource in Azure says what it works on",
+    },
+    Wait {
+        answer: "the resource, or what is in it, is being deleted",
+        reasons: &[Reason::Deleting],
+        believed: minutes(60),
+        again: Again::AsAsked(WAITING),
+        advice: "The activity log of the resource in Azure says what holds it up",
+    },
+    Wait {
+        answer: "the resource provider is not registered for the subscription",
+        reasons: &[Reason::RegisteringProvider],
+        believed: minutes(15),
+        again: Again::Ladder(WAITING),
+        advice: "Register it with `az provider register`, which says what is wrong",
+    },
+    Wait {
+        answer: "403: the account lacks a right, which may have been given a moment ago",
+        reasons: &[Reason::Unauthorized],
+        believed: minutes(10),
+        again: Again::Ladder(DENIED),
+        advice: "Give the account the role that docs/real-azure.md lists; a new role works within ten minutes",
+    },
+    Wait {
+        answer: "an identity that is to be attached is not known (`FailedIdentityOperation`)",
+        reasons: &[Reason::IdentityNotFound],
+        believed: minutes(10),
+        again: Again::Ladder(WAITING),
+        advice: "A new identity is known everywhere within minutes: correct its id, or create it; one that was deleted and is \
+                 still attached has to be detached",
+    },
+    Wait {
+        answer: "the principal of a role assignment is not known (`PrincipalNotFound`)",
+        reasons: &[Reason::PrincipalNotFound],
+        believed: minutes(10),
+        again: Again::Ladder(WAITING),
+        advice: "A new principal is known everywhere within minutes: correct its id, or create it",
+    },
+    Wait {
+        answer: "Entra ID does not know a new identity or federated credential",
+        reasons: &[Reason::FederationPropagating],
+        believed: minutes(5),
+        again: Again::Ladder(WAITING),
+        advice: "Compare issuer, subject and audience of the federated credential with those of the message",
+    },
+    Wait {
+        answer: "Entra ID, or Azure, refuses the credential (401, AADSTS…)",
+        reasons: &[Reason::InvalidCredential],
+        believed: Duration::ZERO,
+        again: Again::Ladder(Ladder {
+            first: minutes(1),
+            most: minutes(10),
+        }),
+        advice: "",
+    },
+    Wait {
+        answer: "a refusal of a write that Azure says nothing better of: policy, lock, quota, a value it does not take",
+        reasons: &[Reason::Rejected, Reason::SubscriptionNotFound],
+        believed: Duration::ZERO,
+        again: Again::Ladder(REFUSED),
+        advice: "",
+    },
+    Wait {
+        answer: "a refusal of a deletion, such as `ScopeLocked`",
+        reasons: &[],
+        believed: Duration::ZERO,
+        again: Again::Ladder(DELETION_REFUSED),
+        advice: "",
+    },
+    Wait {
+        answer: "an operation on the resource failed",
+        reasons: &[Reason::ProvisioningFailed],
+        believed: Duration::ZERO,
+        again: Again::Ladder(Ladder {
+            first: FAILED_RETRY,
+            most: FAILED_RETRY,
+        }),
+        advice: "",
+    },
+    Wait {
+        answer: "an object of the cluster, or a key of one, does not exist; a group of that name does not exist in Azure",
+        reasons: &[
+            Reason::ReferenceNotFound,
+            Reason::AccountNotFound,
+            Reason::SecretNotFound,
+            Reason::ConfigMapNotFound,
+            Reason::ServiceAccountNotFound,
+        ],
+        believed: minutes(10),
+        again: Again::OnChange(WAITING_PACE),
+        advice: "Create it, or correct its name in the spec",
+    },
+    Wait {
+        answer: "an object of the cluster is not ready",
+        reasons: &[Reason::ReferenceNotReady, Reason::AccountNotReady],
+        believed: minutes(30),
+        again: Again::OnChange(WAITING_PACE),
+        advice: "Its own conditions say what it needs",
+    },
+    Wait {
+        answer: "the resource does not exist, and `adoptionPolicy: MustExist`, `ObserveOnly` or the target of an IdentityAssignment \
+                 asks for it",
+        reasons: &[Reason::NotFound],
+        believed: minutes(30),
+        again: Again::Ladder(Ladder {
+            first: WAITING_PACE,
+            most: WAITING_PACE,
+        }),
+        advice: "Create it, or correct the name, the id or the policy",
+    },
+    Wait {
+        answer: "the object was accepted and is being prepared",
+        reasons: &[Reason::Pending],
+        believed: minutes(10),
+        again: Again::Ladder(WAITING),
+        advice: "The operator's log says what it cannot write",
+    },
+];
+
+/// What is known of waiting for a reason; `None` for those that only somebody's act ends, and for states of rest.
+pub fn of(reason: Reason) -> Option<&'static Wait> {
+    WAITS.iter().find(|wait| wait.reasons.contains(&reason))
+}
+
+/// What is known of an object when a verdict is made on it.
+#[derive(Debug, Clone, Copy)]
+pub struct Waiting<'a> {
+    /// Its conditions so far.
+    pub conditions: &'a [Condition],
+    /// The generation of its spec.
+    pub generation: Option<i64>,
+    /// For how long it has given which reason.
+    pub waited: &'a Waited,
+    /// The time.
+    pub now: Timestamp,
+}
+
+impl Waiting<'_> {
+    /// The verdict, or, once what it waits for is no longer believed to come by itself, one that says so.
+    pub fn judge(&self, verdict: Verdict) -> Verdict {
+        let given = verdict.reason.as_str();
+        self.judge_as(verdict, given)
+    }
+
+    /// The verdict on a failed pass; `None` while the failure is not worth telling.
+    pub fn of_failure(&self, failure: &Failure) -> Option<Verdict> {
+        let Failure { class, reason, .. } = failure;
+        if let Class::Throttled { .. } = class {
+            let is_told = self.waited.for_reason(reason, self.now) >= THROTTLING_TOLD;
+            let message = "Azure asks for pauses between the requests to this subscription";
+            let verdict = Verdict::progressing(Reason::Throttled, message);
+            return is_told.then(|| self.judge_as(verdict, reason));
+        }
+        let verdict = Verdict::of_failure(failure, self.now)?;
+        let may_pass = of(verdict.reason).is_some_and(|wait| !wait.believed.is_zero());
+        let verdict = match class {
+            Class::Denied if may_pass => Verdict::progressing(verdict.reason, verdict.message),
+            _ => verdict,
+        };
+        Some(self.judge_as(verdict, reason))
+    }
+
+    fn judge_as(&self, verdict: Verdict, given: &str) -> Verdict {
+        if !matches!(verdict.standing, Standing::Progressing | Standing::Unknown) {
+            return verdict;
+        }
+        let Some(wait) = of(verdict.reason) else { return verdict };
+        // A restart of the operator begins no wait anew that was over.
+        let was_over = find(self.conditions, kind::STALLED).is_some_and(|stalled| {
+            stalled.reason == verdict.reason.as_str() && stalled.observed_generation == self.generation
+        });
+        if !was_over && self.waited.for_reason(given, self.now) < wait.believed {
+            return verdict;
+        }
+        let message = format!(
+            "{}. This has lasted for more than {} minutes. {}. It is still tried",
+            verdict.message.trim_end_matches('.'),
+            wait.believed.as_secs() / 60,
+            wait.advice
+        );
+        Verdict::stalled(verdict.reason, message)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fmt::Write;
+    use std::path::Path;
+
+    use super::*;
+    use crate::runtime::conditions::{Conditions, Truth};
+
+    const NOW: Timestamp = Timestamp::UNIX_EPOCH;
+
+    fn later(duration: Duration) -> Timestamp {
+        NOW + duration
+    }
+
+    fn judged(verdict: Verdict, conditions: &[Condition], waited: &Waited, now: Timestamp) -> Verdict {
+        let waiting = Waiting {
+            conditions,
+            generation: Some(1),
+            waited,
+            now,
+        };
+        waiting.judge(verdict)
+    }
+
+    #[test]
+    fn every_wait_ends_and_says_what_to_do() {
+        for wait in WAITS {
+            for reason in wait.reasons.iter().filter(|_| !wait.believed.is_zero()) {
+                let verdict = Verdict::progressing(*reason, "m");
+                let waited = Waited::since(reason.as_str(), NOW);
+                let before = later(wait.believed - Duration::from_secs(1));
+                assert_eq!(judged(verdict.clone(), &[], &waited, before), verdict, "{reason}");
+                let over = judged(verdict, &[], &waited, later(wait.believed));
+                assert_eq!((over.standing, over.reason), (Standing::Stalled, *reason));
+                assert!(
+                    over.message.contains(wait.advice) && !wait.advice.is_empty(),
+                    "{}",
+                    over.message
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn no_reason_to_wait_is_missing_from_the_table_and_none_is_there_twice() {
+        let all: Vec<Reason> = WAITS.iter().flat_map(|wait| wait.reasons).copied().collect();
+        for reason in &all {
+            assert_eq!(all.iter().filter(|it| *it == reason).count(), 1, "{reason}");
+        }
+        // Whatever class a failure has, its verdict has an end, or is `Stalled` at once.
+        for class in [
+            Class::Waiting { after: None },
+            Class::Transient,
+            Class::Denied,
+            Class::Terminal,
+            Class::Bug,
+        ] {
+            for reason in Reason::ALL {
+                let failure = Failure {
+                    class: class.clone(),
+                    reason: reason.as_str().to_owned(),
+                    message: "m".to_owned(),
+                    failures: 9,
+                    since: NOW,
+                };
+                let waited = Waited::since(reason.as_str(), NOW);
+                let waiting = Waiting {
+                    conditions: &[],
+                    generation: None,
+                    waited: &waited,
+                    now: later(minutes(90)),
+                };
+                let verdict = waiting.of_failure(&failure).expect("a verdict");
+                let is_answer = of(*reason).is_some() || !matches!(class, Class::Waiting { .. });
+                assert!(
+                    verdict.standing == Standing::Stalled || !is_answer,
+                    "{class:?} {reason}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn a_right_that_is_missing_is_waited_for_and_a_wrong_credential_is_not() {
+        let waited = Waited::default();
+        let verdict = |reason: Reason| {
+            let failure = Failure {
+                class: Class::Denied,
+                reason: reason.as_str().to_owned(),
+                message: "m".to_owned(),
+                failures: 1,
+                since: NOW,
+            };
+            let waiting = Waiting {
+                conditions: &[],
+                generation: None,
+                waited: &waited,
+                now: NOW,
+            };
+            waiting.of_failure(&failure).map(|it| it.standing)
+        };
+        assert_eq!(verdict(Reason::Unauthorized), Some(Standing::Progressing));
+        assert_eq!(verdict(Reason::InvalidCredential), Some(Standing::Stalled));
+        assert_eq!(verdict(Reason::HostIdentityNotAllowed), Some(Standing::Stalled));
+    }
+
+    #[test]
+    fn a_wait_that_was_over_is_not_begun_anew_by_a_restart_but_by_another_spec() {
+        let verdict = Verdict::progressing(Reason::IdentityNotFound, "m");
+        let stalled = |generation| {
+            let mut conditions = Conditions::from_previous(&[], Some(generation), NOW);
+            conditions.set(kind::STALLED, Truth::True, "IdentityNotFound", "m");
+            conditions.into_vec()
+        };
+        let standing = |generation| judged(verdict.clone(), &stalled(generation), &Waited::default(), NOW).standing;
+        assert_eq!(standing(1), Standing::Stalled);
+        assert_eq!(standing(0), Standing::Progressing);
+    }
+
+    #[test]
+    fn throttling_is_told_only_when_it_lasts() {
+        let waited = Waited::since("Throttled", NOW);
+        let told = |after| {
+            let failure = Failure {
+                class: Class::Throttled {
+                    after: Duration::from_secs(9),
+                },
+                reason: "Throttled".to_owned(),
+                message: "for another 9 s".to_owned(),
+                failures: 0,
+                since: NOW,
+            };
+            let waiting = Waiting {
+                conditions: &[],
+                generation: None,
+                waited: &waited,
+                now: later(after),
+            };
+            waiting.of_failure(&failure).map(|it| it.standing)
+        };
+        assert_eq!(told(minutes(4)), None);
+        assert_eq!(told(minutes(5)), Some(Standing::Progressing));
+        assert_eq!(told(minutes(60)), Some(Standing::Stalled));
+    }
+
+    fn in_words(duration: Duration) -> String {
+        match duration.as_secs() {
+            0 => "at once".to_owned(),
+            seconds if seconds < 60 => format!("{seconds} s"),
+            3600 => "1 h".to_owned(),
+            seconds => format!("{} min", seconds / 60),
+        }
+    }
+
+    fn printed() -> String {
+        let mut text = String::from(
+            "# Waiting and refusals\n\n\
+             For every class of answer: what the condition says, for how long it is believed to pass by itself, how soon it is\n\
+             tried again, and what is said when that time is over. Printed from the operator's own table\n\
+             (`src/controller/waiting.rs`) by `UPDATE_DOCS=1 cargo test -p lifeguard --lib waiting`.\n\n\
+             While something is believed to pass, the object is `Reconciling` (or, where Azure does not answer, `Ready` is\n\
+             `Unknown`). When the time is over it is `Stalled`, with the same reason and one sentence more, for people and for\n\
+             GitOps tools. **It is still tried**: nothing is given up, and what passes later is noticed. A time is counted from\n\
+             the first such answer in a row, and anew for another spec.\n\n\
+             | What is answered | Reason | believed to pass for | tried again, at first | at most after | then it says |\n\
+             |---|---|---|---|---|---|\n",
+        );
+        for wait in WAITS {
+            let reasons: Vec<String> = wait.reasons.iter().map(|it| format!("`{it}`")).collect();
+            let reasons = if reasons.is_empty() {
+                "`Rejected`".to_owned()
+            } else {
+                reasons.join(", ")
+            };
+            let believed = if wait.believed.is_zero() {
+                "not at all: `Stalled` at once".to_owned()
+            } else {
+                in_words(wait.believed)
+            };
+            let (first, most) = match wait.again {
+                Again::Ladder(ladder) => (in_words(ladder.first), in_words(ladder.most)),
+                Again::AsAsked(ladder) => (
+                    format!("when Azure says, else {}", in_words(ladder.first)),
+                    in_words(ladder.most),
+                ),
+                Again::OnChange(every) => ("when it changes".to_owned(), in_words(every)),
+            };
+            let advice = if wait.advice.is_empty() {
+                "Azure's own words"
+            } else {
+                wait.advice
+            };
+            writeln!(
+                text,
+                "| {} | {reasons} | {believed} | {first} | {most} | {advice} |",
+                wait.answer
+            )
+            .unwrap();
+        }
+        text.push_str(
+            "\n`kubectl annotate KIND NAME lifeguard.dev/reconcile-requested-at=\"$(date +%s)\" --overwrite` tries everything at once,\n\
+             whatever the table says.\n\n\
+             **What works goes on.** The condition `Provisioned` says whether Azure has the resource and it can be used. Whoever\n\
+             refers to it goes by that condition, jobs of a pool included: a change that Azure does not take, an identity that is\n\
+             missing, or an account whose secret has expired, stops the change and nothing else.\n\n\
+             **An object that cannot go says how it can.** While an object is being deleted and its resource cannot be, its\n\
+             condition names the ways out: to mend what the message says, to leave the resource in Azure\n\
+             (`spec.deletionPolicy: Retain`), or to let the object go whatever happens (the annotation `lifeguard.dev/abandon` with\n\
+             the object's uid). An event says what was left.\n",
+        );
+        text
+    }
+
+    #[test]
+    fn the_documented_table_is_the_one_that_decides() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/waiting.md");
+        let expected = printed();
+        if std::env::var_os("UPDATE_DOCS").is_some() {
+            std::fs::write(&path, &expected).unwrap();
+        }
+        let committed = std::fs::read_to_string(&path).unwrap_or_default();
+        assert!(
+            committed == expected,
+            "docs/waiting.md is out of date: run with UPDATE_DOCS=1"
+        );
+    }
+}
