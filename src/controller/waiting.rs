@@ -103,7 +103,7 @@ pub const WAITS: &[Wait] = &[
         reasons: &[Reason::Unauthorized],
         believed: minutes(10),
         again: Again::Ladder(DENIED),
-        advice: "Give the account the role that docs/real-azure.md lists; a new role works within ten minutes",
+        advice: "Give the account the role that docs/installation.md lists; a new role works within ten minutes",
     },
     Wait {
         answer: "an identity that is to be attached is not known (`FailedIdentityOperation`)",
