@@ -45,7 +45,7 @@ pub use kind::{ArmType, AzureKind, Desired, Gathering, Record, StatusOf, body_of
 pub use observation::{Body, Method, Observation, Occupants, Registration, ResourceState, Tagging};
 pub use owner::{is_of_another_namespace, owners};
 pub use placement::{Placement, known_place, locate, moved, of_another_subscription};
-pub use principal::{Principal, principal_of};
+pub use principal::{IdentityPrincipal, principal_of};
 pub use read::{doubt_if_refused, explain_failure, find, read_state, unreadable};
 pub use reconciler::{AzureReconciler, Observed, Parts, controller};
 pub use status::{notes, summarize, told};

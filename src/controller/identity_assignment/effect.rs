@@ -9,7 +9,7 @@ use kube::ResourceExt;
 use crate::azure::arm::ArmResponse;
 use crate::azure::{ArmClient, AzureError};
 use crate::controller::azure_resource::{
-    Histories, Observation, Reports, carry_out_on_object, doubt_if_refused, find, is_refusal, log_refusal, tell,
+    Histories, Method, Observation, Reports, carry_out_on_object, doubt_if_refused, find, is_refusal, log_refusal, tell,
 };
 use crate::controller::context::Context;
 use crate::controller::error::Error;
@@ -17,7 +17,7 @@ use crate::runtime::{Effect, Pass};
 
 use super::IdentityAssignmentReconciler;
 use super::decision::{AssignmentStep, TargetWrite};
-use super::goal::{Method, basis};
+use super::goal::basis;
 use super::observation::TargetState;
 
 /// One write of a target at a time: what two objects decided on one state of it must not be written over each other.

@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 use crate::azure::identity_block::{IdentityBlock, UserAssigned};
 use crate::azure::overlay::overlay;
 use crate::azure::{Difference, container_app, container_group};
-use crate::controller::azure_resource::Body;
+use crate::controller::azure_resource::{Body, Method};
 use crate::controller::operator_key::hex;
 
 use super::observation::TargetState;
@@ -24,15 +24,6 @@ pub struct Goal {
     pub record: BTreeSet<Mark>,
     /// Ids of identities that were deleted and created again since they were attached: they are attached anew.
     pub anew: BTreeSet<String>,
-}
-
-/// How a request is sent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Method {
-    /// Changes only what it names.
-    Patch,
-    /// Replaces the resource.
-    Put,
 }
 
 impl Goal {

@@ -8,7 +8,7 @@ use crate::azure::resource_group::tag;
 use crate::azure::{ArmClient, AzureError, ErrorClass};
 use crate::controller::azure_resource::policy::Lifecycle;
 use crate::controller::azure_resource::{
-    Blocked, Dependency, Histories, History, Observation, Principal, Reports, Subject, explain_failure, find,
+    Blocked, Dependency, Histories, History, IdentityPrincipal, Observation, Reports, Subject, explain_failure, find,
     is_of_another_namespace, open_account, principal_of, unreadable,
 };
 use crate::controller::context::Context;
@@ -107,7 +107,7 @@ async fn wanted(context: &Context, arm: &ArmClient, object: &IdentityAssignment)
         } = reference;
         let (id, principal) = match (managed_identity_ref, resource_id) {
             (Some(reference), _) => match usable_identity(context, &namespace, &reference.name).await {
-                Ok(identity) => (identity.id, Principal::Known(identity.principal_id)),
+                Ok(identity) => (identity.id, IdentityPrincipal::Known(identity.principal_id)),
                 Err(unusable) => {
                     let id = known_id(context, &namespace, &reference.name);
                     wanted.miss(unusable.clone().into(), unusable.is_going(), id);
@@ -134,13 +134,13 @@ async fn wanted(context: &Context, arm: &ArmClient, object: &IdentityAssignment)
             continue;
         }
         match principal {
-            Principal::Absent => {
+            IdentityPrincipal::Absent => {
                 let id = id.to_string();
                 wanted.miss(Blocked::IdentityNotFound { id: id.clone() }, false, Some(id));
                 continue;
             }
-            Principal::Known(principal) => _ = wanted.principals.insert(id.key(), principal),
-            Principal::Unknown => {}
+            IdentityPrincipal::Known(principal) => _ = wanted.principals.insert(id.key(), principal),
+            IdentityPrincipal::Unknown => {}
         }
         wanted.ids.push(id.to_string());
     }

@@ -10,7 +10,7 @@ use crate::api::identity::ManagedServiceIdentity;
 use crate::api::reference::LocalReference;
 use crate::azure::identity_block::Spelling;
 use crate::azure::{ArmClient, IdentityBlock, ResourceId};
-use crate::controller::azure_resource::{Blocked, Principal, is_of_another_namespace, principal_of};
+use crate::controller::azure_resource::{Blocked, IdentityPrincipal, is_of_another_namespace, principal_of};
 use crate::controller::context::Context;
 
 use crate::controller::reference::{UsableIdentity, usable_identity};
@@ -77,9 +77,9 @@ impl Identities {
         for text in attached.filter_map(|it| it.resource_id.as_ref()) {
             let Ok(id) = text.parse::<ResourceId>() else { continue };
             match principal_of(context, arm, &id).await {
-                Principal::Known(principal) => _ = identities.principals.insert(id.key(), principal),
-                Principal::Absent => return Err(Blocked::IdentityNotFound { id: id.to_string() }),
-                Principal::Unknown => {}
+                IdentityPrincipal::Known(principal) => _ = identities.principals.insert(id.key(), principal),
+                IdentityPrincipal::Absent => return Err(Blocked::IdentityNotFound { id: id.to_string() }),
+                IdentityPrincipal::Unknown => {}
             }
         }
         Ok(identities)

@@ -9,10 +9,9 @@ mod write;
 use jiff::Timestamp;
 
 use crate::controller::azure_resource::policy::Lifecycle;
-use crate::controller::azure_resource::{self, Body, Decision, ObjectStep, Observation, Subject};
+use crate::controller::azure_resource::{self, Body, Decision, Method, ObjectStep, Observation, Subject};
 use crate::controller::readiness::{Standing, Verdict};
 
-use super::goal::Method;
 use super::observation::{TargetObservation, TargetState};
 
 /// One effect, with every choice made.
