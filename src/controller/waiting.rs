@@ -11,7 +11,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
 use crate::api::condition::{Reason, kind};
 use crate::runtime::conditions::find;
-use crate::runtime::requeue::{DENIED, Ladder, REFUSED, TRANSIENT, WAITING};
+use crate::runtime::requeue::{DENIED, FORBIDDEN, Ladder, REFUSED, TRANSIENT, WAITING};
 use crate::runtime::{Class, Failure, Waited};
 
 use super::readiness::{Standing, Verdict};
@@ -104,6 +104,20 @@ pub const WAITS: &[Wait] = &[
         believed: minutes(10),
         again: Again::Ladder(DENIED),
         advice: "Give the account the role that docs/installation.md lists; a new role works within ten minutes",
+    },
+    Wait {
+        answer: "a pool refuses the account of a job (401, 403), whose role may not work yet; counted in the job's status",
+        reasons: &[Reason::RolePropagating],
+        believed: minutes(10),
+        again: Again::Ladder(WAITING),
+        advice: "`Unauthorized`: the role that the account lacks",
+    },
+    Wait {
+        answer: "401 or 403 of the Kubernetes API, as of a server that has not read its roles yet; said only after a minute",
+        reasons: &[Reason::Forbidden],
+        believed: minutes(1),
+        again: Again::Ladder(FORBIDDEN),
+        advice: "Compare the operator's roles with those of the chart",
     },
     Wait {
         answer: "an identity that is to be attached is not known (`FailedIdentityOperation`)",
@@ -238,7 +252,7 @@ impl Waiting<'_> {
         let verdict = Verdict::of_failure(failure, self.now)?;
         let may_pass = of(verdict.reason).is_some_and(|wait| !wait.believed.is_zero());
         let verdict = match class {
-            Class::Denied if may_pass => Verdict::progressing(verdict.reason, verdict.message),
+            Class::Denied | Class::Forbidden if may_pass => Verdict::progressing(verdict.reason, verdict.message),
             _ => verdict,
         };
         Some(self.judge_as(verdict, reason))
@@ -248,7 +262,9 @@ impl Waiting<'_> {
         if !matches!(verdict.standing, Standing::Progressing | Standing::Unknown) {
             return verdict;
         }
-        let Some(wait) = of(verdict.reason) else { return verdict };
+        let Some(wait) = of(verdict.reason).filter(|wait| !wait.believed.is_zero()) else {
+            return verdict;
+        };
         // A restart of the operator begins no wait anew that was over.
         let was_over = find(self.conditions, kind::STALLED).is_some_and(|stalled| {
             stalled.reason == verdict.reason.as_str() && stalled.observed_generation == self.generation
@@ -339,7 +355,8 @@ mod tests {
                     now: later(minutes(90)),
                 };
                 let verdict = waiting.of_failure(&failure).expect("a verdict");
-                let is_answer = of(*reason).is_some() || !matches!(class, Class::Waiting { .. });
+                let is_answer =
+                    of(*reason).is_some_and(|wait| !wait.believed.is_zero()) || !matches!(class, Class::Waiting { .. });
                 assert!(
                     verdict.standing == Standing::Stalled || !is_answer,
                     "{class:?} {reason}"
@@ -471,6 +488,9 @@ mod tests {
              **What works goes on.** The condition `Provisioned` says whether Azure has the resource and it can be used. Whoever\n\
              refers to it goes by that condition, jobs of a pool included: a change that Azure does not take, an identity that is\n\
              missing, or an account whose secret has expired, stops the change and nothing else.\n\n\
+             **Jobs** wait by the same table before they have started. A free session of the pool (`PoolExhausted`) and room in the\n\
+             operator (`OperatorBusy`) are waited for as long as it takes, and asked for after 5 to 30 seconds. Once a command may be\n\
+             running nothing makes its operator look away for longer than a minute: see [promises](promises.md).\n\n\
              **An object that cannot go says how it can.** While an object is being deleted and its resource cannot be, its\n\
              condition names the ways out: to mend what the message says, to leave the resource in Azure\n\
              (`spec.deletionPolicy: Retain`), or to let the object go whatever happens (the annotation `lifeguard.dev/abandon` with\n\

@@ -1,5 +1,6 @@
 //! The reconciler of jobs: carries out what is planned, and ends what a job that goes leaves behind.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -192,8 +193,21 @@ impl Reconciler for CommandJobs {
         Ok(observed)
     }
 
-    fn plan(job: &CommandJob, observed: &JobObservation, _: &Waited, now: Timestamp) -> Plan<JobStep, JobVerdict> {
-        plan(job, &observed.facts, now)
+    fn plan(job: &CommandJob, observed: &JobObservation, waited: &Waited, now: Timestamp) -> Plan<JobStep, JobVerdict> {
+        let plan = plan(job, &observed.facts, now);
+        Plan {
+            verdict: plan.verdict.with_end(job, waited, now),
+            ..plan
+        }
+    }
+
+    fn reason(verdict: &JobVerdict) -> Option<Cow<'static, str>> {
+        match verdict {
+            JobVerdict::Waiting { why, .. } => why.reason_of_wait(),
+            JobVerdict::Unchanged | JobVerdict::Claimed { .. } | JobVerdict::Running(_) | JobVerdict::Ended { .. } => {
+                None
+            }
+        }
     }
 
     async fn carry_out(&self, pass: &mut Pass<Self>, step: JobStep) -> Result<Effect, JobError> {

@@ -148,7 +148,11 @@ fn a_secret_that_cannot_be_read_is_told_once_that_has_lasted_a_minute() {
     // An API server that was just started refuses, or answers nothing, for some seconds.
     for (code, reason) in [(403, "Forbidden"), (503, "Unavailable")] {
         let observed = observed(unreadable(code), false);
-        let told = |second| plan(&account(false, false), &observed, after(second)).verdict.verdict;
+        let told = |second| {
+            plan(&account(false, false), &observed, &Waited::default(), after(second))
+                .verdict
+                .verdict
+        };
         assert_eq!(told(59), None, "{code}");
         assert_eq!(told(60).map(|it| it.reason.as_str()), Some(reason), "{code}");
     }

@@ -61,6 +61,18 @@ impl JobVerdict {
         Self::Waiting { why, refused_since }
     }
 
+    /// The same, and what is waited for has an end. A full pool and a busy operator have none: the job starts when there is room.
+    pub fn with_end(self, job: &CommandJob, waited: &Waited, now: Timestamp) -> Self {
+        match self {
+            // Since when is in the status: see `refused_since`.
+            Self::Waiting { why, refused_since } if why.reason != Reason::RolePropagating => Self::Waiting {
+                why: waits(job, waited, now).judge(why),
+                refused_since,
+            },
+            verdict => verdict,
+        }
+    }
+
     /// The verdict on a pass that failed.
     fn of_failure(
         job: &CommandJob,
@@ -70,19 +82,23 @@ impl JobVerdict {
         now: Timestamp,
     ) -> Self {
         let state = facts.map(|it| it.attempt(job, next_key(job))).unwrap_or_default();
-        let conditions = job.status.as_ref().map(|it| it.conditions.as_slice());
-        let waiting = Waiting {
-            conditions: conditions.unwrap_or_default(),
-            generation: job.metadata.generation,
-            waited,
-            now,
-        };
-        match waiting.of_failure(failure) {
+        match waits(job, waited, now).of_failure(failure) {
             Some(why) => Self::waiting(job, why, &state),
             None if last_claim(job).is_some() => Self::Running(None),
             // A hiccup that is not worth a word yet, or a conflict: the next pass will say.
             None => Self::Unchanged,
         }
+    }
+}
+
+/// What a verdict on a job depends on besides.
+fn waits<'a>(job: &'a CommandJob, waited: &'a Waited, now: Timestamp) -> Waiting<'a> {
+    let conditions = job.status.as_ref().map(|it| it.conditions.as_slice());
+    Waiting {
+        conditions: conditions.unwrap_or_default(),
+        generation: job.metadata.generation,
+        waited,
+        now,
     }
 }
 
