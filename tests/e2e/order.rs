@@ -44,7 +44,7 @@ fn faults() -> [Value; 8] {
 }
 
 /// Where it is met.
-const PLACES: [(&str, &str); 14] = [
+const PLACES: [(&str, &str); 15] = [
     ("GET", "^/subscriptions/"),
     ("PUT", "^/subscriptions/"),
     ("DELETE", "^/subscriptions/"),
@@ -53,6 +53,7 @@ const PLACES: [(&str, &str); 14] = [
     ("PUT", r"/userAssignedIdentities/[^/]*\?"),
     ("PUT", "/federatedIdentityCredentials/"),
     ("PUT", r"/sessionPools/[^/]*\?"),
+    ("PATCH", r"/sessionPools/[^/]*\?"),
     ("PUT", "/roleAssignments/"),
     ("DELETE", "/roleAssignments/"),
     ("PATCH", "/containerApps/"),
