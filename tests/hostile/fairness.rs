@@ -107,7 +107,7 @@ fn writes(requests: &[Value], path: &str) -> usize {
     let wanted = path.to_lowercase();
     let is_write = |it: &&Value| {
         let path = it["path"].as_str().unwrap_or_default().to_lowercase();
-        path.ends_with(&wanted) && it["method"] == "PUT"
+        path.ends_with(&wanted) && (it["method"] == "PUT" || it["method"] == "PATCH")
     };
     requests.iter().filter(is_write).count()
 }
