@@ -48,13 +48,13 @@ pub struct AzureAccountSpec {
     )]
     #[x_kube(validation = (immutable::IN_ANY_CASE, "subscriptionId cannot be changed; create another AzureAccount"))]
     pub subscription_id: String,
-    /// How the operator signs in to Azure. Exactly one member must be set.
+    /// The credential with which the operator signs in to Azure. Exactly one member must be set.
     pub credential: AccountCredential,
-    /// The resource group of objects that name none.
+    /// Default resource group of the objects that use the account.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 90))]
     pub resource_group: Option<String>,
-    /// The Azure region of objects that name none, such as `northcentralus`.
+    /// Default Azure region of the objects that use the account, such as `northcentralus`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 90))]
     pub location: Option<String>,
@@ -97,7 +97,7 @@ pub struct WorkloadIdentity {
     )]
     pub client_id: Option<String>,
     /// A ManagedIdentity of this namespace that trusts the ServiceAccount. The account waits until it is ready. It must
-    /// use another AzureAccount than this one.
+    /// use a different AzureAccount.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub managed_identity_ref: Option<LocalReference>,
     /// The ServiceAccount of this namespace whose token is exchanged. Default: the one named `lifeguard`. The operator
@@ -178,7 +178,7 @@ pub struct HostIdentityCredential {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct AzureAccountStatus {
-    /// The `metadata.generation` that this status describes; -1 until the operator has looked at the object.
+    /// The `metadata.generation` that this status describes; -1 until the operator has observed the object.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
     /// `Ready`; and `Reconciling` or `Stalled`, which are present only while they are true.
@@ -188,7 +188,7 @@ pub struct AzureAccountStatus {
     /// Display name of the subscription in Azure.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub subscription_name: Option<String>,
-    /// The value of the annotation `lifeguard.dev/reconcile-requested-at` that was acted on last.
+    /// The value of the annotation `lifeguard.dev/reconcile-requested-at` that was handled last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_handled_reconcile_at: Option<String>,
 }

@@ -23,7 +23,7 @@ pub struct ManagementSpec {
     /// what it adopted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deletion_policy: Option<DeletionPolicy>,
-    /// Whether to take over what already exists in Azure. Default `Never`.
+    /// Whether to take over a resource that already exists in Azure. Default `Never`.
     #[serde(default)]
     pub adoption_policy: AdoptionPolicy,
     /// What Lifeguard may change in Azure. Default `Enforce`.
@@ -32,8 +32,8 @@ pub struct ManagementSpec {
     /// While true, nothing in Azure is created, changed or deleted; differences are still reported. Default false.
     #[serde(default)]
     pub suspend: bool,
-    /// How often Azure is compared with this object, such as `10m`. Default 10m, at least 1s; longer where the
-    /// namespace has more objects than may be looked at so often.
+    /// How often Azure is compared with this object, such as `10m`. Default 10m, at least 1s. The
+    /// operator compares less often if the namespace has too many objects.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub interval: Option<Interval>,
 }
@@ -50,12 +50,12 @@ pub struct AzureResourceSpec {
     #[schemars(length(min = 1, max = 90))]
     pub azure_name: Option<String>,
     /// Azure region, as a name (`northcentralus`) or as Azure displays it (`North Central US`). Default: the
-    /// AzureAccount's. It cannot be changed, because Azure moves no resource.
+    /// AzureAccount's. It cannot be changed: Azure cannot move a resource to another region.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 90))]
     pub location: Option<String>,
-    /// Tags of the Azure resource. Tags that others put there are kept. Azure knows no case in their names, so that they must
-    /// differ in more, and `lifeguard-owner` is reserved in any case.
+    /// Tags of the Azure resource. Tags that others set are kept. Azure ignores letter case in tag names, so names must
+    /// differ in more than that. `lifeguard-owner` is reserved.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("maxProperties" = 49))]
     pub tags: BTreeMap<String, String>,
@@ -72,21 +72,21 @@ impl AzureResourceSpec {
 /// What happens in Azure when an object is deleted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum DeletionPolicy {
-    /// What this object made in Azure is deleted, and the object is removed once that is gone.
+    /// What this object manages in Azure is deleted, and then the object is removed.
     Delete,
-    /// Everything stays in Azure; only the mark of its owner is removed.
+    /// Everything stays in Azure; only the tag or description that names this object as the owner is removed.
     Retain,
 }
 
 /// Whether an object takes over what already exists.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum AdoptionPolicy {
-    /// What this object did not create is left alone, and the object is `Stalled` with the reason `AlreadyExists`.
+    /// A resource that this object did not create is left alone; the object is `Stalled` with the reason `AlreadyExists`.
     #[default]
     Never,
-    /// What exists is taken over; what is missing is created.
+    /// An existing resource is taken over, and a missing one is created.
     IfExists,
-    /// What exists is taken over; what is missing is waited for and never created.
+    /// An existing resource is taken over. A missing one is not created; the object waits for it.
     MustExist,
 }
 
@@ -106,34 +106,34 @@ pub enum ManagementPolicy {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct AzureResourceStatus {
-    /// The generation of the spec that this status describes; -1 while the object was not looked at.
+    /// The `metadata.generation` that this status describes; -1 until the operator has observed the object.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// `Ready` and `InSync`, and while they are true `Reconciling` or `Stalled`. `InSync` says whether Azure has what the
-    /// spec says.
+    /// `Ready` and `InSync`, and while they are true `Reconciling` or `Stalled`. `InSync` says whether the resource
+    /// in Azure matches the spec.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
     pub conditions: Vec<Condition>,
     /// Azure resource id.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id: Option<String>,
-    /// Azure's own state of the resource, such as `Succeeded`.
+    /// Provisioning state that Azure reports, such as `Succeeded`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub provisioning_state: Option<String>,
-    /// How the resource came to this object, as the sealed mark on it in Azure says. Absent while it is nobody's or
-    /// another's.
+    /// Whether this object created or adopted the resource, as its signed owner tag (for role assignments: its description)
+    /// in Azure says. Absent while no object owns it, or another one does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ownership: Option<Ownership>,
     /// Azure region of the resource.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub location: Option<String>,
-    /// Properties that differ from the spec and are not put right, because of the policy or because Azure cannot.
+    /// Properties that differ from the spec and are not corrected, because of the policy or because Azure cannot change them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub drift: Vec<Drift>,
-    /// Name of the ConfigMap that this object wrote, or is about to.
+    /// Name of the ConfigMap that this object wrote or is about to write.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exported_config_map: Option<String>,
-    /// The value of the annotation `lifeguard.dev/reconcile-requested-at` that was acted on last.
+    /// The value of the annotation `lifeguard.dev/reconcile-requested-at` that was handled last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_handled_reconcile_at: Option<String>,
 }
@@ -156,9 +156,9 @@ impl AzureResourceStatus {
 /// How a resource came to the object that it belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum Ownership {
-    /// The object created it.
+    /// The object created the resource.
     Created,
-    /// It existed and was taken over.
+    /// The resource existed, and the object took it over.
     Adopted,
 }
 

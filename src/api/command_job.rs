@@ -47,7 +47,7 @@ pub const LIVE: &str = "status.phase!=Succeeded,status.phase!=Failed";
 pub struct CommandJobSpec {
     /// Where the command runs. Exactly one of its fields must be set.
     pub target: JobTarget,
-    /// The AzureAccount of this namespace with whose credential the command is run. Default: the account of the
+    /// The AzureAccount of this namespace that the command runs as. Default: the account of the
     /// SessionPool if that is in this namespace; the account that a SessionPool of another namespace lends by its
     /// `spec.sharing`; else the AzureAccount named `default`.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -54,7 +54,7 @@ macro_rules! reasons {
 reasons! {
     /// The object is what its spec says.
     Available,
-    /// The object was accepted and its first look at Azure is under way.
+    /// The object was accepted; the operator has not compared it with Azure yet.
     Pending,
     /// The Azure resource is being created.
     Creating,
@@ -66,11 +66,11 @@ reasons! {
     Deleting,
     /// The resource provider is being registered for the subscription.
     RegisteringProvider,
-    /// The Azure resource differs from the spec, and the policy forbids changing it or Azure keeps it its own way; see `status.drift`.
+    /// The Azure resource differs from the spec: the policy forbids to change it, or Azure keeps its own value. See `status.drift`.
     Drifted,
     /// The object is suspended: Azure is observed, nothing is changed.
     Suspended,
-    /// A resource of that name exists and was not made by this object; set `adoptionPolicy` or choose another name.
+    /// A resource of that name exists and was not created by this object; set `adoptionPolicy` or choose another name.
     AlreadyExists,
     /// The Azure resource carries the owner tag of another cluster or object and is never taken over.
     OwnedByAnother,
@@ -79,16 +79,16 @@ reasons! {
     NotFound,
     /// The AzureAccount that the object uses does not exist in this namespace.
     AccountNotFound,
-    /// The AzureAccount that the object uses, or that a pool lends it, is not ready.
+    /// The AzureAccount that the object uses, or that a pool lends to it, is not ready.
     AccountNotReady,
     /// The object named by a reference does not exist.
     ReferenceNotFound,
     /// The object named by a reference is not ready yet.
     ReferenceNotReady,
-    /// No pool of that name lets this namespace in, by its `sharing`.
+    /// No pool of that name is shared with this namespace (`spec.sharing` of the pool).
     NamespaceNotAllowed,
-    /// The target cannot be used for this: a pool whose container type runs no shell commands, or a container group that
-    /// could be given its identities only by losing values that Azure does not return.
+    /// The target cannot be used for this: a pool whose container type runs no shell commands, or a container group
+    /// that would lose values that Azure does not return if its identities were changed.
     UnsupportedTarget,
     /// A Secret or a key of it does not exist.
     SecretNotFound,
@@ -96,9 +96,9 @@ reasons! {
     ConfigMapNotFound,
     /// A ServiceAccount that is to be used for workload identity does not exist.
     ServiceAccountNotFound,
-    /// The credential was refused by the authority: a wrong or expired secret, or an unknown application or tenant.
+    /// The credential was refused: a wrong or expired secret, or an unknown application or tenant.
     InvalidCredential,
-    /// The credential is valid and lacks a permission in Azure.
+    /// The credential is valid but lacks a permission in Azure.
     Unauthorized,
     /// The API server of the cluster does not let the operator do what the object needs: it lacks a right, or a quota or an admission
     /// policy is in the way. The message is the API server's; the operator tries again every minute.
@@ -111,13 +111,13 @@ reasons! {
     ImmutableChange,
     /// The cloud has no dynamic sessions, or the endpoint that Azure returned is not one of its own.
     UnsupportedCloud,
-    /// Azure or the network did not answer as it should; the operator tries again.
+    /// Azure or the network does not respond as expected; the operator tries again.
     Unavailable,
-    /// Azure asked to slow down; the operator tries again when it said.
+    /// Azure throttles requests; the operator tries again at the time that Azure named.
     Throttled,
     /// The resource group holds resources that Lifeguard does not manage; they are named in the message.
     GroupNotEmpty,
-    /// No token can be had any more, so nothing can be deleted; see the annotation `lifeguard.dev/abandon`.
+    /// No token can be obtained any more, so nothing can be deleted; see the annotation `lifeguard.dev/abandon`.
     CredentialGone,
     /// Objects that use the account still have to be removed from Azure.
     InUse,
@@ -125,9 +125,9 @@ reasons! {
     InvalidSpec,
     /// The Azure operation on the resource failed or was cancelled.
     ProvisioningFailed,
-    /// The operator met a defect of its own; see its logs.
+    /// The operator has a bug; see its logs.
     InternalError,
-    /// The role is not one that the installation allows to be assigned there; its administrator can change that.
+    /// The installation does not allow this role to be assigned at this scope; its administrator can change that.
     RoleNotGrantable,
     /// No role of that name or GUID exists at the scope.
     RoleNotFound,
@@ -137,19 +137,19 @@ reasons! {
     PrincipalNotFound,
     /// Azure does not know a managed identity that is to be attached yet, or no longer; the message has its id.
     IdentityNotFound,
-    /// The pool refuses the account, whose role may not be effective yet; it is waited for up to ten minutes.
+    /// The pool refuses the account, whose role may not be in effect yet; the job waits for it for up to ten minutes.
     RolePropagating,
-    /// Microsoft Entra ID does not know a new identity or its federated credential yet; it needs some minutes.
+    /// Microsoft Entra ID does not know a new identity or its federated credential yet; this can take some minutes.
     FederationPropagating,
-    /// The installation does not let Lifeguard write ConfigMaps, and the object asks for one; its administrator can change
-    /// that.
+    /// The object asks for a ConfigMap, and the installation does not allow Lifeguard to write any; its administrator can
+    /// change that.
     ConfigMapsNotAllowed,
-    /// The pool is managed by a SessionPool object; its identities belong into that object's `spec.identity`.
+    /// The pool is managed by a SessionPool object; set its identities in that object's `spec.identity`.
     UseSpecIdentity,
-    /// The installation does not let this namespace use the operator's own identity; its administrator can change that.
+    /// The installation does not allow this namespace to use the operator's own identity; its administrator can change that.
     HostIdentityNotAllowed,
     /// The job enters the pool of another namespace as an account of its own namespace. With its role that account may list and
-    /// enter every session of the pool; a pool that lends an account (`sharing[].accountRef`) spares guests the role.
+    /// enter every session of the pool; guests need no such role if the pool lends them an account (`sharing[].accountRef`).
     OwnAccountInSharedPool,
     /// Every session of the pool is in use; the job starts when one is free.
     PoolExhausted,

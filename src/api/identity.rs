@@ -15,7 +15,7 @@ pub struct ManagedServiceIdentity {
     /// Which kinds of managed identity are attached.
     #[serde(rename = "type")]
     pub kind: IdentityType,
-    /// The user-assigned identities. Required for the types that have them, and not allowed for others.
+    /// The user-assigned identities. Required for the types that include them, and not allowed for others.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 50))]
     pub user_assigned_identities: Vec<UserAssignedIdentityReference>,
@@ -48,7 +48,7 @@ impl IdentityType {
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = ("has(self.managedIdentityRef) != has(self.resourceId)", "exactly one of managedIdentityRef and resourceId must be set"))]
 pub struct UserAssignedIdentityReference {
-    /// A ManagedIdentity of this namespace. It is waited for until it is ready.
+    /// A ManagedIdentity of this namespace. The object waits until it is ready.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub managed_identity_ref: Option<LocalReference>,
     /// Azure resource id of an identity that no object of this namespace manages.

@@ -11,7 +11,7 @@ use super::immutable;
 use super::reference::LocalReference;
 
 /// Attaches managed identities to a container app, container group or session pool that is managed elsewhere.
-/// Identities that others attached stay, and on deletion exactly what was attached here is detached.
+/// Identities that others attached are kept. Deleting the object detaches exactly what it attached.
 #[derive(CustomResource, Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 #[kube(
@@ -52,7 +52,7 @@ pub struct IdentityAssignmentSpec {
     #[serde(flatten)]
     pub management: ManagementSpec,
     /// What the identities are attached to. Exactly one member must be set. It cannot be changed, but the same resource
-    /// may be named otherwise.
+    /// may be named in another way.
     pub target: AssignmentTarget,
     /// The identities to attach.
     pub identity: ManagedServiceIdentity,
@@ -89,9 +89,9 @@ pub struct AssignmentTarget {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = ("has(self.name) != has(self.resourceId)", "exactly one of name and resourceId must be set"))]
-#[x_kube(validation = ("!has(self.resourceId) || (!has(self.resourceGroup) && !has(self.resourceGroupRef))", "resourceGroup and resourceGroupRef go with name"))]
+#[x_kube(validation = ("!has(self.resourceId) || (!has(self.resourceGroup) && !has(self.resourceGroupRef))", "resourceGroup and resourceGroupRef may be set only together with name"))]
 #[x_kube(validation = ("!(has(self.resourceGroup) && has(self.resourceGroupRef))", "only one of resourceGroup and resourceGroupRef may be set"))]
-#[x_kube(validation = (immutable::NAME_OR_ID, "the target cannot be changed: this is the name or id of another; create another object"))]
+#[x_kube(validation = (immutable::NAME_OR_ID, "the target cannot be changed: this is the name or id of another resource; create another object"))]
 #[x_kube(validation = (immutable::RESOURCE_GROUP, "resourceGroup cannot be changed; create another object"))]
 pub struct TargetResource {
     /// Name of the resource in Azure.
@@ -102,7 +102,7 @@ pub struct TargetResource {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 90))]
     pub resource_group: Option<String>,
-    /// Its resource group, as a ResourceGroup of this namespace. It is waited for until it is ready.
+    /// Its resource group, as a ResourceGroup of this namespace. The object waits until it is ready.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resource_group_ref: Option<LocalReference>,
     /// Azure resource id, instead of the name and the resource group.

@@ -33,7 +33,7 @@ use super::reference::LocalReference;
     validation = ("has(self.spec.azureName) || self.metadata.name.matches('^[a-z0-9][-a-z0-9]{2,127}$')", "metadata.name is not a valid name of a managed identity (3 to 128 letters, digits, hyphens and underscores, starting with a letter or digit); set spec.azureName"),
     validation = Rule::new(immutable::AZURE_NAME).message("azureName cannot be changed; create another object").field_path(".spec.azureName")
 )]
-#[x_kube(validation = (immutable::LOCATION, "location cannot be changed: Azure moves no identity"))]
+#[x_kube(validation = (immutable::LOCATION, "location cannot be changed: Azure cannot move an identity to another region"))]
 #[x_kube(validation = ("!has(self.azureName) || self.azureName.matches('^[A-Za-z0-9][-A-Za-z0-9_]{2,127}$')", "azureName must be 3 to 128 letters, digits, hyphens and underscores, starting with a letter or digit"))]
 #[x_kube(validation = ("!(has(self.resourceGroup) && has(self.resourceGroupRef))", "only one of resourceGroup and resourceGroupRef may be set"))]
 #[x_kube(validation = (immutable::RESOURCE_GROUP, "resourceGroup cannot be changed; create another object"))]
@@ -89,8 +89,8 @@ pub struct FederatedCredential {
     /// A ServiceAccount of this namespace that may act as the identity. It need not exist yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub service_account_ref: Option<LocalReference>,
-    /// Issuer of the tokens, exactly as in their claim `iss`. Default with `serviceAccountRef`: this cluster's issuer. Another
-    /// one has to be allowed by the installation (`managedIdentities.allowedIssuers` of the chart).
+    /// Issuer of the tokens, exactly as in their claim `iss`. Default with `serviceAccountRef`: this cluster's issuer. The
+    /// installation must allow any other issuer (`managedIdentities.allowedIssuers` of the chart).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 600), regex(pattern = form::ISSUER))]
     pub issuer: Option<String>,
@@ -109,8 +109,8 @@ pub struct FederatedCredential {
 #[serde(rename_all = "camelCase")]
 pub struct IdentityExport {
     /// A ConfigMap of this namespace that the operator creates, keeps up to date, and deletes with this object. Its
-    /// keys are `clientId`, `principalId`, `tenantId` and `id`. A ConfigMap of that name that exists already is left
-    /// alone.
+    /// keys are `clientId`, `principalId`, `tenantId` and `id`. A ConfigMap of that name that this object did not create
+    /// is left alone.
     pub config_map: LocalReference,
 }
 

@@ -24,8 +24,8 @@ pub struct PoolReference {
     /// Name of the SessionPool.
     #[schemars(length(min = 1, max = 253), regex(pattern = form::OBJECT_NAME))]
     pub name: String,
-    /// Namespace of the SessionPool; absent means the namespace of this object. A pool of another namespace has to
-    /// let this one in by its `spec.sharing`.
+    /// Namespace of the SessionPool; absent means the namespace of this object. A pool of another namespace must
+    /// be shared with this one (`spec.sharing`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 63), regex(pattern = form::NAMESPACE))]
     pub namespace: Option<String>,
@@ -42,7 +42,7 @@ pub struct SecretKeySelector {
     /// Key in the Secret's `data`.
     #[schemars(length(min = 1, max = 253), regex(pattern = form::DATA_KEY))]
     pub key: String,
-    /// If true, a Secret or key that does not exist is taken for absent; otherwise it is waited for. Default false.
+    /// If true, a Secret or key that does not exist is left out; otherwise the object waits for it. Default false.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub optional: Option<bool>,
 }
@@ -58,7 +58,7 @@ pub struct ConfigMapKeySelector {
     /// Key in the ConfigMap's `data` or `binaryData`.
     #[schemars(length(min = 1, max = 253), regex(pattern = form::DATA_KEY))]
     pub key: String,
-    /// If true, a ConfigMap or key that does not exist is taken for absent; otherwise it is waited for. Default false.
+    /// If true, a ConfigMap or key that does not exist is left out; otherwise the object waits for it. Default false.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub optional: Option<bool>,
 }

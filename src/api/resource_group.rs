@@ -35,8 +35,8 @@ use super::immutable;
     printcolumn(name = "AGE", type_ = "date", json_path = ".metadata.creationTimestamp"),
     validation = Rule::new(immutable::AZURE_NAME).message("azureName cannot be changed; create another object").field_path(".spec.azureName")
 )]
-#[x_kube(validation = (immutable::LOCATION, "location cannot be changed: Azure moves no resource group"))]
-#[x_kube(validation = ("!has(self.azureName) || (self.azureName.matches('^[-A-Za-z0-9_().]+$') && !self.azureName.endsWith('.'))", "azureName may hold letters, digits and -_().  and may not end with a dot"))]
+#[x_kube(validation = (immutable::LOCATION, "location cannot be changed: Azure cannot move a resource group to another region"))]
+#[x_kube(validation = ("!has(self.azureName) || (self.azureName.matches('^[-A-Za-z0-9_().]+$') && !self.azureName.endsWith('.'))", "azureName may contain letters, digits, hyphens, underscores, parentheses and dots, and must not end with a dot"))]
 #[x_kube(validation = ("!has(self.tags) || self.tags.all(name, name.lowerAscii() != 'lifeguard-owner')", "the tag lifeguard-owner is reserved"))]
 #[x_kube(validation = ("!has(self.tags) || self.tags.all(a, self.tags.exists_one(b, b.lowerAscii() == a.lowerAscii()))", "the names of tags must differ in more than letter case"))]
 pub struct ResourceGroupSpec {

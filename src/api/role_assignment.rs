@@ -9,7 +9,7 @@ use super::form;
 use super::immutable;
 use super::reference::LocalReference;
 
-/// Assigns an Azure role to a principal at a scope. The installation decides which roles may be assigned at all.
+/// Assigns an Azure role to a principal at a scope. The installation decides which roles may be assigned, and where.
 #[derive(CustomResource, Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 #[kube(
@@ -43,14 +43,14 @@ use super::reference::LocalReference;
     printcolumn(name = "SCOPE", type_ = "string", json_path = ".status.scope", priority = 1),
     printcolumn(name = "AGE", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
-#[x_kube(validation = (immutable::PRINCIPAL, "principal cannot be changed: Azure changes no assignment; create another object"))]
-#[x_kube(validation = (immutable::ROLE, "role cannot be changed: Azure changes no assignment; create another object"))]
-#[x_kube(validation = (immutable::SCOPE, "scope cannot be changed: Azure changes no assignment; create another object"))]
+#[x_kube(validation = (immutable::PRINCIPAL, "principal cannot be changed: Azure cannot change an assignment; create another object"))]
+#[x_kube(validation = (immutable::ROLE, "role cannot be changed: Azure cannot change an assignment; create another object"))]
+#[x_kube(validation = (immutable::SCOPE, "scope cannot be changed: Azure cannot change an assignment; create another object"))]
 pub struct RoleAssignmentSpec {
     /// How the object rules the assignment.
     #[serde(flatten)]
     pub management: ManagementSpec,
-    /// Who gets the role. Exactly one of `managedIdentityRef`, `identityAssignmentRef`, `sessionPoolRef`
+    /// The principal that gets the role. Exactly one of `managedIdentityRef`, `identityAssignmentRef`, `sessionPoolRef`
     /// and `principalId` must be set. It cannot be changed.
     pub principal: Principal,
     /// The role: its name in any letter case, such as `Azure ContainerApps Session Executor`, or its GUID. It cannot be
@@ -66,16 +66,16 @@ pub struct RoleAssignmentSpec {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = ("(has(self.managedIdentityRef) ? 1 : 0) + (has(self.identityAssignmentRef) ? 1 : 0) + (has(self.sessionPoolRef) ? 1 : 0) + (has(self.principalId) ? 1 : 0) == 1", "exactly one of managedIdentityRef, identityAssignmentRef, sessionPoolRef and principalId must be set"))]
-#[x_kube(validation = ("!has(self.principalType) || has(self.principalId)", "principalType goes with principalId"))]
+#[x_kube(validation = ("!has(self.principalType) || has(self.principalId)", "principalType may be set only together with principalId"))]
 pub struct Principal {
-    /// A ManagedIdentity of this namespace. It is waited for until it is ready.
+    /// A ManagedIdentity of this namespace. The object waits until it is ready.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub managed_identity_ref: Option<LocalReference>,
-    /// An IdentityAssignment of this namespace, for the system-assigned identity of its target. It is waited for until
+    /// An IdentityAssignment of this namespace, for the system-assigned identity of its target. The object waits until
     /// it is ready.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub identity_assignment_ref: Option<LocalReference>,
-    /// A SessionPool of this namespace, for its own system-assigned identity. It is waited for until it is ready, and the
+    /// A SessionPool of this namespace, for its own system-assigned identity. The object waits until it is ready, and the
     /// pool's deletion waits until the assignment is gone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub session_pool_ref: Option<LocalReference>,
@@ -112,10 +112,10 @@ pub enum PrincipalType {
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = ("(has(self.sessionPoolRef) ? 1 : 0) + (has(self.resourceGroupRef) ? 1 : 0) + (has(self.resourceId) ? 1 : 0) == 1", "exactly one of sessionPoolRef, resourceGroupRef and resourceId must be set"))]
 pub struct AssignmentScope {
-    /// A SessionPool of this namespace. It is waited for until it is ready.
+    /// A SessionPool of this namespace. The object waits until it is ready.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub session_pool_ref: Option<LocalReference>,
-    /// A ResourceGroup of this namespace. It is waited for until it is ready.
+    /// A ResourceGroup of this namespace. The object waits until it is ready.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resource_group_ref: Option<LocalReference>,
     /// Azure resource id of a resource, resource group or subscription.

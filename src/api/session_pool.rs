@@ -45,7 +45,7 @@ pub use sharing::{Labels, NamespacesFrom, Share, SharedNamespaces};
     validation = ("has(self.spec.azureName) || self.metadata.name.matches('^[a-z][a-z0-9-]{1,61}[a-z0-9]$')", "metadata.name is not a valid session pool name (3 to 63 lower-case letters, digits and hyphens, starting with a letter); set spec.azureName"),
     validation = Rule::new(immutable::AZURE_NAME).message("azureName cannot be changed; create another object").field_path(".spec.azureName")
 )]
-#[x_kube(validation = (immutable::LOCATION, "location cannot be changed: Azure moves no session pool"))]
+#[x_kube(validation = (immutable::LOCATION, "location cannot be changed: Azure cannot move a session pool to another region"))]
 #[x_kube(validation = ("!has(self.azureName) || self.azureName.matches('^[a-z][a-z0-9-]{1,61}[a-z0-9]$')", "azureName must be 3 to 63 lower-case letters, digits and hyphens, starting with a letter"))]
 #[x_kube(validation = ("!(has(self.resourceGroup) && has(self.resourceGroupRef))", "only one of resourceGroup and resourceGroupRef may be set"))]
 #[x_kube(validation = (immutable::RESOURCE_GROUP, "resourceGroup cannot be changed; create another object"))]
@@ -74,7 +74,7 @@ pub struct SessionPoolSpec {
     pub resource_group_ref: Option<LocalReference>,
     /// What runs in a session of the pool. It cannot be changed.
     pub container_type: ContainerType,
-    /// How sessions are allocated. Default `Dynamic`, which is all that Azure takes.
+    /// How sessions are allocated. Default `Dynamic`, the only value that Azure accepts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[x_kube(validation = ("self == 'Dynamic'", "poolManagementType must be Dynamic: Azure refuses Manual, though its schema lists it"))]
     pub pool_management_type: Option<PoolManagementType>,
@@ -99,20 +99,20 @@ pub struct SessionPoolSpec {
     /// The network of the sessions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub session_network_configuration: Option<SessionNetworkConfiguration>,
-    /// The managed identities of the pool: exactly these, and others are detached. When absent, what others attached is
-    /// kept, and what an earlier spec attached is detached.
+    /// The managed identities of the pool; any others are detached. When absent, identities that others attached are kept,
+    /// and those that an earlier spec attached are detached.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub identity: Option<ManagedServiceIdentity>,
-    /// Which of the pool's identities may be used in its sessions, and by whom. When absent, what others set is kept,
-    /// except for identities that `identity` removes.
+    /// Which of the pool's identities may be used in its sessions, and by whom. When absent, the settings that others made
+    /// are kept, except for identities that `identity` removes.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 50))]
     pub managed_identity_settings: Vec<ManagedIdentitySetting>,
     /// The pool's MCP (Model Context Protocol) server.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mcp_server_settings: Option<McpServerSettings>,
-    /// Which other namespaces' CommandJobs may use the pool, and as whom. Of the entries that let a namespace in the first
-    /// one counts. Default: none, only those of this namespace.
+    /// Other namespaces whose CommandJobs may use the pool, and the account that they run as. If several entries include a
+    /// namespace, the first one applies. Default: none; only CommandJobs of this namespace may use it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16))]
     #[x_kube(merge_strategy = ListMerge::Atomic)]
@@ -142,9 +142,9 @@ pub enum ContainerType {
 /// How a pool's sessions are allocated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum PoolManagementType {
-    /// Azure allocates a session when one is asked for.
+    /// Azure allocates a session on request.
     Dynamic,
-    /// In Azure's schema, and refused by Azure.
+    /// Listed in Azure's schema, but refused by Azure.
     Manual,
 }
 
@@ -157,8 +157,8 @@ pub struct ScaleConfiguration {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 2_147_483_647))]
     pub max_concurrent_sessions: Option<i32>,
-    /// How many unused sessions are kept ready; for `CustomContainer` only. Azure takes 1 to one less than
-    /// `maxConcurrentSessions`. A pool that has none or as many from before Azure had that rule keeps them.
+    /// How many unused sessions are kept ready; for `CustomContainer` only. Azure accepts 1 to one less
+    /// than `maxConcurrentSessions`. A pool that had 0 or the maximum before Azure introduced that rule keeps its value.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 2_147_483_647))]
     pub ready_session_instances: Option<i32>,
@@ -176,8 +176,8 @@ pub struct DynamicPoolConfiguration {
 /// The end of a session.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
-#[x_kube(validation = ("self.lifecycleType == 'Timed' || !has(self.cooldownPeriodInSeconds)", "cooldownPeriodInSeconds goes with lifecycleType Timed"))]
-#[x_kube(validation = ("self.lifecycleType == 'OnContainerExit' || !has(self.maxAlivePeriodInSeconds)", "maxAlivePeriodInSeconds goes with lifecycleType OnContainerExit"))]
+#[x_kube(validation = ("self.lifecycleType == 'Timed' || !has(self.cooldownPeriodInSeconds)", "cooldownPeriodInSeconds may be set only with lifecycleType Timed"))]
+#[x_kube(validation = ("self.lifecycleType == 'OnContainerExit' || !has(self.maxAlivePeriodInSeconds)", "maxAlivePeriodInSeconds may be set only with lifecycleType OnContainerExit"))]
 pub struct LifecycleConfiguration {
     /// What ends a session. Default `Timed`.
     #[serde(default)]
@@ -289,7 +289,7 @@ pub enum IdentityLifecycle {
 pub struct SessionPoolExport {
     /// A ConfigMap of this namespace that the operator creates, keeps up to date, and deletes with this object. Its
     /// keys are `id`, `poolManagementEndpoint`, and where the pool has them `mcpServerEndpoint` and `principalId`. A
-    /// ConfigMap of that name that exists already is left alone.
+    /// ConfigMap of that name that this object did not create is left alone.
     pub config_map: LocalReference,
 }
 
@@ -300,13 +300,13 @@ pub struct SessionPoolStatus {
     /// What every kind that has something in Azure reports.
     #[serde(flatten)]
     pub azure: AzureResourceStatus,
-    /// What runs in a session of the pool, as Azure says it. CommandJobs go by this and not by the spec.
+    /// Container type that Azure reports. CommandJobs use this value and not that of the spec.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub container_type: Option<String>,
-    /// Where the pool's sessions are reached, as Azure says it.
+    /// Endpoint of the pool's sessions, as Azure reports it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pool_management_endpoint: Option<String>,
-    /// Where the pool's MCP (Model Context Protocol) server is reached, as Azure says it; absent while it is off.
+    /// Endpoint of the pool's MCP (Model Context Protocol) server, as Azure reports it; absent while the server is off.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mcp_server_endpoint: Option<String>,
     /// Object id of the pool's system-assigned identity, which roles can be assigned to.
@@ -317,8 +317,8 @@ pub struct SessionPoolStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 128))]
     pub attached_identities: Vec<String>,
-    /// A keyed digest of the secret values that Azure was given last. Azure never returns them, so this is how a
-    /// changed Secret is noticed.
+    /// A keyed digest of the secret values that were last sent to Azure. Azure never returns them; the digest shows that a
+    /// Secret has changed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secrets_digest: Option<String>,
 }

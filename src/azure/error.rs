@@ -63,13 +63,13 @@ pub enum AzureError {
         after: Duration,
     },
     /// There was no usable answer.
-    #[error("no answer from Azure: {0}")]
+    #[error("no response from Azure: {0}")]
     Transport(#[from] TransportError),
     /// Azure refused.
     #[error("{}: {}", .0.code, .0.message)]
     Service(Box<ServiceError>),
     /// Azure accepted, but its answer is not of the documented shape.
-    #[error("unexpected answer from Azure: {message}")]
+    #[error("unexpected response from Azure: {message}")]
     Unexpected {
         /// What is wrong with it.
         message: String,
@@ -77,7 +77,7 @@ pub enum AzureError {
         request_id: Option<String>,
     },
     /// The request could not be formed; nothing was sent.
-    #[error("request cannot be formed: {0}")]
+    #[error("the request cannot be built: {0}")]
     InvalidRequest(String),
 }
 

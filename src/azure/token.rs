@@ -193,13 +193,13 @@ impl Tokens {
             (Some(token), Some(error)) => {
                 tracing::warn!(
                     code = error.code(),
-                    "the token could not be renewed; the old one is used until its end"
+                    "the token could not be renewed; the old one is used until it expires"
                 );
                 Ok(token)
             }
             (None, Some(error)) => Err(error),
             (None, None) => Err(CredentialError::Unavailable {
-                message: "the token was at its end when it came".to_owned(),
+                message: "the token had expired when it arrived".to_owned(),
                 retry_after: None,
             }),
         }

@@ -19,5 +19,5 @@ impl ConfigMapWrites {
 }
 
 /// Why a ConfigMap is not written, and who can change it; what asked for it stands before.
-pub const NOT_ALLOWED: &str = "this installation does not let Lifeguard write ConfigMaps; whoever administers it can, by the \
-    chart's value rbac.writeConfigMaps (--write-config-maps)";
+pub const NOT_ALLOWED: &str = "this installation does not allow Lifeguard to write ConfigMaps; its administrator can allow it by \
+    the chart's value rbac.writeConfigMaps (--write-config-maps)";

@@ -83,7 +83,7 @@ pub enum KeyError {
         namespace: String,
     },
     /// The system gave no random bytes.
-    #[error("no random bytes could be had for the operator's key")]
+    #[error("no random bytes could be obtained for the operator's key")]
     NoRandomness,
 }
 

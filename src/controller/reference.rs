@@ -135,7 +135,7 @@ pub enum Unresolved {
         because: String,
     },
     /// The object is all that it should be, and has not what it is referred to for: nothing will come of waiting.
-    #[error("{kind} {name} is ready and has no {what}")]
+    #[error("{kind} {name} is ready but has no {what}")]
     Lacking {
         /// Kind of the object.
         kind: &'static str,

@@ -244,7 +244,7 @@ async fn a_certificate_is_read_from_its_secret_and_what_is_wrong_with_it_is_said
             "no-pair",
             json!({"tls.crt": registered.certificate, "tls.key": other.key, "canary": "canary"}),
             "InvalidCredential",
-            "not that of the certificate",
+            "does not belong to the certificate",
         ),
         (
             "unregistered",

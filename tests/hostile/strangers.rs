@@ -108,7 +108,7 @@ async fn an_identity_of_another_namespace_is_attached_by_no_field() {
         ] {
             let refused = world.until_reason(kind, &name, "InvalidSpec").await;
             assert!(
-                refused.message.contains("is no id of an identity"),
+                refused.message.contains("is not the id of an identity"),
                 "{}",
                 refused.message
             );

@@ -20,13 +20,13 @@ a Role in each of them. Every verb is used; a test keeps the list.
   resources: [commandjobs]
   verbs: [get, delete]
 # Client secrets, pool secrets and environment variables, each read by the name that an object of the same namespace
-# gives. Never listed or watched: nothing that is not named is read.
+# gives. They are never listed or watched.
 - apiGroups: [""]
   resources: [secrets]
   verbs: [get]
 # Environment variables are read from ConfigMaps{{ if .Values.rbac.writeConfigMaps }}; output beyond maxBytes is written to new ones that the job owns. The ids
-# of an identity, and the endpoints of a pool, are kept in one that the object owns, which goes when the spec names it no
-# longer{{ end }}.
+# of an identity, and the endpoints of a pool, are kept in one that the object owns, which is deleted when the spec no longer
+# names it{{ end }}.
 - apiGroups: [""]
   resources: [configmaps]
   verbs: [get{{ if .Values.rbac.writeConfigMaps }}, create, update, delete{{ end }}]

@@ -129,7 +129,7 @@ pub struct Ingress {
 /// What a probe finds out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum ProbeKind {
-    /// Whether the container still works. One that fails is restarted.
+    /// Whether the container still works. A container that fails is restarted.
     Liveness,
     /// Whether the container has started. Other probes wait until it succeeds.
     Startup,

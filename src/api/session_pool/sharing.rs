@@ -16,11 +16,11 @@ pub type Labels = BTreeMap<String, String>;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Share {
-    /// The namespaces that this entry lets in.
+    /// The namespaces that may use the pool.
     pub namespaces: SharedNamespaces,
-    /// An AzureAccount of this namespace that is lent: CommandJobs of those namespaces that name no account of their own
-    /// run as it, in this pool and nowhere else. They see none of its values and get no token of it. Default: none, and
-    /// they run as an account of their own namespace.
+    /// An AzureAccount of this namespace that the pool lends: CommandJobs of those namespaces that name no account run as
+    /// it, in this pool and nowhere else. They cannot read its values or get its tokens. Default: none; they run as an
+    /// account of their own namespace.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub account_ref: Option<LocalReference>,
 }

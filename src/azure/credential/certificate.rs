@@ -37,16 +37,16 @@ pub enum CertificateError {
     )]
     KeyNotPem,
     /// What is in the block is no X.509 certificate.
-    #[error("the certificate is no X.509 certificate")]
+    #[error("the certificate is not an X.509 certificate")]
     Malformed,
     /// The certificate or the key is of another kind, such as an elliptic curve.
-    #[error("certificate and private key must be RSA, which is all that Entra ID takes of applications")]
+    #[error("certificate and private key must be RSA: Entra ID accepts nothing else of applications")]
     NotRsa,
     /// The RSA key is damaged or has less than 2048 bits.
     #[error("the private key is damaged, or has less than 2048 bits")]
     UnusableKey,
     /// Certificate and key are not a pair.
-    #[error("the private key is not that of the certificate")]
+    #[error("the private key does not belong to the certificate")]
     NotAPair,
 }
 

@@ -39,7 +39,7 @@ pub enum CredentialError {
         message: String,
     },
     /// Entra ID could not be asked, or is not able to answer.
-    #[error("no token to be had from Entra ID: {message}")]
+    #[error("no token could be obtained from Entra ID: {message}")]
     Unavailable {
         /// Why.
         message: String,
@@ -47,7 +47,7 @@ pub enum CredentialError {
         retry_after: Option<Duration>,
     },
     /// There is no assertion to exchange.
-    #[error("no federated token to exchange: {message}")]
+    #[error("no federated token could be obtained: {message}")]
     Assertion {
         /// What to do about it.
         class: ErrorClass,
@@ -55,7 +55,7 @@ pub enum CredentialError {
         message: String,
     },
     /// The host that the process runs on gives no token.
-    #[error("no token to be had from the operator's host: {message}")]
+    #[error("no token could be obtained from the operator's host: {message}")]
     Host {
         /// What to do about it.
         class: ErrorClass,

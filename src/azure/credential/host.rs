@@ -185,7 +185,7 @@ impl Source {
                     header: (HeaderName::from_static("x-identity-header"), value),
                 })
             }
-            (Err(_), _) => Self::Unusable("IDENTITY_ENDPOINT is no URL".to_owned()),
+            (Err(_), _) => Self::Unusable("IDENTITY_ENDPOINT is not a URL".to_owned()),
             (_, Err(_)) => Self::Unusable("IDENTITY_HEADER cannot be sent as a header".to_owned()),
         }
     }
@@ -198,7 +198,7 @@ impl Source {
                 api_version: IMDS_API_VERSION,
                 header: (HeaderName::from_static("metadata"), HeaderValue::from_static("true")),
             }),
-            Err(_) => Self::Unusable("AZURE_POD_IDENTITY_AUTHORITY_HOST is no URL".to_owned()),
+            Err(_) => Self::Unusable("AZURE_POD_IDENTITY_AUTHORITY_HOST is not a URL".to_owned()),
         }
     }
 }
@@ -337,7 +337,7 @@ mod tests {
             ),
             (
                 &[("IDENTITY_ENDPOINT", "nowhere"), header],
-                "IDENTITY_ENDPOINT is no URL",
+                "IDENTITY_ENDPOINT is not a URL",
             ),
         ] {
             assert_eq!(described(&select(variables)), expected, "{variables:?}");

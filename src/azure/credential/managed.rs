@@ -37,7 +37,7 @@ impl TokenFailure {
         let error = CredentialError::Host {
             class: ErrorClass::Transient,
             code: "HostUnreachable".to_owned(),
-            message: format!("{what} does not answer: {error}"),
+            message: format!("{what} does not respond: {error}"),
         };
         Self { error, may_pass: false }
     }
@@ -59,7 +59,7 @@ impl TokenAnswer {
             return Err(self.refusal());
         }
         let Ok(json) = serde_json::from_slice::<Value>(&self.body) else {
-            return Err(TokenFailure::unreadable("the answer is no JSON"));
+            return Err(TokenFailure::unreadable("the response is not JSON"));
         };
         let secret = json["access_token"].as_str().filter(|token| !token.is_empty());
         // IMDS has both, App Service and Container Apps have the time only.
@@ -74,7 +74,7 @@ impl TokenAnswer {
                 expires,
             }),
             (Some(_) | None, _) => Err(TokenFailure::unreadable(
-                "the answer has no token, or no time at which it ends",
+                "the response has no token or no time at which it expires",
             )),
         }
     }
@@ -104,7 +104,7 @@ impl TokenAnswer {
             (400, Some(text)) if !is_scope => format!("it has no such identity: {}", one_line(text)),
             (410, _) => "its metadata service is being updated, which takes about a minute".to_owned(),
             (_, Some(text)) => one_line(text),
-            (status, None) => format!("it answered with status {status}"),
+            (status, None) => format!("it responded with status {status}"),
         };
         TokenFailure {
             // An update lasts longer than anybody should wait here.
@@ -190,7 +190,7 @@ mod tests {
         let failure = answer(400, &body).unwrap_err();
         assert_eq!(
             failure.error.to_string(),
-            "no token to be had from the operator's host: it has no such identity: Identity not found"
+            "no token could be obtained from the operator's host: it has no such identity: Identity not found"
         );
         let body = json!({"statusCode": 401, "message": "the header is wrong"});
         let failure = answer(401, &body).unwrap_err();

@@ -29,7 +29,7 @@ pub enum AccountError {
         field: &'static str,
     },
     /// The value is no text.
-    #[error("the value under `{key}` of Secret {name} is no UTF-8 text, so it is no client secret")]
+    #[error("the value under `{key}` of Secret {name} is not UTF-8 text, so it cannot be a client secret")]
     SecretNotText {
         /// Its name.
         name: String,

@@ -169,7 +169,7 @@ fn was_refused(object: &AzureAccount) -> bool {
 /// A refusal that Entra ID may take back when it has learnt of what is new.
 fn replicating(failure: Failure) -> Failure {
     let message = format!(
-        "waiting for Entra ID, which needs up to some minutes until it knows a new identity or federated credential: {}",
+        "waiting for Entra ID, which can take some minutes to know a new identity or federated credential: {}",
         failure.message
     );
     Failure {
@@ -197,7 +197,7 @@ fn works(subscription: &Subscription) -> (&'static str, Option<String>) {
             display_name.clone(),
         ),
         Subscription::Hidden => (
-            "a token was obtained; the account may not read the subscription, as one that only runs commands need not",
+            "a token was obtained; the account may not read the subscription, which running commands does not need",
             None,
         ),
     }
@@ -206,7 +206,10 @@ fn works(subscription: &Subscription) -> (&'static str, Option<String>) {
 /// What is said of an account that is being deleted; nothing once nobody needs it.
 fn in_use(users: &[ObjectId]) -> Option<Verdict> {
     let names: Vec<String> = users.iter().map(|it| format!("{} {}", it.kind, it.key.name)).collect();
-    let message = format!("deleted once these are gone, which need it: {}", listed(&names));
+    let message = format!(
+        "the account is deleted once these objects, which use it, are gone: {}",
+        listed(&names)
+    );
     (!users.is_empty()).then(|| Verdict::progressing(Reason::InUse, message))
 }
 

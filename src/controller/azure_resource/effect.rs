@@ -74,12 +74,12 @@ where
             if is_accepted(resource) {
                 let id = &resource.id;
                 match purpose {
-                    Purpose::Create => say("Creating", format!("{id} was asked for")),
+                    Purpose::Create => say("Creating", format!("the creation of {id} was requested")),
                     Purpose::Adopt => say("Adopted", format!("{id} was taken over")),
                     Purpose::Update if changes.is_empty() => {
                         say("Updated", format!("{id} was written again"));
                     }
-                    Purpose::Update => say("Updated", format!("{id}: put right {changes}")),
+                    Purpose::Update => say("Updated", format!("{id}: corrected {changes}")),
                 }
             }
             effect
@@ -98,7 +98,7 @@ where
         }
         Step::Delete => {
             let effect = delete(&arm, resource).await?;
-            say("Deleting", format!("{} was asked to be deleted", resource.id));
+            say("Deleting", format!("the deletion of {} was requested", resource.id));
             effect
         }
         Step::AddFinalizer | Step::Release(_) => Effect::Done,

@@ -112,7 +112,7 @@ pub fn decide_export(
         Found::Foreign => Err(Verdict::stalled(
             Reason::AlreadyExists,
             format!(
-                "ConfigMap {name} exists and was not made by this object: delete it, or choose another spec.export.configMap"
+                "ConfigMap {name} exists and was not created by this object: delete it, or choose another spec.export.configMap"
             ),
         )),
     }

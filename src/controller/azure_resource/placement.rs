@@ -179,7 +179,7 @@ pub fn of_another_subscription(noun: &str, known: &ResourceId, wanted: &Resource
 /// By a field, a resource would be another one than the object's status says that it is. Nothing is written to either.
 pub fn moved(noun: &str, known: &ResourceId, wanted: &ResourceId, field: &str, remedy: &str) -> Blocked {
     let message = format!(
-        "the {noun} is {known}, and by {field} it would be {wanted}: Lifeguard moves no {noun}; {remedy}, or create \
+        "the {noun} is {known}, and by {field} it would be {wanted}: Lifeguard cannot move it; {remedy}, or create \
          another object"
     );
     Blocked::Moved {

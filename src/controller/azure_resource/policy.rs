@@ -120,7 +120,7 @@ impl Intent {
             Self::Create => "create it",
             Self::Adopt => "adopt it: write the spec and the owner tag",
             Self::Claim => "adopt it: write the owner tag only",
-            Self::Enforce => "put right what differs",
+            Self::Enforce => "correct what differs",
             Self::Observe => "report what differs",
             Self::AwaitResume => "wait (`Suspended`)",
             Self::AwaitExisting => "wait for it (`NotFound`)",
@@ -295,9 +295,9 @@ mod tests {
 
     fn presence_in_words(presence: Presence) -> &'static str {
         match presence {
-            Presence::Absent => "is not there",
+            Presence::Absent => "does not exist",
             Presence::Unowned => "has no owner tag",
-            Presence::OwnedByAnother => "has another's owner tag",
+            Presence::OwnedByAnother => "has the owner tag of another object",
             Presence::Owned(Origin::Created) => "was created by the object",
             Presence::Owned(Origin::Adopted) => "was adopted by the object",
         }
@@ -342,7 +342,7 @@ mod tests {
             }
         }
         text.push_str(
-            "\nWith `suspend: true` nothing is written: \"put right\" becomes \"report\", and what would be created or\n\
+            "\nWith `suspend: true` nothing is written: \"correct\" becomes \"report\", and what would be created or\n\
              adopted waits with the reason `Suspended`.\n\n\
              ## When the object is deleted\n\n\
              | managementPolicy | the resource | no deletionPolicy | `Delete` | `Retain` |\n|---|---|---|---|---|\n",
@@ -366,7 +366,7 @@ mod tests {
             }
         }
         text.push_str(
-            "\nAn object that is deleted while `suspend` is true goes and leaves the resource as it is, with its owner tag.\n",
+            "\nAn object that is deleted while `suspend` is true leaves the resource as it is, with its owner tag.\n",
         );
         text
     }

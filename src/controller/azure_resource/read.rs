@@ -121,7 +121,7 @@ pub async fn find(arm: &ArmClient, id: &ResourceId, api_version: &str) -> Result
         }),
         Err(AzureError::Service(error)) if error.class() == ErrorClass::NotFound => {
             if error.code.starts_with("HttpStatus") {
-                let message = format!("status {} that is not Resource Manager's own", error.status);
+                let message = format!("status {} that did not come from Resource Manager", error.status);
                 return Err(AzureError::Unexpected {
                     message,
                     request_id: error.request_id,

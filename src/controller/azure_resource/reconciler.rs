@@ -226,7 +226,7 @@ impl<K: AzureKind + Object> AzureReconciler<K> {
         };
         if resource.actual.is_none() && K::ARM.is_regional && is_nowhere(&resource) {
             resource.unwritable = Some(format!(
-                "spec.location is missing, and so is that of the AzureAccount: say in which region the {} is created",
+                "neither this object nor its AzureAccount has a spec.location: set one to choose the region of the {}",
                 K::ARM.noun
             ));
         }

@@ -47,7 +47,7 @@ pub fn decide_whole<K: AzureKind>(object: &K, observed: &Observed<K>, now: Times
     }
     let soon = Next::After(SHORT_PACE);
     let (Some(ids), Some(Parts { children, export })) = (object.exported(resource), &observed.parts) else {
-        let message = format!("Azure has not told all of {} yet", resource.id);
+        let message = format!("Azure has not returned all of {} yet", resource.id);
         return Decision {
             next: soon,
             verdict: Verdict::progressing(Reason::Provisioning, message),

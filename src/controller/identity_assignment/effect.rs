@@ -55,7 +55,7 @@ pub async fn carry_out(
                 Observation::Seen(resource) => Some(resource.id.to_string()),
                 Observation::Blocked(_) => object.reported().id.clone(),
             };
-            let left = id.map(|id| format!("what was attached to {id} is left there"));
+            let left = id.map(|id| format!("what this object attached to {id} stays attached"));
             return carry_out_on_object(context, histories, pass, step, left).await;
         }
         AssignmentStep::Write(write) => write,

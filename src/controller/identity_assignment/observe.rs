@@ -121,7 +121,7 @@ async fn wanted(context: &Context, arm: &ArmClient, object: &IdentityAssignment)
                 }
                 Err(error) => {
                     let message =
-                        format!("spec.identity.userAssignedIdentities: `{text}` is no id of an identity: {error}");
+                        format!("spec.identity.userAssignedIdentities: `{text}` is not the id of an identity: {error}");
                     wanted.miss(Blocked::Invalid(message), false, Some(text.clone()));
                     continue;
                 }
@@ -170,7 +170,7 @@ fn manager_of_pool(context: &Context, namespace: &str, resource: &TargetState) -
         None => "a SessionPool object".to_owned(),
     };
     Some(format!(
-        "{} is managed by {who}: put the identities into its spec.identity",
+        "{} is managed by {who}: set the identities in its spec.identity",
         resource.id
     ))
 }

@@ -36,7 +36,7 @@ impl Child for FederatedIdentityCredential {
     }
 
     fn meaning(&self) -> String {
-        format!("{} of {} may be the identity", self.subject, self.issuer)
+        format!("{} of {} may act as the identity", self.subject, self.issuer)
     }
 
     fn is_refused_for_good(error: &AzureError) -> bool {

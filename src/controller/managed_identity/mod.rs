@@ -230,8 +230,8 @@ fn not_allowed(refused: &[&FederatedCredential], cluster_issuer: Option<&str>) -
         Reason::IssuerNotAllowed,
         format!(
             "the federated credential {} trusts the issuer {issuer}, which this installation does not allow{own}. Its \
-             administrator can allow it by the chart's managedIdentities.allowedIssuers, or --allowed-issuer. Not in Azure, and \
-             removed where this object had written them: {}",
+             administrator can allow it by the chart's managedIdentities.allowedIssuers, or --allowed-issuer. Not in Azure, or \
+             removed if this object had written them: {}",
             first.name,
             names.join(", ")
         ),

@@ -51,7 +51,7 @@ impl AzureKind for ResourceGroup {
         let wanted = match ResourceId::resource_group_id(gathering.account.subscription(), name) {
             Ok(id) => id,
             Err(error) => {
-                let message = format!("spec.azureName `{name}` is no name of a resource group: {error}");
+                let message = format!("spec.azureName `{name}` is not a name for a resource group: {error}");
                 return Ok(Dependency::Blocked(Blocked::Invalid(message)));
             }
         };

@@ -75,7 +75,12 @@ pub fn place(object: &RoleAssignment, wanted: &Tuple) -> Result<ResourceId, Bloc
     if let Some(id) = recorded_id(object) {
         return Ok(id);
     }
-    let invalid = |error| Blocked::Invalid(format!("the scope {} cannot be assigned at: {error}", wanted.scope));
+    let invalid = |error| {
+        Blocked::Invalid(format!(
+            "no role can be assigned at the scope {}: {error}",
+            wanted.scope
+        ))
+    };
     wanted.id().map_err(invalid)
 }
 
@@ -218,13 +223,13 @@ fn replaced(wanted: &Tuple, recorded: Option<&Tuple>) -> Verdict {
     let what = match recorded {
         Some(recorded) if recorded.principal != wanted.principal => {
             let (now, before) = (wanted.principal, recorded.principal);
-            format!("the principal is {now} now and was {before}")
+            format!("the principal was {before} and is now {now}")
         }
         Some(recorded) if recorded.scope != wanted.scope => {
-            format!("the scope is {} now and was {}", wanted.scope, recorded.scope)
+            format!("the scope was {} and is now {}", recorded.scope, wanted.scope)
         }
-        Some(_) | None => "it is not what spec says".to_owned(),
+        Some(_) | None => "it differs from the spec".to_owned(),
     };
-    let message = format!("the assignment of before is taken back: {what}");
+    let message = format!("the previous assignment is being removed: {what}");
     Verdict::progressing(Reason::Updating, message)
 }

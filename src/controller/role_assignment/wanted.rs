@@ -93,9 +93,9 @@ async fn role(arm: &ArmClient, object: &RoleAssignment, scope: &ResourceId) -> R
     let found = find_by_name(arm, scope, name).await?;
     let message = match found.as_slice() {
         [role] => return Ok(Ok(*role)),
-        [] => format!("{scope} knows no role named `{name}`; spec.role takes a name or a GUID"),
+        [] => format!("no role at {scope} is named `{name}`; spec.role takes a name or a GUID"),
         [..] => format!(
-            "{scope} knows {} roles named `{name}`: put the GUID into spec.role",
+            "{} roles at {scope} are named `{name}`: set spec.role to the GUID of one",
             found.len()
         ),
     };

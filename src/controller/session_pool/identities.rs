@@ -63,7 +63,7 @@ impl Identities {
         };
         for (field, text) in identities.ids(spec) {
             let id = text.parse().map_err(|error| {
-                let message = format!("{field}: `{text}` is no id of an identity: {error}");
+                let message = format!("{field}: `{text}` is not the id of an identity: {error}");
                 Blocked::Invalid(message)
             })?;
             if is_of_another_namespace(context, namespace, &id).await {
@@ -180,7 +180,7 @@ impl Identities {
             .map(|named| ("spec.customContainerTemplate.registryCredentials".to_owned(), named));
         let (place, id) = settings.chain(registry).find(|(_, named)| !has(&attached, named))?;
         Some(format!(
-            "{place}: the identity {id} is not one of spec.identity, so the pool would not have it"
+            "{place}: the pool would not have the identity {id}, which is not in spec.identity"
         ))
     }
 }

@@ -47,7 +47,7 @@ pub enum SecretError {
     },
     /// The values are more than a pool can be given.
     #[error(
-        "spec.secrets[{index}]: with it the values of the pool's secrets have more than {VALUES_BYTES} bytes in all"
+        "spec.secrets[{index}]: up to this one, the values of the pool's secrets have more than {VALUES_BYTES} bytes in total"
     )]
     TooLarge {
         /// The position in the spec.
@@ -106,7 +106,7 @@ fn value<'a>(secret: Option<&'a Keys<'_>>, name: &str, key: &str) -> Result<&'a 
     let bytes = secret
         .get(key)
         .ok_or_else(|| format!("Secret {name} has no key `{key}`"))?;
-    str::from_utf8(bytes).map_err(|_| format!("the value under `{key}` of Secret {name} is no UTF-8 text"))
+    str::from_utf8(bytes).map_err(|_| format!("the value under `{key}` of Secret {name} is not UTF-8 text"))
 }
 
 #[cfg(test)]

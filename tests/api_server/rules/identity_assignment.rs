@@ -81,7 +81,7 @@ pub fn cases() -> Vec<Case> {
             ),
             assignment(
                 path,
-                "resourceGroup and resourceGroupRef go with name",
+                "resourceGroup and resourceGroupRef may be set only together with name",
                 target(json!({"name": "one", "resourceGroup": "group"})),
                 target(json!({"name": null, "resourceId": id, "resourceGroup": "group"})),
             ),
@@ -93,7 +93,7 @@ pub fn cases() -> Vec<Case> {
             ),
             assignment(
                 path,
-                "the target cannot be changed: this is the name or id of another; create another object",
+                "the target cannot be changed: this is the name or id of another resource; create another object",
                 Update(
                     spec(json!({"name": "ONE"})),
                     spec(json!({"name": null, "resourceId": id})),

@@ -66,7 +66,7 @@ pub fn cases() -> Vec<Case> {
     ];
     cases.extend(named_and_placed(
         kind,
-        "location cannot be changed: Azure moves no identity",
+        "location cannot be changed: Azure cannot move an identity to another region",
     ));
     cases
 }

@@ -17,19 +17,19 @@ pub fn cases() -> Vec<Case> {
     vec![
         assignment(
             "spec",
-            "principal cannot be changed: Azure changes no assignment; create another object",
+            "principal cannot be changed: Azure cannot change an assignment; create another object",
             Update(json!({}), json!({"suspend": true})),
             Update(json!({}), json!({"principal": {"managedIdentityRef": other}})),
         ),
         assignment(
             "spec",
-            "role cannot be changed: Azure changes no assignment; create another object",
+            "role cannot be changed: Azure cannot change an assignment; create another object",
             Update(json!({}), json!({"role": "azure containerapps session executor"})),
             Update(json!({}), json!({"role": "Reader"})),
         ),
         assignment(
             "spec",
-            "scope cannot be changed: Azure changes no assignment; create another object",
+            "scope cannot be changed: Azure cannot change an assignment; create another object",
             Update(json!({}), json!({"suspend": true})),
             Update(json!({}), json!({"scope": {"sessionPoolRef": other}})),
         ),
@@ -47,7 +47,7 @@ pub fn cases() -> Vec<Case> {
         ),
         assignment(
             "spec.principal",
-            "principalType goes with principalId",
+            "principalType may be set only together with principalId",
             Create(json!({"principal": {"managedIdentityRef": null, "principalId": A_GUID, "principalType": "Group"}})),
             Create(json!({"principal": {"principalType": "Group"}})),
         ),

@@ -132,7 +132,7 @@ pub fn cases() -> Vec<Case> {
         ),
         pool(
             "spec.dynamicPoolConfiguration.lifecycleConfiguration",
-            "cooldownPeriodInSeconds goes with lifecycleType Timed",
+            "cooldownPeriodInSeconds may be set only with lifecycleType Timed",
             Create(lifecycle(&json!({"cooldownPeriodInSeconds": 300}))),
             Create(custom(&lifecycle(
                 &json!({"lifecycleType": "OnContainerExit", "cooldownPeriodInSeconds": 300}),
@@ -140,7 +140,7 @@ pub fn cases() -> Vec<Case> {
         ),
         pool(
             "spec.dynamicPoolConfiguration.lifecycleConfiguration",
-            "maxAlivePeriodInSeconds goes with lifecycleType OnContainerExit",
+            "maxAlivePeriodInSeconds may be set only with lifecycleType OnContainerExit",
             Create(custom(&lifecycle(
                 &json!({"lifecycleType": "OnContainerExit", "maxAlivePeriodInSeconds": 300}),
             ))),
@@ -199,7 +199,7 @@ pub fn cases() -> Vec<Case> {
     cases.extend(identity::of("SessionPool"));
     cases.extend(named_and_placed(
         "SessionPool",
-        "location cannot be changed: Azure moves no session pool",
+        "location cannot be changed: Azure cannot move a session pool to another region",
     ));
     cases
 }

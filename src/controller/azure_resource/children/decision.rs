@@ -27,7 +27,7 @@ pub fn decide_children<C: Child>(
         return ChildrenDecision {
             problem: Some(Verdict::progressing(
                 Reason::Creating,
-                "Azure does not show the resource everywhere yet",
+                "Azure does not return the resource everywhere yet",
             )),
             is_settling: true,
             step: None,
@@ -170,7 +170,7 @@ impl Findings {
             (None, foreign) => Some(Verdict::stalled(
                 Reason::AlreadyExists,
                 format!(
-                    "there are {}s of these names that were not made by this object and say otherwise: {}. Set spec.adoptionPolicy to IfExists to overwrite them, or choose other names",
+                    "{}s of these names exist with other values and were not created by this object: {}. Set spec.adoptionPolicy to IfExists to overwrite them, or choose other names",
                     C::NOUN,
                     foreign.join(", ")
                 ),
@@ -179,7 +179,7 @@ impl Findings {
         let refused = || Some(Verdict::stalled(Reason::Rejected, self.refused.clone()?));
         let withheld = || children.withheld.clone();
         let settling = || {
-            let message = format!("Azure accepted {}s and does not show them yet", C::NOUN);
+            let message = format!("Azure accepted {}s but does not return them yet", C::NOUN);
             self.is_settling
                 .then(|| Verdict::progressing(Reason::Updating, message))
         };

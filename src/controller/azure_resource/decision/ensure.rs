@@ -112,7 +112,7 @@ pub fn unprepared<S: From<ObjectStep>>(subject: &Subject<'_>, account_is_marked:
     if !subject.has_finalizer {
         return Some(Decision::prepare());
     }
-    let message = "waits until the AzureAccount is marked as in use";
+    let message = "waiting until the AzureAccount is marked as in use";
     let verdict = Verdict::progressing(Reason::Pending, message);
     (!account_is_marked).then(|| Decision::rest(Next::After(SHORT_PACE), verdict))
 }
@@ -142,7 +142,7 @@ fn creating(subject: &Subject<'_>, resource: &ResourceState, now: Timestamp) -> 
         return decision;
     }
     if is_settling(resource, now) {
-        let message = format!("Azure accepted {} and does not show it yet", resource.id);
+        let message = format!("Azure accepted {} but does not return it yet", resource.id);
         return Decision::rest(Next::After(SHORT_PACE), Verdict::progressing(Reason::Creating, message));
     }
     writing(subject, resource, Purpose::Create, Origin::Created, Vec::new(), now)
@@ -232,7 +232,7 @@ fn immutable(resource: &ResourceState, differences: &[Difference], interval: Nex
     let first = found.first()?;
     let shown = |value: &Option<Value>| value.as_ref().map_or_else(|| "nothing".to_owned(), Value::to_string);
     let message = format!(
-        "Azure cannot change {} of an existing resource: it is {} and spec asks for {}",
+        "Azure cannot change {} of an existing resource: it is {} and the spec asks for {}",
         paths(&found),
         shown(&first.actual),
         shown(&first.desired)

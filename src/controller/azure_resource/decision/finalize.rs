@@ -100,7 +100,7 @@ fn deleting(subject: &Subject<'_>, resource: &ResourceState, now: Timestamp) -> 
         Occupants::None => {}
         Occupants::Foreign(ids) => {
             let message = format!(
-                "{id} holds what Lifeguard does not manage; delete or move it first: {}",
+                "{id} contains resources that Lifeguard does not manage; delete or move them first: {}",
                 listed(ids)
             );
             return Decision::rest(soon, Verdict::stalled(Reason::GroupNotEmpty, message));

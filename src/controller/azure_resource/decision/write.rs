@@ -108,14 +108,14 @@ pub(super) fn writing(
 
 /// What is said while a look may not show a write that Azure accepted.
 fn settling<S>(id: &ResourceId) -> Decision<S> {
-    let message = format!("Azure accepted {id} and does not show it yet");
+    let message = format!("Azure accepted the write of {id} but does not return its result yet");
     Decision::rest(Next::After(SHORT_PACE), Verdict::progressing(Reason::Updating, message))
 }
 
 /// What is said of a resource that Azure does not keep as it was written.
 fn in_vain(resource: &ResourceState, differences: &[Difference]) -> Verdict {
     let message = format!(
-        "Azure accepted {} and keeps other values: write what it keeps, or leave it out ({})",
+        "Azure accepted {} but keeps other values: set those values in the spec, or leave the properties out ({})",
         resource.id,
         paths(differences)
     );

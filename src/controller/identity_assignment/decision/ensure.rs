@@ -73,7 +73,7 @@ fn lacks_principal(resource: &TargetState) -> Option<Decision<AssignmentStep>> {
     let block = resource.block();
     let lacks = resource.wanted.system && block.system().is_some_and(|it| it.principal_id.is_none());
     let message = format!(
-        "Azure has not told the principal of the system-assigned identity of {} yet",
+        "Azure has not returned the principal of the system-assigned identity of {} yet",
         resource.id
     );
     let verdict = Verdict::progressing(Reason::Provisioning, message);
@@ -116,7 +116,7 @@ fn observing(subject: &Subject<'_>, resource: &TargetState, goal: &Goal) -> Deci
         (false, false) => {
             let changes = goal.changes(resource);
             let message =
-                format!("{id} has the identities of the spec and more; by the policy this is not done: {changes}");
+                format!("{id} has the identities of the spec, but the policy forbids a change that is due: {changes}");
             Verdict::ready(Reason::Drifted, message)
         }
     };

@@ -104,7 +104,7 @@ fn answered_before(
     }
     let has_another_way = write.removes_tags && history.disowned < WAYS_TO_REMOVE;
     let message = format!(
-        "Azure accepted the change of {} and did not make it: something else sets its identities or tags",
+        "Azure accepted the change of {} but did not make it: something else sets its identities or tags",
         resource.id
     );
     let in_vain = Verdict::stalled(Reason::Drifted, message);
