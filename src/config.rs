@@ -9,7 +9,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use crate::controller::role_assignment::Grant;
 use crate::runtime::Pace;
 
-/// Watches over Azure Container Apps session pools, the identities that may use them, and command jobs.
+/// Manages Azure Container Apps session pools, the identities that may use them, and command jobs.
 #[derive(Debug, Parser)]
 #[command(name = "lifeguard", version, about)]
 #[command(args_conflicts_with_subcommands = true)]
@@ -55,8 +55,8 @@ pub struct Config {
         value_delimiter = ','
     )]
     pub watch_namespaces: Vec<String>,
-    /// Let the AzureAccounts of this namespace be the identity of the operator's own host (credential.hostIdentity); may be
-    /// repeated, and * stands for all namespaces. Default: none.
+    /// Allow the AzureAccounts of this namespace to use the identity of the operator's own host (credential.hostIdentity);
+    /// may be repeated, and * stands for all namespaces. Default: none.
     #[arg(
         long = "allow-host-identity",
         env = "LIFEGUARD_ALLOW_HOST_IDENTITY",
@@ -69,7 +69,7 @@ pub struct Config {
     /// kube-system.
     #[arg(long, env = "LIFEGUARD_CLUSTER_ID", value_name = "ID")]
     pub cluster_id: Option<String>,
-    /// Seconds for which a request waits for a command's end, 1 to 150. Azure answers no request after 220 seconds.
+    /// Seconds for which a request waits for a command's end, 1 to 150. Azure closes requests after 220 seconds.
     #[arg(
         long = "poll-window",
         env = "LIFEGUARD_POLL_WINDOW",
@@ -78,8 +78,8 @@ pub struct Config {
         value_parser = clap::value_parser!(u64).range(1..=150)
     )]
     pub poll_window_seconds: u64,
-    /// Seconds after their end after which CommandJobs are deleted that do not say themselves. Objects that Argo CD or
-    /// Flux track are spared. Default: never.
+    /// Seconds after their end after which CommandJobs without ttlSecondsAfterFinished are deleted. Objects that Argo CD or
+    /// Flux track are kept. Default: never.
     #[arg(long = "default-ttl", env = "LIFEGUARD_DEFAULT_TTL", value_name = "SECONDS")]
     pub default_ttl_seconds: Option<u64>,
     /// A role that RoleAssignments may assign, ROLE or ROLE@SCOPE; may be repeated, and replaces the default. ROLE is the
@@ -95,7 +95,7 @@ pub struct Config {
     )]
     pub grantable_roles: Vec<Grant>,
     /// Whether ConfigMaps are written: those of spec.export, and output of CommandJobs that say overflow: ConfigMap. Without
-    /// it such objects say ConfigMapsNotAllowed, and no right to write any is needed.
+    /// it such objects have the reason ConfigMapsNotAllowed, and no right to write any is needed.
     #[arg(
         long = "write-config-maps",
         env = "LIFEGUARD_WRITE_CONFIG_MAPS",
@@ -122,7 +122,7 @@ pub struct Config {
         value_parser = issuer_or_any
     )]
     pub allowed_issuers: Vec<String>,
-    /// Where /livez and /readyz are answered.
+    /// The address that serves /livez and /readyz.
     #[arg(
         long,
         env = "LIFEGUARD_HEALTH_ADDRESS",

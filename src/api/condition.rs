@@ -66,7 +66,7 @@ reasons! {
     Deleting,
     /// The resource provider is being registered for the subscription.
     RegisteringProvider,
-    /// The Azure resource differs from the spec: the policy forbids to change it, or Azure keeps its own value. See `status.drift`.
+    /// The Azure resource differs from the spec: the policy forbids changing it, or Azure keeps its own value. See `status.drift`.
     Drifted,
     /// The object is suspended: Azure is observed, nothing is changed.
     Suspended,

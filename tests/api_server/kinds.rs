@@ -123,7 +123,7 @@ fn kubectl_explains_every_kind_and_field_in_words() {
             "resourcegroups.spec.deletionPolicy",
             &[
                 "Default: `Delete` for what this object created",
-                "`Delete`: What this object made in Azure is deleted",
+                "`Delete`: What this object manages in Azure is deleted",
                 "`Retain`: Everything stays in Azure",
             ],
         ),
