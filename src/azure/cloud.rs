@@ -1,4 +1,4 @@
-//! The clouds that Azure exists in, and what tells them apart.
+//! The clouds of Azure, and how they differ.
 
 use std::path::{Path, PathBuf};
 
@@ -16,7 +16,7 @@ pub struct Cloud {
     pub name: String,
     /// The root of Azure Resource Manager.
     pub resource_manager: Url,
-    /// What tokens for Azure Resource Manager are asked for.
+    /// The scope of tokens for Azure Resource Manager.
     pub resource_manager_scope: TokenScope,
     /// The root of Microsoft Entra ID; always https.
     pub authority: Url,
@@ -31,14 +31,14 @@ pub struct Cloud {
 /// The data plane of dynamic sessions in one cloud.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sessions {
-    /// What tokens for the data plane are asked for.
+    /// The scope of tokens for the data plane.
     pub scope: TokenScope,
-    /// Lower-case suffixes of the hosts that sessions of built-in pools are at. Tokens go to these and to no others.
+    /// Lower-case suffixes of the hosts of sessions of built-in pools. Tokens go to these hosts and to no others.
     pub host_suffixes: Vec<String>,
-    /// Lower-case suffixes of the hosts that sessions of custom containers are at. What answers there is the pool's author's, so
+    /// Lower-case suffixes of the hosts of sessions of custom containers. Programs of the pool's author respond there, so
     /// nothing is sent there.
     pub container_host_suffixes: Vec<String>,
-    /// The port that they are all at.
+    /// The port of all these hosts.
     pub port: u16,
 }
 
@@ -53,10 +53,10 @@ pub enum CloudError {
         /// Why.
         source: std::io::Error,
     },
-    /// The cloud file is no YAML of the expected shape.
+    /// The cloud file is not YAML of the expected shape.
     #[error("cloud file is not valid: {0}")]
     Parse(String),
-    /// An endpoint is no https URL without credentials.
+    /// An endpoint is not an https URL without credentials.
     #[error("{field} must be an https URL without user, query or fragment")]
     Endpoint {
         /// The field of the cloud file.
@@ -73,7 +73,7 @@ pub enum EndpointError {
         /// The cloud's name.
         cloud: String,
     },
-    /// The endpoint is no https URL, or its host or port is not of this cloud: a token sent there would be given away.
+    /// The endpoint is not an https URL, or its host or port is not of this cloud: a token sent there would be given away.
     #[error("the pool's endpoint is not a dynamic-sessions host of cloud {cloud}")]
     ForeignHost {
         /// The cloud's name.
@@ -139,8 +139,7 @@ impl Cloud {
         }
     }
 
-    /// The cloud with the authorities of a PEM file trusted as well. Whether it is one is found out when the HTTP client is
-    /// made.
+    /// The cloud, with trust in the authorities of a PEM file as well. The file is checked when the HTTP client is created.
     pub fn trusting(mut self, path: &Path) -> Result<Self, CloudError> {
         let bundle = self.ca_bundle.get_or_insert_default();
         bundle.push(b'\n');

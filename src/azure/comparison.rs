@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 use super::identity_block::{IdentityBlock, Spelling};
 use super::location::Location;
 
-/// What has to be known of a resource type to compare and write it. Paths are lower case, joined by dots, and leave
+/// What a comparison and a write have to know of a resource type. Paths are lower case, joined by dots, and leave
 /// out positions in arrays: `properties.secrets.value`.
 #[derive(Debug, Clone, Copy)]
 pub struct Shape {
@@ -27,14 +27,14 @@ pub struct Shape {
     pub added: &'static [(&'static str, &'static str, &'static str)],
 }
 
-/// A value that is not as it should be.
+/// A value that differs from the desired one.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Difference {
-    /// Where, such as `properties.scaleConfiguration.maxConcurrentSessions` or `properties.secrets[token]`.
+    /// The path of the value, such as `properties.scaleConfiguration.maxConcurrentSessions` or `properties.secrets[token]`.
     pub path: String,
-    /// What it should be; `None` for an element that should not be there.
+    /// The desired value; `None` for an element that should not exist.
     pub desired: Option<Value>,
-    /// What it is; `None` where ARM does not return the member.
+    /// The value that ARM returned; `None` if it does not return the member.
     pub actual: Option<Value>,
 }
 
@@ -57,7 +57,7 @@ pub struct Comparison {
 }
 
 impl Comparison {
-    /// Whether nothing that can be seen differs.
+    /// Whether no visible member differs.
     pub fn is_equal(&self) -> bool {
         self.differences.is_empty()
     }

@@ -88,7 +88,7 @@ pub fn unreturned_values(group: &Value) -> Vec<String> {
     found
 }
 
-/// How far the group's last operation has come. `Unhealthy`, `NotAccessible` and `PreProvisioned` are states to stay in
+/// The progress of the group's last operation. `Unhealthy`, `NotAccessible` and `PreProvisioned` are states to stay in
 /// (`ContainerGroupProvisioningState` of azure-mgmt-containerinstance 10.2).
 pub fn progress(group: &Value, retry_after: Option<Duration>) -> Progress {
     let state = operation::provisioning_state(group).unwrap_or_default();

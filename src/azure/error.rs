@@ -12,13 +12,13 @@ use super::http::{Reached, TransportError};
 /// What a caller can do about an error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ErrorClass {
-    /// Come back after this time; this is no failure.
+    /// Try again after this time; this is not a failure.
     Throttled(Duration),
     /// Something else has to finish first: an operation, a deletion, replication.
     Waiting,
     /// The resource changed or exists in another form: read it again.
     Conflict,
-    /// May work when tried again.
+    /// The same request may succeed later.
     Transient,
     /// The credential or its rights do not allow it.
     Denied,
@@ -59,16 +59,16 @@ pub enum AzureError {
     /// The gate of the subscription is closed; nothing was sent.
     #[error("Azure throttles this subscription for another {} s", after.as_secs().max(1))]
     GateClosed {
-        /// The time to come back.
+        /// The pause until the next try.
         after: Duration,
     },
-    /// There was no usable answer.
+    /// There was no usable response.
     #[error("no response from Azure: {0}")]
     Transport(#[from] TransportError),
     /// Azure refused.
     #[error("{}: {}", .0.code, .0.message)]
     Service(Box<ServiceError>),
-    /// Azure accepted, but its answer is not of the documented shape.
+    /// Azure accepted, but its response does not have the documented shape.
     #[error("unexpected response from Azure: {message}")]
     Unexpected {
         /// What is wrong with it.
@@ -76,7 +76,7 @@ pub enum AzureError {
         /// Azure's id of the request.
         request_id: Option<String>,
     },
-    /// The request could not be formed; nothing was sent.
+    /// The request could not be built; nothing was sent.
     #[error("the request cannot be built: {0}")]
     InvalidRequest(String),
 }

@@ -1,4 +1,4 @@
-//! The HTTP clients of a cloud, and what their failures tell.
+//! The HTTP clients of a cloud, and what their failures mean.
 
 use std::time::Duration;
 
@@ -7,9 +7,9 @@ use reqwest::header::HeaderMap;
 
 use super::cloud::Cloud;
 
-/// How long a connection, TLS included, may take to come about.
+/// How long a connection, TLS included, may take to be established.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// The longest pause that a service's answer can impose; beyond it the header is taken for a mistake.
+/// The longest pause that a service's response can impose; a longer one counts as a mistake.
 pub const LONGEST_RETRY_AFTER: Duration = Duration::from_hours(1);
 
 /// Idle connections that are kept to one host of sessions, so that the next job's calls need no handshake.
@@ -29,10 +29,10 @@ pub struct Http {
     longest: Duration,
 }
 
-/// Why no client could be made.
+/// Why no client could be created.
 #[derive(Debug, thiserror::Error)]
 pub enum HttpError {
-    /// The CA bundle is no PEM file with certificates.
+    /// The CA bundle is not a PEM file with certificates.
     #[error("CA bundle holds no readable certificate")]
     CaBundle,
     /// TLS could not be set up.
@@ -41,7 +41,7 @@ pub enum HttpError {
 }
 
 impl Http {
-    /// Makes the client of a cloud.
+    /// Creates the clients of a cloud.
     pub fn new(cloud: &Cloud) -> Result<Self, HttpError> {
         let sessions = builder(cloud)?
             .http1_only()
@@ -96,20 +96,20 @@ fn builder(cloud: &Cloud) -> Result<reqwest::ClientBuilder, HttpError> {
     Ok(builder.tls_certs_merge(certificates))
 }
 
-/// How far a request that got no usable answer can have come.
+/// How far a request without a usable response can have got.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reached {
-    /// No byte of it left: there was no connection, or TLS failed.
+    /// Nothing of it was sent: there was no connection, or TLS failed.
     Nothing,
     /// It may have been carried out.
     Unknown,
 }
 
-/// A request without a usable answer. Its text holds no URL, because query values may be secret.
+/// A request without a usable response. Its text contains no URL, because query values may be secret.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct TransportError {
-    /// How far it can have come.
+    /// How far it can have got.
     pub reached: Reached,
     /// Whether the deadline ended it.
     pub timed_out: bool,
@@ -158,7 +158,7 @@ fn chain(error: &dyn std::error::Error) -> String {
     text
 }
 
-/// The pause that an answer asks for: `retry-after-ms`, `x-ms-retry-after-ms`, else `Retry-After` in seconds or as an
+/// The pause that a response asks for: `retry-after-ms`, `x-ms-retry-after-ms`, else `Retry-After` in seconds or as an
 /// HTTP date, in this order as azure-core 1.41.0 reads them.
 pub fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim);
@@ -176,7 +176,7 @@ pub fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
     Some(pause.min(LONGEST_RETRY_AFTER))
 }
 
-/// When the answer was made, by the clock of who made it.
+/// When the response was created, by the clock of its sender.
 pub fn date(headers: &HeaderMap) -> Option<Timestamp> {
     let value = headers.get("date")?.to_str().ok()?;
     Some(jiff::fmt::rfc2822::parse(value.trim()).ok()?.timestamp())

@@ -18,7 +18,7 @@ pub struct IdentityBlock {
     user_assigned: BTreeMap<String, UserAssigned>,
 }
 
-/// The identity that Azure makes with a resource, as far as it has told.
+/// The system-assigned identity of a resource, as far as Azure has returned it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SystemIdentity {
     /// Its object id.
@@ -32,9 +32,9 @@ pub struct SystemIdentity {
 pub struct UserAssigned {
     /// Its resource id, as it was spelled.
     pub id: String,
-    /// Its object id, where Azure told.
+    /// Its object id, if Azure returned it.
     pub principal_id: Option<String>,
-    /// Its client id, where Azure told.
+    /// Its client id, if Azure returned it.
     pub client_id: Option<String>,
 }
 
@@ -58,7 +58,7 @@ impl IdentityBlock {
         block
     }
 
-    /// Reads the block of a resource as ARM answered it. A resource without one has no identity.
+    /// Reads the block of a resource as ARM returned it. A resource without one has no identity.
     pub fn of(resource: &Value) -> Self {
         let Some(block) = resource.get("identity") else {
             return Self::default();
@@ -105,7 +105,7 @@ impl IdentityBlock {
         self.user_assigned.values()
     }
 
-    /// Adds a user-assigned identity; one that is attached already stays as it is.
+    /// Attaches a user-assigned identity; one that is attached already is not changed.
     pub fn attach(&mut self, id: &str) {
         let identity = UserAssigned {
             id: id.to_owned(),
@@ -115,17 +115,17 @@ impl IdentityBlock {
         self.user_assigned.entry(id.to_ascii_lowercase()).or_insert(identity);
     }
 
-    /// Takes a user-assigned identity away.
+    /// Detaches a user-assigned identity.
     pub fn detach(&mut self, id: &str) {
         self.user_assigned.remove(&id.to_ascii_lowercase());
     }
 
-    /// Adds the system-assigned identity; one that is there stays as it is.
+    /// Attaches the system-assigned identity; one that is attached already is not changed.
     pub fn attach_system(&mut self) {
         self.system.get_or_insert_default();
     }
 
-    /// Takes the system-assigned identity away. Azure deletes it, and makes another one the next time.
+    /// Detaches the system-assigned identity. Azure deletes it, and creates another one the next time.
     pub fn detach_system(&mut self) {
         self.system = None;
     }
@@ -140,7 +140,7 @@ impl IdentityBlock {
         block
     }
 
-    /// The `identity` of an RFC 7396 merge patch that makes `from` these identities: what is already attached is left
+    /// The `identity` of an RFC 7396 merge patch that changes `from` to these identities: what is already attached is left
     /// out, so that whoever may patch needs no right on identities of others, and `null` detaches.
     pub fn merge_patch(&self, from: &Self, spelling: Spelling) -> Value {
         let mut patch = json!({"type": self.kind(spelling)});

@@ -4,7 +4,7 @@ use std::fmt;
 
 /// A region in the normalised form: lower case, without spaces.
 ///
-/// ARM takes `northcentralus` and may answer `North Central US` for the same region (recorded for session pools,
+/// ARM accepts `northcentralus` and may return `North Central US` for the same region (recorded for session pools,
 /// 2024-10-02-preview), so two locations are compared in this form only.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Location(String);
@@ -21,7 +21,7 @@ impl Location {
         )
     }
 
-    /// The normalised name, as ARM takes it.
+    /// The normalised name, as ARM accepts it.
     pub fn as_str(&self) -> &str {
         &self.0
     }

@@ -45,7 +45,7 @@ pub struct FederatedIdentityCredential {
 }
 
 impl FederatedIdentityCredential {
-    /// Reads a credential as ARM answers it; `None` if it has no name.
+    /// Reads a credential as ARM returns it; `None` if it has no name.
     pub fn read(resource: &Value) -> Option<Self> {
         let text = |name: &str| {
             let value = resource.pointer(&format!("/properties/{name}")).and_then(Value::as_str);
@@ -75,7 +75,7 @@ impl FederatedIdentityCredential {
         json!({"properties": {"issuer": issuer, "subject": subject, "audiences": audiences}})
     }
 
-    /// Whether this is the credential of that name.
+    /// Whether the credential has this name, in any letter case.
     pub fn is_named(&self, name: &str) -> bool {
         self.name.eq_ignore_ascii_case(name)
     }
@@ -90,13 +90,13 @@ impl FederatedIdentityCredential {
         self.clashes_with(other) && sorted(self) == sorted(other)
     }
 
-    /// Whether an identity can have only one of both: issuer and subject are unique together.
+    /// Whether an identity can have only one of the two, because issuer and subject must be unique together.
     pub fn clashes_with(&self, other: &Self) -> bool {
         self.issuer == other.issuer && self.subject == other.subject
     }
 }
 
-/// The credentials of an identity; `None` if Azure does not show the identity there yet, or no longer.
+/// The credentials of an identity; `None` if Azure does not return the identity yet, or no longer.
 pub async fn federated_credentials(
     arm: &ArmClient,
     identity: &ResourceId,
@@ -111,7 +111,7 @@ pub async fn federated_credentials(
     }
 }
 
-/// Creates or replaces a credential; Azure answers when it is done.
+/// Creates or replaces a credential. Azure responds when this is done.
 pub async fn put_federated_credential(
     arm: &ArmClient,
     identity: &ResourceId,
@@ -121,7 +121,7 @@ pub async fn put_federated_credential(
     arm.put(&path, MANAGED_IDENTITY_API_VERSION, &credential.body()).await
 }
 
-/// Deletes a credential; one that is not there is deleted.
+/// Deletes a credential. One that does not exist is no error.
 pub async fn delete_federated_credential(arm: &ArmClient, identity: &ResourceId, name: &str) -> Result<(), AzureError> {
     match arm
         .delete(&credential_path(identity, name), MANAGED_IDENTITY_API_VERSION)

@@ -10,18 +10,18 @@ use serde_json::Value;
 /// The pace where ARM does not give one. azure-core waits 30 s, azure-cli less; a pool takes seconds to minutes.
 pub const DEFAULT_PACE: Duration = Duration::from_secs(5);
 
-/// How far an operation has come.
+/// The progress of an operation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Progress {
-    /// It ended well.
+    /// It succeeded.
     Done,
-    /// It goes on: look again after this time, if ARM asked for one.
+    /// It is still running. Read it again after this time, if ARM asked for one.
     Running(Option<Duration>),
-    /// It ended badly: `Failed` or `Canceled`.
+    /// It ended as `Failed` or `Canceled`.
     Failed,
 }
 
-/// What a resource says of its last operation. A resource without `provisioningState` is done (ARM's rule).
+/// The progress of a resource's last operation. A resource without `provisioningState` is done (ARM's rule).
 pub fn of_resource(resource: &Value, retry_after: Option<Duration>) -> Progress {
     provisioning_state(resource).map_or(Progress::Done, |state| of_state(state, retry_after))
 }

@@ -11,13 +11,13 @@ pub const PROVIDER_API_VERSION: &str = "2025-04-01";
 /// Whether a subscription may use a provider's types.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RegistrationState {
-    /// It may.
+    /// The subscription may use the types.
     Registered,
-    /// It soon may; registration takes seconds to minutes.
+    /// Registration is under way, which takes seconds to minutes.
     Registering,
-    /// It may not.
+    /// The provider has to be registered first.
     NotRegistered,
-    /// It soon may not.
+    /// The registration is being removed.
     Unregistering,
 }
 
@@ -31,7 +31,7 @@ pub async fn registration_state(
     Ok(state(&response.body))
 }
 
-/// Asks for a provider's registration and returns the state that it has then. Asking again changes nothing.
+/// Requests a provider's registration and returns its state. A repeated request changes nothing.
 pub async fn register(arm: &ArmClient, subscription: &str, namespace: &str) -> Result<RegistrationState, AzureError> {
     let path = format!("{}/register", path(subscription, namespace));
     let response = arm.post(&path, PROVIDER_API_VERSION, None).await?;

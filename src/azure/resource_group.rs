@@ -19,16 +19,16 @@ pub const SHAPE: Shape = Shape {
     added: &[],
 };
 
-/// A resource in a group, as the list of the group gives it.
+/// A resource in the list of a group.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ContainedResource {
     /// Its id.
     pub id: String,
-    /// Its tag of the given name, if it has it.
+    /// The value of its owner tag, if it has one.
     pub owner_tag: Option<String>,
 }
 
-/// Lists what a group holds, with the value of the tag `owner_tag` of each resource.
+/// Lists the resources of a group, each with the value of its tag `owner_tag`.
 pub async fn resources(
     arm: &ArmClient,
     id: &ResourceId,

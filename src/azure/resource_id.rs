@@ -17,7 +17,7 @@ pub struct ResourceId {
     name: String,
 }
 
-/// Why a text is no resource id.
+/// Why a text is not a resource id.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ResourceIdError {
     /// The text does not begin with `/subscriptions/{id}`.
@@ -63,7 +63,7 @@ impl ResourceId {
         &self.subscription
     }
 
-    /// The name of the resource group; none for a subscription and for what lies directly in one.
+    /// The name of the resource group; `None` for a subscription and for resources directly in one.
     pub fn resource_group(&self) -> Option<&str> {
         self.resource_group.as_deref()
     }
@@ -73,7 +73,7 @@ impl ResourceId {
         &self.resource_type
     }
 
-    /// Whether this is of the given type, in any case.
+    /// Whether this is an id of the given type, in any letter case.
     pub fn is_type(&self, resource_type: &str) -> bool {
         self.resource_type.eq_ignore_ascii_case(resource_type)
     }
@@ -83,7 +83,7 @@ impl ResourceId {
         &self.name
     }
 
-    /// Whether this lies below `scope`, or is it.
+    /// Whether this is `scope` or below it.
     pub fn is_within(&self, scope: &Self) -> bool {
         let (own, scope) = (self.key(), scope.key());
         own == scope || own.strip_prefix(&scope).is_some_and(|rest| rest.starts_with('/'))

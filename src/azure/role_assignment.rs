@@ -17,8 +17,8 @@ pub const ROLE_ASSIGNMENT_TYPE: &str = "Microsoft.Authorization/roleAssignments"
 /// The same, behind the scope that an assignment is at.
 const PROVIDER_PATH: &str = "/providers/Microsoft.Authorization/roleAssignments";
 
-/// The namespace of the names of assignments (RFC 9562, version 5). A constant for ever: another would give every
-/// assignment that exists another name.
+/// The namespace of the names of assignments (RFC 9562, version 5). It must never change: every existing assignment would
+/// have another name.
 const NAMES: Uuid = Uuid::from_u128(0x6d8f_5c1e_29b4_4c0f_9a57_3e8b_d0f1_6a42);
 
 /// Which members of an assignment a PUT may not carry (schema of 2022-04-01, and a recorded answer).
@@ -61,31 +61,32 @@ impl fmt::Display for PrincipalId {
     }
 }
 
-/// What an assignment says: who has which role where. Azure has one assignment for each, and changes none of the three.
+/// What an assignment says: which principal has which role at which scope. Azure has one assignment for each, and can
+/// change none of the three.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tuple {
-    /// Where.
+    /// The scope.
     pub scope: ResourceId,
-    /// Which role.
+    /// The role.
     pub role: RoleId,
-    /// Who.
+    /// The principal.
     pub principal: PrincipalId,
 }
 
 impl Tuple {
-    /// The name of our assignment of this: the same for every spelling of the scope, and another for a principal that was
-    /// created again, since Azure would refuse to change the assignment of the old one.
+    /// The name that the operator gives to this assignment: the same for every spelling of the scope, and another for a
+    /// principal that was created again, since Azure would refuse to change the assignment of the old one.
     pub fn name(&self) -> Uuid {
         let text = format!("{}|{}|{}", self.scope.key(), self.principal, self.role);
         Uuid::new_v5(&NAMES, text.as_bytes())
     }
 
-    /// The id of our assignment of this.
+    /// The id of the assignment under that name.
     pub fn id(&self) -> Result<ResourceId, ResourceIdError> {
         format!("{}{PROVIDER_PATH}/{}", self.scope, self.name()).parse()
     }
 
-    /// What an assignment says, as ARM answered it; `None` if it is at no scope of a subscription.
+    /// Reads what an assignment says, as ARM returned it; `None` if it is at no scope of a subscription.
     pub fn of(assignment: &Value) -> Option<Self> {
         let text = |name: &str| assignment.pointer(&format!("/properties/{name}"))?.as_str();
         let scope = match text("scope") {
@@ -99,7 +100,7 @@ impl Tuple {
         })
     }
 
-    /// The part of the body that says so.
+    /// The part of a PUT's body that says this.
     pub fn body(&self) -> Value {
         json!({"properties": {
             "roleDefinitionId": self.role.definition_id(self.scope.subscription()),

@@ -13,7 +13,7 @@ use super::resource_id::ResourceId;
 /// The version of role definitions and of role assignments.
 pub const AUTHORIZATION_API_VERSION: &str = "2022-04-01";
 
-/// The GUID of a role definition. It identifies a role whatever it is called: Azure renames roles.
+/// The GUID of a role definition. It identifies a role independently of its name, because Azure renames roles.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct RoleId(Uuid);
 
@@ -37,7 +37,7 @@ impl RoleId {
     }
 }
 
-/// Why a text is no GUID of a role.
+/// Why a text is not the GUID of a role.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("not a GUID of 36 characters")]
 pub struct NotAGuid;
@@ -94,13 +94,13 @@ const BUILT_IN: &[(&str, &str)] = &[
     ("Reader", "acdd72a7-3385-48ef-bd42-f606fba81ae7"),
 ];
 
-/// The built-in role of a name, in any case; `None` for names that only Azure knows.
+/// The built-in role with this name, in any letter case; `None` for names that only Azure knows.
 pub fn built_in(name: &str) -> Option<RoleId> {
     let found = BUILT_IN.iter().find(|(known, _)| known.eq_ignore_ascii_case(name))?;
     found.1.parse().ok()
 }
 
-/// The roles of a name, in any case, that may be assigned at a scope. `name` holds no quote.
+/// The roles with this name, in any letter case, that may be assigned at a scope. `name` must not contain a quote.
 pub async fn find_by_name(arm: &ArmClient, scope: &ResourceId, name: &str) -> Result<Vec<RoleId>, AzureError> {
     let path = format!("{scope}/providers/Microsoft.Authorization/roleDefinitions");
     let filter = format!("roleName eq '{name}'");

@@ -1,6 +1,6 @@
-//! What tokens are for.
+//! The scopes of tokens.
 
-/// What a token is asked for: the audience with `/.default`.
+/// The scope of a token request: the audience with `/.default`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct TokenScope(String);
 
@@ -10,12 +10,12 @@ impl TokenScope {
         Self(format!("{}/.default", audience.trim_end_matches('/')))
     }
 
-    /// The audience alone, as the endpoints of managed identities take it.
+    /// The audience alone, as the endpoints of managed identities expect it.
     pub fn audience(&self) -> &str {
         self.0.strip_suffix("/.default").unwrap_or(&self.0)
     }
 
-    /// The scope as Entra ID takes it.
+    /// The scope as Entra ID expects it.
     pub fn as_str(&self) -> &str {
         &self.0
     }

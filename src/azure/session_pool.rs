@@ -13,7 +13,7 @@ pub const SESSION_POOL_TYPE: &str = "Microsoft.App/sessionPools";
 /// A version of the pool's contract. GET and PUT of one pool use the same one, because a version drops what it does not know.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum PoolApiVersion {
-    /// The newest stable version whose official schema says everything of a Python or custom-container pool.
+    /// The newest stable version whose official schema has everything of a Python or custom-container pool.
     V2025_07_01,
     /// The version whose `containerType` lists `Shell`, `NodeLTS` and `GpuBase`, and which has `mcpServerSettings`
     /// and `probes`. No stable version lists those container types; `probes` are in this and in 2025-02-02-preview,
@@ -22,7 +22,7 @@ pub enum PoolApiVersion {
 }
 
 impl PoolApiVersion {
-    /// The version for a pool with these `properties`: the stable one if it can say all of them.
+    /// The version for a pool with these `properties`: the stable one if it has all of them.
     pub fn for_properties(properties: &Value) -> Self {
         let stable_type = match text(properties, "containerType") {
             None => true,
@@ -41,7 +41,7 @@ impl PoolApiVersion {
         }
     }
 
-    /// The version for a pool that is only looked at: the one that can say most.
+    /// The version for reading a pool: the one with the most properties.
     pub fn for_reading() -> Self {
         Self::V2025_10_02Preview
     }
@@ -110,12 +110,12 @@ pub async fn find(
     arm.find(id.as_str(), version.as_str()).await
 }
 
-/// Where the pool's data plane is; absent until the pool is provisioned.
+/// The endpoint of the pool's data plane; absent until the pool is provisioned.
 pub fn management_endpoint(pool: &Value) -> Option<&str> {
     text(pool.get("properties")?, "poolManagementEndpoint").filter(|endpoint| !endpoint.is_empty())
 }
 
-/// Where the pool's MCP server is; absent while it is off.
+/// The endpoint of the pool's MCP server; absent while it is off.
 pub fn mcp_server_endpoint(pool: &Value) -> Option<&str> {
     text(pool.pointer("/properties/mcpServerSettings")?, "mcpServerEndpoint").filter(|endpoint| !endpoint.is_empty())
 }

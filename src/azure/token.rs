@@ -1,4 +1,4 @@
-//! Access tokens of one principal, kept for as long as they are good.
+//! Access tokens of one principal, kept while they are valid.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -11,11 +11,11 @@ use jiff::{SignedDuration, Timestamp};
 use super::credential::CredentialError;
 use super::scope::TokenScope;
 
-/// How long before its end a token is renewed, as azure-identity does.
+/// How long before it expires a token is renewed, as azure-identity does.
 pub const REFRESH_BEFORE: Duration = Duration::from_mins(5);
 /// How long a request for a token may take.
 pub const TOKEN_DEADLINE: Duration = Duration::from_secs(20);
-/// The pause between renewals that fail while the old token is still good.
+/// The pause between renewals that fail while the old token is still valid.
 const RENEWAL_PAUSE: Duration = Duration::from_secs(30);
 /// A token is not used in its last seconds, because a request takes time to arrive.
 const LAST_SECONDS: Duration = Duration::from_secs(10);
@@ -24,7 +24,7 @@ const LAST_SECONDS: Duration = Duration::from_secs(10);
 pub struct FetchedToken {
     /// The bearer token.
     pub secret: String,
-    /// When it ends.
+    /// When it expires.
     pub expires: Timestamp,
 }
 
@@ -36,9 +36,9 @@ impl fmt::Debug for FetchedToken {
     }
 }
 
-/// Gets tokens.
+/// A source of tokens.
 pub trait TokenSource: Send + Sync {
-    /// Asks for a token; never answers from a cache.
+    /// Requests a token; never returns one from a cache.
     fn fetch<'a>(&'a self, scope: &'a TokenScope) -> BoxFuture<'a, Result<FetchedToken, CredentialError>>;
 }
 
@@ -73,8 +73,8 @@ impl fmt::Debug for Token {
 
 /// The tokens of one principal, a cache for each scope; clones share it.
 ///
-/// A token is renewed five minutes before its end, by one caller while the others go on with the old one. While
-/// renewal fails the old token is used until its end. Callers that wait for a first token share one request and its
+/// A token is renewed five minutes before it expires, by one caller while the others use the old one. While renewal
+/// fails the old token is used until it expires. Callers that wait for a first token share one request and its
 /// failure. No call waits longer than [`TOKEN_DEADLINE`] for a request.
 #[derive(Clone)]
 pub struct Tokens {
@@ -158,7 +158,7 @@ impl Tokens {
         }
     }
 
-    /// A token for the scope that is good now.
+    /// A token for the scope that is valid now.
     pub async fn get(&self, scope: &TokenScope) -> Result<Token, CredentialError> {
         let slot = self.slot(scope);
         let (plan, token, requests) = slot.look();
@@ -205,8 +205,8 @@ impl Tokens {
         }
     }
 
-    /// Drops a token that was refused with 401, so that the next call asks for a new one. A token that has already
-    /// taken its place stays.
+    /// Drops a token that was refused with 401, so that the next call requests a new one. A token that has already
+    /// replaced it is kept.
     pub fn invalidate(&self, scope: &TokenScope, refused: &Token) {
         let slot = self.slot(scope);
         let mut cached = slot.cached();

@@ -1,4 +1,4 @@
-//! Whose turn it is where not everybody can go at once.
+//! Who goes next where not everybody can go at once.
 //!
 //! Pure: the time is an argument. Nobody waits in here: who cannot go is sent away and told when to come back, and while
 //! its turn is kept, those who had theirs since do not go before it. So of everybody else each has at most one turn before
@@ -51,14 +51,14 @@ impl GateTurns {
         self.places.get(who).map_or(0, |place| place.sent_away)
     }
 
-    /// Sends a request of `who` away and keeps its turn until then.
+    /// Turns a request of `who` away and keeps its turn until then.
     pub fn send_away(&mut self, who: &Arc<str>, kept_until: Instant) {
         let place = self.places.entry(Arc::clone(who)).or_default();
         place.kept_until = place.kept_until.max(Some(kept_until));
         place.sent_away = place.sent_away.saturating_add(1);
     }
 
-    /// A request of `who` goes: it had its turn. It goes on waiting while more of its are about to come back.
+    /// A request of `who` goes and has had its turn. `who` still waits while more of its requests are about to come back.
     pub fn serve(&mut self, who: &Arc<str>) {
         if self.places.is_empty() {
             return;
@@ -70,7 +70,7 @@ impl GateTurns {
         place.kept_until = place.kept_until.filter(|_| place.sent_away > 0);
     }
 
-    /// Counts anew how many are sent away: there is another time to come back at.
+    /// Starts counting again how many are turned away, because the time to come back has changed.
     pub fn count_anew(&mut self) {
         for place in self.places.values_mut() {
             place.sent_away = 0;

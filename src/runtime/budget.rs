@@ -1,4 +1,4 @@
-//! How much each namespace may cause of what is said in events and in the log.
+//! How many events and log lines each namespace may cause.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,7 @@ use governor::clock::MonotonicClock;
 use governor::state::keyed::HashMapStateStore;
 use governor::{Quota, RateLimiter};
 
-/// What each namespace has left of its quota, and what was withheld of those that had more.
+/// What each namespace has left of its quota, and how much of those that exceeded it was withheld.
 #[derive(Debug)]
 pub struct Budgets {
     limiter: RateLimiter<String, HashMapStateStore<String>, MonotonicClock>,
@@ -32,7 +32,7 @@ impl Budgets {
         may
     }
 
-    /// What was withheld of each namespace since it was asked last. Forgets the namespaces that have all of their quota.
+    /// How much was withheld of each namespace since the last call. Forgets the namespaces that have all of their quota.
     pub fn withheld(&mut self) -> BTreeMap<String, u64> {
         self.limiter.retain_recent();
         std::mem::take(&mut self.withheld)

@@ -5,9 +5,9 @@ use std::time::Duration;
 use kube::{Client, Config, client::ClientBuilder};
 use tower::timeout::TimeoutLayer;
 
-/// How long the answer to a read or write may take to begin.
+/// How long the response to a read or write may take to begin.
 const WRITE_HEADERS_TIMEOUT: Duration = Duration::from_secs(15);
-/// How long the answer to a list or watch may take to begin; a list is computed before its first byte.
+/// How long the response to a list or watch may take to begin; a list is computed before its first byte.
 const WATCH_HEADERS_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long a connection may be silent after a request before it counts as dead. kube has no limit by default, so that a
 /// connection that a firewall forgot would be used for minutes.
@@ -15,7 +15,7 @@ const WRITE_SILENCE: Duration = Duration::from_mins(1);
 /// As above, for watches: longer than the 295 s after which kube-runtime gives up a silent watch by itself.
 const WATCH_SILENCE: Duration = Duration::from_secs(310);
 
-/// Two clients for the same API server, so that slow lists and hundreds of watches never stand in the way of a write.
+/// Two clients for the same API server, so that slow lists and hundreds of watches never delay a write.
 #[derive(Clone)]
 pub struct Clients {
     /// For watches and their lists. Transient answers are retried inside.
@@ -25,7 +25,7 @@ pub struct Clients {
 }
 
 impl Clients {
-    /// Connects nothing yet. The rustls provider of the process must be installed before.
+    /// Creates the clients without connecting. The rustls provider of the process must be installed before.
     pub fn new(config: Config) -> Result<Self, kube::Error> {
         let mut watch = config;
         watch.read_timeout = Some(WATCH_SILENCE);

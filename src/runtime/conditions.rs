@@ -11,9 +11,9 @@ const MAX_MESSAGE_BYTES: usize = 4096;
 pub enum Truth {
     /// The condition holds.
     True,
-    /// It does not.
+    /// The condition does not hold.
     False,
-    /// It cannot be told.
+    /// It is not known whether the condition holds.
     Unknown,
 }
 
@@ -106,7 +106,7 @@ impl Conditions {
         }
     }
 
-    /// The conditions as they stand.
+    /// The condition of this type, as it is now.
     pub fn get(&self, type_: &str) -> Option<&Condition> {
         find(&self.list, type_)
     }

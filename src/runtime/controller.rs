@@ -54,7 +54,7 @@ enum Change {
     Gone,
 }
 
-/// Why a controller ended although nobody asked it to. The process must end then, or the kind would stand still unnoticed.
+/// Why a controller ended before it was stopped. The process must end then, or the kind would no longer be reconciled.
 #[derive(Debug, thiserror::Error)]
 pub enum ControllerError {
     /// The queue of passes broke.
@@ -117,7 +117,7 @@ impl<R: Reconciler> Controller<R> {
         self.source.cache()
     }
 
-    /// What became of the passes so far.
+    /// The counters of the passes so far.
     pub fn counters(&self) -> Arc<Counters> {
         self.drive.counters()
     }

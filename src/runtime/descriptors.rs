@@ -5,8 +5,8 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 /// Enough for a connection of each job that may be worked on at the same time, for idle ones, and for all the rest.
 const ENOUGH: u64 = 16_384;
 
-/// Raises the limit of open descriptors to what the operator may need, as far as its host lets it. Container runtimes begin
-/// with 1 024, which jobs that run at the same time use up: each of them has a connection.
+/// Raises the limit of open descriptors to what the operator may need, as far as its host allows. Container runtimes start
+/// with 1 024, which jobs that run at the same time would use up: each of them has a connection.
 pub fn raise_limit() {
     let limit = getrlimit(Resource::Nofile);
     let Some(raised) = raised(&limit) else { return };

@@ -1,4 +1,4 @@
-//! Kubernetes Events. They tell people what happened; nothing depends on them.
+//! Kubernetes Events. They inform people; nothing depends on them.
 
 use std::{
     borrow::Cow,
@@ -27,7 +27,7 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 const MAX_NOTE_BYTES: usize = 1024;
 /// The API server refuses longer reasons and actions.
 const MAX_WORD_BYTES: usize = 128;
-/// More at once are dropped: an API server that is that slow has better things to do.
+/// More at once are dropped, to spare an API server that is so slow.
 const MAX_IN_FLIGHT: usize = 64;
 
 /// How alarming an event is.
@@ -88,7 +88,7 @@ impl Events {
         }
     }
 
-    /// Publishes a note about an object, within 5 s or not at all: not where its namespace has had its quota.
+    /// Publishes a note about an object, within 5 s or not at all: not if its namespace has used up its quota.
     pub fn publish<K: Resource<DynamicType = ()>>(&self, regarding: &K, note: &Note) {
         let reference = regarding.object_ref(&());
         if !self.is_within_budget(reference.namespace.as_deref().unwrap_or_default(), Instant::now()) {

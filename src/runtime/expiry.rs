@@ -1,6 +1,6 @@
-//! Deadlines of very many objects, in as little memory as will do.
+//! Deadlines of very many objects, in little memory.
 //!
-//! Finished objects may be far more than those that anybody works on. Of each, only namespace, name, uid and a time are
+//! There may be far more finished objects than active ones. Of each, only namespace, name, uid and a time are
 //! kept here, and of those without a deadline nothing.
 
 use std::{
@@ -25,7 +25,7 @@ const LONGEST_SLEEP: Duration = Duration::from_mins(1);
 pub struct Due {
     /// Where it is.
     pub key: Key,
-    /// Which incarnation: whatever is done must be done to this one only.
+    /// Its UID: whatever is done must be done to this object only, and not to a later one of the same name.
     pub uid: String,
 }
 

@@ -38,7 +38,7 @@ pub struct Health {
     stop: CancellationToken,
 }
 
-/// One thing that must be so before the process is ready.
+/// A condition that must hold before the process is ready.
 #[derive(Clone)]
 pub struct HealthCheck {
     name: Arc<str>,
@@ -171,12 +171,12 @@ impl Connections {
 }
 
 impl HealthCheck {
-    /// The thing is so, from now on.
+    /// The condition holds from now on.
     pub fn ready(&self) {
         lock(&self.state).ready = true;
     }
 
-    /// It failed once more. Only failing again and again for 5 min makes it unready; there is no need to tell of success.
+    /// It failed once more. Only repeated failures for 5 min make it unready; success need not be reported.
     pub fn failed(&self) {
         self.failed_at(Instant::now());
     }

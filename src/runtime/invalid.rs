@@ -1,4 +1,4 @@
-//! Objects that cannot be read as their kind: told once, then ignored until they change.
+//! Objects that cannot be read as their kind: reported once, then ignored until they change.
 
 use std::{
     collections::HashMap,
@@ -21,7 +21,7 @@ use super::{
 pub struct Complaints(Mutex<HashMap<String, String>>);
 
 impl Complaints {
-    /// Says once for each version of an object, in the log and by a Warning event, that it is ignored and why. Its status
+    /// Reports once for each version of an object, in the log and by a Warning event, that it is ignored and why. Its status
     /// is left alone: it may be what cannot be read.
     pub fn complain<K: Object>(&self, object: &DeserializeGuard<K>, invalid: &InvalidObject, events: &Events) {
         let meta = object.meta();

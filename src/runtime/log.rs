@@ -1,4 +1,4 @@
-//! One line of text for each event of the log, and no more about a namespace than its share.
+//! One line of text for each event of the log, and not more about a namespace than its quota.
 
 use std::fmt::{self, Write as _};
 use std::io;
@@ -33,7 +33,7 @@ impl LogBudget {
         }
     }
 
-    /// Tells every minute of which namespaces how much was left out.
+    /// Logs every minute how much was left out of which namespaces.
     pub async fn report(self) {
         loop {
             tokio::time::sleep(REPORTED_EVERY).await;
@@ -97,14 +97,14 @@ impl Visit for ObjectField {
 pub struct LogLines<W>(W);
 
 impl<W: io::Write> LogLines<W> {
-    /// Writes to `out`, which is given whole lines.
+    /// Writes whole lines to `out`.
     pub fn new(out: W) -> Self {
         Self(out)
     }
 }
 
 impl<W: io::Write> io::Write for LogLines<W> {
-    /// Takes one event, with the end of its line.
+    /// Writes one event, with the end of its line.
     fn write(&mut self, event: &[u8]) -> io::Result<usize> {
         let text = String::from_utf8_lossy(event);
         let text = text.strip_suffix('\n').unwrap_or(&text);

@@ -6,7 +6,7 @@ use tokio::sync::oneshot;
 
 use super::turns::NamespaceTurns;
 
-/// So many permits, and who waits for one: a namespace with many that wait keeps the one of another waiting for its turn only.
+/// Permits, and who waits for one. A namespace with many waiting requests delays another namespace by one turn only.
 #[derive(Debug, Clone)]
 pub struct Permits {
     state: Arc<Mutex<State>>,
@@ -26,7 +26,7 @@ pub struct PassPermit {
 }
 
 impl Permits {
-    /// So many permits; at least one.
+    /// Creates `count` permits; at least one.
     pub fn new(count: usize) -> Self {
         let state = State {
             free: count.max(1),
@@ -37,7 +37,7 @@ impl Permits {
         }
     }
 
-    /// Waits for a permit. Who stops waiting leaves nothing behind.
+    /// Waits for a permit. A caller that stops waiting leaves nothing behind.
     pub async fn acquire(&self, namespace: &str) -> PassPermit {
         let turn = {
             let mut state = self.state();

@@ -1,4 +1,4 @@
-//! Which object refers to which, and who has to hear of it: a reverse index that the watches keep true.
+//! Which object refers to which, and which objects a change wakes: a reverse index that the watches keep up to date.
 //!
 //! Objects of all kinds are in one index, so that a change of one wakes those that refer to it, and the end of one can wait
 //! for those that still need it, without anybody going through a cache.
@@ -17,7 +17,7 @@ use super::trigger::Triggers;
 /// Kind, namespace and name of an object.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ObjectId {
-    /// The kind, as manifests say it.
+    /// The kind, as in manifests.
     pub kind: &'static str,
     /// Namespace and name.
     pub key: Key,
@@ -52,22 +52,22 @@ impl ObjectId {
 pub enum Target {
     /// An object, by its name. It need not exist.
     Object(ObjectId),
-    /// Something outside the cluster, by a key that whoever provides it spells the same.
+    /// Something outside the cluster, by a key that its provider spells in the same way.
     External(String),
 }
 
 /// One object's entry in the index.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Entry {
-    /// What the object refers to, and whether it needs each of them until it is gone itself: then the end of the other has
-    /// to wait for it.
+    /// What the object refers to, and whether it needs each of them until it is deleted itself: then the deletion of the
+    /// other waits for it.
     pub refers: BTreeMap<Target, bool>,
-    /// What of the outside world the object is responsible for.
+    /// The key of what the object provides outside the cluster.
     pub provides: Option<String>,
 }
 
 impl Entry {
-    /// Adds a reference. One that is made twice is needed if either is.
+    /// Adds a reference. One that is added twice is needed if either is.
     pub fn refer(&mut self, target: Target, is_needed: bool) {
         *self.refers.entry(target).or_default() |= is_needed;
     }
@@ -128,7 +128,7 @@ impl References {
         self.known_to_need(id)
     }
 
-    /// Like [`needed_by`](Self::needed_by), as far as it is known by now.
+    /// Like [`needed_by`](Self::needed_by), as far as is known now.
     pub fn known_to_need(&self, id: &ObjectId) -> Vec<ObjectId> {
         self.graph().needed_by(id)
     }
@@ -166,7 +166,7 @@ struct Graph {
 }
 
 impl Graph {
-    /// Puts an entry in the place of the one before, and answers which objects are to be woken.
+    /// Replaces an entry, and returns the objects that are to be woken.
     fn replace(&mut self, id: &ObjectId, entry: Option<Entry>) -> BTreeSet<ObjectId> {
         let old = self.entries.remove(id).unwrap_or_default();
         let new = entry.clone().unwrap_or_default();

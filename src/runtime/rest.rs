@@ -1,4 +1,4 @@
-//! How often objects at rest are looked at, those of a namespace together.
+//! How often settled objects have a pass, those of a namespace together.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use super::limits::LOOKS_PER_SECOND;
 
-/// The objects at rest, and how often each of them wants to be looked at; clones are the same.
+/// The settled objects, and how often each of them wants a pass; clones share them.
 ///
-/// Where those of a namespace want more looks together than it may cause, the ones that want them most often are looked at
-/// less often, all of these alike, and the others as they want. What is looked at because it changed, or because something
-/// is under way, does not count.
+/// Where those of a namespace want more passes together than it may cause, the ones with the shortest intervals have them
+/// less often, all of these alike, and the others as they want. Passes after a change, or while something is under way, do
+/// not count.
 #[derive(Debug, Clone, Default)]
 pub struct Rest {
     inner: Arc<Mutex<Resting>>,
@@ -26,7 +26,7 @@ struct Resting {
 type Intervals = BTreeMap<Duration, u32>;
 
 impl Rest {
-    /// An object rests from now on, and wants to be looked at so often. Returns how often it is.
+    /// An object is settled from now on, and wants a pass so often. Returns how often it has one.
     pub fn begin(&self, namespace: &str, uid: &str, every: Duration) -> Duration {
         let mut resting = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
         resting.end(uid);
@@ -37,7 +37,7 @@ impl Rest {
         every.max(shortest)
     }
 
-    /// An object rests no more.
+    /// An object is no longer settled.
     pub fn end(&self, uid: &str) {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner).end(uid);
     }

@@ -57,7 +57,7 @@ impl<K> Snapshot<K> {
         object.0.is_ok().then_some(Self(Version::Watched(object)))
     }
 
-    /// A handle to an object that the API server answered a write or a read with.
+    /// A handle to an object that the API server returned for a write or a read.
     pub fn answered(object: K) -> Self {
         Self(Version::Answered(Arc::new(object)))
     }
@@ -117,7 +117,7 @@ impl<K: Object> Clone for Cache<K> {
 }
 
 impl<K: Object> Cache<K> {
-    /// The object, if it is there and could be decoded.
+    /// The object, if it exists and could be decoded.
     pub fn get(&self, key: &Key) -> Option<Snapshot<K>> {
         self.guarded(key).and_then(Snapshot::watched)
     }
@@ -150,7 +150,7 @@ impl<K: Object> Cache<K> {
         }
     }
 
-    /// Whether the object is known not to be there: its namespace was listed, and it is not in the list.
+    /// Whether the object is known not to exist: its namespace was listed, and it is not in the list.
     pub fn lacks(&self, key: &Key) -> bool {
         let primed = self.shard(&key.namespace).is_some_and(|shard| *shard.primed.borrow());
         primed && self.guarded(key).is_none()

@@ -1,4 +1,4 @@
-//! Watch streams: tolerant of objects that cannot be decoded, stripped of what nobody reads, aware of what went.
+//! Watch streams: they tolerate objects that cannot be decoded, drop what is not used, and notice what was deleted.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashSet},
@@ -136,13 +136,13 @@ impl<K: Object> Source<K> {
         self.cache.clone()
     }
 
-    /// The means to ask for passes.
+    /// Requests passes over the objects.
     pub fn triggers(&self) -> Triggers<K> {
         self.triggers.clone()
     }
 }
 
-/// Drops what nobody reads and what may be large: managedFields, labels, owners, and the annotations that are not of the
+/// Drops what is not used and may be large: managedFields, labels, owners, and the annotations that are not of the
 /// kind's own API group. Of those not more than their first characters are kept.
 pub fn strip<K: Resource<DynamicType = ()>>(object: &mut K) {
     let own = format!("{}/", K::group(&()));
@@ -218,7 +218,7 @@ pub(super) fn triggering<K: Object>(
         .applied_objects()
 }
 
-/// Finds out which objects went: deleted before our eyes, missing after a re-list, or replaced by a namesake.
+/// Finds out which objects are gone: deleted on the watch, missing after a re-list, or replaced by one of the same name.
 #[derive(Debug, Default)]
 struct Departures {
     /// The uids of a re-list under way.

@@ -6,10 +6,10 @@ use futures::{Stream, StreamExt};
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
-/// How long tasks may take to end once they were asked to.
+/// How long tasks may take to end after the token is cancelled.
 pub const DRAIN: Duration = Duration::from_secs(25);
 
-/// Runs tasks until a signal, or until one of them ends by itself: a process of which a part stands still is worse than
+/// Runs tasks until a signal, or until one of them ends by itself: a process in which one part has stopped is worse than
 /// one that is restarted.
 pub struct Supervisor {
     stop: CancellationToken,
@@ -18,10 +18,10 @@ pub struct Supervisor {
     drain: Duration,
 }
 
-/// What a task ended with.
+/// The error that a task ended with.
 pub type TaskError = Box<dyn Error + Send + Sync>;
 
-/// Why the process did not end well.
+/// Why the process ended with an error.
 #[derive(Debug, thiserror::Error)]
 pub enum SupervisorError {
     /// A task failed.
@@ -33,7 +33,7 @@ pub enum SupervisorError {
         #[source]
         source: TaskError,
     },
-    /// A task ended although nobody asked it to.
+    /// A task ended although the token was not cancelled.
     #[error("{task} ended although it should run for ever")]
     Ended {
         /// The task.
@@ -45,7 +45,7 @@ pub enum SupervisorError {
         /// The task.
         task: &'static str,
     },
-    /// Tasks were still running when the time to end was over.
+    /// Tasks were still running after the time for ending.
     #[error("{tasks} tasks did not end in time and were aborted")]
     DrainExpired {
         /// How many.
@@ -67,7 +67,7 @@ impl Supervisor {
         }
     }
 
-    /// The token that tasks end by.
+    /// The token whose cancellation ends the tasks.
     pub fn stop(&self) -> &CancellationToken {
         &self.stop
     }

@@ -1,4 +1,4 @@
-//! Passes that something else than the object asks for.
+//! Requests for passes that do not come from the object itself.
 
 use std::{marker::PhantomData, sync::Arc};
 
@@ -6,7 +6,7 @@ use tokio::sync::mpsc::UnboundedSender;
 
 use super::{reconciler::Object, snapshot::Key};
 
-/// Asks the controller of kind `K` for a pass over an object.
+/// Requests passes over objects from the controller of kind `K`.
 ///
 /// Any number of requests for an object become one pass once it runs; requests for objects that are not watched are
 /// ignored.
@@ -31,7 +31,7 @@ impl<K> Clone for Triggers<K> {
 }
 
 impl<K: Object> Triggers<K> {
-    /// Asks for a pass over the object, soon. Never blocks.
+    /// Requests a pass over the object, soon. Never blocks.
     pub fn trigger(&self, key: Key) {
         let route = self
             .routes

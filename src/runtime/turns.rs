@@ -1,8 +1,8 @@
-//! Turns for what waits: each namespace has one after the other, however much of each waits.
+//! Turns for what waits: the namespaces take turns, however much of each waits.
 
 use std::collections::{HashMap, VecDeque};
 
-/// What waits, by namespace, the oldest first. Pure.
+/// The items that wait, by namespace, the oldest first. Pure.
 #[derive(Debug)]
 pub struct NamespaceTurns<T> {
     waiting: HashMap<String, VecDeque<T>>,
@@ -20,7 +20,7 @@ impl<T> Default for NamespaceTurns<T> {
 }
 
 impl<T> NamespaceTurns<T> {
-    /// Something of a namespace waits from now on.
+    /// Adds an item of a namespace to those that wait.
     pub fn wait(&mut self, namespace: &str, what: T) {
         match self.waiting.get_mut(namespace) {
             Some(waiting) => waiting.push_back(what),
@@ -31,7 +31,7 @@ impl<T> NamespaceTurns<T> {
         }
     }
 
-    /// What has its turn now, if anything waits.
+    /// Removes and returns the item whose turn it is, if any waits.
     pub fn take_next(&mut self) -> Option<T> {
         let namespace = self.order.pop_front()?;
         let waiting = self.waiting.get_mut(&namespace)?;

@@ -1,4 +1,4 @@
-//! The passes under way, and what the watch delivered of their objects meanwhile.
+//! The passes under way, and what the watch has delivered of their objects since they began.
 
 use std::{
     collections::HashMap,
@@ -11,7 +11,7 @@ use tokio::sync::watch;
 /// What the watch delivered of an object while a pass over it was under way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Delivered {
-    /// Nothing that could be told apart by its version.
+    /// Nothing with another version.
     Nothing,
     /// This version and none after it.
     Version(u64),
@@ -50,7 +50,7 @@ impl Underway {
         }
     }
 
-    /// The object left the watch. Whether a pass over it is under way, which is then the one to let it go.
+    /// The object left the watch. Returns whether a pass over it is under way, which then has to handle that.
     pub fn lost<K: Resource>(&self, object: &K) -> bool {
         self.tell(object, Delivered::Departure)
     }
@@ -79,7 +79,7 @@ impl CurrentPass<'_> {
         self.delivered.clone()
     }
 
-    /// The pass is over. Whether the object left the watch meanwhile; of a later departure this pass is not told.
+    /// The pass is over. Returns whether the object left the watch meanwhile; later departures are not reported to it.
     pub fn leave(self) -> bool {
         let mut passes = self.underway.lock();
         passes.remove(&self.uid);

@@ -1,4 +1,4 @@
-//! Reading one's own writes.
+//! The operator's own writes, until the watch delivers them.
 
 use std::{
     collections::HashMap,
@@ -33,7 +33,7 @@ impl<K: Object> Written<K> {
 
     /// What was last written to the object, if the watch has not caught up with it.
     ///
-    /// To be asked before the cache is: when a write is no longer here, the cache holds it already.
+    /// Call this before reading the cache: when a write is no longer here, the cache already has it.
     pub fn get(&self, uid: &str) -> Option<Snapshot<K>> {
         self.lock().get(uid).cloned()
     }
@@ -52,12 +52,12 @@ impl<K: Object> Written<K> {
         self.lock().remove(uid);
     }
 
-    /// How many writes the watch has not caught up with.
+    /// How many writes the watch has not delivered yet.
     pub fn len(&self) -> usize {
         self.lock().len()
     }
 
-    /// Whether the watch has caught up with every write.
+    /// Whether the watch has delivered every write.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }

@@ -31,7 +31,7 @@ const MAX_PAGES: usize = 1000;
 
 /// A client of Azure Resource Manager for one principal and subscription; clones share everything.
 ///
-/// Every try carries a fresh `x-ms-client-request-id`, because ARM replays the answer of a known one. A 401 drops the
+/// Every try has a new `x-ms-client-request-id`, because ARM repeats the response of a known one. A 401 drops the
 /// token; GET, HEAD, PUT and DELETE are then sent once more with a new one. Nothing else is ever sent twice. The gate
 /// is asked before each try and fails at once.
 #[derive(Clone)]
@@ -47,16 +47,16 @@ struct Inner {
     gate: Gate,
 }
 
-/// A successful answer.
+/// A successful response.
 #[derive(Clone)]
 pub struct ArmResponse {
     /// The status, 2xx.
     pub status: StatusCode,
-    /// The pause that ARM asks for before the next look.
+    /// The pause that ARM asks for before the next request.
     pub retry_after: Option<Duration>,
-    /// Where a long-running operation reports its status; about 4 KB and signed, so never logged or stored.
+    /// The URL of a long-running operation's status; about 4 KB and signed, so it is never logged or stored.
     pub async_operation: Option<String>,
-    /// Where a long-running operation's result will be; like `async_operation`.
+    /// The URL of a long-running operation's result; like `async_operation`.
     pub location: Option<String>,
     /// Azure's id of the request.
     pub request_id: Option<String>,
@@ -111,7 +111,7 @@ impl ArmClient {
         self.call(Method::GET, self.url(path, api_version, &[])?, None).await
     }
 
-    /// Reads the status of a long-running operation from the URL that an answer of ARM gave for it.
+    /// Reads the status of a long-running operation from the URL that ARM returned for it.
     pub async fn operation(&self, url: &str) -> Result<ArmResponse, AzureError> {
         // The token goes along, so the URL must be on the same host.
         let url = Url::parse(url)
@@ -130,7 +130,7 @@ impl ArmClient {
         }
     }
 
-    /// Creates or replaces a resource. The answer may be the beginning of a long-running operation.
+    /// Creates or replaces a resource. This may start a long-running operation.
     pub async fn put(&self, path: &str, api_version: &str, body: &Value) -> Result<ArmResponse, AzureError> {
         self.call(Method::PUT, self.url(path, api_version, &[])?, Some(body))
             .await
@@ -142,8 +142,8 @@ impl ArmClient {
             .await
     }
 
-    /// Deletes a resource. The answer may be the beginning of a long-running operation; a resource that is not there
-    /// is deleted, which ARM says with 204 or 404.
+    /// Deletes a resource. This may start a long-running operation. A resource that does not exist is no error; ARM returns
+    /// 204 or 404 for it.
     pub async fn delete(&self, path: &str, api_version: &str) -> Result<ArmResponse, AzureError> {
         self.call(Method::DELETE, self.url(path, api_version, &[])?, None).await
     }

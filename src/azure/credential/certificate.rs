@@ -36,10 +36,10 @@ pub enum CertificateError {
         "the private key is not in PEM form, or is encrypted (-----BEGIN PRIVATE KEY----- or RSA PRIVATE KEY is needed)"
     )]
     KeyNotPem,
-    /// What is in the block is no X.509 certificate.
+    /// The block does not contain an X.509 certificate.
     #[error("the certificate is not an X.509 certificate")]
     Malformed,
-    /// The certificate or the key is of another kind, such as an elliptic curve.
+    /// The certificate or the key has another algorithm, such as an elliptic curve.
     #[error("certificate and private key must be RSA: Entra ID accepts nothing else of applications")]
     NotRsa,
     /// The RSA key is damaged or has less than 2048 bits.
@@ -69,8 +69,8 @@ impl fmt::Debug for ClientCertificate {
 }
 
 impl ClientCertificate {
-    /// Reads both from PEM. Of a chain, the first certificate is the application's, as in a Secret of type
-    /// `kubernetes.io/tls`. Whether it is valid now is not looked at.
+    /// Reads both from PEM. The first certificate of a chain is the application's, as in a Secret of type
+    /// `kubernetes.io/tls`. Whether it is valid now is not checked.
     pub fn from_pem(certificate: &[u8], key: &[u8]) -> Result<Self, CertificateError> {
         let der = CertificateDer::from_pem_slice(certificate).map_err(|_| CertificateError::CertificateNotPem)?;
         let key = PrivateKeyDer::from_pem_slice(key).map_err(|_| CertificateError::KeyNotPem)?;
@@ -115,10 +115,10 @@ impl ClientCertificate {
         }
     }
 
-    /// A fresh assertion that the application is itself, for the token endpoint `audience`.
+    /// A new assertion that proves the application to the token endpoint `audience`.
     ///
     /// It is signed with PS256 and names the certificate by its SHA-256 thumbprint. The certificate itself (`x5c`) is left
-    /// out: Entra ID knows the registered ones, and takes others only of Microsoft's own applications.
+    /// out: Entra ID knows the registered ones, and accepts others only of Microsoft's own applications.
     pub(super) fn assertion(&self, client_id: &str, audience: &str) -> Result<String, CredentialError> {
         let now = Timestamp::now();
         if let Some(message) = self.invalid_at(now) {

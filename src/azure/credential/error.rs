@@ -38,7 +38,7 @@ pub enum CredentialError {
         /// Its text, bounded.
         message: String,
     },
-    /// Entra ID could not be asked, or is not able to answer.
+    /// Entra ID could not be reached, or failed.
     #[error("no token could be obtained from Entra ID: {message}")]
     Unavailable {
         /// Why.
@@ -54,7 +54,7 @@ pub enum CredentialError {
         /// Why.
         message: String,
     },
-    /// The host that the process runs on gives no token.
+    /// The host that the process runs on issues no token.
     #[error("no token could be obtained from the operator's host: {message}")]
     Host {
         /// What to do about it.
@@ -64,16 +64,16 @@ pub enum CredentialError {
         /// Its text, bounded.
         message: String,
     },
-    /// The credential cannot be right: an empty or malformed tenant, client id or secret.
+    /// The credential is not valid: its tenant, client id or secret is empty or malformed.
     #[error("credential is not valid: {message}")]
     Configuration {
         /// What is wrong.
         message: String,
     },
-    /// Entra ID did not answer in time.
+    /// Entra ID did not respond in time.
     #[error("no token from Entra ID within {} s", deadline.as_secs())]
     Deadline {
-        /// The time it had.
+        /// The time that it had.
         deadline: Duration,
     },
 }
@@ -103,7 +103,7 @@ impl CredentialError {
         }
     }
 
-    /// Whether waiting may cure it, because Entra ID may not yet know something new.
+    /// Whether waiting may help, because Entra ID may not know something new yet.
     pub fn may_be_replication(&self) -> bool {
         matches!(
             self,

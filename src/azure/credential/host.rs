@@ -29,27 +29,27 @@ const IMDS_PATH: &str = "/metadata/identity/oauth2/token";
 const IMDS_API_VERSION: &str = "2018-02-01";
 /// The version of the endpoint of App Service and Container Apps ("Managed identities in Azure Container Apps").
 const APP_SERVICE_API_VERSION: &str = "2019-08-01";
-/// Where there is no IMDS, nobody answers; azure-identity waits as long.
+/// Where there is no IMDS, nothing responds; azure-identity waits as long.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// The deadline of one try.
 const TRY_DEADLINE: Duration = Duration::from_secs(5);
 /// The pauses before a second and a third try. Whatever takes longer, such as an update of IMDS (410, up to 70 s), is left
 /// to the caller, who comes back.
 const PAUSES: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(2)];
-/// An answer is at most so long.
+/// The most bytes of a response.
 const MAX_ANSWER: usize = 256 * 1024;
 
-/// Where the host's identity is to be had.
+/// Where tokens of the host's identity can be obtained.
 #[derive(Clone)]
 enum Source {
-    /// An endpoint of the host gives tokens of its managed identities.
+    /// From an endpoint of the host, for its managed identities.
     Managed(Endpoint),
-    /// Workload identity of the process's own pod.
+    /// By workload identity of the process's own pod.
     WorkloadIdentity {
         client_id: Option<String>,
         token_file: PathBuf,
     },
-    /// Tokens cannot be had, and why.
+    /// Nowhere, with the reason.
     Unusable(String),
 }
 
@@ -99,7 +99,7 @@ impl HostIdentity {
         Ok(Self { source, client })
     }
 
-    /// What the host is, for people.
+    /// The kind of host, for people to read.
     pub fn kind(&self) -> &'static str {
         match &self.source {
             Source::Managed(endpoint) => endpoint.what,

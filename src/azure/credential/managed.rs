@@ -1,4 +1,4 @@
-//! What the endpoints of managed identities answer.
+//! Responses of the endpoints of managed identities.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use crate::azure::error::{DEFAULT_THROTTLE, ErrorClass};
 use crate::azure::http::TransportError;
 use crate::azure::token::FetchedToken;
 
-/// An answer of IMDS, or of the endpoint of App Service and Container Apps.
+/// A response of IMDS, or of the endpoint of App Service and Container Apps.
 pub(super) struct TokenAnswer {
     /// The HTTP status.
     pub status: u16,
@@ -32,7 +32,7 @@ pub(super) struct TokenFailure {
 }
 
 impl TokenFailure {
-    /// Nothing answered. Where there is no such endpoint it stays so; a broken connection is tried by the next call.
+    /// Nothing responded. If there is no such endpoint it stays so; after a broken connection the next call tries again.
     pub(super) fn unreachable(what: &str, error: &TransportError) -> Self {
         let error = CredentialError::Host {
             class: ErrorClass::Transient,

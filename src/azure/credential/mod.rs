@@ -1,8 +1,8 @@
 //! How a principal proves who it is: the credentials of `azure_identity` and the two that it lacks, and what their
 //! failures mean.
 //!
-//! `azure_identity` speaks to Entra ID; a credential is made for one request and thrown away, because its cache can
-//! neither be invalidated after a 401 nor asked for the old token while a renewal fails. The cache is [`Tokens`](super::token::Tokens).
+//! `azure_identity` calls Entra ID. A credential is created for one request and dropped, because its cache can neither be
+//! invalidated after a 401 nor return the old token while a renewal fails. The cache is [`Tokens`](super::token::Tokens).
 
 mod certificate;
 mod error;
@@ -38,7 +38,7 @@ pub use host::HostIdentity;
 pub struct AssertionSource(Arc<dyn Fn() -> BoxFuture<'static, Result<String, CredentialError>> + Send + Sync>);
 
 impl AssertionSource {
-    /// Wraps the function that gets the token. Its error is [`CredentialError::Assertion`].
+    /// Wraps the function that obtains the token. Its error is [`CredentialError::Assertion`].
     pub fn new<F>(source: F) -> Self
     where
         F: Fn() -> BoxFuture<'static, Result<String, CredentialError>> + Send + Sync + 'static,
@@ -61,7 +61,7 @@ enum Proof {
     Assertion(AssertionSource),
 }
 
-/// A principal of a tenant with its proof; asks Entra ID for a token at every call.
+/// A principal of a tenant with its proof. It requests a token from Entra ID at every call.
 #[derive(Clone)]
 pub struct Credential {
     http: Http,
@@ -185,7 +185,7 @@ impl Credential {
         Ok(credential)
     }
 
-    /// Where `azure_identity` sends the assertion, which is the audience that it has to have.
+    /// The endpoint that `azure_identity` sends the assertion to, which must be its audience.
     fn token_endpoint(&self) -> String {
         format!(
             "{}/{}/oauth2/v2.0/token",

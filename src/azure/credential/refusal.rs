@@ -1,4 +1,4 @@
-//! What the token endpoint answers when it refuses.
+//! Refusals of the token endpoint.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -62,7 +62,7 @@ pub(super) fn stable(description: &str) -> &str {
     first_line.split(" Trace ID:").next().unwrap_or_default()
 }
 
-/// An error answer of the token endpoint.
+/// An error response of the token endpoint.
 #[derive(Debug, Clone)]
 struct Refusal {
     status: u16,

@@ -29,13 +29,13 @@ use crate::azure::token::{Token, Tokens};
 pub const EXECUTION_API_VERSION: &str = "2025-02-02-preview";
 /// Sessions: the version with which langchain-azure-dynamic-sessions 1.0.4 deletes sessions of Python and Shell pools.
 pub const SESSION_API_VERSION: &str = "2025-10-02-preview";
-/// The longest that the service lets a synchronous call last ("Dynamic sessions usage").
+/// The longest time that the service allows a synchronous call ("Dynamic sessions usage").
 pub const SYNCHRONOUS_LIMIT: Duration = Duration::from_secs(220);
 /// The time that a call may take beyond the execution's own: allocation, network, queueing.
 const MARGIN: Duration = Duration::from_secs(15);
 /// How long a call without an execution may take.
 const CALL_DEADLINE: Duration = Duration::from_secs(30);
-/// The largest difference of two clocks that is believed. One that is off by more is set wrong, or somebody makes it up.
+/// The largest difference of two clocks that is accepted. A clock that is off by more is wrong, or the header is forged.
 const LARGEST_SKEW: i64 = 600;
 /// Added to an upload's or download's deadline for each MiB.
 const PER_MEBIBYTE: Duration = Duration::from_secs(1);
@@ -95,7 +95,7 @@ impl SessionClient {
     }
 
     /// Runs `text` in the session, which is allocated if there is none, and waits at most `timeout` for its end. The
-    /// service itself gives no answer after [`SYNCHRONOUS_LIMIT`].
+    /// service itself does not respond after [`SYNCHRONOUS_LIMIT`].
     pub async fn execute_shell(
         &self,
         identifier: &SessionIdentifier,
@@ -150,7 +150,7 @@ impl SessionClient {
         execution::parse(&answer).ok_or_else(|| SessionError::unreadable(status, "the answer is no execution"))
     }
 
-    /// Puts a file into the session, which is allocated if there is none. A file of that name is replaced.
+    /// Uploads a file into the session, which is allocated if there is none. A file of that name is replaced.
     pub async fn upload(
         &self,
         identifier: &SessionIdentifier,
@@ -233,7 +233,7 @@ impl SessionClient {
         read_list(response, "value").await
     }
 
-    /// Ends a session with everything in it; one that does not exist has ended.
+    /// Ends a session with everything in it. A session that does not exist is no error.
     pub async fn delete_session(&self, identifier: &SessionIdentifier) -> Result<(), SessionError> {
         let query = [
             ("api-version", SESSION_API_VERSION),
@@ -262,7 +262,7 @@ impl SessionClient {
         }
     }
 
-    /// Sends one request once and returns its answer if it is a success.
+    /// Sends one request once and returns the response if it is a success.
     async fn send(
         &self,
         call: &Call<'_>,

@@ -1,12 +1,12 @@
-//! Where a pool's sessions are, and what they are called.
+//! The endpoint of a pool's sessions, and the names of sessions and files.
 
 use std::fmt;
 
 use reqwest::Url;
 
-/// The `poolManagementEndpoint` of a pool, checked against the cloud that it is of: tokens may be sent there.
+/// The `poolManagementEndpoint` of a pool, checked against its cloud: tokens may be sent there.
 ///
-/// It is made by [`Cloud::session_endpoint`](crate::azure::Cloud::session_endpoint) only.
+/// Only [`Cloud::session_endpoint`](crate::azure::Cloud::session_endpoint) creates one.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct PoolEndpoint(Url);
 
@@ -34,7 +34,7 @@ impl PoolEndpoint {
 
 /// The name of a session: whoever knows it and may execute in the pool shares the session.
 ///
-/// Only what every description of the service allows: 4 to 128 of letters, digits and `-`.
+/// It has only what every description of the service allows: 4 to 128 letters, digits and `-`.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct SessionIdentifier(String);
 

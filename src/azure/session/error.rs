@@ -6,10 +6,10 @@ use crate::azure::credential::CredentialError;
 use crate::azure::error::{DEFAULT_THROTTLE, ErrorClass, ServiceError};
 use crate::azure::http::{Reached, TransportError};
 
-/// How far a failed call can have come. It decides whether the same command may be given again.
+/// How far a failed call can have got. It decides whether the same command may be sent again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Dispatch {
-    /// No byte of it left the operator.
+    /// Nothing of it was sent.
     NotSent,
     /// The service refused it: nothing ran.
     Refused,
@@ -24,28 +24,28 @@ pub enum SessionErrorKind {
     Credential,
     /// The principal may not execute in the pool, or a new role assignment is not known everywhere yet.
     Denied,
-    /// The pool has no session left to give: 404 with its message, or 429.
+    /// The pool has no free session: 404 with its message, or 429.
     Exhausted,
     /// There is no such pool, session or file. A pool may also be exhausted with a message that is not recognised, so
     /// ask ARM whether the pool exists.
     NotFound,
     /// The service asks for a pause.
     Throttled,
-    /// The service does not take the request as it is.
+    /// The service does not accept the request.
     Rejected,
-    /// The upload is longer than the service takes (128 MB).
+    /// The upload is longer than the service accepts (128 MB).
     TooLarge,
     /// There was no connection.
     Unreachable,
     /// The deadline passed.
     TimedOut,
-    /// The connection broke, or the answer cannot be read.
+    /// The connection broke, or the response cannot be read.
     Broken,
     /// The service failed (5xx).
     ServiceFailed,
 }
 
-/// A failed call of the data plane. Its text never holds what was sent or an identifier.
+/// A failed call of the data plane. Its text never contains what was sent, nor an identifier.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct SessionError {
@@ -53,7 +53,7 @@ pub struct SessionError {
     pub kind: SessionErrorKind,
     /// Whether anything can have run.
     pub dispatch: Dispatch,
-    /// The HTTP status, if there was an answer.
+    /// The HTTP status, if there was a response.
     pub status: Option<u16>,
     /// The service's code, or a short name of the failure.
     pub code: String,
@@ -68,7 +68,7 @@ pub struct SessionError {
 }
 
 impl SessionError {
-    /// What to do about it.
+    /// What the caller can do about it.
     pub fn class(&self) -> ErrorClass {
         match self.kind {
             SessionErrorKind::Credential => self.credential.unwrap_or(ErrorClass::Denied),

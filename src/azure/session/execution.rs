@@ -1,4 +1,4 @@
-//! What an execution is asked with, and what it answers.
+//! The request bodies of an execution, and its responses.
 
 use std::fmt;
 use std::time::Duration;
@@ -67,11 +67,11 @@ pub enum ExecutionStatus {
         /// The service's message.
         message: Option<String>,
     },
-    /// The answer does not tell. It is never taken for success.
+    /// The response does not say. This never counts as success.
     Unknown,
 }
 
-/// An execution that was answered. Each stream was cut by the service at 4096 bytes, and its last write may be missing
+/// The response of an execution. Each stream was cut by the service at 4096 bytes, and its last write may be missing
 /// (measured by the authors of langchain's azure-compute).
 #[derive(Clone, PartialEq, Eq)]
 pub struct Execution {

@@ -1,4 +1,4 @@
-//! What the data plane tells of files and sessions.
+//! What the data plane returns of files and sessions.
 
 use std::fmt;
 
@@ -7,9 +7,9 @@ use serde::Deserialize;
 /// A file that was read.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Download {
-    /// Its bytes, at most as many as were asked for.
+    /// Its bytes, at most as many as were requested.
     pub bytes: Vec<u8>,
-    /// Whether there are no more.
+    /// Whether these are all of them.
     pub complete: bool,
 }
 
