@@ -100,12 +100,13 @@ reasons! {
     InvalidCredential,
     /// The credential is valid but lacks a permission in Azure.
     Unauthorized,
-    /// The API server of the cluster does not let the operator do what the object needs: it lacks a right, or a quota or an admission
-    /// policy is in the way. The message is the API server's; the operator tries again every minute.
+    /// The API server of the cluster does not allow what the operator has to do for the object: the operator lacks a right, or a
+    /// quota or an admission policy forbids it. The message is the API server's; the operator tries again every minute.
     Forbidden,
     /// The subscription does not exist or is not visible to the credential.
     SubscriptionNotFound,
-    /// Azure refused the request. The same is sent again after a minute, then ever more slowly, and at once when the spec changes.
+    /// Azure refused the request. The operator sends it again after a minute, then ever more slowly, and at once when the spec
+    /// changes.
     Rejected,
     /// The spec asks for a change that Azure cannot make to an existing resource.
     ImmutableChange,
@@ -153,8 +154,7 @@ reasons! {
     OwnAccountInSharedPool,
     /// Every session of the pool is in use; the job starts when one is free.
     PoolExhausted,
-    /// What other commands are given, or printed, takes the memory that the operator has for it; the job goes on when there is some
-    /// again.
+    /// The input or output of other commands takes the memory that the operator has for it; the job continues when some is free.
     OperatorBusy,
     /// The command is being prepared or runs.
     Running,

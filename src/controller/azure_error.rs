@@ -31,7 +31,7 @@ pub fn reason_of(error: &AzureError) -> Reason {
     }
 }
 
-/// Whether the error means that no token is to be had, or that none is accepted, until somebody acts.
+/// Whether the error means that no token can be obtained, or that none is accepted, until somebody acts.
 pub fn is_credential_refused(error: &AzureError) -> bool {
     match error {
         AzureError::Credential(error) => match error {

@@ -32,7 +32,7 @@ pub enum Blocked {
         /// Why, as the continuation of the sentence.
         because: String,
     },
-    /// The object is being deleted, and no token can be had to delete its resource with.
+    /// The object is being deleted, and no token can be obtained to delete its resource with.
     #[error(
         "{resource} cannot be deleted, no token can be obtained: {cause}. Make AzureAccount {account} usable again"
     )]
@@ -67,7 +67,7 @@ pub enum Blocked {
         id: String,
     },
     /// Azure does not know an identity that it would attach.
-    #[error("Azure knows no managed identity {id}, or not everywhere yet")]
+    #[error("Azure does not know the managed identity {id}, or not everywhere yet")]
     IdentityNotFound {
         /// Id of the identity.
         id: String,

@@ -116,7 +116,7 @@ async fn last_resort<K: AzureObject>(
     Ok(Dependency::Blocked(credential_gone(object, &cause)))
 }
 
-/// Nothing can be deleted, because no token can be had.
+/// Nothing can be deleted, because no token can be obtained.
 pub fn credential_gone<K: AzureObject>(object: &K, cause: &str) -> Blocked {
     Blocked::CredentialGone {
         resource: resource_of(object),

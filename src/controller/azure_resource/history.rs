@@ -93,7 +93,7 @@ pub enum Purpose {
     Create,
     /// A resource that existed is taken over.
     Adopt,
-    /// What differs is put right.
+    /// What differs is corrected.
     Update,
 }
 

@@ -191,7 +191,7 @@ pub struct ChildrenDecision<C> {
     pub problem: Option<Verdict>,
     /// Whether something was written that Azure does not show yet, so that it is looked at again soon.
     pub is_settling: bool,
-    /// What differs and is not put right.
+    /// What differs and is not corrected.
     pub drift: Vec<Difference>,
 }
 

@@ -47,7 +47,7 @@ pub struct Decision<S = Step> {
     pub next: Next,
     /// Where the object stands.
     pub verdict: Verdict,
-    /// What differs and is not put right.
+    /// What differs and is not corrected.
     pub drift: Vec<Difference>,
     /// Whether Azure has what the spec says; `None` where nobody can tell.
     pub in_sync: Option<bool>,
@@ -132,7 +132,7 @@ pub enum Release {
 pub struct Assessment {
     /// Where the object stands.
     pub verdict: Verdict,
-    /// What differs and is not put right.
+    /// What differs and is not corrected.
     pub drift: Vec<Difference>,
     /// Whether Azure has what the spec says; `None` where nobody can tell.
     pub in_sync: Option<bool>,
@@ -183,7 +183,7 @@ impl<S> Decision<S> {
         }
     }
 
-    /// The same, and this differs and is not put right.
+    /// The same, and this differs and is not corrected.
     pub fn with_drift(self, drift: Vec<Difference>) -> Self {
         Self { drift, ..self }
     }
