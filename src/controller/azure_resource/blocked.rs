@@ -122,9 +122,10 @@ impl Blocked {
     /// When to look again. Changes of what the object refers to wake it; Secrets are not watched, nor is Azure.
     pub fn next(&self) -> Next {
         match self {
-            Self::SecretNotFound(_) => Next::Poll { after: None },
+            Self::SecretNotFound(_) | Self::NoAccess { .. } | Self::IdentityNotFound { .. } => {
+                Next::Poll { after: None }
+            }
             Self::CredentialGone { .. } => Next::Resync(Duration::from_secs(30)),
-            Self::NoAccess { .. } | Self::IdentityNotFound { .. } => Next::Poll { after: None },
             _ => Next::Resync(WAITING_PACE),
         }
     }

@@ -51,10 +51,10 @@ pub async fn unreadable<K: AzureObject>(
     doubt_if_refused(context, object, &error);
     match Subject::of(object).lifecycle {
         Lifecycle::Deleted if is_credential_refused(&error) => Ok(credential_gone(object, &error.to_string())),
-        Lifecycle::Deleted if error.class() == ErrorClass::Denied => Ok(match is_group_gone(arm, id).await {
-            true => Blocked::Nothing,
-            false => no_access(object, &error.to_string()),
-        }),
+        Lifecycle::Deleted if error.class() == ErrorClass::Denied && is_group_gone(arm, id).await => {
+            Ok(Blocked::Nothing)
+        }
+        Lifecycle::Deleted if error.class() == ErrorClass::Denied => Ok(no_access(object, &error.to_string())),
         Lifecycle::Deleted | Lifecycle::Wanted => Err(error.into()),
     }
 }

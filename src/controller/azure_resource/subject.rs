@@ -159,18 +159,17 @@ impl<'a> Subject<'a> {
         if !goes {
             ways.push(format!("set the annotation {ABANDON_ANNOTATION} to {uid}"));
         }
-        let message = &mut verdict.message;
+        let mut sentences = vec![verdict.message.trim_end_matches('.').to_owned()];
         if !ways.is_empty() {
-            message.truncate(message.trim_end_matches('.').len());
-            *message += &format!(
-                ". To let the object go and leave what it has in Azure, {}",
-                ways.join(", or ")
-            );
+            let ways = ways.join(", or ");
+            sentences.push(format!("To let the object go and leave what it has in Azure, {ways}"));
         }
         if self.is_abandoned_wrongly {
-            *message +=
-                &format!(". The annotation {ABANDON_ANNOTATION} is ignored: it has to be the object's uid, {uid}");
+            sentences.push(format!(
+                "The annotation {ABANDON_ANNOTATION} is ignored: it has to be the object's uid, {uid}"
+            ));
         }
+        verdict.message = sentences.join(". ");
         verdict
     }
 }

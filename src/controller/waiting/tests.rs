@@ -26,7 +26,7 @@ fn every_wait_ends_and_says_what_to_do() {
         for reason in wait.reasons.iter().filter(|_| !wait.believed.is_zero()) {
             let verdict = Verdict::progressing(*reason, "m");
             let waited = Waited::since(reason.as_str(), NOW);
-            let before = later(wait.believed - Duration::from_secs(1));
+            let before = later(wait.believed) - Duration::from_secs(1);
             assert_eq!(judged(verdict.clone(), &[], &waited, before), verdict, "{reason}");
             let over = judged(verdict, &[], &waited, later(wait.believed));
             assert_eq!((over.standing, over.reason), (Standing::Stalled, *reason));

@@ -62,6 +62,7 @@ impl JobVerdict {
     }
 
     /// The same, and what is waited for has an end. A full pool and a busy operator have none: the job starts when there is room.
+    #[must_use]
     pub fn with_end(self, job: &CommandJob, waited: &Waited, now: Timestamp) -> Self {
         match self {
             // Since when is in the status: see `refused_since`.
