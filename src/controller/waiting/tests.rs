@@ -206,7 +206,7 @@ fn printed() -> String {
          operator (`OperatorBusy`) are waited for as long as it takes, and asked for after 5 to 30 seconds. Once a command may be\n\
          running nothing makes its operator look away for longer than a minute: see [promises](promises.md).\n\n\
          **An object that cannot go says how it can.** While an object is being deleted and its resource cannot be, its\n\
-         condition names the ways out: to mend what the message says, to leave the resource in Azure\n\
+         condition names the ways out: to correct what the message says, to leave the resource in Azure\n\
          (`spec.deletionPolicy: Retain`), or to let the object go whatever happens (the annotation `lifeguard.dev/abandon` with\n\
          the object's uid). An event says what was left.\n",
     );
