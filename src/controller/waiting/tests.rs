@@ -201,7 +201,7 @@ fn printed() -> String {
          whatever the table says.\n\n\
          **What works goes on.** The condition `Provisioned` says whether Azure has the resource and it can be used. Whoever\n\
          refers to it goes by that condition, jobs of a pool included: a change that Azure does not take, an identity that is\n\
-         missing, or an account whose secret has expired, stops the change and nothing else.\n\n\
+         missing, or the secret of the managing account that has expired, stops the change and nothing else.\n\n\
          **Jobs** wait by the same table before they have started. A free session of the pool (`PoolExhausted`) and room in the\n\
          operator (`OperatorBusy`) are waited for as long as it takes, and asked for after 5 to 30 seconds. Once a command may be\n\
          running nothing makes its operator look away for longer than a minute: see [promises](promises.md).\n\n\
