@@ -9,6 +9,7 @@ MAKEFLAGS += --no-builtin-rules
 TARGET := $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)
 LOCAL := $(TARGET)/debug/lifeguard-local
 CARGO ?= cargo
+export CARGO
 
 .PHONY: help
 help: ## list the targets
@@ -20,12 +21,11 @@ tools: ## build the pinned control plane, kubectl and helm (minutes, the first t
 
 .PHONY: build
 build: ## build all binaries
-	@echo 'building the operator, the emulator and lifeguard-local (minutes, the first time) ...'
-	@$(CARGO) build --workspace --bins
+	@hack/cargo-build --bins
 
 .PHONY: demo
-demo: tools build ## run the quickstart against a fresh control plane and emulator, show its output, stop
-	@LIFEGUARD_TOOLS="$$(hack/tools/build)" $(LOCAL) demo
+demo: ## run the quickstart against a fresh control plane and emulator, show its output, stop
+	@hack/demo
 
 .PHONY: up
 up: tools build ## start control plane, emulator and operator in .local/; CLUSTER=current uses your own cluster
@@ -41,8 +41,7 @@ status: build ## say what of `make up` runs
 
 .PHONY: test-build
 test-build: tools # binaries too: end-to-end tests start those of the emulator and the operator
-	@echo 'building the workspace and its tests (minutes, the first time) ...'
-	@$(CARGO) build --workspace --bins --tests
+	@hack/cargo-build --bins --tests
 
 # Most end-to-end tests wait most of the time, so more of them than there are cores run side by side.
 export RUST_TEST_THREADS ?= 8
