@@ -19,7 +19,9 @@ use super::super::history::Purpose;
 use super::super::observation::{Registration, ResourceState};
 use super::super::subject::Subject;
 use super::write::{answered_before, failed, fingerprint, writing};
-use super::{Decision, ObjectStep, SHORT_PACE, Step, WAITING_PACE, failure, is_settling, poll, running};
+use super::{
+    Decision, ObjectStep, SHORT_PACE, Step, WAITING_PACE, being_prepared, failure, is_settling, poll, running,
+};
 
 /// The pause between two looks at a provider that is being registered; azure-mgmt-core 1.6.0 makes one of 10 s.
 const REGISTRATION_PACE: Duration = Duration::from_secs(5);
@@ -112,9 +114,8 @@ pub fn unprepared<S: From<ObjectStep>>(subject: &Subject<'_>, account_is_marked:
     if !subject.has_finalizer {
         return Some(Decision::prepare());
     }
-    let message = "waiting until the AzureAccount is marked as in use";
-    let verdict = Verdict::progressing(Reason::Pending, message);
-    (!account_is_marked).then(|| Decision::rest(Next::After(SHORT_PACE), verdict))
+    // The account's controller adds that finalizer once it sees the use. For the reader it is the same preparation.
+    (!account_is_marked).then(|| Decision::rest(Next::After(SHORT_PACE), being_prepared()))
 }
 
 /// What has to be so before anything is written; `None` if all of it is.

@@ -142,11 +142,19 @@ pub struct Assessment {
     pub has_let_go: bool,
 }
 
+/// Of an object before anything of it is written to Azure.
+fn being_prepared() -> Verdict {
+    Verdict::progressing(Reason::Pending, "the object is being prepared")
+}
+
 impl<S: From<ObjectStep>> Decision<S> {
     /// The object gets its finalizer.
     pub fn prepare() -> Self {
-        let verdict = Verdict::progressing(Reason::Pending, "the object is being prepared");
-        Self::step(ObjectStep::AddFinalizer.into(), Next::Poll { after: None }, verdict)
+        Self::step(
+            ObjectStep::AddFinalizer.into(),
+            Next::Poll { after: None },
+            being_prepared(),
+        )
     }
 
     /// The object goes.

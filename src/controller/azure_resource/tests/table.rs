@@ -48,6 +48,22 @@ fn a_provider_is_registered_before_the_first_write() {
 }
 
 #[test]
+fn an_object_whose_account_gets_its_finalizer_first_is_being_prepared_as_before() {
+    let mut world = World::new(spec(), Start::Absent, false, "Succeeded");
+    let observation = world.look();
+    let first = decide(&Subject::of(&world.object), &observation, world.now);
+    assert_eq!(first.step, Some(Step::AddFinalizer));
+    world.pass();
+    let Observation::Seen(mut resource) = world.look() else {
+        panic!("the resource is seen");
+    };
+    resource.account_is_marked = false;
+    let second = decide(&Subject::of(&world.object), &Observation::Seen(resource), world.now);
+    assert_eq!(second.step, None, "nothing is written before the account stays for it");
+    assert_eq!(second.verdict, first.verdict);
+}
+
+#[test]
 fn one_write_at_a_time() {
     let mut world = World::new(spec(), Start::Ours(Origin::Created), true, "InProgress");
     world.is_slow = true;
