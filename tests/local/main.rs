@@ -1,21 +1,45 @@
 //! `make demo`, `make up` and `make down` do what the documentation says, started as a user starts them.
 
 use std::fs;
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use lifeguard_local::beside;
+use lifeguard_local::{Tools, beside};
 
-/// Runs `lifeguard-local` in this repository. It needs the emulator and the operator beside it, which `make test` builds.
-fn local(folder: &Path, arguments: &[&str]) -> Output {
-    Command::new(beside(Path::new(env!("CARGO_BIN_EXE_lifeguard")), "lifeguard-local"))
+/// `lifeguard-local` in this repository. It needs the emulator and the operator beside it, which `make test` builds.
+fn command(folder: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(beside(Path::new(env!("CARGO_BIN_EXE_lifeguard")), "lifeguard-local"));
+    command
         .args(arguments)
         .arg("--folder")
         .arg(folder)
         .args(["--repository", env!("CARGO_MANIFEST_DIR")])
-        .env_remove("CLUSTER")
-        .output()
-        .expect("lifeguard-local is built")
+        .env_remove("CLUSTER");
+    command
+}
+
+fn local(folder: &Path, arguments: &[&str]) -> Output {
+    command(folder, arguments).output().expect("lifeguard-local is built")
+}
+
+fn repository(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
+}
+
+/// A folder with the tools that `hack/demo` builds, and no others.
+fn tools_of_the_demo() -> tempfile::TempDir {
+    let script = fs::read_to_string(repository("hack/demo")).expect("hack/demo");
+    let names = script
+        .lines()
+        .find_map(|line| line.strip_prefix("tools=(")?.strip_suffix(')'))
+        .expect("hack/demo lists its tools");
+    let all = Tools::locate().expect("the tools are built");
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    for name in names.split_whitespace() {
+        symlink(all.program(name), folder.path().join(name)).expect("a link");
+    }
+    folder
 }
 
 fn succeeded(output: &Output) -> String {
@@ -59,7 +83,10 @@ fn runs(pid: &str) -> bool {
 #[test]
 fn the_demo_prints_what_the_quickstarts_job_printed() {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let printed = succeeded(&local(folder.path(), &["demo"]));
+    let tools = tools_of_the_demo();
+    let mut demo = command(folder.path(), &["demo"]);
+    let demo = demo.env("LIFEGUARD_TOOLS", tools.path());
+    let printed = succeeded(&demo.output().expect("lifeguard-local is built"));
     for line in ["exit code of commandjob/hello: 0", "    Hello world!"] {
         assert!(
             printed.lines().any(|printed| printed == line),
@@ -82,8 +109,7 @@ fn the_demo_prints_what_the_quickstarts_job_printed() {
 
 /// The picture of the demo on the first page shows what it prints, but for times, ports and what was seen of a moment.
 fn assert_pictured(printed: &str) {
-    let picture = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/pictures/demo.txt");
-    let picture = fs::read_to_string(picture).expect("the text of the picture");
+    let picture = fs::read_to_string(repository("docs/pictures/demo.txt")).expect("the text of the picture");
     let without_numbers = |line: &str| {
         let words = line.split_whitespace();
         // Times and durations have one unit or another.
@@ -138,4 +164,34 @@ fn up_starts_what_is_missing_and_leaves_the_rest_and_down_stops_everything() {
 
     succeeded(&local(folder.path(), &["down"]));
     assert!(!runs(&emulator) && !runs(&operator), "something still runs");
+}
+
+/// Runs a shell text as the build of two parts, `a` and `b`, each of which it names with `part`.
+fn progress(build: &str) -> Output {
+    Command::new(repository("hack/progress"))
+        .args(["1 of 3: it", "parts", "2", "^part ", "^chatter"])
+        .args(["sh", "-c", build])
+        .output()
+        .expect("bash")
+}
+
+#[test]
+fn a_build_says_how_far_it_is_and_ends_as_it_ended() {
+    let done = progress("echo part a >&2; sleep 4; echo part b >&2; echo chatter >&2; echo result");
+    assert!(done.status.success());
+    assert_eq!(String::from_utf8_lossy(&done.stdout), "result\n");
+    let said = String::from_utf8_lossy(&done.stderr).into_owned();
+    let said: Vec<_> = said.lines().collect();
+    assert!(said[0].starts_with("1 of 3: it: 1 of 2 parts, "), "{said:?}");
+    assert!(said.last().unwrap().starts_with("1 of 3: it: done in "), "{said:?}");
+
+    let failed = progress("echo part a >&2; echo 'error: no such thing' >&2; exit 3");
+    assert_eq!(failed.status.code(), Some(3));
+    let said = String::from_utf8_lossy(&failed.stderr).into_owned();
+    let said: Vec<_> = said.lines().collect();
+    assert_eq!(said[0], "error: no such thing");
+    assert!(said[1].starts_with("1 of 3: it: failed after "), "{said:?}");
+
+    let nothing_to_do = progress("echo part a >&2; echo part b >&2");
+    assert!(nothing_to_do.status.success() && nothing_to_do.stderr.is_empty());
 }

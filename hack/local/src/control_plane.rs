@@ -1,4 +1,4 @@
-//! etcd, kube-apiserver and kube-controller-manager on loopback: a real Kubernetes API without nodes.
+//! etcd, kube-apiserver and, where wanted, kube-controller-manager on loopback: a real Kubernetes API without nodes.
 
 use std::fs;
 use std::net::TcpListener;
@@ -30,6 +30,9 @@ pub struct Options {
     pub data_dir: Option<PathBuf>,
     /// Whether it may outlive this process.
     pub lifetime: Lifetime,
+    /// Whether kube-controller-manager runs, and has to be among the tools. Without it nothing that is deleted takes along
+    /// what it owns, a deleted namespace stays, and no namespace gets its ServiceAccount `default`.
+    pub controllers: bool,
     /// Further arguments of kube-apiserver.
     pub api_server_arguments: Vec<String>,
 }
@@ -40,6 +43,7 @@ impl Default for Options {
         Self {
             data_dir: None,
             lifetime: Lifetime::WithParent,
+            controllers: true,
             api_server_arguments: Vec::new(),
         }
     }
@@ -50,7 +54,7 @@ impl Default for Options {
 pub struct ControlPlane {
     tools: Tools,
     // Dropped in this order: clients before what they talk to, the folder last.
-    controller_manager: Process,
+    controller_manager: Option<Process>,
     api_server: Process,
     etcd: Process,
     kubeconfig: PathBuf,
@@ -87,7 +91,7 @@ impl ControlPlane {
         loop {
             let ports = plan.ports(attempt > 1)?;
             match plan.launch(ports) {
-                Ok([etcd, api_server, controller_manager]) => {
+                Ok((etcd, api_server, controller_manager)) => {
                     return Ok(Self {
                         kubeconfig: plan.kubeconfig(),
                         tools,
@@ -144,12 +148,12 @@ impl ControlPlane {
     }
 
     /// The processes by name, in the order in which they depend on each other.
-    pub fn processes(&self) -> [(&'static str, &Process); 3] {
-        [
-            ("etcd", &self.etcd),
-            ("kube-apiserver", &self.api_server),
-            ("kube-controller-manager", &self.controller_manager),
-        ]
+    pub fn processes(&self) -> Vec<(&'static str, &Process)> {
+        let controller_manager = self.controller_manager.as_ref();
+        [("etcd", &self.etcd), ("kube-apiserver", &self.api_server)]
+            .into_iter()
+            .chain(controller_manager.map(|process| ("kube-controller-manager", process)))
+            .collect()
     }
 
     /// Ends the processes, with time to do so in order. Data in a `data_dir` stays.
@@ -240,7 +244,8 @@ impl Plan<'_> {
         self.folder.join("kubeconfig")
     }
 
-    fn launch(&self, ports: Ports) -> Result<[Process; 3], Error> {
+    /// etcd, kube-apiserver and, where wanted, kube-controller-manager, once all of them act.
+    fn launch(&self, ports: Ports) -> Result<(Process, Process, Option<Process>), Error> {
         let server = format!("https://127.0.0.1:{}", ports.api_server);
         let authority = self.pki.authority();
         for (path, client) in [
@@ -267,11 +272,16 @@ impl Plan<'_> {
             !etcd.is_running() || kubectl.run(&["get", "--raw", "/readyz"]).is_ok()
         })?;
         etcd.wait_until(READY_DEADLINE, || etcd.is_running())?;
+        if !self.options.controllers {
+            // The API server makes this namespace itself, shortly after it is ready.
+            api_server.wait_until(READY_DEADLINE, || kubectl.run(&["get", "namespace", "default"]).is_ok())?;
+            return Ok((etcd, api_server, None));
+        }
         let controller_manager = self.controller_manager().start()?;
         // The controller that makes this account is one of its own.
         let made = ["get", "serviceaccount", "default", "--namespace", "default"];
         controller_manager.wait_until(READY_DEADLINE, || kubectl.run(&made).is_ok())?;
-        Ok([etcd, api_server, controller_manager])
+        Ok((etcd, api_server, Some(controller_manager)))
     }
 
     fn process(&self, name: &str, arguments: Vec<String>) -> Launch {

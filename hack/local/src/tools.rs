@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 
 use crate::Error;
 
-/// The folder with `etcd`, `kube-apiserver`, `kube-controller-manager`, `kubectl` and `helm`.
+/// The folder with `etcd`, `kube-apiserver`, `kubectl` and `helm`, and `kube-controller-manager` where it is used.
 #[derive(Debug, Clone)]
 pub struct Tools {
     folder: PathBuf,

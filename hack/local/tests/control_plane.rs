@@ -106,6 +106,27 @@ fn a_deleted_namespace_goes_away_with_what_is_in_it() {
 }
 
 #[test]
+fn without_controllers_the_api_serves_its_namespaces_and_nobody_acts_on_them() {
+    let options = Options {
+        controllers: false,
+        ..Options::default()
+    };
+    let cluster = ControlPlane::start(&options).unwrap();
+    let names: Vec<_> = cluster.processes().into_iter().map(|(name, _)| name).collect();
+    assert_eq!(names, ["etcd", "kube-apiserver"]);
+    let kubectl = cluster.kubectl();
+    kubectl
+        .run(&["create", "configmap", "content", "-n", "default"])
+        .unwrap();
+    kubectl.run(&["create", "namespace", "staying"]).unwrap();
+    kubectl
+        .run(&["delete", "namespace", "staying", "--wait=false"])
+        .unwrap();
+    let namespace = kubectl.get(&["namespace", "staying"]).unwrap();
+    assert_eq!(namespace["status"]["phase"], "Terminating");
+}
+
+#[test]
 fn what_is_owned_goes_away_with_its_owner() {
     let kubectl = cluster().kubectl();
     kubectl.run(&["create", "configmap", "owner", "-n", "default"]).unwrap();
@@ -154,7 +175,10 @@ fn a_detached_control_plane_is_taken_over_and_repaired_by_the_next_start() {
         lifetime: Lifetime::Detached,
         ..Options::default()
     };
-    let ids = |cluster: &ControlPlane| cluster.processes().map(|(_, process)| process.pid());
+    let ids = |cluster: &ControlPlane| -> Vec<u32> {
+        let processes = cluster.processes();
+        processes.into_iter().map(|(_, process)| process.pid()).collect()
+    };
 
     let _end = EndDetached(folder.path().to_owned());
     let first = ControlPlane::start(&options).unwrap();

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use lifeguard_local::{Error, Kubectl, Lifetime, temporary_folder};
+use lifeguard_local::{Error, Kubectl, Options, temporary_folder};
 use serde_json::Value;
 
 use crate::Cluster;
@@ -52,7 +52,12 @@ pub fn demo(repository: &Path, console: &Console) -> Result<(), DemoError> {
     let mut temporary = temporary_folder()?;
     let layout = Layout::new(temporary.path(), repository)?;
     let folder = layout.folder().display().to_string();
-    let result = up::up(&layout, Cluster::Local, Lifetime::WithParent, console)
+    // Nothing is deleted, so there is nobody to clean up behind, and what does it need not be built first.
+    let options = Options {
+        controllers: false,
+        ..Options::default()
+    };
+    let result = up::up(&layout, Cluster::Local, options, console)
         .map_err(DemoError::from)
         .and_then(|running| show(&layout, running, console, &folder));
     if result.is_err() {
@@ -65,7 +70,7 @@ pub fn demo(repository: &Path, console: &Console) -> Result<(), DemoError> {
 fn show(layout: &Layout, running: Running, console: &Console, folder: &str) -> Result<(), DemoError> {
     let kubectl = &running.kubectl;
     let quickstart = layout.quickstart().display().to_string();
-    console.step("applying examples/quickstart");
+    console.step("applying examples/quickstart with kubectl");
     let applied = kubectl.run(&["apply", "-f", &quickstart])?;
     print(&indented(&applied));
 
@@ -98,7 +103,7 @@ fn show(layout: &Layout, running: Running, console: &Console, folder: &str) -> R
     if let Some(control_plane) = running.control_plane {
         control_plane.stop();
     }
-    console.step("stopped everything");
+    console.step("everything is stopped; `make up` starts it and leaves it running");
     Ok(())
 }
 

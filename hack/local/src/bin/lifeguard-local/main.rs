@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand, ValueEnum};
-use lifeguard_local::Lifetime;
+use lifeguard_local::{Lifetime, Options};
 
 use console::Console;
 use layout::Layout;
@@ -70,7 +70,11 @@ fn run(arguments: &Arguments, console: &Console) -> Result<(), Box<dyn std::erro
     let layout = Layout::new(&arguments.folder, &arguments.repository)?;
     match arguments.command {
         Command::Up { cluster } => {
-            let running = up::up(&layout, cluster, Lifetime::Detached, console)?;
+            let options = Options {
+                lifetime: Lifetime::Detached,
+                ..Options::default()
+            };
+            let running = up::up(&layout, cluster, options, console)?;
             console::print("");
             status::print(&layout);
             console::print(&format!("\nTo use it:  source {}", layout.environment().display()));

@@ -43,8 +43,9 @@ pub struct Running {
     pub kubectl: Kubectl,
 }
 
-/// Starts what does not run yet; what runs stays.
-pub fn up(layout: &Layout, cluster: Cluster, lifetime: Lifetime, console: &Console) -> Result<Running, Error> {
+/// Starts what does not run yet; what runs stays. Of `options` the folder is the layout's.
+pub fn up(layout: &Layout, cluster: Cluster, options: Options, console: &Console) -> Result<Running, Error> {
+    let lifetime = options.lifetime;
     let file_error = |action, path: &Path| {
         let path = path.to_owned();
         move |source| Error::File { action, path, source }
@@ -57,12 +58,11 @@ pub fn up(layout: &Layout, cluster: Cluster, lifetime: Lifetime, console: &Conso
     let control_plane = match cluster {
         Cluster::Local => {
             if control_plane::detached(&layout.control_plane(), "kube-apiserver").is_none() {
-                console.step("starting etcd, kube-apiserver and kube-controller-manager");
+                console.step("starting a Kubernetes control plane without nodes");
             }
             let options = Options {
                 data_dir: Some(layout.control_plane()),
-                lifetime,
-                ..Options::default()
+                ..options
             };
             let control_plane = ControlPlane::start(&options)?;
             fs::copy(control_plane.kubeconfig_path(), layout.kubeconfig())
@@ -84,9 +84,9 @@ pub fn up(layout: &Layout, cluster: Cluster, lifetime: Lifetime, console: &Conso
     }
     let emulator = start_emulator(layout, lifetime, console)?;
     register_workload_identity(&kubectl, &emulator)?;
-    console.step(&format!("Azure is at {}", emulator.ready().arm));
+    console.step(&format!("the Azure emulator answers at {}", emulator.ready().arm));
 
-    console.step("installing the chart");
+    console.step("installing charts/lifeguard with helm");
     // The operator runs on this machine, with the rights of the chart's ServiceAccount. The chart's own pod must
     // therefore never run, not even where there are nodes.
     let nowhere = r"nodeSelector.lifeguard\.dev/runs-outside-the-cluster=yes";
