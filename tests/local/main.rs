@@ -169,7 +169,7 @@ fn up_starts_what_is_missing_and_leaves_the_rest_and_down_stops_everything() {
 /// Runs a shell text as the build of two parts, `a` and `b`, each of which it names with `part`.
 fn progress(build: &str) -> Output {
     Command::new(repository("hack/progress"))
-        .args(["1 of 3: it", "parts", "2", "^part ", "^chatter"])
+        .args(["1 of 3: it", "parts", "2", "^part (.*)", "^chatter"])
         .args(["sh", "-c", build])
         .output()
         .expect("bash")
@@ -182,7 +182,7 @@ fn a_build_says_how_far_it_is_and_ends_as_it_ended() {
     assert_eq!(String::from_utf8_lossy(&done.stdout), "result\n");
     let said = String::from_utf8_lossy(&done.stderr).into_owned();
     let said: Vec<_> = said.lines().collect();
-    assert!(said[0].starts_with("1 of 3: it: 1 of 2 parts, "), "{said:?}");
+    assert!(said[0].starts_with("1 of 3: it: 1 of 2 parts, ") && said[0].ends_with(" s: a"), "{said:?}");
     assert!(said.last().unwrap().starts_with("1 of 3: it: done in "), "{said:?}");
 
     let failed = progress("echo part a >&2; echo 'error: no such thing' >&2; exit 3");
