@@ -182,7 +182,10 @@ fn a_build_says_how_far_it_is_and_ends_as_it_ended() {
     assert_eq!(String::from_utf8_lossy(&done.stdout), "result\n");
     let said = String::from_utf8_lossy(&done.stderr).into_owned();
     let said: Vec<_> = said.lines().collect();
-    assert!(said[0].starts_with("1 of 3: it: 1 of 2 parts, ") && said[0].ends_with(" s: a"), "{said:?}");
+    assert!(
+        said[0].starts_with("1 of 3: it: 1 of 2 parts, ") && said[0].ends_with(" s: a"),
+        "{said:?}"
+    );
     assert!(said.last().unwrap().starts_with("1 of 3: it: done in "), "{said:?}");
 
     let failed = progress("echo part a >&2; echo 'error: no such thing' >&2; exit 3");

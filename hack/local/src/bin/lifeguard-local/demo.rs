@@ -145,7 +145,9 @@ fn state_of(item: &Value) -> String {
     match ready {
         // The reason that it has while all is well says no more than the word.
         Some(ready) if ready["status"] != "True" => {
-            format!("{word:<12}{}", ready["message"].as_str().unwrap_or_default())
+            let message = ready["message"].as_str().unwrap_or_default();
+            // What comes of it, which a message may say next, is about to be seen.
+            format!("{word:<12}{}", message.split("; ").next().unwrap_or_default())
         }
         _ => word.to_owned(),
     }
