@@ -109,8 +109,9 @@ pub struct AzureResourceStatus {
     /// The `metadata.generation` that this status describes; -1 until the operator has observed the object.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// `Ready` and `InSync`, and while they are true `Reconciling` or `Stalled`. `InSync` says whether the resource
-    /// in Azure matches the spec.
+    /// `Ready`, `InSync`, `Provisioned`, and while they are true `Reconciling` or `Stalled`. `InSync` says whether the
+    /// resource in Azure matches the spec. `Provisioned` says whether the object's own resource exists and can be used, as
+    /// specified or not; an IdentityAssignment has none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
     pub conditions: Vec<Condition>,
