@@ -176,16 +176,21 @@ pub const WAITS: &[Wait] = &[
         advice: "",
     },
     Wait {
-        answer: "an object of the cluster, or a key of one, does not exist; a group of that name does not exist in Azure",
+        answer: "an object of the cluster that is referred to does not exist",
+        reasons: &[Reason::ReferenceNotFound, Reason::AccountNotFound],
+        believed: minutes(10),
+        again: Again::OnChange(WAITING_PACE),
+        advice: "Create it, or correct its name in the spec",
+    },
+    Wait {
+        answer: "a Secret, a ConfigMap or a ServiceAccount, which are not watched, or a key of one, does not exist",
         reasons: &[
-            Reason::ReferenceNotFound,
-            Reason::AccountNotFound,
             Reason::SecretNotFound,
             Reason::ConfigMapNotFound,
             Reason::ServiceAccountNotFound,
         ],
         believed: minutes(10),
-        again: Again::OnChange(WAITING_PACE),
+        again: Again::Ladder(WAITING),
         advice: "Create it, or correct its name in the spec",
     },
     Wait {

@@ -42,7 +42,7 @@ pub(super) fn ensure(subject: &Subject<'_>, resource: &TargetState, now: Timesta
     }
     if let Some(unmet) = &resource.wanted.unmet {
         let holds_nothing = never_writes || is_reached;
-        return Decision::rest(soon, unmet.why.verdict()).letting_go(is_going && holds_nothing);
+        return Decision::rest(unmet.why.next(), unmet.why.verdict()).letting_go(is_going && holds_nothing);
     }
     if only_observes {
         observing(subject, resource, &goal)
