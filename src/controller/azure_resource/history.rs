@@ -47,10 +47,7 @@ impl History {
     /// Remembers how Azure answered a write.
     pub fn note_answer(&mut self, purpose: Purpose, fingerprint: String, answer: Answer, at: Timestamp) {
         let before = self.write.as_ref().filter(|before| before.fingerprint == fingerprint);
-        let refusals = match &answer {
-            Answer::Accepted => 0,
-            Answer::Refused { .. } => before.map_or(0, |before| before.refusals) + 1,
-        };
+        let refusals = answer.refusals_after(before.map(|before| before.refusals));
         self.write = Some(LastWrite {
             at,
             purpose,
@@ -109,6 +106,16 @@ pub enum Answer {
         /// The refusal, for people.
         message: String,
     },
+}
+
+impl Answer {
+    /// How often in a row Azure refused the same write, this answer included; `before` is that of the answers until now.
+    pub fn refusals_after(&self, before: Option<u32>) -> u32 {
+        match self {
+            Self::Accepted => 0,
+            Self::Refused { .. } => before.unwrap_or(0) + 1,
+        }
+    }
 }
 
 /// What is remembered, by uid.

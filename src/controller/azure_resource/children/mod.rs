@@ -222,10 +222,7 @@ impl<C: Child> ChildrenState<C> {
                     actual.push(child.clone());
                 }
                 let before = self.history.get(&key).filter(|before| before.write == write);
-                let refusals = match answer {
-                    Answer::Accepted => 0,
-                    Answer::Refused { .. } => before.map_or(0, |before| before.refusals) + 1,
-                };
+                let refusals = answer.refusals_after(before.map(|before| before.refusals));
                 let attempt = AnsweredWrite {
                     at,
                     refusals,

@@ -118,22 +118,19 @@ fn deleting(subject: &Subject<'_>, resource: &ResourceState, now: Timestamp) -> 
     if let Progress::Running(after) = operation::of_resource(actual, resource.pause) {
         return Decision::rest(poll(after), verdict);
     }
-    match resource.history.deletion {
-        Some(asked) => match &resource.history.deletion_refusal {
-            Some(message) => {
-                let pause = DELETION_REFUSED.pause(resource.history.deletion_refusals);
-                let again = asked + resource.history.pace.of(pause);
-                let verdict = Verdict::stalled(Reason::Rejected, message.clone());
-                if now < again {
-                    Decision::rest(Next::At(again), verdict)
-                } else {
-                    Decision::step(Step::Delete, Next::After(SHORT_PACE), verdict)
-                }
+    let history = &resource.history;
+    match (history.deletion, &history.deletion_refusal) {
+        (Some(asked), Some(message)) => {
+            let again = asked + history.pace.of(DELETION_REFUSED.pause(history.deletion_refusals));
+            let verdict = Verdict::stalled(Reason::Rejected, message.clone());
+            if now < again {
+                Decision::rest(Next::At(again), verdict)
+            } else {
+                Decision::step(Step::Delete, Next::After(SHORT_PACE), verdict)
             }
-            None if age(asked, now) < SETTLING => Decision::rest(poll(resource.pause), verdict),
-            None => Decision::step(Step::Delete, Next::After(SHORT_PACE), verdict),
-        },
-        None => Decision::step(Step::Delete, Next::After(SHORT_PACE), verdict),
+        }
+        (Some(asked), None) if age(asked, now) < SETTLING => Decision::rest(poll(resource.pause), verdict),
+        (Some(_) | None, _) => Decision::step(Step::Delete, Next::After(SHORT_PACE), verdict),
     }
 }
 
