@@ -28,6 +28,15 @@ pub fn result(job: &CommandJob) -> (i32, Vec<u8>, Vec<u8>) {
     )
 }
 
+/// The message of a condition of a job that is true.
+pub fn message<'a>(job: &'a CommandJob, condition: &str) -> &'a str {
+    let conditions = &job.status.as_ref().expect("a status").conditions;
+    let found = conditions
+        .iter()
+        .find(|it| it.type_ == condition && it.status == "True");
+    &found.expect("the condition").message
+}
+
 /// The reason of a condition that is true, or of `Ready` whatever it is.
 pub fn reason(job: &CommandJob, condition: &str) -> Option<String> {
     let conditions = &job.status.as_ref()?.conditions;

@@ -11,7 +11,7 @@ use lifeguard::controller::operator_key::hex;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
-use crate::jobs::{also, bytes, reason, result};
+use crate::jobs::{also, bytes, message, reason, result};
 use crate::world::{World, script};
 
 /// The most that a status keeps of a stream.
@@ -342,18 +342,9 @@ async fn a_full_disk_takes_nothing_away_in_silence() {
 
     let text = format!("{fill}; yes | head -c 300000 2>/dev/null; echo after >&2; exit 3");
     let job = world.run("lost", &script(&text)).await;
-    let status = job.status.expect("a status");
-    let failed = status
-        .conditions
-        .iter()
-        .find(|it| it.type_ == "Failed")
-        .expect("it failed");
-    assert!(
-        failed.message.contains("the disk of its session was full"),
-        "{}",
-        failed.message
-    );
-    let kept = status.result.expect("a result");
+    let failed = message(&job, "Failed");
+    assert!(failed.contains("the disk of its session was full"), "{failed}");
+    let kept = job.status.and_then(|it| it.result).expect("a result");
     assert_eq!(kept.exit_code, Some(3));
     assert!(kept.stdout.incomplete && !kept.stderr.incomplete);
     assert!(kept.stdout.bytes < 300_000);

@@ -8,7 +8,7 @@ use lifeguard::api::{CommandJob, SessionPool};
 use serde_json::{Value, json};
 
 use crate::data_plane::{crash_sessions, live_sessions, until_released};
-use crate::jobs::{in_pool, reason, result};
+use crate::jobs::{in_pool, message, reason, result};
 use crate::witness::Witness;
 use crate::world::{World, WorldOptions, script, shell_pool};
 
@@ -121,17 +121,8 @@ async fn a_job_whose_pool_is_deleted_while_it_runs_says_so() {
     drop(deleted.expect("deleted"));
     let job = world.ended("running").await;
     assert_lost(&job, AttemptReason::PoolDeleted);
-    let status = job.status.expect("a status");
-    let failed = status
-        .conditions
-        .iter()
-        .find(|it| it.type_ == "Failed")
-        .expect("it failed");
-    assert!(
-        failed.message.contains("the session pool was deleted"),
-        "{}",
-        failed.message
-    );
+    let failed = message(&job, "Failed");
+    assert!(failed.contains("the session pool was deleted"), "{failed}");
     assert_eq!(witness.count("running"), 1);
 }
 
