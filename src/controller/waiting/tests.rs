@@ -197,8 +197,8 @@ fn printed() -> String {
         .unwrap();
     }
     text.push_str(
-        "\n`kubectl annotate KIND NAME lifeguard.dev/reconcile-requested-at=\"$(date +%s)\" --overwrite` tries everything at once,\n\
-         whatever the table says.\n\n\
+        "\n`kubectl annotate KIND NAME lifeguard.dev/reconcile-requested-at=\"$(date +%s)\" --overwrite` tries at once what an object\n\
+         waits for in Azure, whatever the table says. A CommandJob has no such annotation.\n\n\
          **What works goes on.** The condition `Provisioned` says whether Azure has the resource and it can be used. Whoever\n\
          refers to it goes by that condition, jobs of a pool included: a change that Azure does not take, an identity that is\n\
          missing, or the secret of the managing account that has expired, stops the change and nothing else.\n\n\
