@@ -1,5 +1,8 @@
 //! Somebody else's hands on Azure: what a person does with `az` while the operator looks on.
 
+use std::time::Duration;
+
+use reqwest::header::RETRY_AFTER;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
@@ -166,14 +169,28 @@ impl Azure {
         format!("{}{id}?api-version={version}", self.arm)
     }
 
+    /// Sends a request, again after the stated pause for as long as it is throttled: what a test reads by the
+    /// side shares the subscription's limits with the operator that it watches.
     async fn send(&self, method: Method, url: &str, body: Option<&Value>) -> (StatusCode, Value) {
-        let mut request = self.http.request(method, url).bearer_auth(&self.token);
-        if let Some(body) = body {
-            request = request.json(body);
+        const TRIES: u32 = 100;
+        for _ in 1..TRIES {
+            let mut request = self.http.request(method.clone(), url).bearer_auth(&self.token);
+            if let Some(body) = body {
+                request = request.json(body);
+            }
+            let response = request.send().await.expect("the emulator answers");
+            let status = response.status();
+            if status == StatusCode::TOO_MANY_REQUESTS {
+                let seconds = response
+                    .headers()
+                    .get(RETRY_AFTER)
+                    .and_then(|it| it.to_str().ok()?.parse().ok());
+                tokio::time::sleep(Duration::from_secs(seconds.unwrap_or(1))).await;
+                continue;
+            }
+            let text = response.text().await.unwrap_or_default();
+            return (status, serde_json::from_str(&text).unwrap_or(Value::Null));
         }
-        let response = request.send().await.expect("the emulator answers");
-        let status = response.status();
-        let text = response.text().await.unwrap_or_default();
-        (status, serde_json::from_str(&text).unwrap_or(Value::Null))
+        panic!("{method} {url} is still throttled after {TRIES} tries");
     }
 }
