@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 /// Entries kept of each kind; older ones are forgotten.
-const CAPACITY: usize = 200_000;
+pub(crate) const CAPACITY: usize = 200_000;
 
 /// A request that was answered, or whose answer a fault withheld.
 #[derive(Debug, Clone, Serialize)]

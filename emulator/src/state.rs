@@ -139,7 +139,7 @@ impl AppState {
             self.0.dirty.store(true, Ordering::SeqCst);
         }
         for pool in settled.deleted_pools {
-            self.0.dataplane.pool_deleted(&pool.id, pool.instance);
+            self.0.dataplane.pool_deleted(pool.instance, &self.0.clock);
         }
         for host in settled.deleted_hosts {
             self.0.hosts.close(&host);

@@ -30,8 +30,20 @@ pub struct SessionsBehaviour {
     pub slashes_in_file_names: Slashes,
     /// How a request is answered that would need one session more than the pool has.
     pub exhaustion: Exhaustion,
-    /// `Retry-After` of [`Exhaustion::TooManyRequests`]; `null` for none.
-    pub exhaustion_retry_after_seconds: Option<u32>,
+    /// `Retry-After` of [`Exhaustion::TooManyRequests`]; 0 for none.
+    pub exhaustion_retry_after_seconds: u32,
+    /// Places of every pool that are taken although no list shows a session: none that anybody reported.
+    pub unlisted_sessions: usize,
+    /// How long the place of a session that has ended stays taken, on the virtual clock. Nobody reported that it does.
+    pub release_seconds: f64,
+    /// How long the allocation of a session takes at least, on the virtual clock; the request that needs it waits. Recorded
+    /// traffic of a Python pool shows 0.1087.
+    pub allocation_seconds: f64,
+    /// Whether the answer to an execution tells in headers how its session was allocated. The service documents them for
+    /// Python pools only.
+    pub allocation_headers: bool,
+    /// Sessions on one page of a list; the service's number is not known.
+    pub page_size: usize,
     /// How a caller is answered whose role is missing or not in effect yet.
     pub missing_role: MissingRole,
     /// Executions are answered from templates instead of being run; `null` to run them. It holds for sessions that are
@@ -65,8 +77,10 @@ pub enum Slashes {
 pub enum Exhaustion {
     /// 404, as the documentation of session pools says.
     NotFound,
-    /// 429, as many clients expect.
+    /// 429, as users of LangChain's tools report it of a live pool.
     TooManyRequests,
+    /// 500, as a platform without capacity answers.
+    InternalServerError,
 }
 
 /// The answer to a caller without the role.
@@ -91,7 +105,12 @@ impl Default for SessionsBehaviour {
             file_name_characters: DOCUMENTED_CHARACTERS.to_owned(),
             slashes_in_file_names: Slashes::LastPart,
             exhaustion: Exhaustion::NotFound,
-            exhaustion_retry_after_seconds: Some(5),
+            exhaustion_retry_after_seconds: 5,
+            unlisted_sessions: 0,
+            release_seconds: 0.0,
+            allocation_seconds: 0.1,
+            allocation_headers: false,
+            page_size: 100,
             missing_role: MissingRole::Forbidden,
             simulated_execution: None,
         }

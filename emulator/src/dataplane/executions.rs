@@ -5,12 +5,13 @@ use std::time::Duration;
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse as _, Response};
+use jiff::SignedDuration;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::Call;
 use super::error::ServiceError;
-use super::registry::{Backend, Lease};
+use super::session::{Backend, Lease};
 use crate::AppState;
 use crate::behaviour::{SessionsBehaviour, ShellResponse};
 use crate::json;
@@ -47,6 +48,8 @@ pub(super) async fn execute(call: &Call) -> Result<Response, ServiceError> {
     let connection = call.parts.extensions.get::<ConnectionControl>().cloned();
 
     let lease = call.session().await?;
+    lease.count_execution();
+    let session = SessionHeaders::of(&lease, &behaviour.sessions);
     let running = json!({
         "id": id, "identifier": lease.identifier, "executionType": request.execution_type, "status": "Running",
     });
@@ -70,7 +73,7 @@ pub(super) async fn execute(call: &Call) -> Result<Response, ServiceError> {
         crate::query::encode(call.target.identifier()?),
     );
     if is_asynchronous {
-        return Ok(answered(StatusCode::ACCEPTED, running, &id, &location));
+        return Ok(answered(running, &id, &location, session));
     }
     let limit = Duration::try_from_secs_f64(behaviour.sessions.synchronous_limit_seconds).unwrap_or(Duration::MAX);
     let Ok(joined) = tokio::time::timeout(limit, &mut ended).await else {
@@ -80,8 +83,7 @@ pub(super) async fn execute(call: &Call) -> Result<Response, ServiceError> {
         return Ok(StatusCode::GATEWAY_TIMEOUT.into_response());
     };
     let body = joined.map_err(|error| ExecuteError::Io(std::io::Error::other(error)))??;
-    // 202 also for what has ended, as recorded.
-    Ok(answered(StatusCode::ACCEPTED, body, &id, &location))
+    Ok(answered(body, &id, &location, session))
 }
 
 /// `GET /executions/{id}`.
@@ -114,14 +116,41 @@ fn shell_only(call: &Call) -> Result<(), ServiceError> {
     )))
 }
 
-fn answered(status: StatusCode, body: Value, id: &str, location: &str) -> Response {
-    let mut response = (status, Json(body)).into_response();
-    for (name, value) in [("operation-id", id), ("operation-location", location)] {
+/// 202 also for what has ended, as recorded.
+fn answered(body: Value, id: &str, location: &str, session: Option<SessionHeaders>) -> Response {
+    let mut response = (StatusCode::ACCEPTED, Json(body)).into_response();
+    let mut headers = vec![
+        ("operation-id", id.to_owned()),
+        ("operation-location", location.to_owned()),
+    ];
+    headers.extend(session.into_iter().flat_map(|session| session.0));
+    for (name, value) in headers {
         if let Ok(value) = HeaderValue::try_from(value) {
             response.headers_mut().insert(name, value);
         }
     }
     response
+}
+
+/// What the headers of an answer tell of its session. The service documents them for Python pools only.
+struct SessionHeaders([(&'static str, String); 4]);
+
+impl SessionHeaders {
+    fn of(lease: &Lease, switches: &SessionsBehaviour) -> Option<Self> {
+        let took = if lease.is_new() {
+            lease.allocation_time()
+        } else {
+            SignedDuration::ZERO
+        };
+        switches.allocation_headers.then(|| {
+            Self([
+                ("x-ms-allocation-retries", "0".to_owned()),
+                ("x-ms-allocation-time", (took.as_secs_f64() * 1000.0).to_string()),
+                ("x-ms-new-allocation", lease.is_new().to_string()),
+                ("x-ms-session-guid", lease.etag.to_string()),
+            ])
+        })
+    }
 }
 
 impl ShellRequest {
@@ -229,7 +258,10 @@ impl Run {
     }
 
     async fn execute(&self) -> Result<Execution, ExecuteError> {
-        let backend = self.lease.backend(&self.state.dataplane().host).await;
+        let backend = self
+            .lease
+            .backend(&self.state.dataplane().host, self.state.clock())
+            .await;
         let backend = backend.map_err(|error| ExecuteError::Io(std::io::Error::other(error)))?;
         match backend {
             Backend::Container(container) => {
@@ -250,7 +282,11 @@ impl Run {
                     .simulated_execution
                     .as_ref()
                     .unwrap_or(&switched_off);
-                tokio::time::sleep(Duration::from_millis(simulation.milliseconds)).await;
+                let duration = Duration::from_millis(simulation.milliseconds);
+                tokio::select! {
+                    () = tokio::time::sleep(duration) => {}
+                    () = self.lease.removed().cancelled() => return Err(ExecuteError::SessionEnded),
+                }
                 let mut execution = simulation.respond(&self.request.command.text(), files);
                 execution.stdout.truncate(self.request.stream_limit_bytes);
                 execution.stderr.truncate(self.request.stream_limit_bytes);

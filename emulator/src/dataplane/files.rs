@@ -13,7 +13,7 @@ use tokio_util::io::ReaderStream;
 
 use super::Call;
 use super::error::ServiceError;
-use super::registry::Lease;
+use super::session::Lease;
 use super::target::Family;
 use crate::behaviour::{SessionsBehaviour, Slashes};
 use crate::session::{Content, DirectoryPath, EntryKind, FileEntry, FileName, Volume};
@@ -177,7 +177,11 @@ impl Names {
 }
 
 async fn volume(call: &Call, lease: &Lease) -> Result<Volume, ServiceError> {
-    Ok(lease.backend(&call.state.dataplane().host).await?.volume().clone())
+    Ok(lease
+        .backend(&call.state.dataplane().host, call.state.clock())
+        .await?
+        .volume()
+        .clone())
 }
 
 /// The part `file` of a multipart body: its name and content.

@@ -7,11 +7,13 @@
 //! Python and Node pools have sessions and files; running code in them, custom containers and the MCP servers of pools are
 //! answered with 501 and the code `NotEmulated`.
 
+mod allocations;
 mod control;
 mod error;
 mod executions;
 mod files;
 mod registry;
+mod session;
 mod sessions;
 mod target;
 
@@ -25,16 +27,19 @@ use bytes::Bytes;
 pub use control::control_routes;
 use futures::future::join_all;
 use http_body_util::BodyExt as _;
+use jiff::SignedDuration;
 use uuid::Uuid;
 
-use crate::behaviour::{Exhaustion, MissingRole};
+use crate::behaviour::{Exhaustion, MissingRole, SessionsBehaviour};
+use crate::clock::{Clock, seconds};
 use crate::identity::{Audience, Principal};
 use crate::roles::Permission;
 use crate::session::{HostError, SessionHost};
 use crate::store::Pool;
 use crate::{AppState, Options};
 use error::ServiceError;
-use registry::{Acquired, Lease, Registry, Session};
+use registry::{Acquired, Occupancy, Registry};
+use session::{Lease, Manner, Session};
 use target::{ApiVersion, Family, Target};
 
 /// The sessions of all pools.
@@ -61,8 +66,8 @@ impl DataPlane {
     }
 
     /// Ends every session of a pool that was deleted. `instance` is [`crate::Pool::instance`].
-    pub fn pool_deleted(&self, _pool_id: &str, instance: Uuid) {
-        let gone = self.registry.remove_pool(instance);
+    pub(crate) fn pool_deleted(&self, instance: Uuid, clock: &Clock) {
+        let gone = self.registry.end_pool(instance, clock);
         if let (false, Ok(runtime)) = (gone.is_empty(), tokio::runtime::Handle::try_current()) {
             runtime.spawn(close_all(gone));
         }
@@ -212,27 +217,35 @@ impl Call {
     async fn session(&self) -> Result<Lease, ServiceError> {
         let identifier = self.target.identifier()?;
         let behaviour = self.state.behaviour();
-        let simulated = behaviour.sessions.simulated_execution.is_some();
+        let switches = &behaviour.sessions;
+        let occupancy = Occupancy {
+            unlisted: switches.unlisted_sessions,
+            release: seconds(switches.release_seconds),
+        };
         let dataplane = self.state.dataplane();
+        let clock = self.state.clock();
         let mut gone = Vec::new();
-        let now = self.state.clock().now();
-        let acquired = dataplane
-            .registry
-            .acquire(&self.pool, identifier, now, simulated, &mut gone);
+        let acquired = dataplane.registry.acquire(
+            &self.pool,
+            identifier,
+            clock,
+            Manner::of(switches),
+            occupancy,
+            &mut gone,
+        );
         if !gone.is_empty() {
             tokio::spawn(close_all(gone));
         }
-        let session = match acquired {
-            Acquired::Known(session) => session,
+        let lease = match acquired {
+            Acquired::Known(session) => Lease::new(session, false, self.state.clone()),
             Acquired::New(session) => {
                 tokio::spawn(expire(self.state.clone(), self.pool.instance, Arc::clone(&session)));
-                session
+                Lease::new(session, true, self.state.clone())
             }
-            Acquired::Full => return Err(self.exhausted(behaviour.sessions.exhaustion)),
+            Acquired::Full => return Err(self.exhausted(switches)),
         };
-        let lease = Lease::new(session, self.state.clone());
-        if let Err(error) = lease.backend(&dataplane.host).await {
-            dataplane.registry.remove(self.pool.instance, &lease);
+        if let Err(error) = lease.backend(&dataplane.host, clock).await {
+            dataplane.registry.end_unopened(self.pool.instance, &lease, clock);
             lease.close().await;
             return Err(error.into());
         }
@@ -249,16 +262,20 @@ impl Call {
         )
     }
 
-    fn exhausted(&self, answer: Exhaustion) -> ServiceError {
+    /// What a full pool answers. Its message is the same in every form.
+    fn exhausted(&self, switches: &SessionsBehaviour) -> ServiceError {
         let message = format!(
             "No more sessions can be allocated in session pool '{}': it has reached its maximum of {} concurrent sessions.",
             self.pool.name, self.pool.max_concurrent_sessions
         );
-        match answer {
+        match switches.exhaustion {
             Exhaustion::NotFound => ServiceError::not_found(message),
             Exhaustion::TooManyRequests => {
-                let seconds = self.state.behaviour().sessions.exhaustion_retry_after_seconds;
-                ServiceError::new(StatusCode::TOO_MANY_REQUESTS, "TooManyRequests", message).retry_after(seconds)
+                let pause = Some(switches.exhaustion_retry_after_seconds).filter(|seconds| *seconds > 0);
+                ServiceError::new(StatusCode::TOO_MANY_REQUESTS, "TooManyRequests", message).retry_after(pause)
+            }
+            Exhaustion::InternalServerError => {
+                ServiceError::new(StatusCode::INTERNAL_SERVER_ERROR, "InternalServerError", message)
             }
         }
     }
@@ -266,18 +283,35 @@ impl Call {
 
 /// Ends a session when its time has come.
 async fn expire(state: AppState, instance: Uuid, session: Arc<Session>) {
+    let clock = state.clock();
     loop {
-        let now = state.clock().now();
-        if session.has_ended(now) {
-            state.dataplane().registry.remove(instance, &session);
+        // One that is in use now has all of its cooldown before it.
+        let due = session.expires().max(clock.now() + SignedDuration::from_millis(50));
+        tokio::select! {
+            () = session.removed().cancelled() => return,
+            () = clock.sleep_until(due) => {}
+        }
+        if state.dataplane().registry.end_if_over(instance, &session, clock) {
             session.close().await;
             return;
         }
-        // One that is in use now has all of its cooldown before it.
-        let due = session.expires().max(now + jiff::SignedDuration::from_millis(50));
-        tokio::select! {
-            () = session.removed().cancelled() => return,
-            () = state.clock().sleep_until(due) => {}
+    }
+}
+
+impl Manner {
+    /// How sessions are allocated by the switches of now.
+    fn of(switches: &SessionsBehaviour) -> Self {
+        match &switches.simulated_execution {
+            None => Self {
+                simulated: false,
+                duration: seconds(switches.allocation_seconds),
+            },
+            Some(simulation) => Self {
+                simulated: true,
+                duration: SignedDuration::from_millis(
+                    simulation.allocation_milliseconds.try_into().unwrap_or(i64::MAX),
+                ),
+            },
         }
     }
 }

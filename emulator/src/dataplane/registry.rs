@@ -1,60 +1,16 @@
-//! Which sessions there are, and for how long.
+//! Which sessions there are, and how many there may be.
 
-use std::collections::{HashMap, VecDeque};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
-use tokio::sync::OnceCell;
-use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::session::{Container, HostError, MemoryVolume, Network, SessionHost, Volume};
-use crate::store::{Lifecycle, Pool};
-
-/// Executions whose result a session remembers for `GET /executions/{id}`.
-const REMEMBERED_EXECUTIONS: usize = 100;
-
-/// A session of a pool: what an identifier stands for until it expires or is deleted.
-#[derive(Debug)]
-pub(super) struct Session {
-    pub(super) identifier: String,
-    /// Id of the container; another one under the same identifier means that the session was replaced.
-    pub(super) etag: Uuid,
-    pub(super) created: Timestamp,
-    usage: Mutex<Usage>,
-    active: AtomicUsize,
-    backend: OnceCell<Backend>,
-    network: Network,
-    simulated: bool,
-    removed: CancellationToken,
-    executions: Mutex<VecDeque<(String, Value)>>,
-}
-
-#[derive(Debug, Clone, Copy)]
-struct Usage {
-    last_accessed: Timestamp,
-    lifecycle: Lifecycle,
-}
-
-/// What a session runs in.
-#[derive(Debug)]
-pub(super) enum Backend {
-    Container(Container),
-    /// No processes, files in memory: executions are answered from templates.
-    Simulated {
-        files: Arc<MemoryVolume>,
-        volume: Volume,
-    },
-}
-
-/// The use of a session by one request: it does not expire meanwhile, and its cooldown starts anew at the end.
-#[derive(Debug)]
-pub(super) struct Lease {
-    session: Arc<Session>,
-    clock: crate::AppState,
-}
+use super::allocations::{Allocations, Ending};
+use super::session::{Manner, Session};
+use crate::clock::Clock;
+use crate::store::Pool;
 
 /// What a lookup found out.
 pub(super) enum Acquired {
@@ -64,254 +20,228 @@ pub(super) enum Acquired {
     Full,
 }
 
+/// Which places of a pool are taken, besides those of its sessions.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Occupancy {
+    /// Places of sessions that no list shows.
+    pub(super) unlisted: usize,
+    /// How long the place of a session that ended stays taken.
+    pub(super) release: SignedDuration,
+}
+
 /// The sessions of all pools, by [`Pool::instance`] and identifier.
+///
+/// It reads the clock itself, under its lock, so that a session that takes the place of another never begins before the
+/// other's end. Sessions that it hands back are no longer in it and are still to be closed.
 #[derive(Debug, Default)]
-pub(super) struct Registry(Mutex<HashMap<Uuid, HashMap<String, Arc<Session>>>>);
+pub(super) struct Registry(Mutex<Contents>);
+
+#[derive(Debug, Default)]
+struct Contents {
+    pools: HashMap<Uuid, Places>,
+    journal: Allocations,
+}
+
+#[derive(Debug, Default)]
+struct Places {
+    sessions: HashMap<String, Arc<Session>>,
+    /// When sessions ended whose places may still be taken.
+    ends: Vec<Timestamp>,
+}
 
 impl Registry {
-    /// The session of an identifier; a new one where there is none any more. What expired meanwhile goes to `gone`.
+    /// The session of an identifier, entered; a new one where there is none any more. What ended meanwhile goes to `gone`.
     pub(super) fn acquire(
         &self,
         pool: &Pool,
         identifier: &str,
-        now: Timestamp,
-        simulated: bool,
+        clock: &Clock,
+        manner: Manner,
+        occupancy: Occupancy,
         gone: &mut Vec<Arc<Session>>,
     ) -> Acquired {
-        let mut pools = self.lock();
-        let sessions = pools.entry(pool.instance).or_default();
-        if let Some(session) = sessions.get(identifier) {
-            if !session.has_ended(now) {
-                session.touch(now, pool.lifecycle);
-                session.active.fetch_add(1, Ordering::SeqCst);
-                return Acquired::Known(Arc::clone(session));
-            }
-            gone.extend(sessions.remove(identifier));
-        }
-        if sessions.len() >= pool.max_concurrent_sessions as usize {
-            sessions.retain(|_, session| {
-                let ended = session.has_ended(now);
-                if ended {
-                    gone.push(Arc::clone(session));
+        let mut contents = self.lock();
+        let Contents { pools, journal } = &mut *contents;
+        let now = clock.now();
+        let places = pools.entry(pool.instance).or_default();
+        if let Some(session) = places.sessions.get(identifier) {
+            match session.ended(now) {
+                None => {
+                    session.touch(now, pool.lifecycle);
+                    session.enter();
+                    return Acquired::Known(Arc::clone(session));
                 }
-                !ended
-            });
+                Some((ending, at)) => gone.extend(places.end(identifier, ending, at, journal)),
+            }
         }
-        if sessions.len() >= pool.max_concurrent_sessions as usize {
+        let free = |places: &mut Places| places.taken(occupancy, now) < pool.max_concurrent_sessions as usize;
+        if !free(places) {
+            places.sweep(now, journal, gone);
+        }
+        if !free(places) {
+            journal.refuse(&pool.id);
             return Acquired::Full;
         }
-        let session = Arc::new(Session::new(pool, identifier, now, simulated));
-        sessions.insert(identifier.to_owned(), Arc::clone(&session));
+        let session = Arc::new(Session::new(pool, identifier, now, manner));
+        session.enter();
+        places.sessions.insert(identifier.to_owned(), Arc::clone(&session));
         Acquired::New(session)
     }
 
     /// The live session of an identifier, whose cooldown starts anew.
-    pub(super) fn touch(&self, pool: &Pool, identifier: &str, now: Timestamp) -> Option<Arc<Session>> {
-        let session = self.lock().get(&pool.instance)?.get(identifier).cloned()?;
-        if session.has_ended(now) {
+    pub(super) fn touch(&self, pool: &Pool, identifier: &str, clock: &Clock) -> Option<Arc<Session>> {
+        let contents = self.lock();
+        let session = contents.pools.get(&pool.instance)?.sessions.get(identifier)?;
+        let now = clock.now();
+        if session.ended(now).is_some() {
             return None;
         }
         session.touch(now, pool.lifecycle);
-        Some(session)
+        Some(Arc::clone(session))
     }
 
     /// The live sessions of a pool, oldest first.
-    pub(super) fn list(&self, pool: &Pool, now: Timestamp) -> Vec<Arc<Session>> {
-        let pools = self.lock();
-        let of_pool = pools.get(&pool.instance).into_iter().flat_map(HashMap::values);
-        let mut sessions: Vec<_> = of_pool.filter(|session| !session.has_ended(now)).cloned().collect();
+    pub(super) fn list(&self, pool: &Pool, clock: &Clock) -> Vec<Arc<Session>> {
+        let contents = self.lock();
+        let now = clock.now();
+        let of_pool = contents.pools.get(&pool.instance).into_iter();
+        let mut sessions: Vec<_> = of_pool
+            .flat_map(|places| places.sessions.values())
+            .filter(|session| session.ended(now).is_none())
+            .cloned()
+            .collect();
         sessions.sort_by(|a, b| (a.created, &a.identifier).cmp(&(b.created, &b.identifier)));
         sessions
     }
 
-    /// Takes a session out, if it is still the one of its identifier.
-    pub(super) fn remove(&self, instance: Uuid, session: &Session) -> bool {
-        let mut pools = self.lock();
-        let Some(sessions) = pools.get_mut(&instance) else {
-            return false;
-        };
-        let is_current = sessions
-            .get(&session.identifier)
-            .is_some_and(|current| current.etag == session.etag);
-        if is_current {
-            sessions.remove(&session.identifier);
-        }
-        is_current
+    /// Ends the live session of an identifier.
+    pub(super) fn end(&self, instance: Uuid, identifier: &str, ending: Ending, clock: &Clock) -> Option<Arc<Session>> {
+        let mut contents = self.lock();
+        let Contents { pools, journal } = &mut *contents;
+        let places = pools.get_mut(&instance)?;
+        let now = clock.now();
+        // One that is over by itself is left to whoever waits for that.
+        places.sessions.get(identifier).filter(|it| it.ended(now).is_none())?;
+        places.end(identifier, ending, now, journal)
     }
 
-    /// Takes out all sessions of a pool.
-    pub(super) fn remove_pool(&self, instance: Uuid) -> Vec<Arc<Session>> {
-        self.lock()
-            .remove(&instance)
-            .map(|sessions| sessions.into_values().collect())
-            .unwrap_or_default()
+    /// Ends this very session because it never came up.
+    pub(super) fn end_unopened(&self, instance: Uuid, session: &Session, clock: &Clock) {
+        self.end_if(instance, session, || Some((Ending::NeverStarted, clock.now())));
+    }
+
+    /// Ends this very session if its time has come; whether it did.
+    pub(super) fn end_if_over(&self, instance: Uuid, session: &Session, clock: &Clock) -> bool {
+        self.end_if(instance, session, || session.ended(clock.now()))
+    }
+
+    /// Puts a fresh session in the place of a live one; the old one and the new one.
+    pub(super) fn replace(
+        &self,
+        pool: &Pool,
+        identifier: &str,
+        clock: &Clock,
+        manner: Manner,
+    ) -> Option<(Arc<Session>, Arc<Session>)> {
+        let mut contents = self.lock();
+        let Contents { pools, journal } = &mut *contents;
+        let places = pools.get_mut(&pool.instance)?;
+        let now = clock.now();
+        places.sessions.get(identifier).filter(|it| it.ended(now).is_none())?;
+        let old = places.end(identifier, Ending::Replaced, now, journal)?;
+        // Its place goes to the new one at once.
+        places.ends.pop();
+        let new = Arc::new(Session::new(pool, identifier, now, manner));
+        places.sessions.insert(identifier.to_owned(), Arc::clone(&new));
+        Some((old, new))
+    }
+
+    /// Ends all sessions of a pool that is no more.
+    pub(super) fn end_pool(&self, instance: Uuid, clock: &Clock) -> Vec<Arc<Session>> {
+        let mut contents = self.lock();
+        let Contents { pools, journal } = &mut *contents;
+        let now = clock.now();
+        let places = pools.remove(&instance).unwrap_or_default();
+        for session in places.sessions.values() {
+            let ended = session.ended(now).unwrap_or((Ending::PoolDeleted, now));
+            journal.end(session.allocation(Some(ended)));
+        }
+        places.sessions.into_values().collect()
     }
 
     /// Takes out everything.
     pub(super) fn clear(&self) -> Vec<Arc<Session>> {
-        std::mem::take(&mut *self.lock())
-            .into_values()
-            .flat_map(HashMap::into_values)
-            .collect()
+        let pools = std::mem::take(&mut self.lock().pools);
+        pools.into_values().flat_map(|it| it.sessions.into_values()).collect()
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<Uuid, HashMap<String, Arc<Session>>>> {
+    /// The journal of the pools that are meant. What ended meanwhile goes to `gone`.
+    pub(super) fn report(&self, clock: &Clock, is_meant: impl Fn(&str) -> bool, gone: &mut Vec<Arc<Session>>) -> Value {
+        let mut contents = self.lock();
+        let Contents { pools, journal } = &mut *contents;
+        let now = clock.now();
+        for places in pools.values_mut() {
+            places.sweep(now, journal, gone);
+        }
+        let live = pools.values().flat_map(|places| places.sessions.values());
+        let live = live.map(|session| session.allocation(None)).collect();
+        journal.report(live, now, is_meant)
+    }
+
+    /// Forgets the sessions that have ended, and the refusals.
+    pub(super) fn clear_journal(&self) {
+        self.lock().journal = Allocations::default();
+    }
+
+    fn end_if(&self, instance: Uuid, session: &Session, ended: impl FnOnce() -> Option<(Ending, Timestamp)>) -> bool {
+        let mut contents = self.lock();
+        let Contents { pools, journal } = &mut *contents;
+        let Some(places) = pools.get_mut(&instance) else {
+            return false;
+        };
+        let current = places.sessions.get(&session.identifier);
+        if current.is_none_or(|current| current.etag != session.etag) {
+            return false;
+        }
+        let Some((ending, at)) = ended() else { return false };
+        places.end(&session.identifier, ending, at, journal).is_some()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Contents> {
         self.0.lock().expect("invariant: no holder of this lock panics")
     }
 }
 
-impl Session {
-    fn new(pool: &Pool, identifier: &str, now: Timestamp, simulated: bool) -> Self {
-        Self {
-            identifier: identifier.to_owned(),
-            etag: Uuid::new_v4(),
-            created: now,
-            usage: Mutex::new(Usage {
-                last_accessed: now,
-                lifecycle: pool.lifecycle,
-            }),
-            // The request that allocates it uses it.
-            active: AtomicUsize::new(1),
-            backend: OnceCell::new(),
-            network: if pool.egress_enabled {
-                Network::Egress
-            } else {
-                Network::Isolated
-            },
-            simulated,
-            removed: CancellationToken::new(),
-            executions: Mutex::default(),
-        }
+impl Places {
+    /// How many places are taken.
+    fn taken(&mut self, occupancy: Occupancy, now: Timestamp) -> usize {
+        self.ends.retain(|end| now.duration_since(*end) < occupancy.release);
+        self.sessions.len() + self.ends.len() + occupancy.unlisted
     }
 
-    /// What it runs in; opened by the first who asks.
-    pub(super) async fn backend(&self, host: &SessionHost) -> Result<&Backend, HostError> {
-        let open = || async {
-            if self.simulated {
-                let files = Arc::new(MemoryVolume::default());
-                return Ok(Backend::Simulated {
-                    volume: Volume::Memory(Arc::clone(&files)),
-                    files,
-                });
-            }
-            host.open(self.etag, self.network).await.map(Backend::Container)
-        };
-        let backend = self.backend.get_or_try_init(open).await?;
-        if self.removed.is_cancelled() {
-            // It was deleted while it was being opened.
-            self.close().await;
-        }
-        Ok(backend)
+    /// Takes a session out.
+    fn end(
+        &mut self,
+        identifier: &str,
+        ending: Ending,
+        at: Timestamp,
+        journal: &mut Allocations,
+    ) -> Option<Arc<Session>> {
+        let session = self.sessions.remove(identifier)?;
+        journal.end(session.allocation(Some((ending, at))));
+        self.ends.push(at);
+        Some(session)
     }
 
-    /// Ends it. It must have been taken out of the registry before.
-    pub(super) async fn close(&self) {
-        self.removed.cancel();
-        if let Some(Backend::Container(container)) = self.backend.get()
-            && let Err(error) = container.close().await
-        {
-            tracing::error!(error = &error as &dyn std::error::Error, "cannot close a session");
-        }
-    }
-
-    /// Cancelled when it is being closed.
-    pub(super) fn removed(&self) -> &CancellationToken {
-        &self.removed
-    }
-
-    /// When it was last used.
-    pub(super) fn last_accessed(&self) -> Timestamp {
-        self.usage().last_accessed
-    }
-
-    /// When it expires, unless it is used before.
-    pub(super) fn expires(&self) -> Timestamp {
-        let usage = self.usage();
-        let (from, seconds) = match usage.lifecycle {
-            Lifecycle::Timed { cooldown_seconds } => (usage.last_accessed, cooldown_seconds),
-            Lifecycle::OnContainerExit { max_alive_seconds } => (self.created, max_alive_seconds),
-        };
-        from.saturating_add(SignedDuration::from_secs(seconds.into()))
-            .unwrap_or(Timestamp::MAX)
-    }
-
-    /// Whether it is over by `now`. While a request uses it, it does not cool down.
-    pub(super) fn has_ended(&self, now: Timestamp) -> bool {
-        let is_dead = matches!(self.backend.get(), Some(Backend::Container(container)) if container.has_ended());
-        let in_use =
-            self.active.load(Ordering::SeqCst) > 0 && matches!(self.usage().lifecycle, Lifecycle::Timed { .. });
-        is_dead || self.removed.is_cancelled() || (!in_use && self.expires() <= now)
-    }
-
-    /// Remembers an execution, or what has become of it.
-    pub(super) fn remember_execution(&self, id: &str, body: Value) {
-        let mut executions = self
-            .executions
-            .lock()
-            .expect("invariant: no holder of this lock panics");
-        if let Some((_, known)) = executions.iter_mut().find(|(known, _)| known == id) {
-            *known = body;
-            return;
-        }
-        if executions.len() == REMEMBERED_EXECUTIONS {
-            executions.pop_front();
-        }
-        executions.push_back((id.to_owned(), body));
-    }
-
-    /// An execution that it remembers.
-    pub(super) fn execution(&self, id: &str) -> Option<Value> {
-        let executions = self
-            .executions
-            .lock()
-            .expect("invariant: no holder of this lock panics");
-        executions
-            .iter()
-            .find(|(known, _)| known == id)
-            .map(|(_, body)| body.clone())
-    }
-
-    fn touch(&self, now: Timestamp, lifecycle: Lifecycle) {
-        *self.usage.lock().expect("invariant: no holder of this lock panics") = Usage {
-            last_accessed: now,
-            lifecycle,
-        };
-    }
-
-    fn usage(&self) -> Usage {
-        *self.usage.lock().expect("invariant: no holder of this lock panics")
-    }
-}
-
-impl Lease {
-    /// The use of a session that [`Registry::acquire`] returned.
-    pub(super) fn new(session: Arc<Session>, state: crate::AppState) -> Self {
-        Self { session, clock: state }
-    }
-}
-
-impl std::ops::Deref for Lease {
-    type Target = Session;
-
-    fn deref(&self) -> &Session {
-        &self.session
-    }
-}
-
-impl Drop for Lease {
-    fn drop(&mut self) {
-        let lifecycle = self.session.usage().lifecycle;
-        self.session.touch(self.clock.clock().now(), lifecycle);
-        self.session.active.fetch_sub(1, Ordering::SeqCst);
-    }
-}
-
-impl Backend {
-    /// The files below `/mnt/data`.
-    pub(super) fn volume(&self) -> &Volume {
-        match self {
-            Self::Container(container) => container.volume(),
-            Self::Simulated { volume, .. } => volume,
+    /// Takes out what is over by itself.
+    fn sweep(&mut self, now: Timestamp, journal: &mut Allocations, gone: &mut Vec<Arc<Session>>) {
+        let over: Vec<_> = self
+            .sessions
+            .values()
+            .filter_map(|session| Some((session.identifier.clone(), session.ended(now)?)))
+            .collect();
+        for (identifier, (ending, at)) in over {
+            gone.extend(self.end(&identifier, ending, at, journal));
         }
     }
 }

@@ -6,11 +6,9 @@ use axum::response::{IntoResponse as _, Response};
 use serde_json::{Value, json};
 
 use super::Call;
+use super::allocations::Ending;
 use super::error::ServiceError;
-use super::registry::Session;
-
-/// Sessions on one page of a list.
-const PAGE: usize = 100;
+use super::session::Session;
 
 /// `GET /listSessions`.
 pub(super) fn list(call: &Call) -> Result<Response, ServiceError> {
@@ -20,20 +18,17 @@ pub(super) fn list(call: &Call) -> Result<Response, ServiceError> {
             .parse()
             .map_err(|_| ServiceError::bad_request("InvalidSkip", "The skip parameter must be a number."))?,
     };
-    let sessions = call
-        .state
-        .dataplane()
-        .registry
-        .list(&call.pool, call.state.clock().now());
+    let page_size = call.state.behaviour().sessions.page_size.max(1);
+    let sessions = call.state.dataplane().registry.list(&call.pool, call.state.clock());
     let page: Vec<Value> = sessions
         .iter()
         .skip(skip)
-        .take(PAGE)
+        .take(page_size)
         .map(|session| describe(session))
         .collect();
     let mut body = json!({ "sessions": page });
-    if sessions.len() > skip.saturating_add(PAGE) {
-        let next = skip + PAGE;
+    let next = skip.saturating_add(page_size);
+    if sessions.len() > next {
         let (root, base, version) = (call.state.root(), &call.target.base, call.version.as_str());
         body["nextLink"] = format!("{root}{base}/listSessions?api-version={version}&skip={next}").into();
     }
@@ -44,7 +39,7 @@ pub(super) fn list(call: &Call) -> Result<Response, ServiceError> {
 pub(super) fn get(call: &Call) -> Result<Response, ServiceError> {
     let identifier = call.target.identifier()?;
     let registry = &call.state.dataplane().registry;
-    let session = registry.touch(&call.pool, identifier, call.state.clock().now());
+    let session = registry.touch(&call.pool, identifier, call.state.clock());
     let session = session.ok_or_else(|| unknown(identifier))?;
     Ok(Json(describe(&session)).into_response())
 }
@@ -53,11 +48,8 @@ pub(super) fn get(call: &Call) -> Result<Response, ServiceError> {
 pub(super) async fn delete(call: &Call) -> Result<Response, ServiceError> {
     let identifier = call.target.identifier()?;
     let registry = &call.state.dataplane().registry;
-    let session = registry.touch(&call.pool, identifier, call.state.clock().now());
+    let session = registry.end(call.pool.instance, identifier, Ending::Deleted, call.state.clock());
     let session = session.ok_or_else(|| unknown(identifier))?;
-    if !registry.remove(call.pool.instance, &session) {
-        return Err(unknown(identifier));
-    }
     session.close().await;
     Ok(StatusCode::NO_CONTENT.into_response())
 }

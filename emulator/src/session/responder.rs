@@ -16,6 +16,8 @@ use super::path::{DirectoryPath, FileName};
 pub struct SimulatedExecution {
     /// How long an execution takes, in real time.
     pub milliseconds: u64,
+    /// How long the allocation of a session takes, on the virtual clock.
+    pub allocation_milliseconds: u64,
     /// Who answers, tried in this order.
     pub responders: Vec<Responder>,
 }

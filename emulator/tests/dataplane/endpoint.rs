@@ -36,7 +36,7 @@ pub struct Answer {
 }
 
 impl Azure {
-    /// Live defaults, but no lost writes, no waiting for roles, and registered providers; `sessions` are switches.
+    /// Live defaults, but no lost writes, no waiting for roles, tokens that last, and registered providers; `sessions` are switches.
     pub async fn start(sessions: Value) -> Self {
         let data_dir = tempfile::tempdir().unwrap();
         let mut options = Options::new(data_dir.path());
@@ -46,6 +46,7 @@ impl Azure {
             "arm": { "providersRegistered": true, "throttling": false },
             "roles": { "propagationSeconds": 0 },
             "sessions": { "lostWriteProbability": 0 },
+            "tokens": { "lifetimeSeconds": 1_000_000 },
         });
         let emulator = Emulator::start(options).await.unwrap();
         let ca = std::fs::read(&emulator.ready().ca).unwrap();
@@ -107,6 +108,25 @@ impl Azure {
         )
         .await;
         assert_eq!((answer.status, answer.body), (StatusCode::OK, json!({ "ended": 1 })));
+    }
+
+    /// Puts another session in the place of one.
+    pub async fn replace(&self, pool: &str, identifier: &str) {
+        let url = format!("{}/_emulator/sessions/replace", self.root());
+        let query = [("pool", pool), ("identifier", identifier)];
+        let answer = send(self.client.post(url).query(&query)).await;
+        assert_eq!((answer.status, answer.body), (StatusCode::OK, json!({ "replaced": 1 })));
+    }
+
+    /// The journal of a pool's sessions.
+    pub async fn allocations(&self, pool: &str) -> Value {
+        let url = format!("{}/_emulator/allocations", self.root());
+        send(self.client.get(url).query(&[("pool", pool)])).await.body
+    }
+
+    pub async fn clear_allocations(&self) {
+        let url = format!("{}/_emulator/allocations", self.root());
+        assert_eq!(send(self.client.delete(url)).await.status, StatusCode::NO_CONTENT);
     }
 
     /// A Shell pool of three sessions, a cooldown of five minutes and no network.

@@ -4,6 +4,8 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod access;
+mod allocations;
+mod capacity;
 mod endpoint;
 mod executions;
 mod files;

@@ -1,5 +1,6 @@
 //! How sessions come, are seen, and go.
 
+use jiff::Timestamp;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
@@ -29,30 +30,39 @@ async fn the_first_request_with_an_identifier_allocates_its_session() {
 
 #[tokio::test]
 async fn sessions_are_listed_a_page_at_a_time() {
-    let azure = Azure::start(json!({ "simulatedExecution": {} })).await;
+    let azure = Azure::start(json!({ "simulatedExecution": {}, "pageSize": 2 })).await;
     let pool = azure
         .pool(
             "shell",
             "Shell",
-            json!({ "scaleConfiguration": { "maxConcurrentSessions": 150 } }),
+            json!({ "scaleConfiguration": { "maxConcurrentSessions": 5 } }),
         )
         .await;
-    for number in 0..101 {
-        pool.shell(&format!("session-{number:03}"), "true").await;
+    let names: Vec<String> = (1..=5).map(|number| format!("session-{number}")).collect();
+    for name in &names {
+        pool.shell(name, "true").await;
     }
-    let first = send(
-        azure
-            .client
-            .get(format!("{}/listSessions?api-version={VERSION}", pool.endpoint))
-            .bearer_auth(&azure.token),
-    )
-    .await;
-    assert_eq!(first.body["sessions"].as_array().unwrap().len(), 100);
-    assert_eq!(first.body["sessions"][0]["identifier"], "session-000");
-    let next = first.body["nextLink"].as_str().unwrap();
-    let second = send(azure.client.get(next).bearer_auth(&azure.token)).await;
-    assert_eq!(second.body["sessions"][0]["identifier"], "session-100");
-    assert!(second.body.get("nextLink").is_none());
+    let mut next = Some(format!("{}/listSessions?api-version={VERSION}", pool.endpoint));
+    let mut pages = Vec::new();
+    while let Some(url) = next {
+        let page = send(azure.client.get(url).bearer_auth(&azure.token)).await.body;
+        let sessions = page["sessions"].as_array().unwrap();
+        pages.push(
+            sessions
+                .iter()
+                .map(|it| it["identifier"].clone())
+                .collect::<Vec<Value>>(),
+        );
+        next = page["nextLink"].as_str().map(str::to_owned);
+    }
+    assert_eq!(pages.iter().map(Vec::len).collect::<Vec<_>>(), [2, 2, 1]);
+    assert_eq!(pages.concat(), names, "oldest first");
+
+    let url = format!("{}/listSessions?api-version={VERSION}&skip=", pool.endpoint);
+    let beyond = send(azure.client.get(format!("{url}5")).bearer_auth(&azure.token)).await;
+    assert_eq!(beyond.body, json!({ "sessions": [] }));
+    let wrong = send(azure.client.get(format!("{url}x")).bearer_auth(&azure.token)).await;
+    assert_eq!((wrong.status, wrong.code()), (StatusCode::BAD_REQUEST, "InvalidSkip"));
 }
 
 #[tokio::test]
@@ -110,36 +120,6 @@ async fn a_session_does_not_cool_down_while_a_request_uses_it() {
 }
 
 #[tokio::test]
-async fn a_full_pool_answers_404_with_a_message_of_its_own() {
-    let azure = Azure::start(json!({})).await;
-    let pool = azure.shell_pool().await;
-    for number in 1..=3 {
-        pool.shell(&format!("session-{number}"), "true").await;
-    }
-    let full = pool.post("session-4", json!({ "shellCommand": "true" })).await;
-    assert_eq!((full.status, full.code()), (StatusCode::NOT_FOUND, "NotFound"));
-    assert!(
-        full.body["error"]["message"]
-            .as_str()
-            .unwrap()
-            .starts_with("No more sessions can be allocated")
-    );
-    assert_eq!(pool.shell("session-3", "echo in").await, "in\n");
-
-    azure
-        .switch(json!({ "sessions": { "exhaustion": "TooManyRequests", "exhaustionRetryAfterSeconds": 7 } }))
-        .await;
-    let full = pool.post("session-4", json!({ "shellCommand": "true" })).await;
-    assert_eq!(
-        (full.status, &full.headers["retry-after"]),
-        (StatusCode::TOO_MANY_REQUESTS, &"7".parse().unwrap())
-    );
-
-    azure.advance(301).await;
-    assert_eq!(pool.shell("session-4", "echo in").await, "in\n");
-}
-
-#[tokio::test]
 async fn a_crashed_session_is_silently_another() {
     let azure = Azure::start(json!({})).await;
     let pool = azure.shell_pool().await;
@@ -165,6 +145,62 @@ async fn a_call_whose_session_crashes_ends_with_an_error() {
         (StatusCode::INTERNAL_SERVER_ERROR, "SessionTerminated")
     );
     assert_eq!(azure.executions().await[0]["exitCode"], Value::Null);
+}
+
+#[tokio::test]
+async fn a_replaced_session_is_another_at_once_and_keeps_its_place() {
+    let azure = Azure::start(json!({})).await;
+    let pool = azure.shell_pool().await;
+    for number in 1..=3 {
+        pool.shell(&format!("session-{number}"), "touch f; setsid -f sleep 1000")
+            .await;
+    }
+    let running = pool.post("session-1", json!({ "shellCommand": "touch up; sleep 1000" }));
+    let before = etag(&pool, "session-1").await;
+    let other = etag(&pool, "session-2").await;
+    let replaced = async {
+        while pool.get("files/up", "session-1").await.status != StatusCode::OK {}
+        azure.replace(&pool.id, "session-1").await;
+    };
+    let (answer, ()) = tokio::join!(running, replaced);
+    assert_eq!(
+        (answer.status, answer.code()),
+        (StatusCode::INTERNAL_SERVER_ERROR, "SessionTerminated")
+    );
+    let after = etag(&pool, "session-1").await;
+    assert!(after.is_some() && after != before);
+    let left = pool.shell("session-1", "ls; pgrep -x sleep | wc -l").await;
+    assert_eq!(left, "1\n", "what every session has, and no file");
+    assert_eq!(etag(&pool, "session-1").await, after);
+    assert_eq!(etag(&pool, "session-2").await, other);
+    let full = pool.post("session-4", json!({ "shellCommand": "true" })).await;
+    assert_eq!(full.status, StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
+async fn the_times_of_a_session_go_by_the_clock() {
+    let azure = Azure::start(json!({ "simulatedExecution": {} })).await;
+    let pool = azure.shell_pool().await;
+    let times = async |path: &str| {
+        let answer = pool.get(path, "session-1").await.body;
+        let session = answer["sessions"].get(0).unwrap_or(&answer).clone();
+        ["createdAt", "lastAccessedAt", "expireAt"]
+            .map(|name| session[name].as_str().unwrap().parse::<Timestamp>().unwrap())
+    };
+    pool.shell("session-1", "true").await;
+    let [created, accessed, expires] = times("listSessions").await;
+    assert!(created <= accessed);
+    assert_eq!(expires.duration_since(accessed).as_secs(), 300);
+    azure.advance(200).await;
+    assert_eq!(
+        times("listSessions").await,
+        [created, accessed, expires],
+        "a list warms nothing"
+    );
+    let [same, accessed_again, expires_later] = times("session").await;
+    assert_eq!(same, created);
+    assert!(accessed_again.duration_since(accessed).as_secs() >= 200);
+    assert_eq!(expires_later.duration_since(accessed_again).as_secs(), 300);
 }
 
 #[tokio::test]

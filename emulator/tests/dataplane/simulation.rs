@@ -1,8 +1,13 @@
 //! Executions that no process runs.
 
+use futures::{StreamExt as _, stream};
+use reqwest::StatusCode;
 use serde_json::json;
 
 use crate::endpoint::Azure;
+
+/// Jobs of the test of load.
+const JOBS: u64 = 2000;
 
 #[tokio::test]
 async fn a_simulated_session_answers_from_templates_and_keeps_its_files() {
@@ -50,4 +55,54 @@ async fn a_session_stays_what_it_was_when_it_was_allocated() {
         .switch(json!({ "sessions": { "simulatedExecution": null } }))
         .await;
     assert_eq!(pool.shell("session-2", "ls /").await, "");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn thousands_of_jobs_wait_for_fifty_sessions_and_leave_none() {
+    let azure = Azure::start(json!({ "simulatedExecution": { "milliseconds": 1, "allocationMilliseconds": 1 } })).await;
+    let maximum = json!({ "scaleConfiguration": { "maxConcurrentSessions": 50 } });
+    let pool = azure.pool("shell", "Shell", maximum).await;
+    let run = async |number: u64| {
+        let identifier = format!("job-{number}");
+        let mut refusals = 0;
+        loop {
+            let answer = pool.post(&identifier, json!({ "shellCommand": "true" })).await;
+            if answer.status == StatusCode::ACCEPTED {
+                break;
+            }
+            assert_eq!(answer.code(), "NotFound");
+            refusals += 1;
+            tokio::time::sleep(std::time::Duration::from_millis(25)).await;
+        }
+        let deleted = pool.delete("session", &identifier).await;
+        assert_eq!(deleted.status, StatusCode::NO_CONTENT);
+        refusals
+    };
+    let refused: u64 = stream::iter(0..JOBS)
+        .map(run)
+        .buffer_unordered(64)
+        .collect::<Vec<_>>()
+        .await
+        .iter()
+        .sum();
+    let journal = azure.allocations(&pool.id).await;
+    let total = &journal["pools"][0];
+    let figures = ["allocated", "executions", "billedHours", "live", "refused"];
+    assert_eq!(
+        figures.map(|name| total[name].as_u64().unwrap()),
+        [JOBS, JOBS, JOBS, 0, refused]
+    );
+    assert!((1..=50).contains(&total["peak"].as_u64().unwrap()), "{total}");
+}
+
+#[tokio::test]
+async fn a_simulated_execution_ends_with_its_session() {
+    let azure = Azure::start(json!({ "simulatedExecution": { "milliseconds": 1_000_000 } })).await;
+    let pool = azure.shell_pool().await;
+    let crash = async {
+        while pool.get("session", "session-1").await.status != StatusCode::OK {}
+        azure.crash(&pool.id, "session-1").await;
+    };
+    let (answer, ()) = tokio::join!(pool.post("session-1", json!({ "shellCommand": "true" })), crash);
+    assert_eq!(answer.code(), "SessionTerminated");
 }
