@@ -40,7 +40,7 @@ pub const LIVE: &str = "status.phase!=Succeeded,status.phase!=Failed";
     printcolumn(name = "DURATION", type_ = "string", json_path = ".status.duration"),
     printcolumn(name = "TARGET", type_ = "string", json_path = ".status.target"),
     printcolumn(name = "AGE", type_ = "date", json_path = ".metadata.creationTimestamp"),
-    validation = Rule::new("!has(self.status) || !has(self.status.attempts) || size(self.status.attempts) == 0 || ((self.spec.target == oldSelf.spec.target || (has(self.spec.target.sessionPool) && has(oldSelf.spec.target.sessionPool) && self.spec.target.sessionPool.resourceId.lowerAscii() == oldSelf.spec.target.sessionPool.resourceId.lowerAscii())) && has(self.spec.accountRef) == has(oldSelf.spec.accountRef) && (!has(self.spec.accountRef) || self.spec.accountRef == oldSelf.spec.accountRef) && has(self.spec.script) == has(oldSelf.spec.script) && (!has(self.spec.script) || self.spec.script == oldSelf.spec.script) && has(self.spec.command) == has(oldSelf.spec.command) && (!has(self.spec.command) || self.spec.command == oldSelf.spec.command) && has(self.spec.args) == has(oldSelf.spec.args) && (!has(self.spec.args) || self.spec.args == oldSelf.spec.args) && has(self.spec.stdin) == has(oldSelf.spec.stdin) && (!has(self.spec.stdin) || self.spec.stdin == oldSelf.spec.stdin) && has(self.spec.env) == has(oldSelf.spec.env) && (!has(self.spec.env) || self.spec.env == oldSelf.spec.env) && self.spec.session == oldSelf.spec.session && self.spec.timeoutSeconds == oldSelf.spec.timeoutSeconds && self.spec.output == oldSelf.spec.output)").message("the command has been started: only ttlSecondsAfterFinished can still be changed; create another CommandJob").field_path(".spec")
+    validation = Rule::new("!has(self.status) || !has(self.status.attempts) || size(self.status.attempts) == 0 || ((self.spec.target == oldSelf.spec.target || (has(self.spec.target.sessionPool) && has(oldSelf.spec.target.sessionPool) && self.spec.target.sessionPool.resourceId.lowerAscii() == oldSelf.spec.target.sessionPool.resourceId.lowerAscii())) && has(self.spec.accountRef) == has(oldSelf.spec.accountRef) && (!has(self.spec.accountRef) || self.spec.accountRef == oldSelf.spec.accountRef) && has(self.spec.script) == has(oldSelf.spec.script) && (!has(self.spec.script) || self.spec.script == oldSelf.spec.script) && has(self.spec.command) == has(oldSelf.spec.command) && (!has(self.spec.command) || self.spec.command == oldSelf.spec.command) && has(self.spec.args) == has(oldSelf.spec.args) && (!has(self.spec.args) || self.spec.args == oldSelf.spec.args) && has(self.spec.stdin) == has(oldSelf.spec.stdin) && (!has(self.spec.stdin) || self.spec.stdin == oldSelf.spec.stdin) && has(self.spec.env) == has(oldSelf.spec.env) && (!has(self.spec.env) || self.spec.env == oldSelf.spec.env) && self.spec.session == oldSelf.spec.session && self.spec.timeoutSeconds == oldSelf.spec.timeoutSeconds && self.spec.output == oldSelf.spec.output)").message("the command has been started: only ttlSecondsAfterFinished and priority can still be changed; create another CommandJob").field_path(".spec")
 )]
 #[x_kube(validation = ("has(self.script) != has(self.command)", "exactly one of script and command must be set"))]
 #[x_kube(validation = ("has(self.command) || !has(self.args)", "args may be set only together with command"))]
@@ -89,6 +89,11 @@ pub struct CommandJobSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 315_360_000))]
     pub ttl_seconds_after_finished: Option<i32>,
+    /// While CommandJobs of this namespace wait for a session of the same pool, those with a higher number go first; among equals
+    /// the older ones. Namespaces take turns, whatever the priority of their jobs. Default 0.
+    #[serde(default)]
+    #[schemars(range(min = -1_000_000, max = 1_000_000))]
+    pub priority: i32,
     /// How much of what the command prints is kept, and where.
     #[serde(default)]
     pub output: OutputSettings,

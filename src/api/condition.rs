@@ -15,6 +15,8 @@ pub mod kind {
     pub const PROVISIONED: &str = "Provisioned";
     /// False where whoever holds the account of a CommandJob could enter sessions of others; absent elsewhere.
     pub const ISOLATED: &str = "Isolated";
+    /// False on a SessionPool that refuses sessions again and again although it should have some; absent if it never did.
+    pub const SESSIONS_AVAILABLE: &str = "SessionsAvailable";
     /// True once a CommandJob's command ended with exit code 0, as for a Job.
     pub const COMPLETE: &str = "Complete";
     /// True once a CommandJob ended in any other way, as for a Job.

@@ -317,8 +317,41 @@ pub struct SessionPoolStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 128))]
     pub attached_identities: Vec<String>,
+    /// How many sessions may exist at the same time, as Azure reports it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_concurrent_sessions: Option<i32>,
+    /// The sessions of the pool, counted by the CommandJobs that use them. It may be half a minute old.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sessions: Option<PoolSessions>,
     /// A keyed digest of the secret values that were last sent to Azure. Azure never returns them; the digest shows that a
     /// Secret has changed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secrets_digest: Option<String>,
+}
+
+/// The sessions of a pool, in numbers.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PoolSessions {
+    /// How many sessions CommandJobs have, or are about to get.
+    pub in_use: i32,
+    /// How many CommandJobs wait for one.
+    pub queued: i32,
+    /// How many sessions of the pool are not CommandJobs' of this cluster, as far as is known.
+    pub foreign: i32,
+    /// For how many hours Azure has billed the sessions of CommandJobs, by namespace: each session costs every hour that was
+    /// begun since it was allocated. It counts from when the operator first saw the pool.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["namespace".into()]))]
+    pub billed_hours: Vec<BilledHours>,
+}
+
+/// What the sessions of a namespace cost.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct BilledHours {
+    /// The namespace of the CommandJobs.
+    pub namespace: String,
+    /// Hours of sessions.
+    pub hours: i64,
 }

@@ -136,6 +136,15 @@ pub fn cooldown_seconds(pool: &Value) -> Option<u64> {
     value.as_u64().or_else(|| value.as_str()?.parse().ok())
 }
 
+/// How many sessions the pool may have at the same time.
+pub fn max_concurrent_sessions(pool: &Value) -> Option<u32> {
+    let value = pool.pointer("/properties/scaleConfiguration/maxConcurrentSessions")?;
+    value
+        .as_u64()
+        .and_then(|it| u32::try_from(it).ok())
+        .or_else(|| value.as_str()?.parse().ok())
+}
+
 /// The names of secrets that the pool has and the desired part does not set. A PUT would lose their values, because
 /// ARM never returns them and replaces the array as a whole.
 pub fn foreign_secrets(pool: &Value, desired: &Value) -> Vec<String> {

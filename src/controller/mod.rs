@@ -60,7 +60,7 @@ pub fn spawn(context: &Context, sources: Sources, config: &Config, supervisor: &
     );
     supervisor.spawn(
         "sessionpools controller",
-        azure_resource::controller(context, session_pools, ()).run(),
+        azure_resource::controller(context, session_pools.comparing(session_pool::shown), ()).run(),
     );
     let issuers = managed_identity::Issuers::new(config.service_account_issuer.as_deref(), &config.allowed_issuers);
     supervisor.spawn(

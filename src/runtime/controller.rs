@@ -29,7 +29,7 @@ use super::{
     reconciler::{Object, Reconciler},
     references::{Entry, Kind, ObjectId, References},
     snapshot::{Cache, Key},
-    source::{Shard, Source, Witness, triggering},
+    source::{IsNews, Shard, Source, Witness, triggering},
     status::StatusWriter,
 };
 
@@ -134,8 +134,8 @@ impl<R: Reconciler> Controller<R> {
                 observers: Arc::clone(&observers),
                 check: self.check.clone(),
             };
-            let (config, shorten) = (self.source.config.clone(), self.source.shorten);
-            shard_stream(shard, config, shorten, witness, self.stop.clone()).boxed()
+            let filter = (self.source.shorten, Arc::clone(&self.source.is_news));
+            shard_stream(shard, self.source.config.clone(), filter, witness, self.stop.clone()).boxed()
         }));
         let primed = async {
             cache.ready().await;
@@ -175,13 +175,21 @@ impl<R: Reconciler> Controller<R> {
 fn shard_stream<R: Reconciler>(
     shard: Shard<R::Object>,
     config: watcher::Config,
-    shorten: fn(&mut R::Object),
+    (shorten, is_news): (fn(&mut R::Object), IsNews<R::Object>),
     witness: ControllerWitness<R>,
     stop: CancellationToken,
 ) -> impl Stream<Item = PassResult<R::Object>> + Send {
     let store = shard.writer.as_reader();
     let drive = Arc::clone(&witness.drive);
-    let objects = triggering(shard.api, config, shard.writer, shard.now_primed, shorten, witness);
+    let objects = triggering(
+        shard.api,
+        config,
+        shard.writer,
+        shard.now_primed,
+        shorten,
+        is_news,
+        witness,
+    );
     KubeController::for_stream(objects, store)
         // How many passes there are at a time is decided where namespaces have their turns.
         .with_config(Config::default().concurrency(0))
@@ -242,6 +250,10 @@ impl<R: Reconciler> Witness<R::Object> for ControllerWitness<R> {
     fn saw(&self, object: &DeserializeGuard<R::Object>) {
         self.drive.saw(object);
         self.tell(object, Change::Seen);
+    }
+
+    fn saw_no_news(&self, object: &DeserializeGuard<R::Object>) {
+        self.drive.saw(object);
     }
 
     fn lost(&self, object: DeserializeGuard<R::Object>) {

@@ -65,6 +65,9 @@ impl Scope {
     }
 }
 
+/// Whether the second version of an object has anything new for somebody who knows the first.
+pub(super) type IsNews<K> = Arc<dyn Fn(&K, &K) -> bool + Send + Sync>;
+
 /// The watches of one kind, not yet running, with handles to what they will fill.
 ///
 /// The cache and the triggers can be given to other controllers before this one runs.
@@ -72,6 +75,7 @@ pub struct Source<K: Object> {
     pub(super) shards: Vec<Shard<K>>,
     pub(super) config: watcher::Config,
     pub(super) shorten: fn(&mut K),
+    pub(super) is_news: IsNews<K>,
     cache: Cache<K>,
     triggers: Triggers<K>,
 }
@@ -114,6 +118,7 @@ impl<K: Object> Source<K> {
             shards,
             config: config.page_size(PAGE),
             shorten: |_| {},
+            is_news: Arc::new(|_, _| true),
             cache: Cache {
                 shards: Arc::new(stores),
             },
@@ -128,6 +133,22 @@ impl<K: Object> Source<K> {
     #[must_use]
     pub fn shortened(mut self, shorten: fn(&mut K)) -> Self {
         self.shorten = shorten;
+        self
+    }
+
+    /// Takes no notice of a change after which `shown` leaves the same of an object as before: it is in the cache, and neither
+    /// causes a pass nor wakes anybody.
+    #[must_use]
+    pub fn comparing(mut self, shown: fn(&K) -> K) -> Self
+    where
+        K: PartialEq,
+    {
+        self.is_news = Arc::new(move |before, after| {
+            let (mut before, mut after) = (shown(before), shown(after));
+            before.meta_mut().resource_version = None;
+            after.meta_mut().resource_version = None;
+            before != after
+        });
         self
     }
 
@@ -167,6 +188,8 @@ fn bounded(value: String) -> String {
 pub(super) trait Witness<K: Object>: Send {
     /// The store holds this version now.
     fn saw(&self, object: &DeserializeGuard<K>);
+    /// The store holds this version now, and nothing that matters has changed.
+    fn saw_no_news(&self, object: &DeserializeGuard<K>);
     /// The store no longer holds this object.
     fn lost(&self, object: DeserializeGuard<K>);
     /// The watch was interrupted; it is resumed with backoff.
@@ -180,6 +203,7 @@ pub(super) fn triggering<K: Object>(
     mut writer: Writer<DeserializeGuard<K>>,
     now_primed: watch::Sender<bool>,
     shorten: fn(&mut K),
+    is_news: IsNews<K>,
     witness: impl Witness<K> + 'static,
 ) -> impl Stream<Item = watcher::Result<DeserializeGuard<K>>> + Send {
     let store = writer.as_reader();
@@ -192,16 +216,24 @@ pub(super) fn triggering<K: Object>(
                 shorten(object);
             }
         })
-        .map(move |event| {
+        .filter_map(move |event| {
+            let mut is_told = true;
             match &event {
                 Ok(event) => {
                     let departed = departures.follow(event, &store);
+                    if let Event::Apply(object) = event
+                        && let Some(before) = store.get(&object.to_object_ref(()))
+                        && let (Ok(before), Ok(after)) = (&before.0, &object.0)
+                    {
+                        is_told = is_news(before, after);
+                    }
                     writer.apply_watcher_event(event);
                     for object in departed {
                         witness.lost(object);
                     }
                     match event {
-                        Event::Apply(object) => witness.saw(object),
+                        Event::Apply(object) if is_told => witness.saw(object),
+                        Event::Apply(object) => witness.saw_no_news(object),
                         Event::InitDone => {
                             // Whoever waits for the list finds what follows from it, too.
                             store.state().iter().for_each(|object| witness.saw(object));
@@ -213,7 +245,7 @@ pub(super) fn triggering<K: Object>(
                 }
                 Err(_) => witness.interrupted(),
             }
-            event
+            std::future::ready(is_told.then_some(event))
         })
         .applied_objects()
 }

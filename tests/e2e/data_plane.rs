@@ -1,12 +1,46 @@
 //! The service as the owner of a pool sees it, past the operator.
 
 use lifeguard::api::SessionPool;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::world::World;
 
 /// The identifiers of the sessions that a pool of the test's namespace has, as `listSessions` tells.
 pub async fn live_sessions(world: &World, pool: &str) -> Vec<String> {
+    let (endpoint, token) = entrance(world, pool).await;
+    let url = format!("{endpoint}/listSessions?api-version=2025-02-02-preview");
+    let answer = json_of(world.http().get(url).bearer_auth(token)).await;
+    let sessions = answer["sessions"].as_array().expect("a list of sessions");
+    sessions
+        .iter()
+        .map(|it| it["identifier"].as_str().unwrap_or_default().to_owned())
+        .collect()
+}
+
+/// Allocates a session of somebody else's.
+pub async fn take_session(world: &World, pool: &str, identifier: &str) {
+    let (endpoint, token) = entrance(world, pool).await;
+    let url = format!("{endpoint}/executions?api-version=2025-02-02-preview&identifier={identifier}");
+    let body = json!({"shellCommand": "true"});
+    json_of(world.http().post(url).bearer_auth(token).json(&body)).await;
+}
+
+/// Ends a session of somebody else's.
+pub async fn end_session(world: &World, pool: &str, identifier: &str) {
+    let (endpoint, token) = entrance(world, pool).await;
+    let url = format!("{endpoint}/session?api-version=2025-02-02-preview&identifier={identifier}");
+    let answer = world
+        .http()
+        .delete(url)
+        .bearer_auth(token)
+        .send()
+        .await
+        .expect("an answer");
+    assert!(answer.status().is_success(), "{}", answer.status());
+}
+
+/// The endpoint of a pool, and a token for it.
+async fn entrance(world: &World, pool: &str) -> (String, String) {
     let pool: SessionPool = world.ours().get(pool).await.expect("the pool");
     let endpoint = pool
         .status
@@ -24,19 +58,9 @@ pub async fn live_sessions(world: &World, pool: &str) -> Vec<String> {
         azure.authority.trim_end_matches('/'),
         azure.tenant_id
     );
-    let http = world.http();
-    let token: Value = json_of(http.post(url).form(&form)).await;
-    let token = token["access_token"].as_str().expect("a token");
-    let url = format!(
-        "{}/listSessions?api-version=2025-02-02-preview",
-        endpoint.trim_end_matches('/')
-    );
-    let answer = json_of(http.get(url).bearer_auth(token)).await;
-    let sessions = answer["sessions"].as_array().expect("a list of sessions");
-    sessions
-        .iter()
-        .map(|it| it["identifier"].as_str().unwrap_or_default().to_owned())
-        .collect()
+    let token: Value = json_of(world.http().post(url).form(&form)).await;
+    let token = token["access_token"].as_str().expect("a token").to_owned();
+    (endpoint.trim_end_matches('/').to_owned(), token)
 }
 
 /// Waits until a pool has no session.

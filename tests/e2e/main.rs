@@ -34,6 +34,7 @@ mod pool_identities;
 mod pool_rules;
 mod pools;
 mod principals;
+mod queue;
 mod quiet;
 mod recipes;
 mod refusals;

@@ -75,6 +75,16 @@ impl Phase {
 pub struct QueueStatus {
     /// What the job waits for.
     pub reason: QueueReason,
+    /// How many turns away a session of the pool is, if no other job comes: 1 is next. It is brought up to date when it is 10 or
+    /// less, or has halved, at most every 30 seconds; absent unless the job waits for a session.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub position: Option<i32>,
+    /// How many jobs waited for a session of the pool when `position` was written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub of: Option<i32>,
+    /// When the job's turn was expected to come when `position` was written, going by how often turns came before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub estimated_start_time: Option<Time>,
     /// Since when the pool has refused the account, because of a role that is missing or not in effect yet; absent unless it
     /// does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -88,6 +98,9 @@ pub enum QueueReason {
     Target,
     /// A free session of the pool.
     Capacity,
+    /// One of its namespace's own jobs: the namespace has as many sessions as `sharing[].maxConcurrentSessions` of the pool lets
+    /// it have.
+    Share,
     /// Azure, which does not answer or asked to slow down.
     Service,
 }

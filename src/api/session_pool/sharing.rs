@@ -23,6 +23,11 @@ pub struct Share {
     /// account of their own namespace.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub account_ref: Option<LocalReference>,
+    /// How many sessions of the pool each of those namespaces may have at the same time; its other CommandJobs wait. Default: as
+    /// many as the pool has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 2_147_483_647))]
+    pub max_concurrent_sessions: Option<i32>,
 }
 
 /// Namespaces, all of them or some by their labels.

@@ -95,12 +95,15 @@ impl SessionError {
             413 => SessionErrorKind::TooLarge,
             429 if allocates => SessionErrorKind::Exhausted,
             429 => SessionErrorKind::Throttled,
+            500 | 503 if allocates && says_exhausted => SessionErrorKind::Exhausted,
             408 => SessionErrorKind::TimedOut,
             400..=499 => SessionErrorKind::Rejected,
             _ => SessionErrorKind::ServiceFailed,
         };
         let dispatch = match kind {
             SessionErrorKind::ServiceFailed | SessionErrorKind::TimedOut => Dispatch::Unknown,
+            // What fails with a message about sessions need not have failed before it had one.
+            SessionErrorKind::Exhausted if error.status >= 500 => Dispatch::Unknown,
             _ => Dispatch::Refused,
         };
         Self {
@@ -241,7 +244,9 @@ mod tests {
             (429, "", true, Kind::Exhausted, Refused),
             (429, "", false, Kind::Throttled, Refused),
             (500, "", true, Kind::ServiceFailed, Unknown),
-            (503, "no more sessions", true, Kind::ServiceFailed, Unknown),
+            (500, "No more sessions can be allocated", true, Kind::Exhausted, Unknown),
+            (503, "no more sessions", true, Kind::Exhausted, Unknown),
+            (503, "no more sessions", false, Kind::ServiceFailed, Unknown),
             (504, "", true, Kind::ServiceFailed, Unknown),
             (302, "", true, Kind::ServiceFailed, Unknown),
         ] {

@@ -17,6 +17,7 @@ use super::executor::Farewells;
 use super::executor::session_pool::Pools;
 use super::finished;
 use super::job::plan::last_claim;
+use super::queue::{Queues, report};
 use super::reconciler::CommandJobs;
 
 /// How many jobs are worked on at the same time. A pass spends its time waiting for a session to answer.
@@ -28,7 +29,10 @@ const BEYOND_THE_WINDOW: Duration = Duration::from_secs(90);
 /// Starts the controller of CommandJobs and the deletion of finished ones.
 pub fn spawn(context: &Context, source: Source<CommandJob>, config: &Config, supervisor: &mut Supervisor) {
     let farewells = Farewells::new(context.stop().clone());
-    let pools = Arc::new(Pools::new(context.clone(), config.poll_window()));
+    let pace = context.settings().pace;
+    let triggers = source.triggers();
+    let queues = Queues::new(pace, move |key| triggers.trigger(key));
+    let pools = Arc::new(Pools::new(context.clone(), queues.clone(), config.poll_window()));
     let jobs = CommandJobs::new(context.clone(), pools, farewells.clone());
     let settings = drive::Settings {
         concurrency: CONCURRENCY,
@@ -42,6 +46,19 @@ pub fn spawn(context: &Context, source: Source<CommandJob>, config: &Config, sup
         let ended = controller.run().await;
         farewells.finish().await;
         ended
+    });
+
+    supervisor.spawn("queues of CommandJobs", {
+        let (queues, stop) = (queues.clone(), context.stop().clone());
+        async move { Ok::<_, Infallible>(queues.run(stop).await) }
+    });
+    supervisor.spawn("sessions of SessionPools", {
+        let (pools, client, stop) = (
+            context.session_pools.clone(),
+            context.client().clone(),
+            context.stop().clone(),
+        );
+        async move { Ok::<_, Infallible>(report(queues, pools, client, pace, stop).await) }
     });
 
     let (watch, scope, stop) = (

@@ -110,7 +110,7 @@ impl Departure {
         match self.pools.resolve(&self.job, PoolUse::Reach).await {
             Ok(pool) => {
                 let inputs = Arc::new(inputs::shape(&self.job, GRACE_SECONDS));
-                Some(SessionPoolExecutor::new(&self.pools, pool, &self.job, inputs))
+                Some(SessionPoolExecutor::new(&self.pools, pool, &self.job, inputs, None))
             }
             Err(_) => {
                 tracing::warn!(

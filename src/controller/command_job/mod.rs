@@ -19,6 +19,7 @@ mod memory;
 mod model;
 pub mod observe;
 pub mod output;
+mod queue;
 mod reconciler;
 mod room;
 pub mod runner;

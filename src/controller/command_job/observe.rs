@@ -12,12 +12,13 @@ use super::abridged::whole;
 use super::attempt::{AttemptKey, AttemptState, SessionNames, Ticket};
 use super::budget::InputMemory;
 use super::executor::Executor;
-use super::executor::session_pool::{PoolUse, Pools, SessionPoolExecutor, limits};
+use super::executor::session_pool::{PoolUse, Pools, SessionPoolExecutor, UsablePool, limits};
 use super::job::inputs::NoRoom;
-use super::job::plan::is_finished;
+use super::job::plan::{is_finished, last_claim, wants_session};
 use super::job::{Inputs, JobFacts, NotRunnable, Unavailable, attempts_that_matter, current_key, inputs};
 use super::memory::RememberedJob;
 use super::output::Fit;
+use super::queue::{Place, Seat, Turn};
 use crate::api::CommandJob;
 use crate::runtime::Snapshot;
 
@@ -67,6 +68,15 @@ pub async fn observe(
     // What has begun is kept as far as it can be.
     let is_kept = is_claimed || pools.output().can_keep(job);
     let pool = pool.and_then(|it| is_kept.then_some(it).ok_or(NotRunnable::NotStored));
+    let held = remembered.attempts.get(&key).and_then(|(_, it)| it.seat());
+    let seat = match &pool {
+        Ok(pool) => seat(pools, pool, job, is_claimed, held).await,
+        Err(why) => Err(why.clone()),
+    };
+    let (pool, seat) = match (pool, seat) {
+        (Ok(pool), Ok(seat)) => (Ok(pool), seat),
+        (_, Err(why)) | (Err(why), _) => (Err(why), None),
+    };
     let limits = limits(pools.poll_window(), pool.as_ref().ok().map(|it| it.cooldown));
     let inputs = match (known, &pool) {
         (Some(known), _) => Ok(Arc::clone(known.inputs())),
@@ -81,7 +91,7 @@ pub async fn observe(
         }
     };
     let executor = match (pool, &inputs) {
-        (Ok(pool), Ok(inputs)) => Ok(SessionPoolExecutor::new(pools, pool, job, Arc::clone(inputs))),
+        (Ok(pool), Ok(inputs)) => Ok(SessionPoolExecutor::new(pools, pool, job, Arc::clone(inputs), seat)),
         (Err(why), _) => Err(why),
         (Ok(_), Err(why)) => Err(why.clone()),
     };
@@ -103,6 +113,33 @@ pub async fn observe(
     };
     let executor = executor.ok();
     Ok(JobObservation { facts, executor })
+}
+
+/// What the job may have a session by; or that it has to wait for its turn.
+async fn seat(
+    pools: &Pools,
+    pool: &UsablePool,
+    job: &Snapshot<CommandJob>,
+    is_claimed: bool,
+    held: Option<&Arc<Seat>>,
+) -> Result<Option<Arc<Seat>>, NotRunnable> {
+    let facts = pool.facts();
+    if let Some(held) = held.filter(|it| it.is_of(&facts)) {
+        return Ok(Some(Arc::clone(held)));
+    }
+    let not_its_turn = |place| NotRunnable::NotItsTurn {
+        pool: pool.named(),
+        place,
+    };
+    pools.begin().await;
+    match last_claim(job).filter(|_| is_claimed) {
+        Some(claim) => Ok(Some(pools.queues().seat(&facts, job, claim.at))),
+        None if !wants_session(job) => Err(not_its_turn(Place::default())),
+        None => match pools.queues().turn(&facts, job) {
+            Turn::Granted(seat) => Ok(Some(seat)),
+            Turn::Waits(place) => Err(not_its_turn(place)),
+        },
+    }
 }
 
 /// Of a job that has ended only its attempts are of interest, which are to be left.

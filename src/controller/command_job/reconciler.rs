@@ -60,6 +60,11 @@ impl CommandJobs {
             Some(_) => executor.prepared(),
             None => executor.unstarted(),
         };
+        // Where there is no session, its place in the pool is for others.
+        let executor = match state.place {
+            None if claim_of(pass.object(), key).is_none() => executor.without_seat(),
+            _ => executor,
+        };
         let remembered = (state.clone(), executor);
         self.memory.update(&uid, |job| job.attempts.insert(key, remembered));
         pass.observed_mut().facts.attempts.insert(key, state);
@@ -76,8 +81,12 @@ impl CommandJobs {
             () = pass.interrupted(), if command.waits() => return Ok(Effect::Done),
         };
         let limits = executor.limits();
-        let effect = self.update(pass, key, &executor, |state| state.on(&command, event, &limits))?;
-        Ok(effect)
+        let effect = self.update(pass, key, &executor, |state| state.on(&command, event, &limits));
+        let state = pass.observed().facts.attempt(pass.object(), key);
+        if state.place.is_none() && claim_of(pass.object(), key).is_none() {
+            pass.observed_mut().executor = None;
+        }
+        Ok(effect?)
     }
 
     async fn write(&self, pass: &mut Pass<Self>, verdict: &JobVerdict) -> Result<Effect, JobError> {
@@ -159,6 +168,7 @@ impl CommandJobs {
             (None, Some(executor)) => (AttemptState::of_another_process(), executor),
             (None, None) => return Err(JobError::NoTarget),
         };
+        let is_claimed = claim.is_some();
         self.farewells.leave(Leaving {
             executor: executor.clone(),
             key,
@@ -166,7 +176,12 @@ impl CommandJobs {
             state,
             farewell,
         });
-        self.update(pass, key, &executor, |state| state.has_left = true);
+        if is_claimed {
+            self.update(pass, key, &executor.without_seat(), |state| state.has_left = true);
+        } else {
+            // What was never claimed can be prepared again.
+            pass.observed_mut().facts.attempts.remove(&key);
+        }
         Ok(Effect::Replan)
     }
 }
@@ -187,6 +202,9 @@ impl Reconciler for CommandJobs {
             Err(NotRunnable::NoRoom { secret_bytes }) => secret_bytes,
             _ => 0,
         };
+        if observed.executor.is_none() && !matches!(observed.facts.place, Err(NotRunnable::NotItsTurn { .. })) {
+            self.pools.queues().withdraw(job);
+        }
         if found != secret_bytes {
             self.memory.update(&uid, |job| job.secret_bytes = found);
         }
@@ -249,6 +267,7 @@ impl Reconciler for CommandJobs {
     }
 
     fn gone(&self, job: &Snapshot<CommandJob>) {
+        self.pools.queues().withdraw(job);
         let remembered = self.memory.take(&job.uid().unwrap_or_default());
         let departure = Departure {
             context: self.context.clone(),

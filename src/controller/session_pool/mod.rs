@@ -13,12 +13,12 @@ use kube::{Resource, ResourceExt};
 use serde_json::Value;
 
 use crate::api::azure_resource::{AzureResourceStatus, ManagementSpec};
-use crate::api::condition::Reason;
+use crate::api::condition::{Reason, kind};
 use crate::api::reference::LocalReference;
 use crate::api::{FINALIZER, ManagedIdentity, ResourceGroup, SessionPool, SessionPoolStatus};
 use crate::azure::session_pool::{
     PATCHABLE, PoolApiVersion, SESSION_POOL_TYPE, SHAPE, container_type, foreign_secrets, management_endpoint,
-    mcp_server_endpoint,
+    max_concurrent_sessions, mcp_server_endpoint,
 };
 use crate::azure::{Cloud, IdentityBlock, ResourceId};
 use crate::runtime::{Next, ObjectId, finalizer};
@@ -235,6 +235,11 @@ impl AzureKind for SessionPool {
                 (None, _) => Vec::new(),
             },
             principal_id: resource.actual.as_ref().and_then(principal_id).map(str::to_owned),
+            max_concurrent_sessions: usable
+                .and_then(max_concurrent_sessions)
+                .and_then(|it| i32::try_from(it).ok()),
+            // Whoever counts them writes it.
+            sessions: before.sessions,
             secrets_digest: if self.spec.secrets.is_empty() && !has_secrets(resource) {
                 None
             } else {
@@ -254,6 +259,19 @@ impl SessionPool {
         let status = self.status.as_ref();
         status.map(|it| it.attached_identities.as_slice()).unwrap_or_default()
     }
+}
+
+/// A pool without what is counted of its sessions, which changes often and matters to nobody but its reader.
+pub fn shown(pool: &SessionPool) -> SessionPool {
+    let mut pool = pool.clone();
+    if let Some(status) = &mut pool.status {
+        status.sessions = None;
+        status
+            .azure
+            .conditions
+            .retain(|it| it.type_ != kind::SESSIONS_AVAILABLE);
+    }
+    pool
 }
 
 fn endpoint(resource: &ResourceState) -> Option<&str> {

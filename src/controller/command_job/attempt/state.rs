@@ -13,8 +13,10 @@ use crate::runtime::{Class, Effect};
 pub struct AttemptState {
     /// What lies in the session for a start, where that was confirmed.
     pub preparation: Option<Preparation>,
-    /// Where files of the attempt may lie, confirmed or not.
+    /// Where files of the attempt may lie, confirmed or not: there is a session, or may be one.
     pub place: Option<String>,
+    /// The same before the preparation that is under way.
+    place_before: Option<String>,
     /// What the session said last.
     pub finding: Finding,
     /// Since when the service has refused the account; nothing was started meanwhile.
@@ -149,7 +151,7 @@ impl AttemptState {
         match command {
             Command::Prepare { .. } => {
                 self.preparation = None;
-                self.place = Some(place.to_owned());
+                self.place_before = self.place.replace(place.to_owned());
             }
             Command::Start { .. } => {
                 self.start.unanswered |= self.start.pending;
@@ -209,6 +211,7 @@ impl AttemptState {
     }
 
     fn on_prepare(&mut self, ticket: &Ticket, event: Event, limits: &Limits) -> Result<Effect, Problem> {
+        let place_before = self.place_before.take();
         match event {
             Event::Prepared { at, contents } => {
                 self.denied_since = None;
@@ -219,7 +222,21 @@ impl AttemptState {
                 });
                 Ok(Effect::Replan)
             }
-            Event::Denied { at, problem } => Err(self.denied(at, problem, limits)),
+            // Nothing was put anywhere by this.
+            Event::Denied { at, problem } => {
+                self.place = place_before;
+                Err(self.denied(at, problem, limits))
+            }
+            Event::Failed(problem) => {
+                self.place = place_before;
+                Err(problem)
+            }
+            // A session of the attempt would not have been refused. The job waits for its turn again.
+            Event::Full(_) => {
+                self.denied_since = None;
+                self.place = None;
+                Ok(Effect::Reobserve)
+            }
             event => failed(event),
         }
     }

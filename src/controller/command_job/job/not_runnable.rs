@@ -6,6 +6,7 @@ use crate::api::condition::Reason;
 use crate::azure::{AzureError, ResourceId};
 use crate::controller::command_job::JobError;
 use crate::controller::command_job::budget::OverBudget;
+use crate::controller::command_job::queue::Place;
 use crate::controller::command_job::runner::WorkError;
 use crate::controller::config_maps::NOT_ALLOWED;
 use crate::controller::readiness::Verdict;
@@ -51,6 +52,14 @@ pub enum NotRunnable {
         pool: NamedPool,
         /// Why, as the continuation of a sentence; empty where that is not for whoever reads the job.
         because: String,
+    },
+    /// It is not the job's turn to have a session of the pool.
+    #[error("{}", told_to_wait(.pool, .place))]
+    NotItsTurn {
+        /// The pool.
+        pool: NamedPool,
+        /// Where it waits.
+        place: Place,
     },
     /// No shell runs in the pool, as Azure says, whatever an object says of it.
     #[error("{0} is not of containerType Shell in Azure")]
@@ -159,6 +168,7 @@ impl NotRunnable {
             Self::NotLetIn { .. } | Self::NotShared { .. } => (true, Reason::NamespaceNotAllowed),
             Self::PoolNotFound(_) => (false, Reason::ReferenceNotFound),
             Self::PoolNotReady { .. } => (false, Reason::ReferenceNotReady),
+            Self::NotItsTurn { .. } => (false, Reason::PoolExhausted),
             Self::NoShell(_) => (true, Reason::UnsupportedTarget),
             Self::UnsupportedCloud(_) => (true, Reason::UnsupportedCloud),
             Self::AccountNotFound { .. } => (false, Reason::AccountNotFound),
@@ -173,6 +183,18 @@ impl NotRunnable {
         } else {
             Verdict::progressing(reason, self.to_string())
         }
+    }
+}
+
+fn told_to_wait(pool: &NamedPool, place: &Place) -> String {
+    if place.told.is_some_and(|it| it.is_at_share) {
+        format!(
+            "the namespace has as many sessions of {pool} as its owner lets it have; the job starts when one of them is free"
+        )
+    } else {
+        format!(
+            "every session of {pool} is in use, or promised to jobs before this one; the job starts when one is free"
+        )
     }
 }
 

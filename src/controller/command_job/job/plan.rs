@@ -86,6 +86,11 @@ pub fn next_key(job: &CommandJob) -> AttemptKey {
     AttemptKey::of_number(attempts(job).map(|it| it.number).max().unwrap_or(0) + 1)
 }
 
+/// Whether the job is to have a session for an attempt that is not in its status yet.
+pub fn wants_session(job: &CommandJob) -> bool {
+    !is_finished(job) && job.metadata.deletion_timestamp.is_none()
+}
+
 /// Whether the job has ended.
 pub fn is_finished(job: &CommandJob) -> bool {
     let phase = job.status.as_ref().and_then(|it| it.phase);
@@ -116,6 +121,15 @@ fn end_deleted(job: &CommandJob, claim: Option<&AttemptClaim>, facts: &JobFacts)
 fn begin(job: &CommandJob, facts: &JobFacts, now: Timestamp) -> Plan<JobStep, JobVerdict> {
     let key = next_key(job);
     let state = facts.attempt(job, key);
+    if let Err(NotRunnable::NotItsTurn { place, .. }) = &facts.place {
+        let why = facts.place.as_ref().err().map(NotRunnable::verdict);
+        let verdict = why.map_or(JobVerdict::Unchanged, |why| JobVerdict::queued(why, *place, &state));
+        // What was prepared in another pool is of no use in this one.
+        return match state.place {
+            Some(_) => decided(Some(leave(job, key, Farewell::Idle)), Next::Again, verdict),
+            None => decided(None, Next::AwaitChange, verdict),
+        };
+    }
     let (place, contents) = match (&facts.place, &facts.contents) {
         (Ok(place), Ok(contents)) => (place, contents),
         (Err(why), _) | (_, Err(why)) => {

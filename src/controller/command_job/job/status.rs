@@ -13,6 +13,7 @@ use crate::api::command_job::{
 use crate::api::condition::{Reason, kind};
 use crate::controller::command_job::attempt::{AttemptClaim, AttemptState, Ending};
 use crate::controller::command_job::output::Fit;
+use crate::controller::command_job::queue::Place;
 use crate::controller::readiness::{self, Standing, Verdict};
 use crate::controller::waiting::Waiting;
 use crate::runtime::conditions::{Conditions, Truth, transitioned};
@@ -32,6 +33,8 @@ pub enum JobVerdict {
         why: Verdict,
         /// Since when the pool has refused the account, where it does.
         refused_since: Option<Timestamp>,
+        /// Where it waits for a session, if it is that.
+        place: Option<Place>,
     },
     /// An attempt begins. One before it that is still open is void: that was proven by its session.
     Claimed {
@@ -57,8 +60,23 @@ impl JobVerdict {
         if last_claim(job).is_some() {
             return Self::Running(Some(why));
         }
-        let refused_since = state.denied_since;
-        Self::Waiting { why, refused_since }
+        Self::Waiting {
+            why,
+            refused_since: state.denied_since,
+            place: None,
+        }
+    }
+
+    /// The job waits for a session; nothing is said of that as long as it may be over sooner than it is written.
+    pub fn queued(why: Verdict, place: Place, state: &AttemptState) -> Self {
+        match place.told {
+            None => Self::Unchanged,
+            Some(_) => Self::Waiting {
+                why,
+                refused_since: state.denied_since,
+                place: Some(place),
+            },
+        }
     }
 
     /// The same, and what is waited for has an end. A full pool and a busy operator have none: the job starts when there is room.
@@ -66,9 +84,14 @@ impl JobVerdict {
     pub fn with_end(self, job: &CommandJob, waited: &Waited, now: Timestamp) -> Self {
         match self {
             // Since when is in the status: see `refused_since`.
-            Self::Waiting { why, refused_since } if why.reason != Reason::RolePropagating => Self::Waiting {
+            Self::Waiting {
+                why,
+                refused_since,
+                place,
+            } if why.reason != Reason::RolePropagating => Self::Waiting {
                 why: waits(job, waited, now).judge(why),
                 refused_since,
+                place,
             },
             verdict => verdict,
         }
@@ -120,7 +143,14 @@ pub fn status(job: &CommandJob, verdict: &JobVerdict, now: Timestamp) -> Option<
     let previous = job.status.clone().unwrap_or_default();
     match verdict {
         JobVerdict::Unchanged => None,
-        JobVerdict::Waiting { why, refused_since } => Some(waiting(job, previous, why, *refused_since, now)),
+        JobVerdict::Waiting {
+            why,
+            refused_since,
+            place,
+        } => {
+            let queue = queue(why.reason, *refused_since, *place);
+            Some(waiting(job, previous, why, queue, now))
+        }
         JobVerdict::Claimed { claim, guest_of } => {
             let status = claimed(job, previous, claim, now);
             Some(isolated(job, status, guest_of.as_ref(), now))
@@ -134,13 +164,9 @@ fn waiting(
     job: &CommandJob,
     previous: CommandJobStatus,
     why: &Verdict,
-    refused_since: Option<Timestamp>,
+    queue: QueueStatus,
     now: Timestamp,
 ) -> CommandJobStatus {
-    let queue = QueueStatus {
-        reason: queue_reason(why.reason),
-        refused_since: refused_since.map(whole_seconds),
-    };
     CommandJobStatus {
         observed_generation: job.metadata.generation,
         phase: Some(Phase::Queued),
@@ -151,8 +177,21 @@ fn waiting(
     }
 }
 
-fn queue_reason(reason: Reason) -> QueueReason {
+fn queue(reason: Reason, refused_since: Option<Timestamp>, place: Option<Place>) -> QueueStatus {
+    let told = place.and_then(|it| it.told);
+    let number = |it: u32| i32::try_from(it).unwrap_or(i32::MAX);
+    QueueStatus {
+        reason: queue_reason(reason, place),
+        position: told.map(|it| number(it.position)),
+        of: told.map(|it| number(it.of)),
+        estimated_start_time: told.and_then(|it| it.estimate).map(whole_seconds),
+        refused_since: refused_since.map(whole_seconds),
+    }
+}
+
+fn queue_reason(reason: Reason, place: Option<Place>) -> QueueReason {
     match reason {
+        Reason::PoolExhausted if place.and_then(|it| it.told).is_some_and(|it| it.is_at_share) => QueueReason::Share,
         Reason::PoolExhausted => QueueReason::Capacity,
         Reason::Unavailable | Reason::Throttled | Reason::InternalError => QueueReason::Service,
         _ => QueueReason::Target,

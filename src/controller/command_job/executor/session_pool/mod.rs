@@ -17,9 +17,11 @@ use self::streams::StreamFiles;
 use super::Executor;
 use crate::api::command_job::{CommandJob, CommandResult};
 use crate::azure::SessionError;
+use crate::azure::session::Dispatch;
 use crate::controller::command_job::attempt::{AttemptIdentity, AttemptKey, Command, Event, Limits, Problem, Ticket};
 use crate::controller::command_job::job::Inputs;
 use crate::controller::command_job::output::{end_bytes, ending};
+use crate::controller::command_job::queue::Seat;
 use crate::controller::command_job::runner::{Action, Call, Report, Streams};
 use crate::runtime::{Key, Snapshot};
 
@@ -82,6 +84,8 @@ pub struct SessionPoolExecutor {
     pool: UsablePool,
     job: Snapshot<CommandJob>,
     inputs: Arc<Inputs>,
+    /// What it may have a session by. As long as anything reaches the session, its place in the pool is taken.
+    seat: Option<Arc<Seat>>,
 }
 
 impl std::fmt::Debug for SessionPoolExecutor {
@@ -92,12 +96,33 @@ impl std::fmt::Debug for SessionPoolExecutor {
 
 impl SessionPoolExecutor {
     /// Runs what `inputs` are of the job in `pool`.
-    pub fn new(pools: &Arc<Pools>, pool: UsablePool, job: &Snapshot<CommandJob>, inputs: Arc<Inputs>) -> Self {
+    pub fn new(
+        pools: &Arc<Pools>,
+        pool: UsablePool,
+        job: &Snapshot<CommandJob>,
+        inputs: Arc<Inputs>,
+        seat: Option<Arc<Seat>>,
+    ) -> Self {
         Self {
             pools: Arc::clone(pools),
             pool,
             job: job.clone(),
             inputs,
+            seat,
+        }
+    }
+
+    /// What it may have a session by.
+    pub fn seat(&self) -> Option<&Arc<Seat>> {
+        self.seat.as_ref()
+    }
+
+    /// The same where there is no session, nor shall be one by this.
+    #[must_use]
+    pub fn without_seat(&self) -> Self {
+        Self {
+            seat: None,
+            ..self.clone()
         }
     }
 
@@ -166,10 +191,23 @@ impl SessionPoolExecutor {
             Ok(uploads) => uploads,
             Err(error) => return Event::Failed(answer::not_runnable(&error)),
         };
-        for upload in uploads {
+        for (index, upload) in uploads.into_iter().enumerate() {
             if let Err(error) = session.upload(upload).await {
-                return answer::to_request(&self.pool, error);
+                let asked_pause = error.retry_after;
+                let event = answer::to_request(&self.pool, error);
+                return match (event, &self.seat) {
+                    // There is a session, with the files before this one.
+                    (Event::Failed(problem), _) if index > 0 => Event::Unanswered(problem),
+                    (Event::Full(problem), Some(seat)) => {
+                        seat.is_refused(asked_pause);
+                        Event::Full(problem)
+                    }
+                    (event, _) => event,
+                };
             }
+        }
+        if let Some(seat) = &self.seat {
+            seat.is_allocated();
         }
         Event::Prepared {
             at: Timestamp::now(),
@@ -189,10 +227,15 @@ impl SessionPoolExecutor {
         match session.execute(&call, window).await {
             Ok(Ok(report)) => Event::Frame(Box::new(report)),
             Ok(Err(_)) => Event::NoFrame,
-            Err(error) => match self.gone(&error).await {
-                Some(gone) => gone,
-                None => answer::to_request(&self.pool, error),
-            },
+            Err(error) => {
+                let is_unknown = error.dispatch == Dispatch::Unknown;
+                match (self.gone(&error).await, answer::to_request(&self.pool, error)) {
+                    (Some(gone), _) => gone,
+                    // Only of an upload it does not matter whether it was done.
+                    (None, Event::Full(problem)) if is_unknown => Event::Unanswered(problem),
+                    (None, event) => event,
+                }
+            }
         }
     }
 

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use k8s_openapi::api::core::v1::Namespace;
 use kube::{Api, ResourceExt};
 
-use super::runs_as::RunsAs;
+use super::runs_as::{RunsAs, share};
 use crate::api::azure_account::AzureAccountSpec;
 use crate::api::command_job::{CommandJob, SessionPoolTarget};
 use crate::api::condition::{Reason, kind};
@@ -21,10 +21,11 @@ use crate::controller::azure_resource::owners;
 use crate::controller::command_job::budget::InputMemory;
 use crate::controller::command_job::job::{NamedPool, NotRunnable, Unavailable};
 use crate::controller::command_job::output::Output;
+use crate::controller::command_job::queue::{PoolFacts, Queues};
 use crate::controller::operator_key::OperatorKey;
 use crate::controller::readiness::is_provisioned;
 use crate::runtime::conditions::find;
-use crate::runtime::{ApiError, Key};
+use crate::runtime::{ApiError, Key, Snapshot};
 
 /// How long the answer of Azure about a pool that no object manages is believed.
 const POOL_BELIEVED_FOR: Duration = Duration::from_mins(5);
@@ -48,6 +49,32 @@ pub struct UsablePool {
     pub guest_of: Option<Key>,
     /// How long a session lives without a request.
     pub cooldown: Duration,
+    /// How many sessions the pool may have at a time, where Azure said so.
+    pub max_sessions: Option<u32>,
+    /// How many of them the job's namespace may have, if the pool's owner says. Known only for a new attempt.
+    pub share: Option<u32>,
+    /// The SessionPool that the job names.
+    pub object: Option<Snapshot<SessionPool>>,
+}
+
+impl UsablePool {
+    /// What the queue has to know of it.
+    pub fn facts(&self) -> PoolFacts {
+        PoolFacts {
+            id: self.id.key(),
+            capacity: self.max_sessions,
+            object: self.object.clone(),
+            share: self.share,
+        }
+    }
+
+    /// As the job names it.
+    pub fn named(&self) -> NamedPool {
+        match &self.object {
+            Some(object) => NamedPool::Object(Key::of(&**object)),
+            None => NamedPool::Resource(Box::new(self.id.clone())),
+        }
+    }
 }
 
 impl std::fmt::Debug for UsablePool {
@@ -72,6 +99,7 @@ pub struct Pools {
     context: Context,
     output: Output,
     input_memory: InputMemory,
+    queues: Queues,
     poll_window: Duration,
     clients: Mutex<OfAccounts<PoolEndpoint, SessionClient>>,
     looked_up: Mutex<OfAccounts<ResourceId, (Instant, DataPlane)>>,
@@ -80,18 +108,20 @@ pub struct Pools {
 /// What is known for an account, told apart by [`account_key`].
 type OfAccounts<K, V> = HashMap<(K, usize), (Weak<Account>, V)>;
 
-/// Where the sessions of a pool are asked, and how long one lives without a request.
+/// Where the sessions of a pool are asked, how long one lives without a request, and how many there may be.
 #[derive(Clone)]
 struct DataPlane {
     endpoint: PoolEndpoint,
     cooldown: Duration,
+    max_sessions: Option<u32>,
 }
 
 impl Pools {
     /// Finds pools among the objects of `context`, and others by asking Azure. A call to a session waits at most
-    /// `poll_window` for a command's end.
-    pub fn new(context: Context, poll_window: Duration) -> Self {
+    /// `poll_window` for a command's end. `queues` say whose turn it is to have one.
+    pub fn new(context: Context, queues: Queues, poll_window: Duration) -> Self {
         Self {
+            queues,
             output: Output::new(
                 context.client().clone(),
                 context.events().clone(),
@@ -123,6 +153,16 @@ impl Pools {
     /// Memory for what commands are given.
     pub fn input_memory(&self) -> &InputMemory {
         &self.input_memory
+    }
+
+    /// Who has the sessions, and who waits for one.
+    pub fn queues(&self) -> &Queues {
+        &self.queues
+    }
+
+    /// Returns once the jobs that were there at the start are known.
+    pub async fn begin(&self) {
+        self.queues.begin(self.context.command_jobs.cache()).await;
     }
 
     /// What keeps the output of commands.
@@ -198,11 +238,14 @@ impl Pools {
             return Err(NotRunnable::PoolNotReady { pool: named(), because }.into());
         };
         let account = self.account(&runs_as, purpose).await?;
+        let mut share = None;
         let guest_of = match purpose {
             PoolUse::Start => {
                 let host = self.admit(job, &id).await?;
-                host.or_else(|| (key.namespace != own).then(|| key.clone()))
-                    .filter(|_| runs_as.lender.is_none())
+                let guest_of = host.as_ref().map(|it| it.pool.clone());
+                let guest_of = guest_of.or_else(|| (key.namespace != own).then(|| key.clone()));
+                share = host.and_then(|it| it.share);
+                guest_of.filter(|_| runs_as.lender.is_none())
             }
             PoolUse::Reach => None,
         };
@@ -215,8 +258,19 @@ impl Pools {
             .and_then(|it| it.cooldown_period_in_seconds)
             .and_then(|it| u64::try_from(it).ok())
             .map_or(DEFAULT_COOLDOWN, Duration::from_secs);
-        let usable = self.usable(id, account, runs_as, &DataPlane { endpoint, cooldown });
-        Ok(UsablePool { guest_of, ..usable })
+        let max_sessions = status.and_then(|it| it.max_concurrent_sessions);
+        let data_plane = DataPlane {
+            endpoint,
+            cooldown,
+            max_sessions: max_sessions.and_then(|it| u32::try_from(it).ok()),
+        };
+        let usable = self.usable(id, account, runs_as, &data_plane);
+        Ok(UsablePool {
+            guest_of,
+            share,
+            object: Some(pool.clone()),
+            ..usable
+        })
     }
 
     async fn of_resource_id(
@@ -228,15 +282,21 @@ impl Pools {
         let runs_as = RunsAs::own(job, None);
         let id: ResourceId = pool.resource_id.parse().map_err(|_| NotRunnable::NoTarget)?;
         let account = self.account(&runs_as, purpose).await?;
-        let guest_of = match purpose {
+        let host = match purpose {
             PoolUse::Start => self.admit(job, &id).await?,
             PoolUse::Reach => None,
         };
+        let share = host.as_ref().and_then(|it| it.share);
+        let guest_of = host.map(|it| it.pool);
         let cache_key = (id.clone(), account_key(&account));
         let known = lock(&self.looked_up).get(&cache_key).cloned();
         if let Some((_, (_, known))) = known.filter(|(_, (at, _))| at.elapsed() < POOL_BELIEVED_FOR) {
             let usable = self.usable(id, account, runs_as, &known);
-            return Ok(UsablePool { guest_of, ..usable });
+            return Ok(UsablePool {
+                guest_of,
+                share,
+                ..usable
+            });
         }
         let named = || NamedPool::Resource(Box::new(id.clone()));
         let version = session_pool::PoolApiVersion::for_reading();
@@ -251,19 +311,27 @@ impl Pools {
         })?;
         let endpoint = self.endpoint(endpoint)?;
         let cooldown = session_pool::cooldown_seconds(&found).map_or(DEFAULT_COOLDOWN, Duration::from_secs);
-        let known = DataPlane { endpoint, cooldown };
+        let known = DataPlane {
+            endpoint,
+            cooldown,
+            max_sessions: session_pool::max_concurrent_sessions(&found),
+        };
         let mut looked_up = lock(&self.looked_up);
         looked_up.retain(|_, (account, ..)| account.strong_count() > 0);
         looked_up.insert(cache_key, (Arc::downgrade(&account), (Instant::now(), known.clone())));
         drop(looked_up);
         let usable = self.usable(id, account, runs_as, &known);
-        Ok(UsablePool { guest_of, ..usable })
+        Ok(UsablePool {
+            guest_of,
+            share,
+            ..usable
+        })
     }
 
     /// A pool that belongs to objects of other namespaces is entered only where one of them lets the job in: neither its id nor
     /// an object that only observes it is a way around that, even where Azure would allow it. Returns the object of another
     /// namespace that lets it in, if one does.
-    async fn admit(&self, job: &CommandJob, id: &ResourceId) -> Result<Option<Key>, Unavailable> {
+    async fn admit(&self, job: &CommandJob, id: &ResourceId) -> Result<Option<Host>, Unavailable> {
         let own = job.namespace().unwrap_or_default();
         let owners = owners::<SessionPool>(&self.context, id).await;
         if owners.is_empty() {
@@ -273,7 +341,11 @@ impl Pools {
             let labels = self.labels(&own, pool).await?;
             if RunsAs::begins(job, pool, &labels).is_some() {
                 let host = Key::of(&**pool);
-                return Ok((host.namespace != own).then_some(host));
+                let share = share(pool, &labels).and_then(|it| it.max_concurrent_sessions);
+                return Ok((host.namespace != own).then(|| Host {
+                    pool: host,
+                    share: share.and_then(|it| u32::try_from(it).ok()),
+                }));
             }
         }
         let (id, namespace) = (Box::new(id.clone()), own);
@@ -358,6 +430,9 @@ impl Pools {
             runs_as,
             guest_of: None,
             cooldown: data_plane.cooldown,
+            max_sessions: data_plane.max_sessions,
+            share: None,
+            object: None,
         }
     }
 
@@ -371,6 +446,13 @@ impl Pools {
         let namespaces: Api<Namespace> = Api::all(self.context.client().clone());
         Ok(namespaces.get(namespace).await?.metadata.labels.unwrap_or_default())
     }
+}
+
+/// A SessionPool of another namespace that lets a job in.
+struct Host {
+    pool: Key,
+    /// How many sessions the job's namespace may have.
+    share: Option<u32>,
 }
 
 /// Why a pool of the job's own namespace cannot be used, as the continuation of a sentence. Its own conditions say more.

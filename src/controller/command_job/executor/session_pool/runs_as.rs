@@ -5,7 +5,7 @@ use kube::ResourceExt;
 use crate::api::azure_account::AzureAccountSpec;
 use crate::api::command_job::CommandJob;
 use crate::api::reference::LocalReference;
-use crate::api::session_pool::{Labels, SessionPool};
+use crate::api::session_pool::{Labels, SessionPool, Share};
 use crate::controller::command_job::job::plan::last_claim;
 use crate::controller::operator_key::{OperatorKey, hex};
 use crate::runtime::Key;
@@ -35,7 +35,7 @@ impl RunsAs {
         if job.namespace() == pool.namespace() {
             return Some(Self::own_in(job, pool));
         }
-        let share = pool.spec.sharing.iter().find(|it| it.namespaces.include(labels))?;
+        let share = share(pool, labels)?;
         Some(match (&job.spec.account_ref, &share.account_ref) {
             (None, Some(lent)) => Self::lent(Key::of(pool), &lent.name),
             (Some(_), _) | (None, None) => Self::own_in(job, pool),
@@ -80,6 +80,11 @@ impl RunsAs {
         let parts = [&uid, &self.account.namespace, &self.account.name].map(String::as_bytes);
         Some(hex(&key.derive("lent account", parts)[..16]))
     }
+}
+
+/// The entry that lets a namespace with these labels into a pool of another one: the first that includes it.
+pub fn share<'a>(pool: &'a SessionPool, labels: &Labels) -> Option<&'a Share> {
+    pool.spec.sharing.iter().find(|it| it.namespaces.include(labels))
 }
 
 #[cfg(test)]

@@ -109,7 +109,8 @@ fn a_job_whose_pool_is_not_ready_waits_and_says_for_what() {
         waiting.verdict,
         JobVerdict::Waiting {
             why: why.clone(),
-            refused_since
+            refused_since,
+            place: None,
         }
     );
     let running = plan(&claimed_job(), &facts, at(0));

@@ -244,7 +244,15 @@ fn a_restart_does_not_begin_the_time_again_for_which_a_role_is_waited() {
     let why = Verdict::progressing(Reason::RolePropagating, "waited for");
     let refused_since = Some(at(0));
     let mut job = job();
-    job.status = Some(told(&job, &JobVerdict::Waiting { why, refused_since }, 1));
+    job.status = Some(told(
+        &job,
+        &JobVerdict::Waiting {
+            why,
+            refused_since,
+            place: None,
+        },
+        1,
+    ));
     let since = super::super::untouched(&job).denied_since.expect("it is remembered");
     assert_eq!(since.as_second(), at(0).as_second());
 }
