@@ -18,7 +18,7 @@ use super::job::plan::{is_finished, last_claim, wants_session};
 use super::job::{Inputs, JobFacts, NotRunnable, Unavailable, attempts_that_matter, current_key, inputs};
 use super::memory::RememberedJob;
 use super::output::Fit;
-use super::queue::{Place, Seat, Turn};
+use super::queue::{Seat, Turn};
 use crate::api::CommandJob;
 use crate::runtime::Snapshot;
 
@@ -127,17 +127,17 @@ async fn seat(
     if let Some(held) = held.filter(|it| it.is_of(&facts)) {
         return Ok(Some(Arc::clone(held)));
     }
-    let not_its_turn = |place| NotRunnable::NotItsTurn {
+    let not_its_turn = |position| NotRunnable::NotItsTurn {
         pool: pool.named(),
-        place,
+        position,
     };
     pools.begin().await;
     match last_claim(job).filter(|_| is_claimed) {
         Some(claim) => Ok(Some(pools.queues().seat(&facts, job, claim.at))),
-        None if !wants_session(job) => Err(not_its_turn(Place::default())),
+        None if !wants_session(job) => Err(not_its_turn(None)),
         None => match pools.queues().turn(&facts, job) {
             Turn::Granted(seat) => Ok(Some(seat)),
-            Turn::Waits(place) => Err(not_its_turn(place)),
+            Turn::Waits(position) => Err(not_its_turn(position)),
         },
     }
 }

@@ -6,7 +6,7 @@ use crate::api::condition::Reason;
 use crate::azure::{AzureError, ResourceId};
 use crate::controller::command_job::JobError;
 use crate::controller::command_job::budget::OverBudget;
-use crate::controller::command_job::queue::Place;
+use crate::controller::command_job::queue::QueuePosition;
 use crate::controller::command_job::runner::WorkError;
 use crate::controller::config_maps::NOT_ALLOWED;
 use crate::controller::readiness::Verdict;
@@ -54,12 +54,12 @@ pub enum NotRunnable {
         because: String,
     },
     /// It is not the job's turn to have a session of the pool.
-    #[error("{}", told_to_wait(.pool, .place))]
+    #[error("{}", told_to_wait(.pool, *.position))]
     NotItsTurn {
         /// The pool.
         pool: NamedPool,
         /// Where it waits.
-        place: Place,
+        position: Option<QueuePosition>,
     },
     /// No shell runs in the pool, as Azure says, whatever an object says of it.
     #[error("{0} is not of containerType Shell in Azure")]
@@ -186,8 +186,8 @@ impl NotRunnable {
     }
 }
 
-fn told_to_wait(pool: &NamedPool, place: &Place) -> String {
-    if place.told.is_some_and(|it| it.is_at_share) {
+fn told_to_wait(pool: &NamedPool, position: Option<QueuePosition>) -> String {
+    if position.is_some_and(|it| it.is_at_share) {
         format!(
             "the namespace has as many sessions of {pool} as its owner lets it have; the job starts when one of them is free"
         )

@@ -121,9 +121,9 @@ fn end_deleted(job: &CommandJob, claim: Option<&AttemptClaim>, facts: &JobFacts)
 fn begin(job: &CommandJob, facts: &JobFacts, now: Timestamp) -> Plan<JobStep, JobVerdict> {
     let key = next_key(job);
     let state = facts.attempt(job, key);
-    if let Err(NotRunnable::NotItsTurn { place, .. }) = &facts.place {
+    if let Err(NotRunnable::NotItsTurn { position, .. }) = &facts.place {
         let why = facts.place.as_ref().err().map(NotRunnable::verdict);
-        let verdict = why.map_or(JobVerdict::Unchanged, |why| JobVerdict::queued(why, *place, &state));
+        let verdict = why.map_or(JobVerdict::Unchanged, |why| JobVerdict::queued(why, *position, &state));
         // What was prepared in another pool is of no use in this one.
         return match state.place {
             Some(_) => decided(Some(leave(job, key, Farewell::Idle)), Next::Again, verdict),

@@ -13,7 +13,7 @@ use crate::api::command_job::{
 use crate::api::condition::{Reason, kind};
 use crate::controller::command_job::attempt::{AttemptClaim, AttemptState, Ending};
 use crate::controller::command_job::output::Fit;
-use crate::controller::command_job::queue::Place;
+use crate::controller::command_job::queue::QueuePosition;
 use crate::controller::readiness::{self, Standing, Verdict};
 use crate::controller::waiting::Waiting;
 use crate::runtime::conditions::{Conditions, Truth, transitioned};
@@ -34,7 +34,7 @@ pub enum JobVerdict {
         /// Since when the pool has refused the account, where it does.
         refused_since: Option<Timestamp>,
         /// Where it waits for a session, if it is that.
-        place: Option<Place>,
+        position: Option<QueuePosition>,
     },
     /// An attempt begins. One before it that is still open is void: that was proven by its session.
     Claimed {
@@ -63,18 +63,18 @@ impl JobVerdict {
         Self::Waiting {
             why,
             refused_since: state.denied_since,
-            place: None,
+            position: None,
         }
     }
 
     /// The job waits for a session; nothing is said of that as long as it may be over sooner than it is written.
-    pub fn queued(why: Verdict, place: Place, state: &AttemptState) -> Self {
-        match place.told {
+    pub fn queued(why: Verdict, position: Option<QueuePosition>, state: &AttemptState) -> Self {
+        match position {
             None => Self::Unchanged,
             Some(_) => Self::Waiting {
                 why,
                 refused_since: state.denied_since,
-                place: Some(place),
+                position,
             },
         }
     }
@@ -87,11 +87,11 @@ impl JobVerdict {
             Self::Waiting {
                 why,
                 refused_since,
-                place,
+                position,
             } if why.reason != Reason::RolePropagating => Self::Waiting {
                 why: waits(job, waited, now).judge(why),
                 refused_since,
-                place,
+                position,
             },
             verdict => verdict,
         }
@@ -146,9 +146,9 @@ pub fn status(job: &CommandJob, verdict: &JobVerdict, now: Timestamp) -> Option<
         JobVerdict::Waiting {
             why,
             refused_since,
-            place,
+            position,
         } => {
-            let queue = queue(why.reason, *refused_since, *place);
+            let queue = queue(why.reason, *refused_since, *position);
             Some(waiting(job, previous, why, queue, now))
         }
         JobVerdict::Claimed { claim, guest_of } => {
@@ -177,21 +177,20 @@ fn waiting(
     }
 }
 
-fn queue(reason: Reason, refused_since: Option<Timestamp>, place: Option<Place>) -> QueueStatus {
-    let told = place.and_then(|it| it.told);
+fn queue(reason: Reason, refused_since: Option<Timestamp>, position: Option<QueuePosition>) -> QueueStatus {
     let number = |it: u32| i32::try_from(it).unwrap_or(i32::MAX);
     QueueStatus {
-        reason: queue_reason(reason, place),
-        position: told.map(|it| number(it.position)),
-        of: told.map(|it| number(it.of)),
-        estimated_start_time: told.and_then(|it| it.estimate).map(whole_seconds),
+        reason: queue_reason(reason, position),
+        position: position.map(|it| number(it.position)),
+        of: position.map(|it| number(it.of)),
+        estimated_start_time: position.and_then(|it| it.estimate).map(whole_seconds),
         refused_since: refused_since.map(whole_seconds),
     }
 }
 
-fn queue_reason(reason: Reason, place: Option<Place>) -> QueueReason {
+fn queue_reason(reason: Reason, position: Option<QueuePosition>) -> QueueReason {
     match reason {
-        Reason::PoolExhausted if place.and_then(|it| it.told).is_some_and(|it| it.is_at_share) => QueueReason::Share,
+        Reason::PoolExhausted if position.is_some_and(|it| it.is_at_share) => QueueReason::Share,
         Reason::PoolExhausted => QueueReason::Capacity,
         Reason::Unavailable | Reason::Throttled | Reason::InternalError => QueueReason::Service,
         _ => QueueReason::Target,

@@ -8,7 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::bill::{Bill, hours_begun};
 use super::breaker::Breaker;
-use super::line::{Line, Rank, Told, Waiting};
+use super::line::{Line, QueuePosition, QueuedJob, Rank};
 use crate::runtime::Key;
 
 /// From how many turns an estimate is made, at most.
@@ -30,13 +30,6 @@ pub struct Applicant {
     pub created: Timestamp,
     /// How many sessions its namespace may have at a time, if the pool's owner says.
     pub share: Option<u32>,
-}
-
-/// Where a job waits.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Place {
-    /// What its status is to say of its position; `None` as long as it is not worth a write.
-    pub told: Option<Told>,
 }
 
 /// A session that somebody has, or is to ask for.
@@ -115,7 +108,7 @@ impl Ledger {
         let tenant = self.tenants.entry(key.namespace.clone()).or_default();
         tenant.share = applicant.share;
         let (since, told) = since;
-        tenant.line.add(Waiting {
+        tenant.line.add(QueuedJob {
             rank,
             key: key.clone(),
             since,
@@ -241,18 +234,15 @@ impl Ledger {
         next.map(|(name, _)| name.clone())
     }
 
-    /// Where a job waits; `None` if it does not.
-    pub fn place(&self, uid: &str) -> Option<Place> {
+    /// What a job is told of where it waits; `None` as long as that is not worth a write.
+    pub fn told(&self, uid: &str) -> Option<QueuePosition> {
         let (namespace, rank) = self.ranks.get(uid)?;
-        let tenant = self.tenants.get(namespace)?;
-        let waiting = tenant.line.get(tenant.line.index(rank))?;
-        Some(Place {
-            told: waiting.told.map(|(told, _)| told),
-        })
+        let line = &self.tenants.get(namespace)?.line;
+        line.get(line.index(rank))?.told.map(|(told, _)| told)
     }
 
     /// What there is to tell a job of its position, from 1: how many turns it is away if nobody else comes.
-    pub fn position(&self, namespace: &str, rank: &Rank, now: Timestamp) -> Told {
+    pub fn position(&self, namespace: &str, rank: &Rank, now: Timestamp) -> QueuePosition {
         let own = self.tenants.get(namespace);
         let index = own.map_or(0, |it| it.line.index(rank));
         let has = own.map_or(0, |it| it.has);
@@ -273,7 +263,7 @@ impl Ledger {
             })
             .sum();
         let position = u32::try_from(index + before + 1).unwrap_or(u32::MAX);
-        Told {
+        QueuePosition {
             position,
             of: u32::try_from(self.ranks.len()).unwrap_or(u32::MAX).max(position),
             estimate: self.estimate(position, now),
@@ -296,13 +286,13 @@ impl Ledger {
     }
 
     /// The jobs that wait, of all namespaces.
-    pub fn waiting(&self) -> impl Iterator<Item = (&str, &Waiting)> {
+    pub fn waiting(&self) -> impl Iterator<Item = (&str, &QueuedJob)> {
         let lines = self.tenants.iter();
         lines.flat_map(|(namespace, it)| it.line.iter().map(move |waiting| (namespace.as_str(), waiting)))
     }
 
     /// Notes what a job is told.
-    pub fn tell(&mut self, uid: &str, told: Told, now: Timestamp) {
+    pub fn tell(&mut self, uid: &str, told: QueuePosition, now: Timestamp) {
         if let Some((namespace, rank)) = self.ranks.get(uid)
             && let Some(tenant) = self.tenants.get_mut(namespace)
             && let Some(waiting) = tenant.line.get_mut(rank)

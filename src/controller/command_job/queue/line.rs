@@ -35,19 +35,19 @@ impl Rank {
 
 /// A job that waits.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Waiting {
+pub struct QueuedJob {
     pub rank: Rank,
     /// Names the object.
     pub key: Key,
     /// Since when it waits.
     pub since: Timestamp,
     /// What its status says, or is about to say, of its position; and since when.
-    pub told: Option<(Told, Timestamp)>,
+    pub told: Option<(QueuePosition, Timestamp)>,
 }
 
 /// What a status says of a position.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Told {
+pub struct QueuePosition {
     /// The position, from 1.
     pub position: u32,
     /// How many waited.
@@ -60,7 +60,7 @@ pub struct Told {
 
 /// The jobs of a namespace that wait, by rank.
 #[derive(Debug, Default)]
-pub struct Line(Vec<Waiting>);
+pub struct Line(Vec<QueuedJob>);
 
 impl Line {
     pub fn len(&self) -> usize {
@@ -72,22 +72,22 @@ impl Line {
     }
 
     /// The job whose turn is next.
-    pub fn pop(&mut self) -> Option<Waiting> {
+    pub fn pop(&mut self) -> Option<QueuedJob> {
         (!self.0.is_empty()).then(|| self.0.remove(0))
     }
 
     /// Adds a job, unless one of this rank waits.
-    pub fn add(&mut self, waiting: Waiting) {
+    pub fn add(&mut self, waiting: QueuedJob) {
         if let Err(index) = self.find(&waiting.rank) {
             self.0.insert(index, waiting);
         }
     }
 
-    pub fn remove(&mut self, rank: &Rank) -> Option<Waiting> {
+    pub fn remove(&mut self, rank: &Rank) -> Option<QueuedJob> {
         self.find(rank).ok().map(|index| self.0.remove(index))
     }
 
-    pub fn get(&self, index: usize) -> Option<&Waiting> {
+    pub fn get(&self, index: usize) -> Option<&QueuedJob> {
         self.0.get(index)
     }
 
@@ -96,11 +96,11 @@ impl Line {
         self.find(rank).unwrap_or_else(|index| index)
     }
 
-    pub fn iter(&self) -> impl Iterator<Item = &Waiting> {
+    pub fn iter(&self) -> impl Iterator<Item = &QueuedJob> {
         self.0.iter()
     }
 
-    pub fn get_mut(&mut self, rank: &Rank) -> Option<&mut Waiting> {
+    pub fn get_mut(&mut self, rank: &Rank) -> Option<&mut QueuedJob> {
         let index = self.find(rank).ok()?;
         self.0.get_mut(index)
     }

@@ -21,7 +21,7 @@ mod telling;
 #[cfg(test)]
 mod tests;
 
-pub use ledger::Place;
+pub use line::QueuePosition;
 pub use pools::{PoolFacts, Queues, Turn};
 pub use report::report;
 pub use seat::Seat;

@@ -11,7 +11,8 @@ use tokio::sync::{OnceCell, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::bill::Bill;
-use super::ledger::{Applicant, Ledger, Place};
+use super::ledger::{Applicant, Ledger};
+use super::line::QueuePosition;
 use super::report::Counts;
 use super::seat::Seat;
 use super::telling;
@@ -41,8 +42,8 @@ pub struct PoolFacts {
 pub enum Turn {
     /// It may have one.
     Granted(Arc<Seat>),
-    /// It has to wait, and will be woken.
-    Waits(Place),
+    /// It has to wait, and will be woken; and what its status is to say of that, if it is worth a write.
+    Waits(Option<QueuePosition>),
 }
 
 /// The queues of all pools; clones are the same.
@@ -136,7 +137,7 @@ impl Queues {
                 pools.asked.remove(&applicant.uid);
                 Turn::Granted(Seat::new(Arc::clone(&self.books), id, number))
             }
-            None => Turn::Waits(ledger.place(&applicant.uid).unwrap_or_default()),
+            None => Turn::Waits(ledger.told(&applicant.uid)),
         };
         drop(pools);
         self.books.woke(woken);

@@ -7,7 +7,7 @@
 use jiff::{SignedDuration, Timestamp};
 
 use super::ledger::Ledger;
-use super::line::{Told, Waiting};
+use super::line::{QueuePosition, QueuedJob};
 use crate::runtime::Key;
 
 /// Positions up to this are told when they change.
@@ -35,7 +35,7 @@ pub const A_SECOND: Allowance = Allowance { first: 25, again: 10 };
 #[derive(Debug, Default)]
 pub struct Round {
     /// Who is told, and what.
-    pub tell: Vec<(String, Key, Told)>,
+    pub tell: Vec<(String, Key, QueuePosition)>,
     /// Whether somebody has to be told later, even if nothing changes.
     pub is_more: bool,
 }
@@ -43,7 +43,7 @@ pub struct Round {
 /// Whom of those that wait to tell what.
 pub fn round(ledger: &Ledger, allowance: &mut Allowance, now: Timestamp) -> Round {
     let mut round = Round::default();
-    let mut due: Vec<(bool, Told, &Waiting)> = Vec::new();
+    let mut due: Vec<(bool, QueuePosition, &QueuedJob)> = Vec::new();
     for (namespace, waiting) in ledger.waiting() {
         let told = ledger.position(namespace, &waiting.rank, now);
         let since = match waiting.told {
@@ -77,7 +77,7 @@ pub fn round(ledger: &Ledger, allowance: &mut Allowance, now: Timestamp) -> Roun
     round
 }
 
-fn is_news(before: Told, now: Told) -> bool {
+fn is_news(before: QueuePosition, now: QueuePosition) -> bool {
     let (told, position) = (before.position, now.position);
     let is_nearer = position != told && (position <= NEAR || position <= told / 2);
     is_nearer || before.is_at_share != now.is_at_share

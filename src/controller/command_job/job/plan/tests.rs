@@ -110,7 +110,7 @@ fn a_job_whose_pool_is_not_ready_waits_and_says_for_what() {
         JobVerdict::Waiting {
             why: why.clone(),
             refused_since,
-            place: None,
+            position: None,
         }
     );
     let running = plan(&claimed_job(), &facts, at(0));

@@ -249,7 +249,7 @@ fn a_restart_does_not_begin_the_time_again_for_which_a_role_is_waited() {
         &JobVerdict::Waiting {
             why,
             refused_since,
-            place: None,
+            position: None,
         },
         1,
     ));
