@@ -49,7 +49,7 @@ pub(super) async fn execute(call: &Call) -> Result<Response, ServiceError> {
 
     let lease = call.session().await?;
     lease.count_execution();
-    let session = SessionHeaders::of(&lease, &behaviour.sessions);
+    let mut headers = session_headers(&lease, &behaviour.sessions);
     let running = json!({
         "id": id, "identifier": lease.identifier, "executionType": request.execution_type, "status": "Running",
     });
@@ -72,8 +72,9 @@ pub(super) async fn execute(call: &Call) -> Result<Response, ServiceError> {
         call.version.as_str(),
         crate::query::encode(call.target.identifier()?),
     );
+    headers.extend([("operation-id", id), ("operation-location", location)]);
     if is_asynchronous {
-        return Ok(answered(running, &id, &location, session));
+        return Ok(answered(running, headers));
     }
     let limit = Duration::try_from_secs_f64(behaviour.sessions.synchronous_limit_seconds).unwrap_or(Duration::MAX);
     let Ok(joined) = tokio::time::timeout(limit, &mut ended).await else {
@@ -83,7 +84,7 @@ pub(super) async fn execute(call: &Call) -> Result<Response, ServiceError> {
         return Ok(StatusCode::GATEWAY_TIMEOUT.into_response());
     };
     let body = joined.map_err(|error| ExecuteError::Io(std::io::Error::other(error)))??;
-    Ok(answered(body, &id, &location, session))
+    Ok(answered(body, headers))
 }
 
 /// `GET /executions/{id}`.
@@ -117,13 +118,8 @@ fn shell_only(call: &Call) -> Result<(), ServiceError> {
 }
 
 /// 202 also for what has ended, as recorded.
-fn answered(body: Value, id: &str, location: &str, session: Option<SessionHeaders>) -> Response {
+fn answered(body: Value, headers: Vec<(&'static str, String)>) -> Response {
     let mut response = (StatusCode::ACCEPTED, Json(body)).into_response();
-    let mut headers = vec![
-        ("operation-id", id.to_owned()),
-        ("operation-location", location.to_owned()),
-    ];
-    headers.extend(session.into_iter().flat_map(|session| session.0));
     for (name, value) in headers {
         if let Ok(value) = HeaderValue::try_from(value) {
             response.headers_mut().insert(name, value);
@@ -133,24 +129,21 @@ fn answered(body: Value, id: &str, location: &str, session: Option<SessionHeader
 }
 
 /// What the headers of an answer tell of its session. The service documents them for Python pools only.
-struct SessionHeaders([(&'static str, String); 4]);
-
-impl SessionHeaders {
-    fn of(lease: &Lease, switches: &SessionsBehaviour) -> Option<Self> {
-        let took = if lease.is_new() {
-            lease.allocation_time()
-        } else {
-            SignedDuration::ZERO
-        };
-        switches.allocation_headers.then(|| {
-            Self([
-                ("x-ms-allocation-retries", "0".to_owned()),
-                ("x-ms-allocation-time", (took.as_secs_f64() * 1000.0).to_string()),
-                ("x-ms-new-allocation", lease.is_new().to_string()),
-                ("x-ms-session-guid", lease.etag.to_string()),
-            ])
-        })
+fn session_headers(lease: &Lease, switches: &SessionsBehaviour) -> Vec<(&'static str, String)> {
+    if !switches.allocation_headers {
+        return Vec::new();
     }
+    let took = if lease.is_new() {
+        lease.allocation_time()
+    } else {
+        SignedDuration::ZERO
+    };
+    vec![
+        ("x-ms-allocation-retries", "0".to_owned()),
+        ("x-ms-allocation-time", (took.as_secs_f64() * 1000.0).to_string()),
+        ("x-ms-new-allocation", lease.is_new().to_string()),
+        ("x-ms-session-guid", lease.etag.to_string()),
+    ]
 }
 
 impl ShellRequest {
