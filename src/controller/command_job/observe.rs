@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use kube::{Client, ResourceExt};
 use uuid::Uuid;
 
@@ -14,7 +15,7 @@ use super::budget::InputMemory;
 use super::executor::Executor;
 use super::executor::session_pool::{PoolUse, Pools, SessionPoolExecutor, limits};
 use super::job::inputs::NoRoom;
-use super::job::plan::is_finished;
+use super::job::plan::{is_at_rest, is_finished};
 use super::job::{Inputs, JobFacts, NotRunnable, Unavailable, attempts_that_matter, current_key, inputs};
 use super::memory::RememberedJob;
 use super::output::Fit;
@@ -49,8 +50,8 @@ pub async fn observe(
         .iter()
         .map(|(key, (state, _))| (*key, state.clone()))
         .collect();
-    if is_finished(job) {
-        return Ok(of_finished(pools, attempts));
+    if is_finished(job) || is_at_rest(job, Timestamp::now()) {
+        return Ok(at_rest(pools, attempts, remembered.fit));
     }
     let (key, is_claimed) = current_key(job, &attempts);
     let known = remembered
@@ -96,17 +97,20 @@ pub async fn observe(
         secrets_digest: executor.as_ref().ok().and_then(SessionPoolExecutor::secrets_digest),
         lent_account: executor.as_ref().ok().and_then(SessionPoolExecutor::lent_account),
         guest_of: executor.as_ref().ok().and_then(SessionPoolExecutor::guest_of),
-        sessions: attempts_that_matter(job).map(|key| (key, session(key))).collect(),
+        sessions: attempts_that_matter(job, &attempts)
+            .map(|key| (key, session(key)))
+            .collect(),
         fresh: Ticket(Uuid::new_v4().simple().to_string()[..16].to_owned()),
         attempts,
         fit: remembered.fit,
+        is_at_rest: false,
     };
     let executor = executor.ok();
     Ok(JobObservation { facts, executor })
 }
 
-/// Of a job that has ended only its attempts are of interest, which are to be left.
-fn of_finished(pools: &Pools, attempts: BTreeMap<AttemptKey, AttemptState>) -> JobObservation {
+/// Of a job that has ended, or of which nothing begins for now, only its attempts are of interest, which are to be left.
+fn at_rest(pools: &Pools, attempts: BTreeMap<AttemptKey, AttemptState>, fit: Fit) -> JobObservation {
     let facts = JobFacts {
         limits: limits(pools.poll_window(), None),
         place: Ok(String::new()),
@@ -117,7 +121,8 @@ fn of_finished(pools: &Pools, attempts: BTreeMap<AttemptKey, AttemptState>) -> J
         sessions: BTreeMap::new(),
         fresh: Ticket(String::new()),
         attempts,
-        fit: Fit::AsItIs,
+        fit,
+        is_at_rest: true,
     };
     JobObservation { facts, executor: None }
 }

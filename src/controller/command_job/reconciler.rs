@@ -14,9 +14,11 @@ use super::executor::session_pool::{Pools, SessionPoolExecutor, limits};
 use super::executor::{Executor, Farewells, Leaving};
 use super::hosts_told::HostsTold;
 use super::job::plan::{claim_of, is_finished, last_claim};
+use super::job::retry::active_until;
 use super::job::{JobStep, JobVerdict, NotRunnable, plan, status};
 use super::memory::JobMemory;
 use super::observe::{JobObservation, observe};
+use super::output::Fit;
 use crate::api::command_job::{CommandJob, CommandJobStatus};
 use crate::api::condition::Reason;
 use crate::controller::Context;
@@ -87,13 +89,20 @@ impl CommandJobs {
         match pass.write_status(&status).await {
             Ok(()) => {}
             Err(error) => match (&error, verdict, pass.observed().facts.fit.next()) {
-                (WriteError::TooLarge, JobVerdict::Ended { .. }, Some(fit)) => {
+                (WriteError::TooLarge, JobVerdict::Ended { .. } | JobVerdict::AttemptOver { .. }, Some(fit)) => {
                     let uid = pass.object().uid().unwrap_or_default();
                     self.memory.update(&uid, |job| job.fit = fit);
                     pass.observed_mut().facts.fit = fit;
+                    return Ok(Effect::Replan);
                 }
                 _ => return Err(error.into()),
             },
+        }
+        if let JobVerdict::AttemptOver { .. } = verdict {
+            // The next one's result may fit, and more has to be known for it than for this one.
+            let uid = pass.object().uid().unwrap_or_default();
+            self.memory.update(&uid, |job| job.fit = Fit::AsItIs);
+            return Ok(Effect::Reobserve);
         }
         if let JobVerdict::Claimed { guest_of, .. } = verdict {
             self.warn_of_short_secrets(pass);
@@ -159,6 +168,11 @@ impl CommandJobs {
             (None, Some(executor)) => (AttemptState::of_another_process(), executor),
             (None, None) => return Err(JobError::NoTarget),
         };
+        // What takes its place is another attempt, with another session.
+        let effect = match claim {
+            Some(_) => Effect::Replan,
+            None => Effect::Reobserve,
+        };
         self.farewells.leave(Leaving {
             executor: executor.clone(),
             key,
@@ -167,7 +181,12 @@ impl CommandJobs {
             farewell,
         });
         self.update(pass, key, &executor, |state| state.has_left = true);
-        Ok(Effect::Replan)
+        // Of those that were left before it nothing needs to be known any more.
+        self.memory.update(&uid, |job| {
+            job.attempts
+                .retain(|other, (state, _)| *other >= key || !state.has_left);
+        });
+        Ok(effect)
     }
 }
 
@@ -204,7 +223,13 @@ impl Reconciler for CommandJobs {
     fn reason(verdict: &JobVerdict) -> Option<Cow<'static, str>> {
         match verdict {
             JobVerdict::Waiting { why, .. } => why.reason_of_wait(),
-            JobVerdict::Unchanged | JobVerdict::Claimed { .. } | JobVerdict::Running(_) | JobVerdict::Ended { .. } => {
+            JobVerdict::Unchanged
+            | JobVerdict::Claimed { .. }
+            | JobVerdict::Running(_)
+            | JobVerdict::Suspended
+            | JobVerdict::AttemptOver { .. }
+            | JobVerdict::Stopped(_)
+            | JobVerdict::Ended { .. } => {
                 None
             }
         }
@@ -245,7 +270,10 @@ impl Reconciler for CommandJobs {
                 it.facts.limits.longest_pause
             })
         };
-        is_claimed.then(longest)
+        let until_deadline = active_until(job).map(|it| it.duration_since(Timestamp::now()));
+        let until_deadline = until_deadline.and_then(|it| Duration::try_from(it).ok());
+        let pauses = [is_claimed.then(longest), until_deadline];
+        pauses.into_iter().flatten().min()
     }
 
     fn gone(&self, job: &Snapshot<CommandJob>) {
