@@ -49,7 +49,7 @@ pub struct World {
     troubles_left: u32,
     /// What may still be done to the job.
     wishes: Vec<Wish>,
-    /// Whether a session was replaced, or a runner died.
+    /// Whether a session was replaced or released late, or a runner died.
     was_disturbed: bool,
     /// Whether something may be left behind: the operator died, or a request may yet arrive.
     may_leak: bool,
@@ -171,6 +171,8 @@ impl World {
         for index in 0..self.service.on_their_way.len() {
             let mut world = self.clone();
             let command = world.service.on_their_way.remove(index);
+            // Of an operator that died while it left what it had prepared; the next one may have prepared it again.
+            world.was_disturbed |= matches!(command, Command::Release { .. });
             world.service.receive(&command, world.now);
             next.push(world);
         }
