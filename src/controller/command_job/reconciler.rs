@@ -229,9 +229,7 @@ impl Reconciler for CommandJobs {
             | JobVerdict::Suspended
             | JobVerdict::AttemptOver { .. }
             | JobVerdict::Stopped(_)
-            | JobVerdict::Ended { .. } => {
-                None
-            }
+            | JobVerdict::Ended { .. } => None,
         }
     }
 

@@ -256,8 +256,7 @@ impl AttemptState {
     /// goes on all the same. One that has not begun is told as well: its start then finds that it must not begin.
     fn stopping(&self, claim: &AttemptClaim, reason: KillReason, limits: &Limits, now: Timestamp) -> Option<Command> {
         let told = self.told.filter(|_| self.is_cancelled);
-        let is_to_be_told =
-            told.is_none_or(|told| !self.takes_files && now >= later(told.last, limits.between_checks));
+        let is_to_be_told = told.is_none_or(|told| !self.takes_files && now >= later(told.last, limits.between_checks));
         let grace = SignedDuration::from_secs(i64::from(limits.grace_seconds));
         let is_over = |since: Timestamp, pause| now > later(since, grace + pause);
         let is_spent = told.is_some_and(|told| {
@@ -357,9 +356,11 @@ impl AttemptState {
 /// that takes.
 fn window(stop: Option<Stop>, limits: &Limits, now: Timestamp) -> Duration {
     let grace = Duration::from_secs(u64::from(limits.grace_seconds) + 2);
-    let most = stop.map_or(Duration::MAX, |stop| match Duration::try_from(stop.at.duration_since(now)) {
-        Ok(left) if !left.is_zero() => left,
-        _ => grace,
+    let most = stop.map_or(Duration::MAX, |stop| {
+        match Duration::try_from(stop.at.duration_since(now)) {
+            Ok(left) if !left.is_zero() => left,
+            _ => grace,
+        }
     });
     limits.window.min(most).max(Duration::from_secs(1))
 }

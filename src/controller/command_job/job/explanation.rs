@@ -261,8 +261,16 @@ mod tests {
     fn a_job_says_why_no_further_attempt_follows() {
         let failed = Ending::Known(Box::new(exited(7)));
         for (ending, because, words) in [
-            (&failed, Because::Rule(1), "exit code 7. The job fails by spec.failurePolicy.rules[1]"),
-            (&failed, Because::BackoffLimit, "exit code 7. 4 attempts have failed, and spec.backoffLimit is 3"),
+            (
+                &failed,
+                Because::Rule(1),
+                "exit code 7. The job fails by spec.failurePolicy.rules[1]",
+            ),
+            (
+                &failed,
+                Because::BackoffLimit,
+                "exit code 7. 4 attempts have failed, and spec.backoffLimit is 3",
+            ),
             (
                 &Ending::Known(Box::new(timed_out())),
                 Because::ActiveDeadline,

@@ -12,7 +12,8 @@ use super::retry::{Consequence, active_until, consequence, next_attempt};
 use super::status::JobVerdict;
 use crate::api::command_job::{Attempt, CommandJob, Phase};
 use crate::controller::command_job::attempt::{
-    AfterClaim, AttemptClaim, AttemptKey, AttemptState, BeforeClaim, Command, Ending, Farewell, Pursuit, Stop, Surroundings,
+    AfterClaim, AttemptClaim, AttemptKey, AttemptState, BeforeClaim, Command, Ending, Farewell, Pursuit, Stop,
+    Surroundings,
 };
 use crate::controller::command_job::runner::KillReason;
 use crate::runtime::{Next, Plan};
@@ -97,7 +98,10 @@ pub fn claim_of(job: &CommandJob, key: AttemptKey) -> Option<AttemptClaim> {
 /// The attempt that follows those in the status, and those that were prepared and left: what releases their sessions may be
 /// under way.
 pub fn next_key(job: &CommandJob, known: &BTreeMap<AttemptKey, AttemptState>) -> AttemptKey {
-    let left = known.iter().filter(|(_, state)| state.has_left).map(|(key, _)| key.number);
+    let left = known
+        .iter()
+        .filter(|(_, state)| state.has_left)
+        .map(|(key, _)| key.number);
     let last = attempts(job).map(|it| it.number).chain(left).max();
     AttemptKey::of_number(last.unwrap_or(0) + 1)
 }

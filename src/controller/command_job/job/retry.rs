@@ -6,7 +6,8 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::plan::attempts;
 use crate::api::command_job::{
-    Attempt, AttemptReason, CommandJob, CommandResult, ExitCodeOperator, FailedOutcome, FailureAction, FailureRule, Outcome,
+    Attempt, AttemptReason, CommandJob, CommandResult, ExitCodeOperator, FailedOutcome, FailureAction, FailureRule,
+    Outcome,
 };
 use crate::controller::command_job::attempt::Ending;
 
@@ -68,7 +69,11 @@ impl Because {
 
 /// What follows from the end of the last attempt in the status.
 pub fn consequence(job: &CommandJob, ending: &Ending, now: Timestamp) -> Consequence {
-    let in_a_row = |reason| 1 + unstarted(attempts(job).rev().skip(1)).filter(|it| it.reason == Some(reason)).count();
+    let in_a_row = |reason| {
+        1 + unstarted(attempts(job).rev().skip(1))
+            .filter(|it| it.reason == Some(reason))
+            .count()
+    };
     match ending {
         Ending::Void if in_a_row(AttemptReason::Void) >= VOID_ATTEMPTS => Consequence::End(Because::OwnEnd),
         Ending::Unprepared if in_a_row(AttemptReason::PreparationFailed) >= UNPREPARED_ATTEMPTS => {
@@ -177,11 +182,7 @@ fn pause_after_unstarted(job: &CommandJob) -> SignedDuration {
 /// Those in a row of which it is certain that nothing ran.
 fn unstarted<'a>(attempts: impl Iterator<Item = &'a Attempt>) -> impl Iterator<Item = &'a Attempt> {
     attempts.take_while(|it| {
-        it.outcome.is_none()
-            && matches!(
-                it.reason,
-                Some(AttemptReason::Void | AttemptReason::PreparationFailed)
-            )
+        it.outcome.is_none() && matches!(it.reason, Some(AttemptReason::Void | AttemptReason::PreparationFailed))
     })
 }
 

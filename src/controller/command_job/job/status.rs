@@ -8,9 +8,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use super::facts::JobFacts;
 use super::plan::{is_finished, last_claim, next_key};
 use super::retry::Because;
-use crate::api::command_job::{
-    Attempt, AttemptReason, CommandJob, CommandJobStatus, Phase, QueueReason, QueueStatus,
-};
+use crate::api::command_job::{Attempt, AttemptReason, CommandJob, CommandJobStatus, Phase, QueueReason, QueueStatus};
 use crate::api::condition::{Reason, kind};
 use crate::controller::command_job::attempt::{AttemptClaim, AttemptState, Ending};
 use crate::controller::command_job::output::Fit;

@@ -66,7 +66,7 @@ fn a_job_that_is_cancelled_at_any_moment_ends_soon_and_says_so_unless_it_had_end
     let spec = json!({"backoffLimit": 1});
     for failing in [0, 2] {
         let visited = explore(World::of(troubles() - 1, &spec).failing(failing).with(&[Wish::Cancel]));
-    assert!(visited > 1000, "only {visited} worlds");
+        assert!(visited > 1000, "only {visited} worlds");
     }
 }
 

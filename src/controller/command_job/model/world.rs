@@ -135,12 +135,7 @@ impl World {
         let spec = (self.job.spec.cancel, self.job.spec.suspend);
         let job = (&self.job.status, &self.job.metadata.deletion_timestamp, spec);
         let operator = (&self.attempts, &self.leaving, self.now, self.tickets);
-        let rest = (
-            self.troubles_left,
-            &self.wishes,
-            self.was_disturbed,
-            self.may_leak,
-        );
+        let rest = (self.troubles_left, &self.wishes, self.was_disturbed, self.may_leak);
         write!(hasher, "{job:?} {operator:?} {:?} {rest:?}", self.service).expect("a hasher takes every text");
         hasher.hash()
     }
@@ -426,7 +421,10 @@ impl World {
                 assert!(last_claim(&self.job).is_none(), "it is suspended and runs: {self:#?}");
             }
             (Some(Phase::Queued | Phase::Running) | None, outcome) => {
-                assert!(outcome.is_none() || status.failed > Some(0), "a result of what has not ended: {self:#?}");
+                assert!(
+                    outcome.is_none() || status.failed > Some(0),
+                    "a result of what has not ended: {self:#?}"
+                );
             }
             other @ (Some(Phase::Failed), Some(Outcome::Cancelled)) => panic!("{other:?}: {self:#?}"),
         }
@@ -473,7 +471,10 @@ fn assert_goes_on(before: Option<&CommandJobStatus>, after: &CommandJobStatus) {
     assert!(before.failed <= after.failed, "{before:?} {after:?}");
     for (old, new) in before.attempts.iter().zip(&after.attempts) {
         let has_ended = |it: &Attempt| it.outcome.is_some() || it.reason.is_some();
-        assert!(old.number == new.number && (!has_ended(old) || old == new), "{old:?} {new:?}");
+        assert!(
+            old.number == new.number && (!has_ended(old) || old == new),
+            "{old:?} {new:?}"
+        );
     }
     assert!(before.attempts.len() <= after.attempts.len(), "{before:?} {after:?}");
 }

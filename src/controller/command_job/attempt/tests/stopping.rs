@@ -78,7 +78,11 @@ fn a_session_that_did_not_take_it_is_told_again_between_looks() {
     assert_eq!(pursued(&state, 10), AfterClaim::Do(cancel()));
     carried_out(&mut state, &cancel(), 10, Event::Done);
     carried_out(&mut state, &brief_poll(), 20, running());
-    assert_eq!(pursued(&state, 40), AfterClaim::Do(brief_poll()), "once it took it, that is enough");
+    assert_eq!(
+        pursued(&state, 40),
+        AfterClaim::Do(brief_poll()),
+        "once it took it, that is enough"
+    );
 }
 
 #[test]
@@ -86,7 +90,11 @@ fn a_command_that_goes_on_all_the_same_ends_with_its_session_soon() {
     let mut state = found(Finding::Running);
     carried_out(&mut state, &cancel(), 5, Event::Done);
     carried_out(&mut state, &brief_poll(), 17, running());
-    assert_eq!(pursued(&state, 5 + 70), AfterClaim::Do(brief_poll()), "it has its grace");
+    assert_eq!(
+        pursued(&state, 5 + 70),
+        AfterClaim::Do(brief_poll()),
+        "it has its grace"
+    );
     let release = Command::Release { key: key() };
     assert_eq!(pursued(&state, 5 + 71), AfterClaim::Do(release.clone()));
     carried_out(&mut state, &release, 76, Event::Done);

@@ -304,7 +304,11 @@ fn left(number: i32) -> JobFacts {
 #[test]
 fn a_cancelled_job_that_has_not_begun_ends_at_once_and_what_was_prepared_is_left() {
     let prepared = of_finding(Finding::Nothing);
-    let job = written(with(new_job(), &json!({"cancel": true})), &knowing(1, prepared.clone()), 1);
+    let job = written(
+        with(new_job(), &json!({"cancel": true})),
+        &knowing(1, prepared.clone()),
+        1,
+    );
     assert_eq!(phase(&job), Some(Phase::Cancelled));
     let status = job.status.as_ref().expect("a status");
     assert_eq!((status.attempts.len(), &status.result), (0, &None));
@@ -322,7 +326,10 @@ fn a_cancelled_command_is_told_to_end_and_one_that_ended_meanwhile_keeps_its_own
     };
     assert_eq!(reason, KillReason::Cancel);
     for (exit_code, ends) in [(0, Phase::Succeeded), (7, Phase::Failed)] {
-        assert_eq!(phase(&written(job.clone(), &found(1, exited(exit_code)), 9)), Some(ends));
+        assert_eq!(
+            phase(&written(job.clone(), &found(1, exited(exit_code)), 9)),
+            Some(ends)
+        );
     }
     // Of a job that would have gone on it is the end.
     let job = written(with(job, &json!({"backoffLimit": 1})), &found(1, exited(7)), 9);
@@ -353,7 +360,11 @@ fn a_job_is_ended_when_it_was_active_for_too_long_whether_its_command_runs_or_no
     let ended = written(job.clone(), &found(1, Finding::Collected(Box::new(killed))), 6);
     assert_eq!(phase(&ended), Some(Phase::Failed));
     let condition = &ended.status.as_ref().expect("a status").conditions[0];
-    assert!(condition.message.contains("spec.activeDeadlineSeconds"), "{}", condition.message);
+    assert!(
+        condition.message.contains("spec.activeDeadlineSeconds"),
+        "{}",
+        condition.message
+    );
 
     // Between two attempts.
     let job = written(job, &found(1, exited(7)), 2);
@@ -382,14 +393,21 @@ fn a_command_that_runs_goes_on_while_its_job_is_suspended_and_no_further_attempt
     let job = with(claimed_job(), &json!({"suspend": true, "backoffLimit": 1}));
     let running = plan(&job, &found(1, Finding::Running), at(1));
     assert!(matches!(running.step, Some(JobStep::Run(_, Command::Poll { .. }))));
-    assert_eq!(phase(&written(job.clone(), &found(1, exited(0)), 2)), Some(Phase::Succeeded));
+    assert_eq!(
+        phase(&written(job.clone(), &found(1, exited(0)), 2)),
+        Some(Phase::Succeeded)
+    );
     let job = written(job, &found(1, exited(7)), 2);
     assert_eq!(plan(&job, &left(1), at(1000)).verdict, JobVerdict::Suspended);
 }
 
 #[test]
 fn a_failed_attempt_is_followed_by_another_one_after_a_pause_that_a_restart_does_not_change() {
-    let job = written(with(claimed_job(), &json!({"backoffLimit": 1})), &found(1, exited(7)), 100);
+    let job = written(
+        with(claimed_job(), &json!({"backoffLimit": 1})),
+        &found(1, exited(7)),
+        100,
+    );
     let status = job.status.as_ref().expect("a status");
     assert_eq!((status.phase, status.failed), (Some(Phase::Queued), Some(1)));
     assert_eq!(status.result.as_ref().and_then(|it| it.exit_code), Some(7));
@@ -403,7 +421,11 @@ fn a_failed_attempt_is_followed_by_another_one_after_a_pause_that_a_restart_does
             panic!("it waits: {waiting:?}")
         };
         assert!(then >= at(110) && then <= at(112), "{then}");
-        assert_eq!(told(job.clone(), &waiting.verdict, 101), job, "its status says so already");
+        assert_eq!(
+            told(job.clone(), &waiting.verdict, 101),
+            job,
+            "its status says so already"
+        );
         assert_eq!(step(&job, &facts, 112), prepares(2));
     }
     let resting = JobFacts {
@@ -411,7 +433,11 @@ fn a_failed_attempt_is_followed_by_another_one_after_a_pause_that_a_restart_does
         ..facts()
     };
     let again = plan(&job, &resting, at(112));
-    assert_eq!((again.step, again.next), (None, Next::Again), "what was not asked for is");
+    assert_eq!(
+        (again.step, again.next),
+        (None, Next::Again),
+        "what was not asked for is"
+    );
     let last = written(claimed_by(job, 2, 112), &found(2, exited(7)), 113);
     let status = last.status.as_ref().expect("a status");
     assert_eq!((status.phase, status.failed), (Some(Phase::Failed), Some(2)));
@@ -428,5 +454,8 @@ fn a_command_that_could_not_be_prepared_is_tried_in_another_session_and_not_for_
         }
     }
     let status = job.status.as_ref().expect("a status");
-    assert_eq!((status.phase, status.failed, status.attempts.len()), (Some(Phase::Failed), None, 3));
+    assert_eq!(
+        (status.phase, status.failed, status.attempts.len()),
+        (Some(Phase::Failed), None, 3)
+    );
 }

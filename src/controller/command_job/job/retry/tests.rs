@@ -48,7 +48,10 @@ fn a_command_is_not_run_again_unless_its_author_says_so() {
         Ending::Lost(AttemptReason::SessionReplaced),
     ] {
         let consequence = consequence(&job(&json!({}), &json!({})), &ending, at(0));
-        assert!(matches!(consequence, Consequence::End(_)), "{ending:?}: {consequence:?}");
+        assert!(
+            matches!(consequence, Consequence::End(_)),
+            "{ending:?}: {consequence:?}"
+        );
     }
 }
 
@@ -60,12 +63,11 @@ fn as_many_failed_attempts_are_followed_by_another_one_as_the_limit_says() {
         known(Outcome::TimedOut, Some(143)),
         Ending::Lost(AttemptReason::SessionReplaced),
     ] {
-        for (failed, expected) in [
-            (0, AGAIN),
-            (1, AGAIN),
-            (2, Consequence::End(Because::BackoffLimit)),
-        ] {
-            assert_eq!(consequence(&job(&spec, &json!({"failed": failed})), &ending, at(0)), expected);
+        for (failed, expected) in [(0, AGAIN), (1, AGAIN), (2, Consequence::End(Because::BackoffLimit))] {
+            assert_eq!(
+                consequence(&job(&spec, &json!({"failed": failed})), &ending, at(0)),
+                expected
+            );
         }
     }
     for ending in [known(Outcome::Exited, Some(0)), known(Outcome::Cancelled, None)] {
@@ -93,7 +95,11 @@ fn the_first_rule_that_matches_says_what_follows() {
         (known(Outcome::Exited, Some(75)), 1, IGNORED),
         (lost(), 1, IGNORED),
         (known(Outcome::TimedOut, Some(75)), 0, AGAIN),
-        (known(Outcome::TimedOut, Some(2)), 1, Consequence::End(Because::BackoffLimit)),
+        (
+            known(Outcome::TimedOut, Some(2)),
+            1,
+            Consequence::End(Because::BackoffLimit),
+        ),
         (known(Outcome::Exited, Some(1)), 0, AGAIN),
         (known(Outcome::Exited, Some(4)), 0, Consequence::End(Because::Rule(4))),
     ] {
@@ -128,7 +134,11 @@ fn a_command_that_is_killed_because_of_its_jobs_deadline_is_not_run_again() {
     assert_eq!(of(Some(5_000), 100), Consequence::End(Because::ActiveDeadline));
     assert_eq!(of(None, 100), Consequence::End(Because::ActiveDeadline));
     assert_eq!(of(Some(60_000), 99), AGAIN, "that was its own");
-    assert_eq!(of(Some(60_010), 101), AGAIN, "its job then ends without another attempt");
+    assert_eq!(
+        of(Some(60_010), 101),
+        AGAIN,
+        "its job then ends without another attempt"
+    );
 }
 
 #[test]
@@ -148,7 +158,10 @@ fn pauses_double_up_to_six_minutes_and_differ_from_job_to_job() {
     };
     for (failures, seconds) in [(1, 10), (2, 20), (3, 40), (5, 160), (6, 320), (7, 360), (20, 360)] {
         let pause = pause("u", failures);
-        assert!((seconds * 1000..=seconds * 1200).contains(&pause), "{failures}: {pause}");
+        assert!(
+            (seconds * 1000..=seconds * 1200).contains(&pause),
+            "{failures}: {pause}"
+        );
     }
     let pauses: std::collections::BTreeSet<_> = (0..20).map(|uid| pause(&uid.to_string(), 7)).collect();
     assert!(pauses.len() > 10, "{pauses:?}");

@@ -137,7 +137,11 @@ fn every_other_end_is_a_failure_with_its_reason() {
         (Ending::Void, "PreparationFailed"),
     ] {
         let status = end(ending);
-        let phase = if reason == "Cancelled" { Phase::Cancelled } else { Phase::Failed };
+        let phase = if reason == "Cancelled" {
+            Phase::Cancelled
+        } else {
+            Phase::Failed
+        };
         assert_eq!(status.phase, Some(phase), "{reason}");
         for (type_, truth) in [("Failed", "True"), ("Stalled", "True"), ("Ready", "False")] {
             assert_eq!(condition(&status, type_), Some((truth, reason)));
@@ -222,7 +226,10 @@ fn a_suspended_job_has_the_conditions_of_a_suspended_job_of_kubernetes() {
     job.spec.suspend = true;
     let before = job.status.clone().expect("a status");
     let suspended = told(&job, &JobVerdict::Suspended, 6);
-    assert_eq!((suspended.phase, &suspended.start_time), (Some(Phase::Suspended), &None));
+    assert_eq!(
+        (suspended.phase, &suspended.start_time),
+        (Some(Phase::Suspended), &None)
+    );
     assert_eq!(condition(&suspended, "Suspended"), Some(("True", "JobSuspended")));
     assert_eq!(condition(&suspended, "Ready"), Some(("False", "Suspended")));
     for absent in ["Reconciling", "Stalled"] {
