@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::Timestamp;
 use kube::{Client, ResourceExt};
 use uuid::Uuid;
 
@@ -15,7 +14,7 @@ use super::budget::InputMemory;
 use super::executor::Executor;
 use super::executor::session_pool::{PoolUse, Pools, SessionPoolExecutor, limits};
 use super::job::inputs::NoRoom;
-use super::job::plan::{is_at_rest, is_finished};
+use super::job::plan::{begins_nothing, is_finished};
 use super::job::{Inputs, JobFacts, NotRunnable, Unavailable, attempts_that_matter, current_key, inputs};
 use super::memory::RememberedJob;
 use super::output::Fit;
@@ -50,7 +49,7 @@ pub async fn observe(
         .iter()
         .map(|(key, (state, _))| (*key, state.clone()))
         .collect();
-    if is_finished(job) || is_at_rest(job, Timestamp::now()) {
+    if is_finished(job) || begins_nothing(job) {
         return Ok(at_rest(pools, attempts, remembered.fit));
     }
     let (key, is_claimed) = current_key(job, &attempts);
@@ -103,7 +102,6 @@ pub async fn observe(
         fresh: Ticket(Uuid::new_v4().simple().to_string()[..16].to_owned()),
         attempts,
         fit: remembered.fit,
-        is_at_rest: false,
     };
     let executor = executor.ok();
     Ok(JobObservation { facts, executor })
@@ -122,7 +120,6 @@ fn at_rest(pools: &Pools, attempts: BTreeMap<AttemptKey, AttemptState>, fit: Fit
         fresh: Ticket(String::new()),
         attempts,
         fit,
-        is_at_rest: true,
     };
     JobObservation { facts, executor: None }
 }

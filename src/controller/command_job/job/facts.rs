@@ -33,8 +33,6 @@ pub struct JobFacts {
     pub attempts: BTreeMap<AttemptKey, AttemptState>,
     /// How the job's result is written: the API server refused the ways before this one as too large.
     pub fit: Fit,
-    /// Whether nothing was asked about the target, because the job needed nothing of it.
-    pub is_at_rest: bool,
 }
 
 impl JobFacts {

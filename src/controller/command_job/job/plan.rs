@@ -79,10 +79,9 @@ pub fn plan(job: &CommandJob, facts: &JobFacts, now: Timestamp) -> Plan<JobStep,
     Plan { next, ..plan }
 }
 
-/// Whether the job needs nothing of its target for now: nothing of it is under way, and nothing begins.
-pub fn is_at_rest(job: &CommandJob, now: Timestamp) -> bool {
-    let is_paused = || next_attempt(job).is_some_and(|it| now < it);
-    last_claim(job).is_none() && (job.spec.suspend || is_to_stop(job, now).is_some() || is_paused())
+/// Whether the job needs nothing of its target: its author wants that nothing begins, and nothing is under way.
+pub fn begins_nothing(job: &CommandJob) -> bool {
+    last_claim(job).is_none() && (job.spec.suspend || job.spec.cancel)
 }
 
 /// The attempt of which something may be running: the last one, unless it has ended or is void.
@@ -174,8 +173,6 @@ fn go_on(job: &CommandJob, facts: &JobFacts, now: Timestamp) -> Plan<JobStep, Jo
             let (why, refused_since) = (backing_off(job, next), None);
             decided(None, Next::At(next), JobVerdict::Waiting { why, refused_since })
         }
-        // It began to wait no longer since it was observed.
-        None if facts.is_at_rest => decided(None, Next::Again, JobVerdict::Unchanged),
         None => begin(job, facts, now),
     }
 }

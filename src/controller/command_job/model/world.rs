@@ -14,7 +14,7 @@ use crate::controller::command_job::attempt::fixtures::{at, limits};
 use crate::controller::command_job::attempt::{
     AfterEnd, AttemptClaim, AttemptKey, AttemptState, Command, Event, Farewell, Problem, Ticket,
 };
-use crate::controller::command_job::job::plan::{is_at_rest, is_finished, last_claim};
+use crate::controller::command_job::job::plan::{is_finished, last_claim};
 use crate::controller::command_job::job::retry::active_until;
 use crate::controller::command_job::job::{
     JobFacts, JobStep, JobVerdict, attempts_that_matter, plan, status, untouched,
@@ -153,7 +153,6 @@ impl World {
             fresh: Ticket(self.tickets.to_string()),
             attempts: self.attempts.clone(),
             fit: Fit::AsItIs,
-            is_at_rest: is_at_rest(&self.job, self.now),
         }
     }
 

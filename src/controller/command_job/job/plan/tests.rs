@@ -54,7 +54,6 @@ fn facts() -> JobFacts {
         fresh: Ticket("fresh".into()),
         attempts: [].into(),
         fit: Fit::AsItIs,
-        is_at_rest: false,
     }
 }
 
@@ -428,16 +427,6 @@ fn a_failed_attempt_is_followed_by_another_one_after_a_pause_that_a_restart_does
         );
         assert_eq!(step(&job, &facts, 112), prepares(2));
     }
-    let resting = JobFacts {
-        is_at_rest: true,
-        ..facts()
-    };
-    let again = plan(&job, &resting, at(112));
-    assert_eq!(
-        (again.step, again.next),
-        (None, Next::Again),
-        "what was not asked for is"
-    );
     let last = written(claimed_by(job, 2, 112), &found(2, exited(7)), 113);
     let status = last.status.as_ref().expect("a status");
     assert_eq!((status.phase, status.failed), (Some(Phase::Failed), Some(2)));
