@@ -23,7 +23,7 @@ use crate::runtime::limits::PAGE;
 use crate::runtime::{Scope, StatusWriter, WriteError, is_missing};
 
 /// Selects the jobs that have ended.
-pub const FINISHED: &str = "status.phase!=,status.phase!=Queued,status.phase!=Running";
+pub const FINISHED: &str = "status.phase!=,status.phase!=Queued,status.phase!=Running,status.phase!=Suspended";
 
 /// The pause after a failed read or deletion.
 const RETRY: SignedDuration = SignedDuration::from_secs(30);
@@ -148,8 +148,8 @@ async fn look_after(writers: Writers, due: Due, default_ttl: Option<Duration>) -
     }
 }
 
-/// The status that speaks of the newest generation, if the one that there is does not. What else it says has not changed:
-/// of a finished job only `ttlSecondsAfterFinished` can be changed. Pure.
+/// The status that speaks of the newest generation, if the one that there is does not. What else it says has not changed,
+/// because nothing that can still be changed of a finished job changes how it ended. Pure.
 fn observed(job: &CommandJob) -> Option<CommandJobStatus> {
     let generation = job.metadata.generation;
     let mut status = job.status.clone()?;

@@ -5,16 +5,17 @@ use std::fmt::Write as _;
 
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::Text;
 use super::service::Service;
-use crate::api::command_job::{AttemptReason, CommandJob, Outcome, Phase};
+use crate::api::command_job::{Attempt, AttemptReason, CommandJob, CommandJobStatus, Outcome, Phase};
 use crate::controller::command_job::attempt::fixtures::{at, limits};
 use crate::controller::command_job::attempt::{
     AfterEnd, AttemptClaim, AttemptKey, AttemptState, Command, Event, Farewell, Problem, Ticket,
 };
-use crate::controller::command_job::job::plan::is_finished;
+use crate::controller::command_job::job::plan::{is_finished, last_claim};
+use crate::controller::command_job::job::retry::active_until;
 use crate::controller::command_job::job::{
     JobFacts, JobStep, JobVerdict, attempts_that_matter, plan, status, untouched,
 };
@@ -46,12 +47,21 @@ pub struct World {
     /// Preparations so far: no two have the same ticket.
     tickets: u32,
     troubles_left: u32,
-    /// Whether the job is still to be deleted.
-    may_be_deleted: bool,
-    /// Whether a session was replaced, or a runner died.
+    /// What may still be done to the job.
+    wishes: Vec<Wish>,
+    /// Whether a session was replaced or released late, or a runner died.
     was_disturbed: bool,
     /// Whether something may be left behind: the operator died, or a request may yet arrive.
     may_leak: bool,
+}
+
+/// What somebody does to the job, once, at any moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wish {
+    Delete,
+    Cancel,
+    Suspend,
+    Resume,
 }
 
 /// What becomes of a request.
@@ -76,11 +86,20 @@ enum Fortune {
 }
 
 impl World {
+    /// A job of which so much goes wrong.
     pub fn new(troubles: u32) -> Self {
+        Self::of(troubles, &json!({}))
+    }
+
+    /// The same of a job with further members of its spec.
+    pub fn of(troubles: u32, spec: &Value) -> Self {
+        let mut all = json!({"target": {"sessionPoolRef": {"name": "p"}}, "script": "true", "timeoutSeconds": 60});
+        for (name, value) in spec.as_object().expect("an object") {
+            all[name] = value.clone();
+        }
         let job = serde_json::from_value(json!({
             "apiVersion": "lifeguard.dev/v1alpha1", "kind": "CommandJob",
-            "metadata": {"name": "j", "namespace": "n", "uid": "u", "generation": 1},
-            "spec": {"target": {"sessionPoolRef": {"name": "p"}}, "script": "true", "timeoutSeconds": 60},
+            "metadata": {"name": "j", "namespace": "n", "uid": "u", "generation": 1}, "spec": all,
         }));
         Self {
             job: job.expect("a valid job"),
@@ -90,36 +109,39 @@ impl World {
             now: at(0),
             tickets: 0,
             troubles_left: troubles,
-            may_be_deleted: false,
+            wishes: Vec::new(),
             was_disturbed: false,
             may_leak: false,
         }
     }
 
-    pub fn to_be_deleted(troubles: u32) -> Self {
-        Self {
-            may_be_deleted: true,
-            ..Self::new(troubles)
-        }
+    /// Of which so many commands fail.
+    #[must_use]
+    pub fn failing(mut self, times: u32) -> Self {
+        self.service.failures_left = times;
+        self
+    }
+
+    /// To which this is done, in any order that makes sense.
+    #[must_use]
+    pub fn with(self, wishes: &[Wish]) -> Self {
+        let wishes = wishes.to_vec();
+        Self { wishes, ..self }
     }
 
     /// Equal for worlds in which the same can happen.
     pub fn key(&self) -> u64 {
         let mut hasher = Text::default();
-        let job = (&self.job.status, &self.job.metadata.deletion_timestamp);
+        let spec = (self.job.spec.cancel, self.job.spec.suspend);
+        let job = (&self.job.status, &self.job.metadata.deletion_timestamp, spec);
         let operator = (&self.attempts, &self.leaving, self.now, self.tickets);
-        let rest = (
-            self.troubles_left,
-            self.may_be_deleted,
-            self.was_disturbed,
-            self.may_leak,
-        );
+        let rest = (self.troubles_left, &self.wishes, self.was_disturbed, self.may_leak);
         write!(hasher, "{job:?} {operator:?} {:?} {rest:?}", self.service).expect("a hasher takes every text");
         hasher.hash()
     }
 
     fn facts(&self) -> JobFacts {
-        let sessions = attempts_that_matter(&self.job).map(|key| (key, SESSION.to_owned()));
+        let sessions = attempts_that_matter(&self.job, &self.attempts).map(|key| (key, SESSION.to_owned()));
         JobFacts {
             limits: limits(),
             place: Ok(PLACE.into()),
@@ -143,19 +165,30 @@ impl World {
         for index in 0..self.service.on_their_way.len() {
             let mut world = self.clone();
             let command = world.service.on_their_way.remove(index);
+            // Of an operator that died while it left what it had prepared; the next one may have prepared it again.
+            world.was_disturbed |= matches!(command, Command::Release { .. });
             world.service.receive(&command, world.now);
             next.push(world);
         }
-        if self.may_be_deleted {
-            let mut world = self.clone();
-            world.may_be_deleted = false;
-            world.job.metadata.deletion_timestamp = Some(Time(world.now));
-            next.push(world);
+        for index in 0..self.wishes.len() {
+            next.extend(self.wished(index));
         }
         if self.troubles_left > 0 {
             next.extend(self.disturbances());
         }
         next
+    }
+
+    fn wished(&self, index: usize) -> Option<Self> {
+        let mut world = self.clone();
+        match world.wishes.remove(index) {
+            Wish::Delete => world.job.metadata.deletion_timestamp = Some(Time(world.now)),
+            Wish::Cancel => world.job.spec.cancel = true,
+            Wish::Suspend => world.job.spec.suspend = true,
+            Wish::Resume if world.job.spec.suspend => world.job.spec.suspend = false,
+            Wish::Resume => return None,
+        }
+        Some(world)
     }
 
     fn disturbances(&self) -> Vec<Self> {
@@ -211,6 +244,10 @@ impl World {
                     assert!(
                         !claimed.any(|(number, of)| number == key.number || *of == ticket.0),
                         "what was claimed is prepared again"
+                    );
+                    assert!(
+                        !world.job.spec.suspend && !world.job.spec.cancel,
+                        "something begins that nobody wants: {self:#?}"
                     );
                     world.tickets += 1;
                 }
@@ -342,6 +379,7 @@ impl World {
 
     fn store(&mut self, verdict: &JobVerdict) {
         if let Some(status) = status::status(&self.job, verdict, self.now) {
+            assert_goes_on(self.job.status.as_ref(), &status);
             self.job.status = Some(status);
         }
     }
@@ -349,7 +387,10 @@ impl World {
     /// What must hold in every world.
     pub fn check(&self) {
         let started = &self.service.started;
-        assert!(started.len() <= 1, "started {} times: {self:#?}", started.len());
+        let tickets: HashSet<_> = started.iter().collect();
+        assert_eq!(tickets.len(), started.len(), "an attempt is started twice: {self:#?}");
+        let most = usize::try_from(self.job.spec.backoff_limit).expect("a small number") + 1;
+        assert!(started.len() <= most, "started {} times: {self:#?}", started.len());
         let Some(status) = &self.job.status else { return };
         for attempt in &status.attempts {
             let has_started = started.iter().any(|it| it.0 == attempt.ticket);
@@ -357,27 +398,41 @@ impl World {
                 assert!(!has_started, "an attempt is void and was started: {self:#?}");
             }
         }
+        let is_overdue = active_until(&self.job).is_some_and(|it| self.now >= it);
+        let has_failed_often = status.failed == Some(self.job.spec.backoff_limit + 1);
         match (status.phase, status.result.as_ref().map(|it| it.outcome)) {
             (Some(Phase::Succeeded), outcome) => {
                 assert_eq!(outcome, Some(Outcome::Exited));
-                assert!(self.service.has_ended, "it succeeded and never ran: {self:#?}");
+                assert!(self.service.has_succeeded, "it succeeded and never ran: {self:#?}");
             }
+            (Some(Phase::Cancelled), _) => assert!(self.job.spec.cancel, "nobody cancelled it: {self:#?}"),
             (Some(Phase::Failed), Some(Outcome::Lost)) => {
                 assert!(self.was_disturbed, "lost without a cause: {self:#?}");
             }
             (Some(Phase::Failed), Some(Outcome::TimedOut)) => {
-                assert!(self.now > at(60), "killed before its deadline: {self:#?}");
+                assert!(self.now > at(60) || is_overdue, "killed before its deadline: {self:#?}");
+            }
+            (Some(Phase::Failed), Some(Outcome::Exited)) => {
+                assert!(has_failed_often || is_overdue, "it failed too soon: {self:#?}");
             }
             (Some(Phase::Failed), None) => assert!(started.is_empty(), "it was not prepared, and ran: {self:#?}"),
-            (Some(Phase::Queued | Phase::Running) | None, None) => {}
-            other => panic!("{other:?}: {self:#?}"),
+            (Some(Phase::Suspended), _) => {
+                assert!(last_claim(&self.job).is_none(), "it is suspended and runs: {self:#?}");
+            }
+            (Some(Phase::Queued | Phase::Running) | None, outcome) => {
+                assert!(
+                    outcome.is_none() || status.failed > Some(0),
+                    "a result of what has not ended: {self:#?}"
+                );
+            }
+            other @ (Some(Phase::Failed), Some(Outcome::Cancelled)) => panic!("{other:?}: {self:#?}"),
         }
     }
 
     /// Goes on without further trouble; what is on its way never arrives. `resting` has the worlds that are known to.
     pub fn comes_to_rest(mut self, steps: usize, resting: &mut HashSet<u64>) {
         self.troubles_left = 0;
-        self.may_be_deleted = false;
+        self.wishes.clear();
         for _ in 0..steps {
             if !resting.insert(self.key()) {
                 return;
@@ -391,6 +446,11 @@ impl World {
             }
             match next.into_iter().next() {
                 Some(world) => self = world,
+                None if self.job.spec.suspend && !is_finished(&self.job) => {
+                    let holds_nothing = self.service.sessions.is_empty() || self.may_leak;
+                    assert!(holds_nothing, "it is suspended and holds a session: {self:#?}");
+                    self.job.spec.suspend = false;
+                }
                 None => break,
             }
         }
@@ -402,6 +462,20 @@ impl World {
             "a session is left: {self:#?}"
         );
     }
+}
+
+/// What was said of attempts that have ended is not taken back, and no attempt is forgotten.
+fn assert_goes_on(before: Option<&CommandJobStatus>, after: &CommandJobStatus) {
+    let Some(before) = before else { return };
+    assert!(before.failed <= after.failed, "{before:?} {after:?}");
+    for (old, new) in before.attempts.iter().zip(&after.attempts) {
+        let has_ended = |it: &Attempt| it.outcome.is_some() || it.reason.is_some();
+        assert!(
+            old.number == new.number && (!has_ended(old) || old == new),
+            "{old:?} {new:?}"
+        );
+    }
+    assert!(before.attempts.len() <= after.attempts.len(), "{before:?} {after:?}");
 }
 
 fn problem() -> Problem {
