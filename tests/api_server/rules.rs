@@ -200,6 +200,7 @@ async fn of_a_started_job_everything_but_what_steers_it_is_immutable_and_of_a_wa
     // Each property of the spec, with a base that it can be added to or changed in.
     let script = json!({});
     let command = json!({"script": null, "command": ["true"]});
+    let rule = json!({"action": "Ignore", "onOutcome": {"values": ["Lost"]}});
     let changes = [
         (
             "target",
@@ -217,14 +218,10 @@ async fn of_a_started_job_everything_but_what_steers_it_is_immutable_and_of_a_wa
         ("stdin", &script, json!({"stdin": "a"})),
         ("env", &script, json!({"env": [{"name": "A", "value": "a"}]})),
         ("timeoutSeconds", &script, json!({"timeoutSeconds": 5})),
-        ("output", &script, json!({"output": {"maxBytes": 5}})),
         ("activeDeadlineSeconds", &script, json!({"activeDeadlineSeconds": 5})),
         ("backoffLimit", &script, json!({"backoffLimit": 1})),
-        (
-            "failurePolicy",
-            &script,
-            json!({"failurePolicy": {"rules": [{"action": "FailJob", "onOutcome": {"values": ["Lost"]}}]}}),
-        ),
+        ("failurePolicy", &script, json!({"failurePolicy": {"rules": [rule]}})),
+        ("output", &script, json!({"output": {"maxBytes": 5}})),
     ];
     for (property, before, after) in &changes {
         let name = property.to_lowercase();

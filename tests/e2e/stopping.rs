@@ -61,6 +61,11 @@ async fn a_job_that_is_cancelled_keeps_what_it_printed_and_one_that_waits_never_
         assert_eq!(reason(&job, "Failed").as_deref(), Some("Cancelled"));
         assert!(message(&job, "Failed").contains("was not started"));
     }
+    // Its session does not take the message at first.
+    let refused = json!({
+        "match": {"method": "POST", "path": "sessionPools/shell/files"}, "times": 1, "action": {"status": 503, "body": {}},
+    });
+    world.fault(&refused).await;
     change(&world, "running", &json!({"cancel": true})).await;
     let job = world.ended("running").await;
     assert_eq!(status(&job).phase, Some(Phase::Cancelled));

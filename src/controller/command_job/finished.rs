@@ -187,6 +187,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::api::command_job::LIVE;
 
     fn job(ttl: Option<i32>, annotations: serde_json::Value, phase: &str) -> CommandJob {
         serde_json::from_value(json!({
@@ -196,6 +197,23 @@ mod tests {
             "status": {"phase": phase, "completionTime": "2026-01-01T00:00:00Z"},
         }))
         .expect("a valid job")
+    }
+
+    #[test]
+    fn a_job_is_watched_either_as_live_or_as_finished() {
+        for phase in [
+            Phase::Queued,
+            Phase::Running,
+            Phase::Suspended,
+            Phase::Succeeded,
+            Phase::Cancelled,
+            Phase::Failed,
+        ] {
+            let excluded = format!("status.phase!={phase:?}");
+            let is_in = |selector: &str| !selector.split(',').any(|it| it == excluded);
+            assert_eq!(is_in(LIVE), !phase.is_terminal(), "{phase:?}");
+            assert_eq!(is_in(FINISHED), phase.is_terminal(), "{phase:?}");
+        }
     }
 
     #[test]

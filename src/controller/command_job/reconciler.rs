@@ -98,7 +98,11 @@ impl CommandJobs {
         match pass.write_status(&status).await {
             Ok(()) => {}
             Err(error) => match (&error, verdict, pass.observed().facts.fit.next()) {
-                (WriteError::TooLarge, JobVerdict::Ended { .. } | JobVerdict::AttemptOver { .. }, Some(fit)) => {
+                (
+                    WriteError::TooLarge,
+                    JobVerdict::Ended { .. } | JobVerdict::AttemptOver { .. } | JobVerdict::Stopped { .. },
+                    Some(fit),
+                ) => {
                     let uid = pass.object().uid().unwrap_or_default();
                     self.memory.update(&uid, |job| job.fit = fit);
                     pass.observed_mut().facts.fit = fit;
@@ -240,7 +244,7 @@ impl Reconciler for CommandJobs {
             | JobVerdict::Running(_)
             | JobVerdict::Suspended
             | JobVerdict::AttemptOver { .. }
-            | JobVerdict::Stopped(_)
+            | JobVerdict::Stopped { .. }
             | JobVerdict::Ended { .. } => None,
         }
     }

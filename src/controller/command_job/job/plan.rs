@@ -161,7 +161,8 @@ fn is_to_stop(job: &CommandJob, now: Timestamp) -> Option<Stop> {
 /// What is done next for a job of which no attempt is under way.
 fn go_on(job: &CommandJob, facts: &JobFacts, now: Timestamp) -> Plan<JobStep, JobVerdict> {
     if let Some(stop) = is_to_stop(job, now) {
-        let write = JobStep::Write(JobVerdict::Stopped(stop.reason));
+        let (reason, fit) = (stop.reason, facts.fit);
+        let write = JobStep::Write(JobVerdict::Stopped { reason, fit });
         return decided(Some(write), Next::AwaitChange, JobVerdict::Unchanged);
     }
     if job.spec.suspend {

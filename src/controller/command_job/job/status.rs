@@ -56,8 +56,13 @@ pub enum JobVerdict {
         /// How the streams are written.
         fit: Fit,
     },
-    /// It ends while no attempt is under way, for this reason.
-    Stopped(KillReason),
+    /// It ends while no attempt is under way.
+    Stopped {
+        /// Why.
+        reason: KillReason,
+        /// How the streams of its last attempt are written.
+        fit: Fit,
+    },
     /// It has ended.
     Ended {
         /// How.
@@ -179,7 +184,7 @@ pub fn status(job: &CommandJob, verdict: &JobVerdict, now: Timestamp) -> Option<
             is_failure,
             fit,
         } => ending::attempt_over(job, previous, ending, *is_failure, *fit, now),
-        JobVerdict::Stopped(reason) => ending::stopped(job, previous, *reason, now),
+        JobVerdict::Stopped { reason, fit } => ending::stopped(job, previous, *reason, *fit, now),
         JobVerdict::Ended { ending, because, fit } => ending::ended(job, previous, ending, *because, *fit, now),
     };
     Some(suspension(job, status, now))
@@ -278,6 +283,7 @@ fn claimed(job: &CommandJob, mut status: CommandJobStatus, claim: &AttemptClaim,
     let surplus = status.attempts.len().saturating_sub(MAX_ATTEMPTS);
     status.attempts.drain(..surplus);
     status.start_time.get_or_insert(at);
+    let status = ending::with_room(status);
     running(job, status, None, now)
 }
 

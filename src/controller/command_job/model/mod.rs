@@ -5,6 +5,7 @@
 
 mod hostile;
 mod service;
+mod truth;
 mod world;
 
 use std::collections::{HashSet, VecDeque};

@@ -1,6 +1,6 @@
 //! The operator, its job and the service, and everything that can happen to them next.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use jiff::{SignedDuration, Timestamp};
@@ -9,13 +9,12 @@ use serde_json::{Value, json};
 
 use super::Text;
 use super::service::Service;
-use crate::api::command_job::{Attempt, AttemptReason, CommandJob, CommandJobStatus, Outcome, Phase};
+use super::truth::assert_goes_on;
+use crate::api::command_job::CommandJob;
 use crate::controller::command_job::attempt::fixtures::{at, limits};
 use crate::controller::command_job::attempt::{
     AfterEnd, AttemptClaim, AttemptKey, AttemptState, Command, Event, Farewell, Problem, Ticket,
 };
-use crate::controller::command_job::job::plan::{is_finished, last_claim};
-use crate::controller::command_job::job::retry::active_until;
 use crate::controller::command_job::job::{
     JobFacts, JobStep, JobVerdict, attempts_that_matter, plan, status, untouched,
 };
@@ -28,7 +27,7 @@ const SESSION: &str = "session";
 
 /// An attempt that is left, in the background.
 #[derive(Clone, Debug)]
-struct Leaving {
+pub(super) struct Leaving {
     key: AttemptKey,
     claim: Option<AttemptClaim>,
     state: AttemptState,
@@ -38,21 +37,21 @@ struct Leaving {
 /// Everything there is.
 #[derive(Clone, Debug)]
 pub struct World {
-    job: CommandJob,
+    pub(super) job: CommandJob,
     /// What the operator remembers; it goes when the operator dies.
     attempts: BTreeMap<AttemptKey, AttemptState>,
-    leaving: Vec<Leaving>,
-    service: Service,
-    now: Timestamp,
+    pub(super) leaving: Vec<Leaving>,
+    pub(super) service: Service,
+    pub(super) now: Timestamp,
     /// Preparations so far: no two have the same ticket.
     tickets: u32,
-    troubles_left: u32,
+    pub(super) troubles_left: u32,
     /// What may still be done to the job.
-    wishes: Vec<Wish>,
+    pub(super) wishes: Vec<Wish>,
     /// Whether a session was replaced or released late, or a runner died.
-    was_disturbed: bool,
+    pub(super) was_disturbed: bool,
     /// Whether something may be left behind: the operator died, or a request may yet arrive.
-    may_leak: bool,
+    pub(super) may_leak: bool,
 }
 
 /// What somebody does to the job, once, at any moment.
@@ -223,7 +222,7 @@ impl World {
     }
 
     /// What a pass does next, with every fortune.
-    fn steps(&self) -> Vec<Self> {
+    pub(super) fn steps(&self) -> Vec<Self> {
         let mut world = self.clone();
         let plan = plan(&world.job, &world.facts(), world.now);
         match plan.step {
@@ -350,7 +349,7 @@ impl World {
     }
 
     /// What becomes of an attempt that is left.
-    fn farewells(&self, index: usize) -> Vec<Self> {
+    pub(super) fn farewells(&self, index: usize) -> Vec<Self> {
         let mut world = self.clone();
         let Leaving {
             key,
@@ -383,99 +382,6 @@ impl World {
             self.job.status = Some(status);
         }
     }
-
-    /// What must hold in every world.
-    pub fn check(&self) {
-        let started = &self.service.started;
-        let tickets: HashSet<_> = started.iter().collect();
-        assert_eq!(tickets.len(), started.len(), "an attempt is started twice: {self:#?}");
-        let most = usize::try_from(self.job.spec.backoff_limit).expect("a small number") + 1;
-        assert!(started.len() <= most, "started {} times: {self:#?}", started.len());
-        let Some(status) = &self.job.status else { return };
-        for attempt in &status.attempts {
-            let has_started = started.iter().any(|it| it.0 == attempt.ticket);
-            if attempt.reason == Some(AttemptReason::Void) {
-                assert!(!has_started, "an attempt is void and was started: {self:#?}");
-            }
-        }
-        let is_overdue = active_until(&self.job).is_some_and(|it| self.now >= it);
-        let has_failed_often = status.failed == Some(self.job.spec.backoff_limit + 1);
-        match (status.phase, status.result.as_ref().map(|it| it.outcome)) {
-            (Some(Phase::Succeeded), outcome) => {
-                assert_eq!(outcome, Some(Outcome::Exited));
-                assert!(self.service.has_succeeded, "it succeeded and never ran: {self:#?}");
-            }
-            (Some(Phase::Cancelled), _) => assert!(self.job.spec.cancel, "nobody cancelled it: {self:#?}"),
-            (Some(Phase::Failed), Some(Outcome::Lost)) => {
-                assert!(self.was_disturbed, "lost without a cause: {self:#?}");
-            }
-            (Some(Phase::Failed), Some(Outcome::TimedOut)) => {
-                assert!(self.now > at(60) || is_overdue, "killed before its deadline: {self:#?}");
-            }
-            (Some(Phase::Failed), Some(Outcome::Exited)) => {
-                assert!(has_failed_often || is_overdue, "it failed too soon: {self:#?}");
-            }
-            (Some(Phase::Failed), None) => assert!(started.is_empty(), "it was not prepared, and ran: {self:#?}"),
-            (Some(Phase::Suspended), _) => {
-                assert!(last_claim(&self.job).is_none(), "it is suspended and runs: {self:#?}");
-            }
-            (Some(Phase::Queued | Phase::Running) | None, outcome) => {
-                assert!(
-                    outcome.is_none() || status.failed > Some(0),
-                    "a result of what has not ended: {self:#?}"
-                );
-            }
-            other @ (Some(Phase::Failed), Some(Outcome::Cancelled)) => panic!("{other:?}: {self:#?}"),
-        }
-    }
-
-    /// Goes on without further trouble; what is on its way never arrives. `resting` has the worlds that are known to.
-    pub fn comes_to_rest(mut self, steps: usize, resting: &mut HashSet<u64>) {
-        self.troubles_left = 0;
-        self.wishes.clear();
-        for _ in 0..steps {
-            if !resting.insert(self.key()) {
-                return;
-            }
-            self.check();
-            let mut next = self.steps();
-            if next.is_empty() {
-                next = (0..self.leaving.len())
-                    .flat_map(|index| self.farewells(index))
-                    .collect();
-            }
-            match next.into_iter().next() {
-                Some(world) => self = world,
-                None if self.job.spec.suspend && !is_finished(&self.job) => {
-                    let holds_nothing = self.service.sessions.is_empty() || self.may_leak;
-                    assert!(holds_nothing, "it is suspended and holds a session: {self:#?}");
-                    self.job.spec.suspend = false;
-                }
-                None => break,
-            }
-        }
-        let is_deleted = self.job.metadata.deletion_timestamp.is_some();
-        assert!(is_finished(&self.job) || is_deleted, "it does not end: {self:#?}");
-        assert!(self.leaving.is_empty(), "its session is not released: {self:#?}");
-        assert!(
-            self.may_leak || self.service.sessions.is_empty(),
-            "a session is left: {self:#?}"
-        );
-    }
-}
-
-/// What was said of attempts that have ended is not taken back, and no attempt is forgotten.
-fn assert_goes_on(before: Option<&CommandJobStatus>, after: &CommandJobStatus) {
-    let Some(before) = before else { return };
-    assert!(before.failed <= after.failed, "{before:?} {after:?}");
-    for (old, new) in before.attempts.iter().zip(&after.attempts) {
-        let has_ended = |it: &Attempt| it.outcome.is_some() || it.reason.is_some();
-        assert!(
-            old.number == new.number && (!has_ended(old) || old == new),
-            "{old:?} {new:?}"
-        );
-    }
-    assert!(before.attempts.len() <= after.attempts.len(), "{before:?} {after:?}");
 }
 
 fn problem() -> Problem {

@@ -135,8 +135,7 @@ fn void_is_told(job: CommandJob, facts: &mut JobFacts, now: i64) -> CommandJob {
     let Some(JobStep::Write(over)) = step(&job, facts, now) else {
         panic!("its end is told first");
     };
-    let status = status::status(&job, &over, at(now));
-    let job = CommandJob { status, ..job };
+    let job = told(job, &over, now);
     let Some(JobStep::Leave(key, Some(_), Farewell::Idle)) = step(&job, facts, now) else {
         panic!("its session is given back before there is another one");
     };

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
-use super::{queue, display_duration, display_target, waiting, whole_seconds};
+use super::{display_duration, display_target, queue, waiting, whole_seconds};
 use crate::api::command_job::{
     AttemptReason, CapturedStream, CommandJob, CommandJobStatus, CommandResult, Outcome, Phase,
 };
@@ -15,6 +15,9 @@ use crate::controller::command_job::output::Fit;
 use crate::controller::command_job::runner::KillReason;
 use crate::controller::readiness::Verdict;
 use crate::runtime::conditions::Conditions;
+
+/// Of an earlier attempt's streams so many bytes are kept while another one is under way.
+const KEPT_OF_EARLIER: usize = 64 * 1024;
 
 /// The last attempt has ended, and another one follows: the job waits for the end of the pause before it.
 pub fn attempt_over(
@@ -38,7 +41,15 @@ pub fn attempt_over(
 }
 
 /// The job ends while no attempt is under way. What is known of earlier ones stays.
-pub fn stopped(job: &CommandJob, status: CommandJobStatus, why: KillReason, now: Timestamp) -> CommandJobStatus {
+pub fn stopped(
+    job: &CommandJob,
+    mut status: CommandJobStatus,
+    why: KillReason,
+    fit: Fit,
+    now: Timestamp,
+) -> CommandJobStatus {
+    let result = status.result.take();
+    let status = with_result(status, result, fit);
     let (reason, message) = explain_stop(job, why);
     let phase = match reason {
         Reason::Cancelled => Phase::Cancelled,
@@ -125,6 +136,19 @@ fn with_result(status: CommandJobStatus, result: Option<CommandResult>, fit: Fit
         result: Some(result),
         ..status
     }
+}
+
+/// The status of an attempt that begins, which has to fit into an object that an earlier result may have filled. Long streams are
+/// cut to their ends.
+pub fn with_room(mut status: CommandJobStatus) -> CommandJobStatus {
+    let result = status.result.iter_mut();
+    for stream in result.flat_map(|it| [&mut it.stdout, &mut it.stderr]) {
+        let kept = [&stream.text, &stream.base64, &stream.tail_text, &stream.tail_base64];
+        if kept.into_iter().flatten().map(String::len).sum::<usize>() > KEPT_OF_EARLIER {
+            Fit::Cut.apply(stream);
+        }
+    }
+    status
 }
 
 fn result(ending: &Ending) -> Option<CommandResult> {

@@ -250,6 +250,34 @@ fn a_suspended_job_has_the_conditions_of_a_suspended_job_of_kubernetes() {
 }
 
 #[test]
+fn a_long_output_of_an_earlier_attempt_leaves_room_for_the_next_one_and_a_short_one_stays() {
+    for (bytes, kept) in [(100_000, 2048), (60_000, 60_000)] {
+        let mut job = claimed_job();
+        job.spec.backoff_limit = 1;
+        let Ending::Known(mut result) = known(Outcome::Exited, Some(7)) else {
+            unreachable!()
+        };
+        result.stdout.text = Some("x".repeat(bytes));
+        let over = JobVerdict::AttemptOver {
+            ending: Ending::Known(result),
+            is_failure: true,
+            fit: Fit::AsItIs,
+        };
+        job.status = Some(told(&job, &over, 5));
+        let length = |status: &CommandJobStatus| {
+            let stream = status.result.as_ref().map(|it| it.stdout.clone()).expect("a result");
+            stream.text.map(|it| it.len())
+        };
+        assert_eq!(
+            length(job.status.as_ref().expect("a status")),
+            Some(bytes),
+            "it is whole while the job waits"
+        );
+        assert_eq!(length(&told(&job, &claim(2, 20), 20)), Some(kept));
+    }
+}
+
+#[test]
 fn what_was_counted_stays_right_when_old_attempts_are_no_longer_listed() {
     let mut job = job();
     job.spec.backoff_limit = 100;
