@@ -204,9 +204,11 @@ impl Reconciler for CommandJobs {
     fn reason(verdict: &JobVerdict) -> Option<Cow<'static, str>> {
         match verdict {
             JobVerdict::Waiting { why, .. } => why.reason_of_wait(),
-            JobVerdict::Unchanged | JobVerdict::Claimed { .. } | JobVerdict::Running(_) | JobVerdict::Ended { .. } => {
-                None
-            }
+            JobVerdict::Unchanged
+            | JobVerdict::Claimed { .. }
+            | JobVerdict::Running(_)
+            | JobVerdict::Printed(_)
+            | JobVerdict::Ended { .. } => None,
         }
     }
 

@@ -64,6 +64,16 @@ pub struct Pursuit<'a> {
     pub secrets_digest: Option<&'a str>,
     /// Whether the session can be asked.
     pub is_reachable: bool,
+    /// How soon what the command printed last is wanted, if it is.
+    pub tail_within: Option<Duration>,
+}
+
+impl Pursuit<'_> {
+    /// Whether the values are known that must not show in what the command prints.
+    fn is_maskable(&self) -> bool {
+        let given = self.claim.secrets_digest.as_deref();
+        given.is_none() || given == self.secrets_digest
+    }
 }
 
 /// Why an attempt is left.
@@ -151,10 +161,7 @@ impl AttemptState {
         match &self.finding {
             Finding::Collected(result) => AfterClaim::End(Ending::Known(result.clone())),
             Finding::Ended(report) => {
-                // Values that are not known any more cannot be masked.
-                let is_maskable =
-                    claim.secrets_digest.is_none() || claim.secrets_digest.as_deref() == around.secrets_digest;
-                if !is_maskable || is_given_up || self.looks_for_output >= limits.looks_for_output {
+                if !around.is_maskable() || is_given_up || self.looks_for_output >= limits.looks_for_output {
                     return AfterClaim::End(Ending::Known(Box::new(without_output(report))));
                 }
                 let (claim, report) = (claim.clone(), report.clone());
@@ -183,18 +190,26 @@ impl AttemptState {
                 if self.unreadable >= limits.unreadable_answers {
                     return self.ask(Command::ReadEnd { claim }, around, SignedDuration::ZERO, now);
                 }
-                let window = limits.window;
+                let tail_within = around.tail_within.filter(|_| around.is_maskable());
+                let window = tail_within.map_or(limits.window, |it| it.min(limits.window));
+                let with_tail = tail_within.is_some();
                 if self.finding == Finding::Running {
                     if let Some(command) = self.overdue(&claim, around.timeout, limits, now) {
                         return self.ask(command, around, self.pause_for_release(limits), now);
                     }
-                    return self.ask(Command::Poll { claim, window }, around, limits.between_calls, now);
+                    let poll = Command::Poll {
+                        claim,
+                        window,
+                        with_tail,
+                    };
+                    return self.ask(poll, around, limits.between_calls, now);
                 }
                 let start_by = later(claim.at, limits.start_within);
                 let start = Command::Start {
                     claim,
                     start_by,
                     window,
+                    with_tail,
                 };
                 self.ask(start, around, SignedDuration::ZERO, now)
             }
@@ -284,7 +299,11 @@ impl AttemptState {
                     }
                     let claim = claim.clone();
                     let window = Duration::from_secs(u64::from(limits.grace_seconds) + 2);
-                    return AfterEnd::Do(Command::Poll { claim, window });
+                    return AfterEnd::Do(Command::Poll {
+                        claim,
+                        window,
+                        with_tail: false,
+                    });
                 }
             }
         }

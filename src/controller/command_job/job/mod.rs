@@ -9,6 +9,7 @@ mod not_runnable;
 pub mod plan;
 mod sources;
 pub mod status;
+mod tail;
 
 pub use facts::{JobFacts, attempts_that_matter, current_key, untouched};
 pub use inputs::Inputs;

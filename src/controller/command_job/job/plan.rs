@@ -7,6 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::facts::JobFacts;
 use super::not_runnable::NotRunnable;
 use super::status::JobVerdict;
+use super::tail;
 use crate::api::command_job::{Attempt, AttemptReason, CommandJob, Phase};
 use crate::controller::command_job::attempt::{
     AfterClaim, AttemptClaim, AttemptKey, BeforeClaim, Command, Ending, Farewell, Pursuit, Surroundings,
@@ -40,6 +41,7 @@ impl std::fmt::Debug for JobStep {
         match self {
             Self::Run(_, command) => f.write_str(command.name()),
             Self::Write(JobVerdict::Claimed { .. }) => f.write_str("Claim"),
+            Self::Write(JobVerdict::Printed(_)) => f.write_str("Show"),
             Self::Write(_) => f.write_str("Finish"),
             Self::Leave(..) => f.write_str("Leave"),
         }
@@ -148,14 +150,20 @@ fn begin(job: &CommandJob, facts: &JobFacts, now: Timestamp) -> Plan<JobStep, Jo
 }
 
 fn pursue(job: &CommandJob, claim: &AttemptClaim, facts: &JobFacts, now: Timestamp) -> Plan<JobStep, JobVerdict> {
+    let state = facts.attempt(job, claim.key);
+    if let Some(tail) = tail::to_show(job, &state) {
+        let write = JobStep::Write(JobVerdict::Printed(tail));
+        return decided(Some(write), Next::Again, JobVerdict::Running(None));
+    }
     let around = Pursuit {
         claim,
         timeout: SignedDuration::from_secs(i64::from(job.spec.timeout_seconds)),
         session: facts.sessions.get(&claim.key).map(String::as_str).unwrap_or_default(),
         secrets_digest: facts.secrets_digest.as_deref(),
         is_reachable: facts.place.is_ok(),
+        tail_within: tail::wanted_within(job, now),
     };
-    match facts.attempt(job, claim.key).pursue(around, &facts.limits, now) {
+    match state.pursue(around, &facts.limits, now) {
         AfterClaim::Do(command) => {
             let step = JobStep::Run(claim.key, command);
             decided(Some(step), Next::Again, JobVerdict::Running(None))

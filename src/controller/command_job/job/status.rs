@@ -1,5 +1,7 @@
 //! What a job's status says. Pure, and a fixpoint: computed again from its own answer, it is the same.
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
@@ -7,8 +9,8 @@ use super::explanation::{explain, too_large};
 use super::facts::JobFacts;
 use super::plan::{is_finished, last_claim, next_key};
 use crate::api::command_job::{
-    Attempt, AttemptReason, CapturedStream, CommandJob, CommandJobStatus, CommandResult, Outcome, Phase, QueueReason,
-    QueueStatus,
+    Attempt, AttemptReason, CapturedStream, CommandJob, CommandJobStatus, CommandResult, Outcome, OutputTail, Phase,
+    QueueReason, QueueStatus,
 };
 use crate::api::condition::{Reason, kind};
 use crate::controller::command_job::attempt::{AttemptClaim, AttemptState, Ending};
@@ -42,6 +44,8 @@ pub enum JobVerdict {
     },
     /// An attempt is under way; and what keeps it from being asked, if anything does.
     Running(Option<Verdict>),
+    /// An attempt is under way, and printed this last.
+    Printed(Arc<OutputTail>),
     /// It has ended.
     Ended {
         /// How.
@@ -126,6 +130,10 @@ pub fn status(job: &CommandJob, verdict: &JobVerdict, now: Timestamp) -> Option<
             Some(isolated(job, status, guest_of.as_ref(), now))
         }
         JobVerdict::Running(trouble) => Some(running(job, previous, trouble.as_ref(), now)),
+        JobVerdict::Printed(tail) => Some(CommandJobStatus {
+            tail: Some((**tail).clone()),
+            ..running(job, previous, None, now)
+        }),
         JobVerdict::Ended { ending, fit } => Some(ended(job, previous, ending, *fit, now)),
     }
 }
@@ -183,6 +191,7 @@ fn claimed(job: &CommandJob, mut status: CommandJobStatus, claim: &AttemptClaim,
     let surplus = status.attempts.len().saturating_sub(MAX_ATTEMPTS);
     status.attempts.drain(..surplus);
     status.start_time.get_or_insert(at);
+    status.tail = None;
     running(job, status, None, now)
 }
 
@@ -272,6 +281,13 @@ fn ended(
     if fit == Fit::Cut {
         // It fails the job, whatever the command returned: what was asked for could not be kept.
         (reason, message) = (Reason::ResultTooLarge, too_large(result.as_ref()));
+    }
+    // What was seen of it while it ran may be all that there is.
+    if result
+        .as_ref()
+        .is_none_or(|it| !it.withheld && it.outcome != Outcome::Lost)
+    {
+        status.tail = None;
     }
     for stream in result.iter_mut().flat_map(|it| [&mut it.stdout, &mut it.stderr]) {
         fit.apply(stream);
