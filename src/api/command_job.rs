@@ -15,8 +15,8 @@ pub use failure_policy::{
     ExitCodeOperator, FailedOutcome, FailureAction, FailurePolicy, FailureRule, OnExitCodes, OnOutcome,
 };
 pub use status::{
-    Attempt, AttemptReason, CapturedStream, CommandJobStatus, CommandResult, Outcome, Phase, QueueReason, QueueStatus,
-    StoredKey, StoredPart,
+    Attempt, AttemptReason, CapturedStream, CommandJobStatus, CommandResult, Outcome, OutputTail, Phase, QueueReason,
+    QueueStatus, StoredKey, StoredPart, StreamTail,
 };
 
 /// The field selector of jobs that have not ended: only these are kept in memory.
@@ -190,6 +190,25 @@ pub struct OutputSettings {
     /// two ends are kept.
     #[serde(default)]
     pub overflow: OverflowPolicy,
+    /// Shows in `status.tail` what the command printed last, while it runs; `{}` for the defaults. Default: nothing is shown
+    /// before the command has ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tail: Option<TailSettings>,
+}
+
+/// How what a command printed last is shown while it runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct TailSettings {
+    /// How many seconds there are at least from one change of `status.tail` to the next. While the command prints nothing new,
+    /// nothing is changed. Default 10, at most an hour.
+    #[serde(default = "default_interval_seconds")]
+    #[schemars(range(min = 1, max = 3600))]
+    pub interval_seconds: i32,
+}
+
+fn default_interval_seconds() -> i32 {
+    10
 }
 
 fn default_max_bytes() -> i32 {
@@ -201,6 +220,7 @@ impl Default for OutputSettings {
         Self {
             max_bytes: default_max_bytes(),
             overflow: OverflowPolicy::default(),
+            tail: None,
         }
     }
 }

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use futures::StreamExt as _;
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::Api;
-use kube::api::{DeleteParams, ListParams};
+use kube::api::{DeleteParams, ListParams, WatchEvent, WatchParams};
 use lifeguard::api::CommandJob;
-use lifeguard::api::command_job::{CapturedStream, Phase};
+use lifeguard::api::command_job::{CapturedStream, Outcome, OutputTail, Phase};
 use lifeguard::controller::operator_key::hex;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
@@ -180,6 +181,10 @@ async fn a_stream_that_is_too_long_for_the_status_goes_whole_into_config_maps_th
         for part in &stream.stored {
             let reference = &part.config_map_key_ref;
             let config_map = api.get(&reference.name).await.expect("a named config map");
+            assert_eq!(
+                config_map.metadata.labels.unwrap_or_default()["lifeguard.dev/job"],
+                "long"
+            );
             let owners = config_map.metadata.owner_references.unwrap_or_default();
             assert_eq!(owners.len(), 1);
             assert_eq!(Some(&owners[0].uid), job.metadata.uid.as_ref());
@@ -349,4 +354,99 @@ async fn a_full_disk_takes_nothing_away_in_silence() {
     assert!(kept.stdout.incomplete && !kept.stderr.incomplete);
     assert!(kept.stdout.bytes < 300_000);
     assert!(kept.stderr.text.is_some_and(|it| it.ends_with("after\n")));
+}
+
+/// What a job that runs is shown to have printed.
+async fn tail(world: &World, name: &str) -> Option<OutputTail> {
+    let jobs: Api<CommandJob> = world.ours();
+    jobs.get(name).await.ok()?.status?.tail
+}
+
+/// Every tail of a job from now on until it has ended, as the API server tells it.
+async fn tails(world: &World, name: &str) -> Vec<OutputTail> {
+    let jobs: Api<CommandJob> = world.ours();
+    let only = WatchParams::default().fields(&format!("metadata.name={name}"));
+    let mut found: Vec<OutputTail> = Vec::new();
+    let mut events = Box::pin(jobs.watch(&only, "0").await.expect("a watch"));
+    while let Some(event) = events.next().await {
+        let (WatchEvent::Added(job) | WatchEvent::Modified(job)) = event.expect("an event") else {
+            continue;
+        };
+        let status = job.status.unwrap_or_default();
+        found.extend(status.tail.filter(|it| found.last() != Some(it)));
+        if status.phase.is_some_and(Phase::is_terminal) {
+            break;
+        }
+    }
+    found
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn while_a_command_runs_its_status_shows_what_it_printed_last_also_after_a_crash() {
+    let mut world = World::new("tail").await;
+    world.pool("shell", 10).await;
+    let every_second = json!({"output": {"tail": {"intervalSeconds": 1}}});
+    // Ends when the test is content with what it saw, or at its deadline.
+    let counts = also(
+        script("for i in $(seq 1 2000); do echo \"line $i\"; echo \"error $i\" >&2; sleep 0.5; done"),
+        &also(every_second.clone(), &json!({"timeoutSeconds": 20})),
+    );
+    let silent = also(script("printf '\\377\\376'; sleep 600"), &every_second);
+    let untold = script("echo hello; sleep 600");
+    for (name, spec) in [("counts", &counts), ("silent", &silent), ("untold", &untold)] {
+        world.job(name, spec).await;
+    }
+    let first = world
+        .until("something is shown", || async { tail(&world, "counts").await })
+        .await;
+    world.kill_operator();
+    world.start_operator().await;
+    world
+        .until("more is shown after the crash", || async {
+            tail(&world, "counts")
+                .await
+                .filter(|it| it.stdout.bytes > first.stdout.bytes)
+        })
+        .await;
+    let quiet = world
+        .until("it is shown", || async { tail(&world, "silent").await })
+        .await;
+    assert_eq!(
+        (quiet.stdout.base64.as_deref(), quiet.stdout.text),
+        (Some("//4="), None)
+    );
+    let version = |name: &'static str| {
+        let jobs: Api<CommandJob> = world.ours();
+        async move { jobs.get(name).await.expect("the job").metadata.resource_version }
+    };
+    let before = (version("silent").await, version("untold").await);
+
+    let tails = tails(&world, "counts").await;
+    assert!(tails.len() > 2, "{tails:?}");
+    for (earlier, later) in tails.iter().zip(&tails[1..]) {
+        assert!(
+            later.time.0.duration_since(earlier.time.0).as_secs() >= 1,
+            "{earlier:?} {later:?}"
+        );
+        assert!(later.stdout.bytes > earlier.stdout.bytes, "{earlier:?} {later:?}");
+    }
+    let ended = world.ended("counts").await;
+    let status = ended.status.clone().expect("a status");
+    assert_eq!(status.tail, None, "the result takes its place");
+    let result = status.result.expect("a result");
+    assert_eq!(result.outcome, Outcome::TimedOut);
+    let (stdout, stderr) = (bytes(&result.stdout), bytes(&result.stderr));
+    for shown in &tails {
+        for (shown, whole) in [(&shown.stdout, &stdout), (&shown.stderr, &stderr)] {
+            let so_far = &whole[..usize::try_from(shown.bytes).expect("a length")];
+            let text = shown.text.as_deref().expect("text");
+            assert!(
+                so_far.ends_with(text.as_bytes()) && text.len() == so_far.len().min(2048),
+                "{shown:?}"
+            );
+        }
+    }
+    // Where nothing is printed, or nobody asked, nothing is written.
+    assert_eq!((version("silent").await, version("untold").await), before);
+    assert_eq!(tail(&world, "untold").await, None);
 }

@@ -4,7 +4,7 @@ use kube::Api;
 use kube::api::{DynamicObject, ListParams};
 use kube::discovery::{Discovery, verbs};
 use lifeguard::api::CommandJob;
-use lifeguard::api::command_job::CommandResult;
+use lifeguard::api::command_job::{CommandResult, OutputTail};
 use serde_json::{Value, json};
 
 use crate::jobs::{also, result};
@@ -13,6 +13,9 @@ use crate::world::{World, WorldOptions, script};
 const PLAIN: &str = "canary-7f3a91c2-plain";
 const FIRST_LINE: &str = "canary-7f3a91c2-first-line";
 const SECOND_LINE: &str = "canary-7f3a91c2-second-line";
+/// Each number stands once in the long value, so that any piece of it is found.
+const LONG_BEGINS: &str = "canary-7f3a91c2-long-";
+const LONG_GOES_ON: &str = "-1234-1235-1236-";
 
 fn env(variable: &str, key: &str) -> Value {
     json!({"name": variable, "valueFrom": {"secretKeyRef": {"name": "canary", "key": key}}})
@@ -44,6 +47,21 @@ fn kept(job: &CommandJob) -> CommandResult {
     job.status.as_ref().and_then(|it| it.result.clone()).expect("a result")
 }
 
+fn as_length(bytes: usize) -> i64 {
+    i64::try_from(bytes).expect("a length")
+}
+
+/// What a job that runs is shown to have printed, once that is so many bytes.
+async fn shown(world: &World, name: &str, bytes: i64) -> OutputTail {
+    let jobs: Api<CommandJob> = world.ours();
+    world
+        .until(&format!("the output of {name} is shown"), || async {
+            let tail = jobs.get(name).await.ok()?.status?.tail?;
+            (tail.stdout.bytes == bytes).then_some(tail)
+        })
+        .await
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_secret_is_nowhere_but_where_it_belongs() {
     let options = WorldOptions {
@@ -53,10 +71,12 @@ async fn a_secret_is_nowhere_but_where_it_belongs() {
     let world = World::with("secrecy", options).await;
     world.pool("shell", 20).await;
     let multi_line = format!("{FIRST_LINE}\n{SECOND_LINE}\n");
+    let numbers: Vec<_> = (1000..2000).map(|it| it.to_string()).collect();
+    let long_value = format!("{LONG_BEGINS}{}", numbers.join("-"));
     world
         .apply(&json!({
             "apiVersion": "v1", "kind": "Secret", "metadata": {"name": "canary"},
-            "stringData": {"plain": PLAIN, "lines": multi_line, "short": "abc", "empty": ""},
+            "stringData": {"plain": PLAIN, "lines": multi_line, "short": "abc", "empty": "", "long": long_value},
         }))
         .await;
     let job = |text: &str, more: Value| {
@@ -115,6 +135,34 @@ async fn a_secret_is_nowhere_but_where_it_belongs() {
         )
         .await;
 
+    // While they run: of a value that is not whole yet nothing is seen, nor where what is shown begins or ends within one.
+    let tail = json!({"output": {"tail": {"intervalSeconds": 1}}});
+    world
+        .job(
+            "shows",
+            &job(
+                "echo \"<$PLAIN>\" >&2; echo \"<$PLAIN>\"; printf 'then %s' \"${PLAIN%n}\"; sleep 600",
+                tail.clone(),
+            ),
+        )
+        .await;
+    let begins =
+        "head -c 5000 /dev/zero | tr '\\0' x; printf '%s' \"$PLAIN\"; head -c 2040 /dev/zero | tr '\\0' y; sleep 600";
+    world.job("shows-begun", &job(begins, tail.clone())).await;
+    // More than comes with an answer has to be read to find it.
+    let long_env = json!({"env": [env("LONG", "long")]});
+    let long = "head -c 3000 /dev/zero | tr '\\0' w; printf '%s' \"$LONG\"; head -c 1000 /dev/zero | tr '\\0' z; printf '%s' \"${LONG%-1199-*}\"; sleep 600";
+    world.job("shows-long", &also(job(long, tail), &long_env)).await;
+
+    let tail = shown(&world, "shows", as_length(2 * PLAIN.len() + 7)).await;
+    assert_eq!(tail.stdout.text.as_deref(), Some("<***>\nthen "));
+    assert_eq!(tail.stderr.text.as_deref(), Some("<***>\n"));
+    let tail = shown(&world, "shows-begun", 5000 + 21 + 2040).await;
+    assert_eq!(tail.stdout.text, Some(format!("***{}", "y".repeat(2040))));
+    let begun = long_value.find("-1199-").expect("a number");
+    let tail = shown(&world, "shows-long", as_length(3000 + long_value.len() + 1000 + begun)).await;
+    assert_eq!(tail.stdout.text, Some(format!("***{}", "z".repeat(1000))));
+
     let (_, stdout, stderr) = result(&world.ended("printed").await);
     assert_eq!(String::from_utf8_lossy(&stdout), "<***>\nabc\n");
     assert_eq!(String::from_utf8_lossy(&stderr), "******\n");
@@ -164,7 +212,11 @@ async fn a_secret_is_nowhere_but_where_it_belongs() {
         ("the emulator's requests", &requests),
         ("the emulator's executions", &executed),
     ] {
-        for secret in [PLAIN, FIRST_LINE, SECOND_LINE, azure.client_secret.as_str()] {
+        let pieces = [&PLAIN[..PLAIN.len() - 1], LONG_BEGINS, LONG_GOES_ON];
+        for secret in pieces
+            .into_iter()
+            .chain([PLAIN, FIRST_LINE, SECOND_LINE, azure.client_secret.as_str()])
+        {
             if let Some(at) = text.find(secret) {
                 let (from, to) = (at.saturating_sub(300), (at + 300).min(text.len()));
                 panic!(

@@ -1,6 +1,6 @@
 //! What a CommandJob reports.
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, MicroTime, Time};
 use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -39,6 +39,10 @@ pub struct CommandJobStatus {
     /// none has.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failed: Option<i32>,
+    /// What the command printed last, while it runs, with `output.tail`. It stays in a job that has ended if no more is known of
+    /// what the command printed; else `result` takes its place.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tail: Option<OutputTail>,
     /// What the command printed and its exit code, in the last attempt that has ended. Present once the job has ended, unless
     /// the command was not started.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -186,6 +190,33 @@ pub enum Outcome {
     /// It cannot be known whether it ran, in part or to its end. It is not run again unless `backoffLimit` or `failurePolicy`
     /// says so.
     Lost,
+}
+
+/// What a command that runs printed last.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct OutputTail {
+    /// When it was read from the session.
+    pub time: MicroTime,
+    /// The last bytes of standard output so far, at most 2048 of them. Values of Secrets are replaced by `***`; of what may be the
+    /// beginning of one nothing is shown until more is printed.
+    pub stdout: StreamTail,
+    /// The same of standard error.
+    pub stderr: StreamTail,
+}
+
+/// The end of a stream so far: `text` if it is valid UTF-8, else `base64`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct StreamTail {
+    /// The last bytes, if they are valid UTF-8.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub text: Option<String>,
+    /// The last bytes in base64, if they are not valid UTF-8.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub base64: Option<String>,
+    /// How many bytes the command has written to the stream so far, before anything was replaced.
+    pub bytes: i64,
 }
 
 /// What a command printed and returned.

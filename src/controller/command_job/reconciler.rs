@@ -245,6 +245,7 @@ impl Reconciler for CommandJobs {
             | JobVerdict::Suspended
             | JobVerdict::AttemptOver { .. }
             | JobVerdict::Stopped { .. }
+            | JobVerdict::Printed(_)
             | JobVerdict::Ended { .. } => None,
         }
     }

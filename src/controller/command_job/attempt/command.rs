@@ -2,12 +2,13 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
 
 use super::{AttemptClaim, AttemptKey, Ticket};
-use crate::api::command_job::CommandResult;
+use crate::api::command_job::{CommandResult, OutputTail};
 use crate::controller::command_job::runner::{KillReason, Report};
 use crate::runtime::{Class, Classify};
 
@@ -29,6 +30,8 @@ pub enum Command {
         start_by: Timestamp,
         /// How long to wait.
         window: Duration,
+        /// Whether what the command printed last is wanted if it still runs then.
+        with_tail: bool,
     },
     /// Wait for the end of a command that was started. Starts nothing.
     Poll {
@@ -36,6 +39,8 @@ pub enum Command {
         claim: AttemptClaim,
         /// How long to wait.
         window: Duration,
+        /// Whether what the command printed last is wanted if it still runs then.
+        with_tail: bool,
     },
     /// Ask the session's files how the attempt ended, because its answers keep getting lost.
     ReadEnd {
@@ -119,6 +124,8 @@ pub enum Event {
     Gone,
     /// What the session says of the attempt.
     Frame(Box<Report>),
+    /// The same of an attempt that runs, and what it printed last.
+    Printed(Box<Report>, Arc<OutputTail>),
     /// The session answered and said nothing of the attempt.
     NoFrame,
     /// What the command printed is read, and ready for the status.

@@ -66,6 +66,16 @@ pub struct Pursuit<'a> {
     pub is_reachable: bool,
     /// When and why the job wants the command to end, if it does.
     pub stop: Option<Stop>,
+    /// How soon what the command printed last is wanted, if it is.
+    pub tail_within: Option<Duration>,
+}
+
+impl Pursuit<'_> {
+    /// Whether the values are known that must not show in what the command prints.
+    fn is_maskable(&self) -> bool {
+        let given = self.claim.secrets_digest.as_deref();
+        given.is_none() || given == self.secrets_digest
+    }
 }
 
 /// A wish of the job that its command ends, whatever the command is at.
@@ -162,10 +172,7 @@ impl AttemptState {
         match &self.finding {
             Finding::Collected(result) => AfterClaim::End(Ending::Known(result.clone())),
             Finding::Ended(report) => {
-                // Values that are not known any more cannot be masked.
-                let is_maskable =
-                    claim.secrets_digest.is_none() || claim.secrets_digest.as_deref() == around.secrets_digest;
-                if !is_maskable || is_given_up || self.looks_for_output >= limits.looks_for_output {
+                if !around.is_maskable() || is_given_up || self.looks_for_output >= limits.looks_for_output {
                     return AfterClaim::End(Ending::Known(Box::new(without_output(report))));
                 }
                 let (claim, report) = (claim.clone(), report.clone());
@@ -204,17 +211,25 @@ impl AttemptState {
                 if let Some(command) = command {
                     return self.ask(command, around, self.pause_for_release(limits), now);
                 }
+                let tail_within = around.tail_within.filter(|_| around.is_maskable());
                 let window = window(around.stop, limits, now);
+                let window = tail_within.map_or(window, |it| it.min(window));
                 // A start of which nothing was heard yet need not be sent again only to see what became of it.
                 let may_have_begun = is_to_stop && self.finding == Finding::Nothing && self.may_still_start();
                 if self.finding == Finding::Running || may_have_begun {
-                    return self.ask(Command::Poll { claim, window }, around, limits.between_calls, now);
+                    let poll = Command::Poll {
+                        claim,
+                        window,
+                        with_tail: tail_within.is_some(),
+                    };
+                    return self.ask(poll, around, limits.between_calls, now);
                 }
                 let start_by = later(claim.at, limits.start_within);
                 let start = Command::Start {
                     claim,
                     start_by,
                     window,
+                    with_tail,
                 };
                 self.ask(start, around, SignedDuration::ZERO, now)
             }
@@ -337,7 +352,11 @@ impl AttemptState {
                     }
                     let claim = claim.clone();
                     let window = Duration::from_secs(u64::from(limits.grace_seconds) + 2);
-                    return AfterEnd::Do(Command::Poll { claim, window });
+                    return AfterEnd::Do(Command::Poll {
+                        claim,
+                        window,
+                        with_tail: false,
+                    });
                 }
             }
         }

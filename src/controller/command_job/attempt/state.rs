@@ -1,9 +1,11 @@
 //! What this process knows of an attempt beyond the job's status, and how every answer changes it.
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 
 use super::{Command, Event, Limits, Problem, Ticket};
-use crate::api::command_job::CommandResult;
+use crate::api::command_job::{CommandResult, OutputTail};
 use crate::api::condition::Reason;
 use crate::controller::command_job::runner::{KillReason, Report, ReportedState};
 use crate::runtime::{Class, Effect};
@@ -19,6 +21,8 @@ pub struct AttemptState {
     place_before: Option<String>,
     /// What the session said last.
     pub finding: Finding,
+    /// What the command printed last, as far as it was asked for.
+    pub tail: Option<Arc<OutputTail>>,
     /// Since when the service has refused the account; nothing was started meanwhile.
     pub denied_since: Option<Timestamp>,
     /// Whether its session was handed over to be released.
@@ -276,6 +280,13 @@ impl AttemptState {
             Event::Unanswered(_) | Event::NoFrame if self.takes_files => self.unheard += 1,
             _ => self.unheard = 0,
         }
+        let event = match event {
+            Event::Printed(report, tail) => {
+                self.tail = Some(tail);
+                Event::Frame(report)
+            }
+            event => event,
+        };
         match event {
             Event::Frame(report) => {
                 self.denied_since = None;
@@ -366,9 +377,13 @@ fn failed(event: Event) -> Result<Effect, Problem> {
         | Event::OutputMissing(problem)
         | Event::NotKept(problem)
         | Event::Denied { problem, .. } => Err(problem),
-        Event::Prepared { .. } | Event::Gone | Event::Frame(_) | Event::NoFrame | Event::Collected(_) | Event::Done => {
-            Ok(Effect::Done)
-        }
+        Event::Prepared { .. }
+        | Event::Gone
+        | Event::Frame(_)
+        | Event::Printed(..)
+        | Event::NoFrame
+        | Event::Collected(_)
+        | Event::Done => Ok(Effect::Done),
     }
 }
 

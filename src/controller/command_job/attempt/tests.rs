@@ -40,6 +40,7 @@ fn pursued_as(
         secrets_digest,
         is_reachable,
         stop: None,
+        tail_within: None,
     };
     state.pursue(around, &limits(), at(second))
 }
@@ -49,6 +50,7 @@ fn start() -> Command {
         claim: claim(),
         start_by: at(120),
         window: limits().window,
+        with_tail: false,
     }
 }
 
@@ -56,6 +58,7 @@ fn poll() -> Command {
     Command::Poll {
         claim: claim(),
         window: limits().window,
+        with_tail: false,
     }
 }
 
@@ -322,10 +325,43 @@ fn output_of_secrets_that_are_no_longer_known_is_not_kept() {
             secrets_digest: now,
             is_reachable: true,
             stop: None,
+            tail_within: Some(Duration::from_secs(5)),
         };
         let next = state.pursue(around, &limits(), at(1));
         assert_eq!(matches!(next, AfterClaim::Do(_)), is_kept, "{next:?}");
+        for finding in [Finding::Running, Finding::Nothing] {
+            let next = found(finding).pursue(around, &limits(), at(1));
+            let AfterClaim::Do(Command::Poll { window, with_tail, .. } | Command::Start { window, with_tail, .. }) =
+                next
+            else {
+                panic!("it is asked for its end: {next:?}")
+            };
+            let expected = if is_kept {
+                Duration::from_secs(5)
+            } else {
+                limits().window
+            };
+            assert_eq!(
+                (window, with_tail),
+                (expected, is_kept),
+                "nor is it shown while it runs"
+            );
+        }
     }
+}
+
+#[test]
+fn a_tail_makes_no_call_wait_for_longer_than_the_service_allows() {
+    let around = Pursuit {
+        claim: &claim(),
+        timeout: SignedDuration::from_secs(60),
+        session: "s",
+        secrets_digest: None,
+        is_reachable: true,
+        tail_within: Some(Duration::from_mins(60)),
+    };
+    let next = found(Finding::Running).pursue(around, &limits(), at(1));
+    assert!(matches!(next, AfterClaim::Do(Command::Poll { window, with_tail: true, .. }) if window == limits().window));
 }
 
 #[test]

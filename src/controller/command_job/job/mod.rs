@@ -10,6 +10,7 @@ pub mod plan;
 pub mod retry;
 mod sources;
 pub mod status;
+mod tail;
 
 pub use facts::{JobFacts, attempts_that_matter, current_key, untouched};
 pub use inputs::Inputs;

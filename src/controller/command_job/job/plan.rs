@@ -10,6 +10,7 @@ use super::facts::JobFacts;
 use super::not_runnable::NotRunnable;
 use super::retry::{Consequence, active_until, consequence, next_attempt};
 use super::status::JobVerdict;
+use super::tail;
 use crate::api::command_job::{Attempt, CommandJob, Phase};
 use crate::controller::command_job::attempt::{
     AfterClaim, AttemptClaim, AttemptKey, AttemptState, BeforeClaim, Command, Ending, Farewell, Pursuit, Stop,
@@ -46,6 +47,7 @@ impl std::fmt::Debug for JobStep {
             Self::Run(_, command) => f.write_str(command.name()),
             Self::Write(JobVerdict::Claimed { .. }) => f.write_str("Claim"),
             Self::Write(JobVerdict::AttemptOver { .. }) => f.write_str("EndAttempt"),
+            Self::Write(JobVerdict::Printed(_)) => f.write_str("Show"),
             Self::Write(_) => f.write_str("Finish"),
             Self::Leave(..) => f.write_str("Leave"),
         }
@@ -249,6 +251,11 @@ fn begin(job: &CommandJob, facts: &JobFacts, now: Timestamp) -> Plan<JobStep, Jo
 }
 
 fn pursue(job: &CommandJob, claim: &AttemptClaim, facts: &JobFacts, now: Timestamp) -> Plan<JobStep, JobVerdict> {
+    let state = facts.attempt(job, claim.key);
+    if let Some(tail) = tail::to_show(job, &state) {
+        let write = JobStep::Write(JobVerdict::Printed(tail));
+        return decided(Some(write), Next::Again, JobVerdict::Running(None));
+    }
     let around = Pursuit {
         claim,
         timeout: SignedDuration::from_secs(i64::from(job.spec.timeout_seconds)),
@@ -256,8 +263,9 @@ fn pursue(job: &CommandJob, claim: &AttemptClaim, facts: &JobFacts, now: Timesta
         secrets_digest: facts.secrets_digest.as_deref(),
         is_reachable: facts.place.is_ok(),
         stop: stop(job),
+        tail_within: tail::wanted_within(job, now),
     };
-    match facts.attempt(job, claim.key).pursue(around, &facts.limits, now) {
+    match state.pursue(around, &facts.limits, now) {
         AfterClaim::Do(command) => {
             let step = JobStep::Run(claim.key, command);
             decided(Some(step), Next::Again, JobVerdict::Running(None))

@@ -2,13 +2,17 @@
 
 mod ending;
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
 use super::facts::JobFacts;
 use super::plan::{is_finished, last_claim, next_key};
 use super::retry::Because;
-use crate::api::command_job::{Attempt, AttemptReason, CommandJob, CommandJobStatus, Phase, QueueReason, QueueStatus};
+use crate::api::command_job::{
+    Attempt, AttemptReason, CommandJob, CommandJobStatus, OutputTail, Phase, QueueReason, QueueStatus,
+};
 use crate::api::condition::{Reason, kind};
 use crate::controller::command_job::attempt::{AttemptClaim, AttemptState, Ending};
 use crate::controller::command_job::output::Fit;
@@ -63,6 +67,8 @@ pub enum JobVerdict {
         /// How the streams of its last attempt are written.
         fit: Fit,
     },
+    /// An attempt is under way, and printed this last.
+    Printed(Arc<OutputTail>),
     /// It has ended.
     Ended {
         /// How.
@@ -178,6 +184,10 @@ pub fn status(job: &CommandJob, verdict: &JobVerdict, now: Timestamp) -> Option<
             isolated(job, status, guest_of.as_ref(), now)
         }
         JobVerdict::Running(trouble) => running(job, previous, trouble.as_ref(), now),
+        JobVerdict::Printed(tail) => CommandJobStatus {
+            tail: Some((**tail).clone()),
+            ..running(job, previous, None, now)
+        },
         JobVerdict::Suspended => suspended(job, previous, now),
         JobVerdict::AttemptOver {
             ending,
@@ -283,7 +293,8 @@ fn claimed(job: &CommandJob, mut status: CommandJobStatus, claim: &AttemptClaim,
     let surplus = status.attempts.len().saturating_sub(MAX_ATTEMPTS);
     status.attempts.drain(..surplus);
     status.start_time.get_or_insert(at);
-    let status = ending::with_room(status);
+    let mut status = ending::with_room(status);
+    status.tail = None;
     running(job, status, None, now)
 }
 

@@ -87,6 +87,7 @@ impl Attempt {
             secrets_digest: None,
             is_reachable: true,
             stop: None,
+            tail_within: None,
         };
         match self.state.pursue(around, &limits(), self.now) {
             AfterClaim::End(ending) => return Some(ending),

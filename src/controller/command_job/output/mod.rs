@@ -3,6 +3,7 @@
 mod capture;
 mod fit;
 mod overflow;
+mod tail;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,13 +17,14 @@ use super::budget::{
 };
 use super::room::{Room, SharedRoom};
 use super::runner::Secrets;
-use crate::api::command_job::{CapturedStream, CommandJob, OverflowPolicy, StoredPart};
+use crate::api::command_job::{CapturedStream, CommandJob, OverflowPolicy, StoredPart, StreamTail};
 use crate::controller::config_maps::ConfigMapWrites;
 use crate::runtime::{Class, Classify, Events, Note, Severity};
 
 pub use capture::{MaskedStream, Raw, ended_with_session, ending, without_output};
 pub use fit::{Fit, SMALL_STREAM_BYTES};
 pub use overflow::OverflowError;
+pub use tail::window_bytes;
 
 /// The pauses between tries to store what the API server refuses: one that was just started refuses everybody for some seconds.
 const REFUSED_PAUSES: [Duration; 4] = [
@@ -74,6 +76,12 @@ impl Output {
         granted.ok().map(|()| room)
     }
 
+    /// The same, `None` where it would have to be waited for.
+    pub fn room_at_once(&self, job: &CommandJob, bytes: u64) -> Option<Room> {
+        let mut room = self.memory.ask(&job.namespace().unwrap_or_default(), bytes);
+        room.is_granted().then_some(room)
+    }
+
     /// Whether the job's output can be kept as it asks: what is in the way is known before it is started.
     pub fn can_keep(&self, job: &CommandJob) -> bool {
         self.writes == ConfigMapWrites::Allowed || job.spec.output.overflow != OverflowPolicy::ConfigMap
@@ -87,7 +95,12 @@ impl Output {
         raw: Raw,
         secrets: &Arc<Secrets>,
     ) -> Result<(CapturedStream, u64), OverflowError> {
-        let masked = self.mask(raw, Arc::clone(secrets), max_bytes(job)).await;
+        let (bytes, max_bytes) = (raw.bytes(), max_bytes(job));
+        let masked = self
+            .mask(bytes, secrets, move |secrets, is_given_up| {
+                capture::mask_and_cut(raw, secrets, max_bytes, is_given_up)
+            })
+            .await;
         let mut stream = masked.stream;
         if let (OverflowPolicy::ConfigMap, true, Some(whole)) =
             (job.spec.output.overflow, stream.truncated, &masked.whole)
@@ -97,18 +110,33 @@ impl Output {
         Ok((stream, masked.count))
     }
 
-    /// Masks and cuts a stream, on a thread of its own: it may take a second. Where nobody waits for it any more it stops.
-    async fn mask(&self, raw: Raw, secrets: Arc<Secrets>, max_bytes: usize) -> MaskedStream {
+    /// What is shown of a stream of `length` bytes to which its command still writes: see [`tail::show`].
+    pub async fn show(&self, window: Vec<u8>, length: u64, secrets: &Arc<Secrets>) -> StreamTail {
+        let bytes = window.len();
+        self.mask(bytes, secrets, move |secrets, is_given_up| {
+            tail::show(window, length, secrets, is_given_up)
+        })
+        .await
+    }
+
+    /// Has something masked on a thread of its own: it may take a second. Where nobody waits for it any more it stops.
+    async fn mask<T: Send + 'static>(
+        &self,
+        bytes: usize,
+        secrets: &Arc<Secrets>,
+        mask: impl FnOnce(&Secrets, &dyn Fn() -> bool) -> Option<T> + Send + 'static,
+    ) -> T {
         let permit = if secrets.is_empty() {
             None
         } else {
-            Some(self.masking.thread(&raw, &secrets).await)
+            Some(self.masking.thread(bytes, secrets).await)
         };
+        let secrets = Arc::clone(secrets);
         let given_up = CancellationToken::new();
         let _waited_for = given_up.clone().drop_guard();
         let work = tokio::task::spawn_blocking(move || {
             let _permit = permit;
-            capture::mask_and_cut(raw, &secrets, max_bytes, &|| given_up.is_cancelled())
+            mask(&secrets, &|| given_up.is_cancelled())
         });
         let masked = work
             .await
@@ -150,9 +178,9 @@ impl Output {
 
 impl Masking {
     /// Returns once there is a thread for this, for as long as the permit lives.
-    async fn thread(&self, raw: &Raw, secrets: &Secrets) -> OwnedSemaphorePermit {
+    async fn thread(&self, stream_bytes: usize, secrets: &Secrets) -> OwnedSemaphorePermit {
         let (threads, needed) = match secrets.bytes() {
-            bytes if raw.bytes() + bytes <= LITTLE_TO_MASK => (&self.little, 1),
+            bytes if stream_bytes + bytes <= LITTLE_TO_MASK => (&self.little, 1),
             bytes if bytes <= MASKED_BYTES / 2 => (&self.much, 1),
             _ => (&self.much, MASKED_AT_ONCE),
         };

@@ -119,7 +119,7 @@ fn config_map(job: &CommandJob, stream: &str, number: usize, chunk: &[u8]) -> Co
             )),
             namespace: job.namespace(),
             owner_references: job.controller_owner_ref(&()).map(|it| vec![it]),
-            labels: Some(BTreeMap::from([("lifeguard.dev/stream".into(), stream.into())])),
+            labels: Some(labels(job, stream)),
             ..ObjectMeta::default()
         },
         immutable: Some(true),
@@ -130,6 +130,17 @@ fn config_map(job: &CommandJob, stream: &str, number: usize, chunk: &[u8]) -> Co
         Err(_) => config_map.binary_data = Some(BTreeMap::from([(KEY.into(), ByteString(chunk.to_vec()))])),
     }
     config_map
+}
+
+/// By which they are found. The name of a job is longer than a label may be; then its UID tells which job it is.
+fn labels(job: &CommandJob, stream: &str) -> BTreeMap<String, String> {
+    let name = job.name_any();
+    let name = name[..name.floor_char_boundary(63)].trim_end_matches(['.', '-']);
+    BTreeMap::from([
+        ("lifeguard.dev/job".into(), name.into()),
+        ("lifeguard.dev/job-uid".into(), job.uid().unwrap_or_default()),
+        ("lifeguard.dev/stream".into(), stream.into()),
+    ])
 }
 
 /// Cuts between characters where the stream is text.
@@ -194,6 +205,31 @@ mod tests {
             forged(|it| it.metadata.owner_references.as_mut().unwrap()[0].uid = "another".into()),
         ] {
             assert!(!is_the_same(&forged, &made), "{forged:?}");
+        }
+    }
+
+    #[test]
+    fn a_config_map_is_labelled_with_its_job_as_far_as_a_label_can_name_it() {
+        let labels = |name: &str| {
+            let job = serde_json::from_value(serde_json::json!({
+                "apiVersion": "lifeguard.dev/v1alpha1", "kind": "CommandJob",
+                "metadata": {"name": name, "namespace": "ns", "uid": "12345678-9"},
+                "spec": {"target": {"sessionPoolRef": {"name": "shell"}}, "script": "true"},
+            }));
+            let made = config_map(&job.expect("a job"), "stderr", 1, b"printed");
+            made.metadata.labels.expect("labels")
+        };
+        for (name, expected) in [
+            ("nightly.report-1".to_owned(), "nightly.report-1".to_owned()),
+            ("x".repeat(253), "x".repeat(63)),
+            (format!("{}-.-{}", "x".repeat(61), "y".repeat(30)), "x".repeat(61)),
+        ] {
+            let labels = labels(&name);
+            assert_eq!(labels["lifeguard.dev/job"], expected);
+            assert_eq!(
+                (&*labels["lifeguard.dev/job-uid"], &*labels["lifeguard.dev/stream"]),
+                ("12345678-9", "stderr")
+            );
         }
     }
 

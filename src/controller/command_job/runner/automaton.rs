@@ -80,6 +80,16 @@ impl Automaton {
         Some(from + index(found))
     }
 
+    /// How long the text of a state is. The children of one level are the next.
+    fn depth(&self, state: u32) -> usize {
+        let (mut level, mut depth) = (0..1, 0);
+        while state >= level.end {
+            level = self.first[level.start as usize]..self.first[level.end as usize];
+            depth += 1;
+        }
+        depth
+    }
+
     /// The state after one more byte. Each fallback is to a lesser depth, and each byte adds one to it at most, so there are
     /// no more fallbacks than bytes.
     fn after(&self, mut state: u32, byte: u8) -> u32 {
@@ -138,6 +148,13 @@ impl<'a> Scan<'a> {
     pub fn settled(&mut self) -> Option<Range<usize>> {
         let earliest = (self.read + 1).saturating_sub(self.automaton.most);
         self.open.pop_front_if(|it| it.end <= earliest)
+    }
+
+    /// How many bytes at the end may be the beginning of a text that is not read to its end; none where they are a whole one.
+    pub fn begun(&self) -> usize {
+        let depth = self.automaton.depth(self.state);
+        let is_whole = self.automaton.longest[self.state as usize] as usize == depth;
+        if is_whole { 0 } else { depth }
     }
 
     /// The ranges that are left when all is read.

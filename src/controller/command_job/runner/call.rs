@@ -115,6 +115,12 @@ pub enum Streams {
     /// After the end: a stream that fits, whole; of any other its SHA-256, and it is put below the files API for download
     /// where it has at most [`WHOLE_STREAM_BYTES`].
     Fitting,
+    /// After the end as [`Self::Fitting`]. While the command runs the last bytes of each stream, at most so many: with the frame
+    /// where they fit, else they are put below the files API as [`AttemptFiles::STDOUT_TAIL`] and so on. No digest.
+    FittingOrTail {
+        /// At most so many bytes.
+        bytes: u64,
+    },
     /// At any time: what there is from these offsets on, as much as fits. No digest.
     From {
         /// First byte of standard output.
@@ -176,6 +182,9 @@ impl Call<'_> {
         };
         let streams = match self.streams {
             Streams::Fitting => inline("", "$3"),
+            Streams::FittingOrTail { bytes } => {
+                inline("", "$3") + &prepare(include_str!("tail.sh")).replace("@BYTES@", &bytes.to_string())
+            }
             Streams::From { stdout, stderr } => prepare(include_str!("slice.sh"))
                 .replace("@STDOUT_OFFSET@", &stdout.to_string())
                 .replace("@STDERR_OFFSET@", &stderr.to_string()),

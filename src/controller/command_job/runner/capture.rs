@@ -111,8 +111,17 @@ fn text_head(bytes: &[u8]) -> Option<&str> {
 
 /// The text without a character that the cut at its beginning divides.
 fn text_tail(bytes: &[u8]) -> Option<&str> {
-    let start = bytes.iter().take(3).take_while(|&&byte| byte & 0xC0 == 0x80).count();
-    std::str::from_utf8(&bytes[start..]).ok()
+    std::str::from_utf8(&bytes[leading_continuation(bytes)..]).ok()
+}
+
+/// How many bytes are of a character that begins before them.
+fn leading_continuation(bytes: &[u8]) -> usize {
+    bytes.iter().take(3).take_while(|&&byte| byte & 0xC0 == 0x80).count()
+}
+
+/// The text between two cuts, without the characters that they divide; `None` where that is no text.
+pub fn text_between(bytes: &[u8]) -> Option<&str> {
+    text_head(&bytes[leading_continuation(bytes)..])
 }
 
 /// The parts of a text in base64, where that takes less of an object than the text, which may have many escapes in JSON.

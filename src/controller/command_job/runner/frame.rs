@@ -71,7 +71,8 @@ pub struct Stream {
 pub enum Payload {
     /// Nothing: not asked for, or it got lost. A length of 0 needs no payload.
     Absent,
-    /// With [`Streams::From`] the bytes from the offset on; otherwise all of the stream.
+    /// With [`Streams::From`] the bytes from the offset on; with [`Streams::FittingOrTail`], while the command runs, the last
+    /// bytes; otherwise all of the stream.
     Bytes(Vec<u8>),
     /// SHA-256 of the whole stream, lower-case hexadecimal.
     Sha256(String),
@@ -166,10 +167,15 @@ pub fn parse(nonce: &Nonce, streams: Streams, stdout: &[u8], stderr: &[u8]) -> R
         },
         inline => inline,
     };
+    let is_whole = match streams {
+        Streams::Fitting | Streams::Files { .. } => true,
+        Streams::FittingOrTail { .. } => !matches!(state, ReportedState::Running { .. }),
+        Streams::From { .. } => false,
+    };
     Ok(Report {
         state,
-        stdout: stream(out_length, out, streams)?,
-        stderr: stream(err_length, err_payload, streams)?,
+        stdout: stream(out_length, out, is_whole)?,
+        stderr: stream(err_length, err_payload, is_whole)?,
         missing: missing.split(',').filter_map(capability).collect(),
     })
 }
@@ -200,7 +206,7 @@ pub(super) fn length(text: &str) -> Option<(u64, bool)> {
     Some((number.unwrap_or(text).parse().ok()?, number.is_some()))
 }
 
-fn stream(length: &str, payload: &str, streams: Streams) -> Result<Stream, FrameError> {
+fn stream(length: &str, payload: &str, is_whole: bool) -> Result<Stream, FrameError> {
     let malformed = FrameError::Malformed;
     let (length, is_incomplete) = self::length(length).ok_or(malformed)?;
     let payload = match payload.split_at_checked(1).ok_or(malformed)? {
@@ -210,8 +216,8 @@ fn stream(length: &str, payload: &str, streams: Streams) -> Result<Stream, Frame
         ("~", text) => Payload::Bytes(hexadecimal(text).ok_or(malformed)?),
         _ => return Err(malformed),
     };
-    let payload = match (payload, streams) {
-        (Payload::Bytes(mut bytes), Streams::Fitting | Streams::Files { .. }) => {
+    let payload = match payload {
+        Payload::Bytes(mut bytes) if is_whole => {
             // A daemon may have written between measuring and reading: the stream is what was measured.
             let length = usize::try_from(length).map_err(|_| malformed)?;
             if bytes.len() < length {
@@ -221,7 +227,7 @@ fn stream(length: &str, payload: &str, streams: Streams) -> Result<Stream, Frame
                 Payload::Bytes(bytes)
             }
         }
-        (payload, _) => payload,
+        payload => payload,
     };
     Ok(Stream {
         length,

@@ -105,6 +105,28 @@ impl Secrets {
         mask(&automaton, tail, is_given_up)
     }
 
+    /// Masks the end of a stream that goes on. If it `is_cut` at its beginning, that is as in [`mask_tail`](Self::mask_tail); and
+    /// what may be the beginning of a secret, of which the rest is still to come, is held back.
+    pub fn mask_growing(&self, mut part: Vec<u8>, is_cut: bool, is_given_up: &dyn Fn() -> bool) -> Option<Vec<u8>> {
+        let automaton = self.automaton();
+        let cut = if is_cut { self.margin().min(part.len()) } else { 0 };
+        let mut start = cut;
+        let begun = find(&automaton, &part, is_given_up, |range| {
+            if range.start < cut && cut < range.end {
+                start = range.start;
+            }
+        })?;
+        let mut end = part.len() - begun;
+        find(&automaton, &part, is_given_up, |range| {
+            if range.contains(&end) {
+                end = range.end;
+            }
+        })?;
+        part.truncate(end);
+        part.drain(..start.min(end));
+        mask(&automaton, part, is_given_up).map(|(masked, _)| masked)
+    }
+
     /// What finds the values. It is large for as long as it lives.
     fn automaton(&self) -> Automaton {
         let mut texts = Vec::new();
@@ -127,13 +149,13 @@ fn for_each_text(value: &Bytes, mut visit: impl FnMut(Bytes)) {
     }
 }
 
-/// Tells where secrets are: ranges that are sorted and disjoint.
+/// Tells where secrets are: ranges that are sorted and disjoint. Returns how many bytes at the end may be the beginning of one more.
 fn find(
     automaton: &Automaton,
     stream: &[u8],
     is_given_up: &dyn Fn() -> bool,
     mut visit: impl FnMut(Range<usize>),
-) -> Option<()> {
+) -> Option<usize> {
     let mut scan = Scan::new(automaton);
     for chunk in stream.chunks(BETWEEN_QUESTIONS) {
         if is_given_up() {
@@ -146,8 +168,9 @@ fn find(
             }
         }
     }
+    let begun = scan.begun();
     scan.rest().for_each(visit);
-    Some(())
+    Some(begun)
 }
 
 fn mask(automaton: &Automaton, stream: Vec<u8>, is_given_up: &dyn Fn() -> bool) -> Option<(Vec<u8>, u64)> {

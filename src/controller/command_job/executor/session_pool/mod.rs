@@ -6,6 +6,7 @@ mod reaper;
 mod runs_as;
 mod session;
 mod streams;
+mod tail;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,9 +22,9 @@ use crate::azure::SessionError;
 use crate::azure::session::Dispatch;
 use crate::controller::command_job::attempt::{AttemptIdentity, AttemptKey, Command, Event, Limits, Problem, Ticket};
 use crate::controller::command_job::job::Inputs;
-use crate::controller::command_job::output::{end_bytes, ending};
+use crate::controller::command_job::output::{end_bytes, ending, window_bytes};
 use crate::controller::command_job::queue::Seat;
-use crate::controller::command_job::runner::{Action, Call, Report, Streams};
+use crate::controller::command_job::runner::{Action, Call, Report, ReportedState, Streams};
 use crate::runtime::{Key, Snapshot};
 
 pub use pools::{PoolUse, Pools, UsablePool};
@@ -41,6 +42,9 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(40);
 
 /// Seconds between TERM and KILL when a command is killed.
 pub const GRACE_SECONDS: u32 = 10;
+
+/// How long a tail that does not come with the frame may take: the session is to be asked again in time.
+const TAIL_DEADLINE: Duration = Duration::from_secs(5);
 
 /// Pauses between tries to release a session. After the last one it is left to its pool's cooldown.
 const RELEASE_PAUSES: [SignedDuration; 6] = [
@@ -241,6 +245,26 @@ impl SessionPoolExecutor {
         }
     }
 
+    /// Waits for the command's end. A tail that cannot be had is left out: the next call brings it.
+    async fn watch(&self, session: &AttemptSession, action: Action<'_>, window: Duration, with_tail: bool) -> Event {
+        let bytes = window_bytes(&self.inputs.to_mask);
+        let streams = if with_tail {
+            Streams::FittingOrTail { bytes }
+        } else {
+            Streams::Fitting
+        };
+        let event = self.ask(session, action, streams, window).await;
+        let Event::Frame(report) = event else { return event };
+        if !with_tail || !matches!(report.state, ReportedState::Running { .. }) {
+            return Event::Frame(report);
+        }
+        let reading = tail::read(session, &report, self.pools.output(), &self.job, &self.inputs.to_mask);
+        match tokio::time::timeout(TAIL_DEADLINE, reading).await {
+            Ok(Some(tail)) => Event::Printed(report, Arc::new(tail)),
+            Ok(None) | Err(_) => Event::Frame(report),
+        }
+    }
+
     /// What is not found may be replicating, or full in words that are not known; Resource Manager tells whether the
     /// pool is gone, or it is not to be known. `None` where that is not so.
     async fn gone(&self, error: &SessionError) -> Option<Event> {
@@ -315,6 +339,7 @@ impl Executor for SessionPoolExecutor {
                 claim,
                 start_by,
                 window,
+                with_tail,
             } => {
                 // The latest start is meant by the clock of the session.
                 let start_by = start_by.checked_add(self.pool.client.clock_skew()).unwrap_or(*start_by);
@@ -323,11 +348,15 @@ impl Executor for SessionPoolExecutor {
                     start_by: start_by.as_second().unsigned_abs(),
                 };
                 let session = self.session(claim.key, &claim.ticket);
-                self.ask(&session, action, Streams::Fitting, *window).await
+                self.watch(&session, action, *window, *with_tail).await
             }
-            Command::Poll { claim, window } => {
+            Command::Poll {
+                claim,
+                window,
+                with_tail,
+            } => {
                 let session = self.session(claim.key, &claim.ticket);
-                self.ask(&session, Action::Observe, Streams::Fitting, *window).await
+                self.watch(&session, Action::Observe, *window, *with_tail).await
             }
             Command::ReadEnd { claim } => match self.session(claim.key, &claim.ticket).end_by_files().await {
                 Ok(Some(report)) => Event::Frame(Box::new(report)),

@@ -2,10 +2,12 @@
 
 mod again;
 
+use std::sync::Arc;
+
 use serde_json::json;
 
 use super::*;
-use crate::api::command_job::AttemptReason;
+use crate::api::command_job::{AttemptReason, OutputTail, StreamTail, TailSettings};
 use crate::controller::command_job::attempt::fixtures::{at, claim, ended, found as of_finding, key, limits, result};
 use crate::controller::command_job::attempt::{AttemptState, Finding, Preparation, Ticket};
 use crate::controller::command_job::budget::OverBudget;
@@ -14,7 +16,7 @@ use crate::controller::command_job::job::retry::Because;
 use crate::controller::command_job::job::status::status;
 use crate::controller::command_job::output::Fit;
 use crate::runtime::Key;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, Time};
 
 fn new_job() -> CommandJob {
     serde_json::from_value(json!({
@@ -278,4 +280,82 @@ fn a_job_that_stands_for_too_much_begins_nothing_and_is_looked_at_again_at_leisu
     };
     let plan = plan(&new_job(), &facts, at(0));
     assert_eq!((plan.step, plan.next), (None, Next::After(Duration::from_mins(1))));
+}
+
+fn printed(second: i64, bytes: i64) -> Arc<OutputTail> {
+    let stdout = StreamTail {
+        text: Some("text".into()),
+        base64: None,
+        bytes,
+    };
+    Arc::new(OutputTail {
+        time: MicroTime(at(second)),
+        stdout,
+        stderr: StreamTail::default(),
+    })
+}
+
+/// The job with this interval, of which this is shown.
+fn showing(interval: Option<i32>, shown: Option<(i64, i64)>) -> CommandJob {
+    let mut job = new_job();
+    job.spec.output.tail = interval.map(|interval_seconds| TailSettings { interval_seconds });
+    let job = claimed_by(job, 1, 0);
+    match shown {
+        Some((second, bytes)) => told(job, &JobVerdict::Printed(printed(second, bytes)), second),
+        None => job,
+    }
+}
+
+#[test]
+fn what_a_command_printed_is_shown_if_it_is_new_and_once_an_interval() {
+    let running = |tail: Option<(i64, i64)>| {
+        let mut state = of_finding(Finding::Running);
+        state.tail = tail.map(|(second, bytes)| printed(second, bytes));
+        knowing(1, state)
+    };
+    for (interval, shown, read, is_shown) in [
+        (Some(10), None, Some((12, 4)), true),
+        (Some(10), None, Some((12, 0)), false),
+        (Some(10), None, None, false),
+        (None, None, Some((12, 4)), false),
+        (Some(10), Some((12, 4)), Some((12, 4)), false),
+        (Some(10), Some((12, 4)), Some((40, 4)), false),
+        (Some(10), Some((12, 4)), Some((21, 5)), false),
+        (Some(10), Some((12, 4)), Some((22, 5)), true),
+        // Of another process, or after a clock went back.
+        (Some(10), Some((12, 4)), Some((2, 5)), true),
+    ] {
+        let step = step(&showing(interval, shown), &running(read), 50);
+        let expected = is_shown
+            .then(|| read.map(|(second, bytes)| printed(second, bytes)))
+            .flatten();
+        match (step, expected) {
+            (Some(JobStep::Write(verdict)), Some(expected)) => assert_eq!(verdict, JobVerdict::Printed(expected)),
+            (Some(JobStep::Run(_, Command::Poll { with_tail, .. })), None) => assert_eq!(with_tail, interval.is_some()),
+            (step, _) => panic!("{interval:?}, {shown:?}, {read:?}: {step:?}"),
+        }
+    }
+}
+
+#[test]
+fn a_tail_is_read_again_when_it_can_be_shown() {
+    for (shown, now, window) in [(None, 3, 10), (Some(12), 15, 7), (Some(12), 40, 10), (Some(12), 2, 10)] {
+        let job = showing(Some(10), shown.map(|second| (second, 4)));
+        let step = step(&job, &found(1, Finding::Running), now);
+        assert!(
+            matches!(step, Some(JobStep::Run(_, Command::Poll { window: found, .. })) if found.as_secs() == window),
+            "{shown:?}, {now}: {step:?}"
+        );
+    }
+}
+
+#[test]
+fn a_command_that_has_ended_is_not_shown_any_more_but_collected() {
+    let mut state = of_finding(Finding::Ended(ended(0)));
+    state.tail = Some(printed(2, 4));
+    let step = step(&showing(Some(1), None), &knowing(1, state), 50);
+    assert!(
+        matches!(step, Some(JobStep::Run(_, Command::Collect { .. }))),
+        "{step:?}"
+    );
 }

@@ -126,8 +126,12 @@ fn closed(mut status: CommandJobStatus, ending: &Ending, is_failure: bool, now: 
 }
 
 /// An attempt in which nothing ran has no result, and leaves that of an earlier one.
-fn with_result(status: CommandJobStatus, result: Option<CommandResult>, fit: Fit) -> CommandJobStatus {
+fn with_result(mut status: CommandJobStatus, result: Option<CommandResult>, fit: Fit) -> CommandJobStatus {
     let Some(mut result) = result else { return status };
+    // What was seen of it while it ran may be all that there is.
+    if !result.withheld && result.outcome != Outcome::Lost {
+        status.tail = None;
+    }
     for stream in [&mut result.stdout, &mut result.stderr] {
         fit.apply(stream);
     }

@@ -1,10 +1,11 @@
 //! What a job's status says, and that saying it again changes nothing.
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
-use crate::api::command_job::{CapturedStream, CommandResult, Outcome};
+use crate::api::command_job::{CapturedStream, CommandResult, Outcome, StreamTail};
 use crate::controller::command_job::attempt::{AttemptKey, Ticket};
 use crate::runtime::Next;
 
@@ -394,5 +395,44 @@ proptest! {
         let once = summarized(&job, 10).expect("a status");
         job.status = Some(once.clone());
         prop_assert_eq!(summarized(&job, 10 + later), Some(once));
+    }
+}
+
+#[test]
+fn what_was_seen_of_a_command_gives_way_to_its_result_unless_there_is_none() {
+    let tail = OutputTail {
+        time: MicroTime(at(5)),
+        stdout: StreamTail::default(),
+        stderr: StreamTail::default(),
+    };
+    let mut running = claimed_job();
+    let before = running.status.clone().expect("a status");
+    let shown = told(&running, &JobVerdict::Printed(Arc::new(tail.clone())), 5);
+    assert_eq!(
+        CommandJobStatus {
+            tail: None,
+            ..shown.clone()
+        },
+        before,
+        "and nothing else"
+    );
+    running.status = Some(shown.clone());
+    assert_eq!(
+        told(&running, &JobVerdict::Running(None), 9),
+        shown,
+        "it stays while the command runs"
+    );
+    assert_eq!(told(&running, &claim(2, 6), 6).tail, None, "it is that of one attempt");
+    let mut withheld = result(&known(Outcome::Exited, Some(0))).expect("a result");
+    withheld.withheld = true;
+    for (ending, is_kept) in [
+        (known(Outcome::Exited, Some(0)), false),
+        (known(Outcome::TimedOut, None), false),
+        (Ending::Known(Box::new(withheld)), true),
+        (Ending::Lost(AttemptReason::SessionReplaced), true),
+    ] {
+        let fit = Fit::AsItIs;
+        let status = told(&running, &JobVerdict::Ended { ending, fit }, 9);
+        assert_eq!(status.tail, is_kept.then(|| tail.clone()), "{:?}", status.result);
     }
 }

@@ -2,6 +2,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use proptest::prelude::*;
 use sha2::{Digest, Sha256};
 
 use super::super::*;
@@ -81,6 +82,90 @@ fn no_byte_of_a_secret_is_left_wherever_a_stream_is_cut() {
         .mask_head(b"before topsecret and after it more".to_vec(), &never)
         .expect("a head");
     assert_eq!((&head[..], count), (&b"before *** and after"[..], 1));
+}
+
+/// Where secrets are in a stream, by the definition: every occurrence, those that overlap as one.
+fn occurrences(values: &[Vec<u8>], stream: &[u8]) -> Vec<(usize, usize)> {
+    let lines = values
+        .iter()
+        .flat_map(|it| it.split(|&byte| byte == b'\n').chain([&it[..]]));
+    let texts = lines.filter(|it| it.len() >= 4).collect::<Vec<_>>();
+    let mut merged: Vec<(usize, usize)> = Vec::new();
+    for start in 0..stream.len() {
+        let found = texts
+            .iter()
+            .filter(|it| stream[start..].starts_with(it))
+            .map(|it| start + it.len());
+        match (found.max(), merged.last_mut()) {
+            (Some(end), Some(last)) if start < last.1 => last.1 = last.1.max(end),
+            (Some(end), _) => merged.push((start, end)),
+            (None, _) => {}
+        }
+    }
+    merged
+}
+
+/// What may be shown of some bytes of a stream: for a secret that has any of them, a mask.
+fn visible(stream: &[u8], secrets: &[(usize, usize)], from: usize, to: usize) -> Vec<u8> {
+    let mut visible = Vec::new();
+    let mut at = from;
+    while at < to {
+        match secrets.iter().find(|(start, end)| (*start..*end).contains(&at)) {
+            Some((_, end)) => {
+                visible.extend(b"***");
+                at = *end;
+            }
+            None => {
+                visible.push(stream[at]);
+                at += 1;
+            }
+        }
+    }
+    visible
+}
+
+fn few_letters(length: std::ops::Range<usize>) -> impl Strategy<Value = Vec<u8>> {
+    let letter = prop_oneof![4 => Just(b'a'), 2 => Just(b'b'), 1 => Just(b'\n')];
+    proptest::collection::vec(letter, length)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(3000))]
+    #[test]
+    fn what_is_shown_of_a_growing_stream_is_part_of_the_whole_masked_stream_and_all_that_can_be_known_of_it(
+        values in proptest::collection::vec(few_letters(4..9), 0..4),
+        stream in few_letters(0..60),
+        length in 0_usize..60,
+        kept in 0_usize..20,
+    ) {
+        let secrets = Secrets::new(values.clone());
+        let length = length.min(stream.len());
+        let begin = length.saturating_sub(kept + secrets.margin());
+        let shown = secrets.mask_growing(stream[begin..length].to_vec(), begin > 0, &never).expect("a part");
+        // What is still to come may make a secret longer, or whole.
+        let found = occurrences(&values, &stream);
+        let starts = begin..=if begin > 0 { length.min(begin + secrets.margin()) } else { 0 };
+        let is_right = starts.into_iter().any(|from| {
+            (length.saturating_sub(secrets.margin())..=length).any(|to| visible(&stream, &found, from, to) == shown)
+        });
+        prop_assert!(is_right, "{:?}", String::from_utf8_lossy(&shown));
+    }
+}
+
+#[test]
+fn a_secret_that_is_whole_is_not_held_back_although_a_longer_one_may_begin_so() {
+    let secrets = secrets(&["pass", "password"]);
+    for (stream, shown) in [
+        ("my pas", "my "),
+        ("my pass", "my ***"),
+        ("my passw", "my ***"),
+        ("my password", "my ***"),
+        ("my passport", "my ***port"),
+    ] {
+        let masked = secrets.mask_growing(stream.into(), false, &never).expect("a part");
+        assert_eq!(String::from_utf8_lossy(&masked), shown, "{stream}");
+    }
+    assert_eq!(secrets.mask_growing(b"password".to_vec(), false, &|| true), None);
 }
 
 #[test]

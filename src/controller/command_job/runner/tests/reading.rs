@@ -147,6 +147,67 @@ fn output_is_read_by_offset_while_the_command_runs() {
 }
 
 #[test]
+fn the_end_of_what_a_running_command_printed_comes_with_the_frame_or_as_a_file() {
+    for kind in Shell::installed() {
+        let session = Session::new(kind);
+        let work = shell("seq 1 3000; echo err >&2; sleep 1000");
+        session.upload(&work);
+        let expected: String = (1..=3000).map(|n| format!("{n}\n")).collect();
+        session.begin(&work);
+        let tail = |bytes: usize, window_seconds: u32| {
+            let mut call = session.look();
+            call.window_seconds = window_seconds;
+            call.streams = Streams::FittingOrTail { bytes: bytes as u64 };
+            session.run(&call)
+        };
+        let ready = || tail(100, 0).stderr.length == 4;
+        assert!((0..200).any(|_| ready() || {
+            std::thread::sleep(std::time::Duration::from_millis(20));
+            false
+        }));
+        let look = tail(1000, 0);
+        assert_eq!(
+            (look.stdout.length, bytes(&look.stderr)),
+            (expected.len() as u64, b"err\n".to_vec())
+        );
+        assert!(
+            bytes(&look.stdout) == expected.as_bytes()[expected.len() - 1000..],
+            "{kind:?}"
+        );
+        assert!(!session.published(AttemptFiles::STDOUT_TAIL).exists());
+        let look = tail(5000, 0);
+        assert_eq!(
+            (look.stdout.payload, bytes(&look.stderr)),
+            (Payload::Absent, b"err\n".to_vec())
+        );
+        let file = fs::read(session.published(AttemptFiles::STDOUT_TAIL)).expect("a tail");
+        assert!(file == expected.as_bytes()[expected.len() - 5000..], "{kind:?}");
+        // A file is that of the last call.
+        let look = tail(1_000_000, 0);
+        assert_eq!(look.stdout.payload, Payload::Absent);
+        assert!(fs::read(session.published(AttemptFiles::STDOUT_TAIL)).expect("a tail") == expected.as_bytes());
+    }
+}
+
+#[test]
+fn a_call_for_the_tail_brings_all_that_fits_if_the_command_ends_meanwhile() {
+    for kind in Shell::installed() {
+        let session = Session::new(kind);
+        let work = shell("echo hello; seq 1 3000 >&2; exit 3");
+        session.upload(&work);
+        let mut call = session.start(&work);
+        call.streams = Streams::FittingOrTail { bytes: 2 };
+        let look = session.run(&call);
+        assert_eq!(
+            (exit_code(&look), bytes(&look.stdout)),
+            (Some(3), b"hello\n".to_vec()),
+            "{kind:?}"
+        );
+        assert!(matches!(look.stderr.payload, Payload::Sha256(_)), "{kind:?}");
+    }
+}
+
+#[test]
 fn the_ends_of_a_long_stream_become_files() {
     for kind in Shell::installed() {
         let session = Session::new(kind);
@@ -220,5 +281,8 @@ fn a_call_is_small_enough_for_one_argument() {
     let work = shell("true");
     let length = session.start(&work).render().len();
     assert!(length < 16_384, "{length}");
-    assert!(session.look().render().len() < 8192);
+    let mut look = session.look();
+    assert!(look.render().len() < 8192);
+    look.streams = Streams::FittingOrTail { bytes: 1_000_000 };
+    assert!(look.render().len() < 8192);
 }
