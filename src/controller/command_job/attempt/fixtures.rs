@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use super::*;
 use crate::api::command_job::{CapturedStream, CommandResult, Outcome};
 use crate::controller::command_job::executor::session_pool;
-use crate::controller::command_job::runner::{Payload, Report, ReportedState, Stream};
+use crate::controller::command_job::runner::{Cleaned, Payload, Report, ReportedState, Stream};
 
 pub fn at(second: i64) -> Timestamp {
     Timestamp::from_second(1_800_000_000 + second).unwrap()
@@ -43,6 +43,7 @@ pub fn report(state: ReportedState) -> Box<Report> {
         stdout: empty(),
         stderr: empty(),
         missing: Vec::new(),
+        cleaned: Cleaned::default(),
     })
 }
 

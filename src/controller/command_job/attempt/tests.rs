@@ -358,7 +358,7 @@ fn a_tail_makes_no_call_wait_for_longer_than_the_service_allows() {
         session: "s",
         secrets_digest: None,
         is_reachable: true,
-        tail_within: Some(Duration::from_mins(60)),
+        tail_within: Some(Duration::from_hours(1)),
     };
     let next = found(Finding::Running).pursue(around, &limits(), at(1));
     assert!(matches!(next, AfterClaim::Do(Command::Poll { window, with_tail: true, .. }) if window == limits().window));

@@ -27,14 +27,8 @@ pub fn wanted_within(job: &CommandJob, now: Timestamp) -> Option<Duration> {
     let interval = interval(job)?;
     let left = shown(job).map_or(SignedDuration::ZERO, |it| left(it.time.0, interval, now));
     let within = if left == SignedDuration::ZERO { interval } else { left };
-    Some(Duration::from_millis(
-        within
-            .as_millis()
-            .unsigned_abs()
-            .next_multiple_of(1000)
-            .try_into()
-            .unwrap_or(u64::MAX),
-    ))
+    let seconds = within.as_secs() + i64::from(within.subsec_nanos() > 0);
+    Some(Duration::from_secs(seconds.unsigned_abs()))
 }
 
 fn interval(job: &CommandJob) -> Option<SignedDuration> {

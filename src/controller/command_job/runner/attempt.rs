@@ -13,6 +13,11 @@ pub const DATA_DIRECTORY: &str = "/mnt/data";
 /// runs in.
 const PLACES: [&str; 3] = ["/var/tmp", "/tmp", "/dev/shm"];
 
+/// In which nothing may have changed in a session that is used again, besides what is on `PATH`.
+const UNCHANGED: [&str; 11] = [
+    "/bin", "/etc", "/home", "/lib", "/lib64", "/opt", "/root", "/sbin", "/srv", "/usr", "/var",
+];
+
 /// Identifies one attempt of one job: 8 to 64 of `[A-Za-z0-9-]`.
 ///
 /// It is unguessable when its maker derives it so. Ids that may meet in one session must be of equal length, because a
@@ -57,6 +62,8 @@ pub struct AttemptFiles {
     root: String,
     /// Directories in which the runner may keep its own.
     places: Vec<String>,
+    /// Directories in which nothing may have changed in a session that is used again.
+    unchanged: Vec<String>,
 }
 
 impl AttemptFiles {
@@ -66,17 +73,19 @@ impl AttemptFiles {
             id,
             root: DATA_DIRECTORY.to_owned(),
             places: PLACES.map(str::to_owned).to_vec(),
+            unchanged: UNCHANGED.map(str::to_owned).to_vec(),
         }
     }
 
     /// The attempt in other directories, absolute paths of `[A-Za-z0-9/._-]`, which go into shell text without quotes.
     #[cfg(test)]
-    pub(super) fn below(root: &str, places: &[&str], id: AttemptId) -> Self {
+    pub(super) fn below(root: &str, places: &[&str], unchanged: &[&str], id: AttemptId) -> Self {
         let plain = |b: u8| b.is_ascii_alphanumeric() || b"/._-".contains(&b);
         assert!(
             [root]
                 .iter()
                 .chain(places)
+                .chain(unchanged)
                 .all(|it| it.starts_with('/') && it.bytes().all(plain)),
             "the directories of an attempt are plain absolute paths"
         );
@@ -84,6 +93,7 @@ impl AttemptFiles {
             id,
             root: root.to_owned(),
             places: places.iter().map(|it| (*it).to_owned()).collect(),
+            unchanged: unchanged.iter().map(|it| (*it).to_owned()).collect(),
         }
     }
 
@@ -141,5 +151,15 @@ impl AttemptFiles {
     pub(super) fn places(&self) -> Vec<String> {
         let hidden = self.places.iter().map(|it| format!("{it}/.lg-{}", self.id.0));
         hidden.chain([self.path()]).collect()
+    }
+
+    /// What is emptied where the session is to be used again.
+    pub(super) fn emptied(&self) -> impl Iterator<Item = &str> {
+        self.places.iter().chain([&self.root]).map(String::as_str)
+    }
+
+    /// In which nothing may have changed then.
+    pub(super) fn unchanged(&self) -> &[String] {
+        &self.unchanged
     }
 }

@@ -9,6 +9,7 @@
 use std::fmt;
 
 use super::attempt::AttemptFiles;
+use super::cleaning::Cleaning;
 use super::frame::{self, FrameError, Report};
 use super::quote::quote;
 use super::ticket::Work;
@@ -152,6 +153,8 @@ pub struct Call<'a> {
     pub linger_milliseconds: u32,
     /// Which output it brings.
     pub streams: Streams,
+    /// Whether, and how, it empties the session where it sees the end of the command.
+    pub cleaning: Option<Cleaning<'a>>,
     /// What it does.
     pub action: Action<'a>,
 }
@@ -196,6 +199,8 @@ impl Call<'_> {
                 inline(&cut, "0")
             }
         };
+        let cleaning = self.cleaning.map(|it| it.texts(self.attempt, prepare));
+        let cleaning = cleaning.unwrap_or_default();
         let linger = match self.linger_milliseconds {
             0 => String::new(),
             n => format!("sleep {}.{:03}", n / 1000, n % 1000),
@@ -211,7 +216,11 @@ impl Call<'_> {
             .replace("@NONCE@", self.nonce.as_str())
             .replace("@WINDOW@", &self.window_seconds.to_string())
             .replace("@LINGER@", &linger)
+            .replace("@CLEANED@", cleaning.fields)
+            .replace("@CLEAN@\n", &cleaning.clean)
+            .replace("@BASELINE@\n", &cleaning.baseline)
             .replace("@ACTION@\n", &action)
+            .replace("@EARLIER@\n", &cleaning.earlier)
     }
 
     fn start(&self, work: &Work, start_by: u64, prepare: &dyn Fn(&str) -> String) -> String {

@@ -1,6 +1,6 @@
 //! The answer to a call: one line on standard output, and one on standard error where the command wrote there.
 //!
-//! `LG1 nonce state code start end reason outLength errLength missing errPayload outPayload END nonce`; times in centiseconds
+//! `LG1 nonce state code start end reason outLength errLength missing errPayload outPayload [baseline remains] END nonce`; times in centiseconds
 //! since boot. A length with a `_` is the least. A payload is `=` and base64, `~` and hexadecimal (where base64 is missing), `#` and SHA-256, or `-`. A line
 //! without its end was cut and is not read.
 
@@ -10,6 +10,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use super::call::{KillReason, Nonce, Streams};
+use super::cleaning::Cleaned;
 
 /// What a look found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -104,6 +105,8 @@ pub struct Report {
     pub stderr: Stream,
     /// What the session lacks.
     pub missing: Vec<Missing>,
+    /// What is left of the command, where the call was to empty the session.
+    pub cleaned: Cleaned,
 }
 
 /// Why an answer says nothing about the attempt. The call may be repeated.
@@ -134,6 +137,7 @@ pub fn parse(nonce: &Nonce, streams: Streams, stdout: &[u8], stderr: &[u8]) -> R
         missing,
         err,
         out,
+        ref cleaned @ ..,
     ] = fields[..]
     else {
         return Err(FrameError::Malformed);
@@ -177,6 +181,11 @@ pub fn parse(nonce: &Nonce, streams: Streams, stdout: &[u8], stderr: &[u8]) -> R
         stdout: stream(out_length, out, is_whole)?,
         stderr: stream(err_length, err_payload, is_whole)?,
         missing: missing.split(',').filter_map(capability).collect(),
+        cleaned: match cleaned {
+            [baseline, remains] => Cleaned::of_fields(baseline, remains),
+            [] => Cleaned::default(),
+            _ => return Err(FrameError::Malformed),
+        },
     })
 }
 

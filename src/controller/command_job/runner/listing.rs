@@ -1,6 +1,7 @@
 //! The last resort where frames keep getting lost: what the files API says about the attempt's directory.
 
 use super::call::KillReason;
+use super::cleaning::Cleaned;
 use super::frame::{Payload, Report, ReportedState, Stream, centiseconds, length};
 
 /// Reads the end of an attempt from the names in [`super::AttemptFiles::directory`]. `None` where no exit mark is there: the attempt may
@@ -37,5 +38,6 @@ fn exit_mark(text: &str) -> Option<Report> {
         stdout: stream(out)?,
         stderr: stream(err)?,
         missing: Vec::new(),
+        cleaned: Cleaned::default(),
     })
 }

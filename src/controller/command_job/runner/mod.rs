@@ -5,13 +5,15 @@
 //! unchanged for as long as its answer is lost; then [`Action::Observe`] until it ended. What is captured is masked
 //! ([`Secrets`]) and cut ([`capture`]).
 //!
-//! After a normal end, processes that the command left behind live on until the session is released; after a kill (deadline,
-//! cancellation) everything that carries the attempt's `LG_ID` is swept before the end is published.
+//! After a normal end, processes that the command left behind live on until the session is released, or emptied for another
+//! command ([`Cleaning`]); after a kill (deadline, cancellation) everything that carries the attempt's `LG_ID` is swept before
+//! the end is published.
 
 mod attempt;
 mod automaton;
 mod call;
 mod capture;
+mod cleaning;
 mod frame;
 mod listing;
 mod masked;
@@ -25,6 +27,7 @@ mod tests;
 pub use attempt::{AttemptFiles, AttemptId, DATA_DIRECTORY, InvalidAttemptId};
 pub use call::{Action, Call, KillReason, Nonce, Streams, WHOLE_STREAM_BYTES};
 pub use capture::{Captured, Kept, capture, capture_ends, in_base64, text_between};
+pub use cleaning::{Baseline, Cleaned, Cleaning, Remains};
 pub use frame::{FrameError, Missing, Payload, Report, ReportedState, Stream};
 pub use listing::ended;
 pub use masked::Secrets;

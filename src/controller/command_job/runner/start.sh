@@ -3,6 +3,7 @@
 case $lg_s in
   absent | registered)
     @CHMOD@
+    @EARLIER@
     # at: caller-before-mkdir
     lg_make
     # at: caller-after-mkdir

@@ -76,6 +76,7 @@ lg_nap() {
 lg_now
 lg_e=$((lg_t + @WINDOW@ * 100)) lg_g=
 lg_look
+@BASELINE@
 @ACTION@
 while [ "$lg_s" = running ] || [ "$lg_s$lg_g" = registered1 ]; do
   lg_now
@@ -117,12 +118,13 @@ case $lg_q in
   *) lg_l=2700 lg_w=3000; lg_encode() { printf =; base64 -w0; } ;;
 esac
 @STREAMS@
+@CLEAN@
 # stderr first: whoever kills this call between the two prints leaves no frame, not a frame without its stderr.
 case $lg_v in
   [=~]*) printf "LG1 %s %s END %s\n" $lg_k "$lg_v" $lg_k >&2; lg_v== ;;
 esac
 # at: caller-before-frame
-printf %s "LG1 $lg_k $lg_s $lg_c $lg_0 $lg_1 $lg_r $lg_n$lg_out $lg_m$lg_err ${lg_q:--} $lg_v $lg_u END $lg_k"
+printf %s "LG1 $lg_k $lg_s $lg_c $lg_0 $lg_1 $lg_r $lg_n$lg_out $lg_m$lg_err ${lg_q:--} $lg_v $lg_u@CLEANED@ END $lg_k"
 # A write of its own: the service at times loses the last one.
 echo
 @LINGER@

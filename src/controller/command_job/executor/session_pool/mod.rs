@@ -228,6 +228,7 @@ impl SessionPoolExecutor {
             window_seconds: u32::try_from(window.as_secs()).unwrap_or(1),
             linger_milliseconds: 0,
             streams,
+            cleaning: None,
             action,
         };
         match session.execute(&call, window).await {

@@ -122,6 +122,7 @@ async fn read_on(
             head: end_bytes,
             tail: end_bytes,
         },
+        cleaning: None,
         action: Action::Observe,
     };
     // What counts is what lies there afterwards; its frame may have got lost like those before.

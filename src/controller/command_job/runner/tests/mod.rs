@@ -3,6 +3,8 @@
 #![allow(clippy::format_collect, reason = "expected values are easiest read this way")]
 
 mod captured;
+mod cleaning;
+mod container;
 mod ending;
 mod environment;
 mod exactness;

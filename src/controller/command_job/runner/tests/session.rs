@@ -11,6 +11,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tempfile::TempDir;
 
 use super::super::*;
+use super::container::Container;
 
 /// What runs the text of a call, and `/bin/sh` within it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,17 +73,21 @@ const TOOLS: &[&str] = &[
     "find",
     "mkfifo",
     "fallocate",
+    "sort",
+    "timeout",
 ];
 
 /// One session. Whatever an attempt of it still runs is killed when it is dropped.
 pub(super) struct Session {
-    machine: TempDir,
+    pub(super) machine: TempDir,
     /// What `/mnt/data` is.
     pub(super) root: PathBuf,
     pub(super) attempt: AttemptFiles,
     shell: Shell,
-    path: String,
+    pub(super) path: String,
+    pub(super) home: String,
     disk: Option<&'static str>,
+    pub(super) container: Option<Container>,
 }
 
 impl Session {
@@ -128,14 +133,16 @@ impl Session {
         };
         let [data, first, second] = [&root, &first, &second].map(|it| it.to_str().expect("a path"));
         let id = AttemptId::new(fresh("attempt")).expect("an id");
-        let attempt = AttemptFiles::below(data, &[first, second], id);
+        let attempt = AttemptFiles::below(data, &[first, second], &[], id);
         Self {
             machine,
             root,
             attempt,
             shell,
             path,
+            home: "/".to_owned(),
             disk: None,
+            container: None,
         }
     }
 
@@ -187,6 +194,7 @@ impl Session {
             window_seconds: 20,
             linger_milliseconds: 0,
             streams: Streams::Fitting,
+            cleaning: None,
             action,
         }
     }
@@ -266,7 +274,7 @@ impl Session {
             .args(["-c", &text])
             .env_clear()
             .env("PATH", &self.path)
-            .env("HOME", "/")
+            .env("HOME", &self.home)
             // A command may have removed it.
             .current_dir([&*self.root, self.machine.path()][usize::from(!self.root.exists())])
             .process_group(0)
@@ -278,6 +286,9 @@ impl Session {
     }
 
     fn command(&self) -> Command {
+        if let Some(container) = &self.container {
+            return container.enter(&self.root);
+        }
         let Some(size) = self.disk else {
             return Command::new("/usr/bin/env");
         };
