@@ -1,7 +1,7 @@
 //! Namespaces in which a session can be whatever a command makes of it.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use super::super::*;
