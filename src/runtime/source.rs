@@ -136,18 +136,22 @@ impl<K: Object> Source<K> {
         self
     }
 
-    /// Takes no notice of a change after which `shown` leaves the same of an object as before: it is in the cache, and neither
-    /// causes a pass nor wakes anybody.
+    /// Takes no notice of a change of nothing but what `shown` leaves out of an object: it is in the cache, and neither causes a pass
+    /// nor wakes anybody.
     #[must_use]
     pub fn comparing(mut self, shown: fn(&K) -> K) -> Self
     where
         K: PartialEq,
     {
         self.is_news = Arc::new(move |before, after| {
-            let (mut before, mut after) = (shown(before), shown(after));
-            before.meta_mut().resource_version = None;
-            after.meta_mut().resource_version = None;
-            before != after
+            let versionless = |object: &K| {
+                let mut object = object.clone();
+                object.meta_mut().resource_version = None;
+                object
+            };
+            let (before, after) = (versionless(before), versionless(after));
+            // Where nothing differs, something has changed that is not kept, such as somebody's annotation.
+            before == after || shown(&before) != shown(&after)
         });
         self
     }

@@ -219,7 +219,9 @@ impl Reconciler for CommandJobs {
             Err(NotRunnable::NoRoom { secret_bytes }) => secret_bytes,
             _ => 0,
         };
-        if observed.executor.is_none() && !matches!(observed.facts.place, Err(NotRunnable::NotItsTurn { .. })) {
+        let waits_for_its_turn = matches!(observed.facts.place, Err(NotRunnable::NotItsTurn { .. }));
+        // What is claimed has its session, whether it can be reached for now or not.
+        if observed.executor.is_none() && !waits_for_its_turn && last_claim(job).is_none() {
             self.pools.queues().withdraw(job);
         }
         if found != secret_bytes {
