@@ -214,13 +214,14 @@ impl AttemptState {
                 let tail_within = around.tail_within.filter(|_| around.is_maskable());
                 let window = window(around.stop, limits, now);
                 let window = tail_within.map_or(window, |it| it.min(window));
+                let with_tail = tail_within.is_some();
                 // A start of which nothing was heard yet need not be sent again only to see what became of it.
                 let may_have_begun = is_to_stop && self.finding == Finding::Nothing && self.may_still_start();
                 if self.finding == Finding::Running || may_have_begun {
                     let poll = Command::Poll {
                         claim,
                         window,
-                        with_tail: tail_within.is_some(),
+                        with_tail,
                     };
                     return self.ask(poll, around, limits.between_calls, now);
                 }

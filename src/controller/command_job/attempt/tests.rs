@@ -358,6 +358,7 @@ fn a_tail_makes_no_call_wait_for_longer_than_the_service_allows() {
         session: "s",
         secrets_digest: None,
         is_reachable: true,
+        stop: None,
         tail_within: Some(Duration::from_hours(1)),
     };
     let next = found(Finding::Running).pursue(around, &limits(), at(1));

@@ -22,6 +22,7 @@ fn pursued(state: &AttemptState, second: i64) -> AfterClaim {
         secrets_digest: None,
         is_reachable: true,
         stop: Some(stop),
+        tail_within: None,
     };
     state.pursue(around, &limits(), at(second))
 }
@@ -34,6 +35,7 @@ fn brief_poll() -> Command {
     Command::Poll {
         claim: claim(),
         window: Duration::from_secs(12),
+        with_tail: false,
     }
 }
 

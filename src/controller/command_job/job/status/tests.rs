@@ -423,16 +423,18 @@ fn what_was_seen_of_a_command_gives_way_to_its_result_unless_there_is_none() {
         "it stays while the command runs"
     );
     assert_eq!(told(&running, &claim(2, 6), 6).tail, None, "it is that of one attempt");
-    let mut withheld = result(&known(Outcome::Exited, Some(0))).expect("a result");
+    let Ending::Known(mut withheld) = known(Outcome::Exited, Some(0)) else {
+        panic!("it is known")
+    };
     withheld.withheld = true;
     for (ending, is_kept) in [
         (known(Outcome::Exited, Some(0)), false),
         (known(Outcome::TimedOut, None), false),
-        (Ending::Known(Box::new(withheld)), true),
+        (Ending::Known(withheld), true),
         (Ending::Lost(AttemptReason::SessionReplaced), true),
     ] {
-        let fit = Fit::AsItIs;
-        let status = told(&running, &JobVerdict::Ended { ending, fit }, 9);
+        let (because, fit) = (Because::OwnEnd, Fit::AsItIs);
+        let status = told(&running, &JobVerdict::Ended { ending, because, fit }, 9);
         assert_eq!(status.tail, is_kept.then(|| tail.clone()), "{:?}", status.result);
     }
 }
