@@ -1,10 +1,14 @@
 //! The queue for the sessions of a pool: who has one, who is next, and what each is told.
 
+use std::collections::BTreeMap;
+
 use kube::Api;
-use kube::api::{Patch, PatchParams, PostParams};
+use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use lifeguard::api::command_job::{CommandJob, Phase, QueueReason, QueueStatus};
 use lifeguard::api::session_pool::{PoolSessions, SessionPool};
+use reqwest::Method;
 use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 
 use crate::data_plane::{end_session, live_sessions, take_session, until_released};
 use crate::jobs::{also, in_pool, reason};
@@ -23,6 +27,18 @@ async fn until_running(world: &World, namespace: &str, name: &str) {
             (jobs.get(name).await.ok()?.status?.phase? == Phase::Running).then_some(())
         })
         .await;
+}
+
+/// The digests of all sessions that ever were, in the order of their allocation.
+async fn allocated(world: &World) -> Vec<String> {
+    let journal = world.control(Method::GET, "allocations", None).await;
+    let mut sessions = journal["sessions"].as_array().cloned().expect("a list of sessions");
+    sessions.sort_by_key(|it| it["allocatedAt"].as_str().map(str::to_owned));
+    let digest = |it: &Value| {
+        let digest = Sha256::digest(it["identifier"].as_str().unwrap_or_default());
+        digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+    };
+    sessions.iter().map(digest).collect()
 }
 
 async fn sessions_of(world: &World, pool: &str) -> Option<PoolSessions> {
@@ -65,7 +81,7 @@ async fn jobs_beyond_the_maximum_wait_without_a_request_see_where_they_stand_and
     let versions = |world: &World| {
         let jobs: Api<CommandJob> = world.ours();
         async move {
-            let list = jobs.list(&kube::api::ListParams::default()).await.expect("the jobs");
+            let list = jobs.list(&ListParams::default()).await.expect("the jobs");
             list.items
                 .into_iter()
                 .map(|it| it.metadata.resource_version)
@@ -88,19 +104,16 @@ async fn jobs_beyond_the_maximum_wait_without_a_request_see_where_they_stand_and
     assert!(others.is_empty(), "{others:?}");
 
     // One after the other, each when the one before it has given its session back.
-    let mut order = Vec::new();
     witness.open();
+    let mut names = BTreeMap::new();
     for name in ["holder", "urgent", "first", "second"] {
         let job = world.ended(name).await;
-        assert_eq!(
-            job.status.as_ref().and_then(|it| it.phase),
-            Some(Phase::Succeeded),
-            "{name}"
-        );
-        let started = job.status.and_then(|it| it.start_time).expect("it started").0;
-        order.push((started, name));
+        let status = job.status.expect("a status");
+        assert_eq!(status.phase, Some(Phase::Succeeded), "{name}");
+        names.insert(status.attempts[0].session.clone(), name);
     }
-    assert!(order.is_sorted(), "{order:?}");
+    let order: Vec<_> = allocated(&world).await.iter().map(|it| names[it]).collect();
+    assert_eq!(order, ["holder", "urgent", "first", "second"]);
     until_released(&world, "shell").await;
     let refused: Vec<_> = world
         .requests()
@@ -180,7 +193,7 @@ async fn a_guest_with_one_job_is_served_before_the_many_of_another_namespace_and
         .map(|it| format!("many-{it}"))
         .filter(|it| witness.count(it) == 1)
         .collect();
-    ours.delete(&running[0], &kube::api::DeleteParams::default())
+    ours.delete(&running[0], &DeleteParams::default())
         .await
         .expect("it is deleted");
     until_running(&world, guest, "guest-2").await;
@@ -191,7 +204,7 @@ async fn a_guest_with_one_job_is_served_before_the_many_of_another_namespace_and
         })
         .await;
     let more: Vec<_> = running[1..].to_vec();
-    ours.delete(&more[0], &kube::api::DeleteParams::default())
+    ours.delete(&more[0], &DeleteParams::default())
         .await
         .expect("it is deleted");
     world
@@ -206,14 +219,13 @@ async fn a_guest_with_one_job_is_served_before_the_many_of_another_namespace_and
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_pool_that_others_have_filled_is_tried_again_and_says_so() {
-    let world = World::new("queue-foreign").await;
+async fn a_pool_that_refuses_for_no_known_reason_is_tried_again_and_says_so() {
+    let world = World::new("queue-refusing").await;
     world.pool("shell", 2).await;
     for exhaustion in ["NotFound", "TooManyRequests", "InternalServerError"] {
-        world.behave(&json!({"sessions": {"exhaustion": exhaustion}})).await;
-        for identifier in ["foreign-1", "foreign-2"] {
-            take_session(&world, "shell", identifier).await;
-        }
+        world
+            .behave(&json!({"sessions": {"exhaustion": exhaustion, "unlistedSessions": 2}}))
+            .await;
         let names: Vec<String> = (0..4).map(|it| format!("{}-{it}", exhaustion.to_lowercase())).collect();
         for name in &names {
             world.job(name, &in_pool("shell", "echo ran")).await;
@@ -237,9 +249,7 @@ async fn a_pool_that_others_have_filled_is_tried_again_and_says_so() {
                 conditions.iter().any(refuses).then_some(())
             })
             .await;
-        for identifier in ["foreign-1", "foreign-2"] {
-            end_session(&world, "shell", identifier).await;
-        }
+        world.behave(&json!({"sessions": {"unlistedSessions": 0}})).await;
         for name in &names {
             let job = world.ended(name).await;
             assert_eq!(job.status.and_then(|it| it.phase), Some(Phase::Succeeded), "{name}");
@@ -256,6 +266,30 @@ async fn a_pool_that_others_have_filled_is_tried_again_and_says_so() {
                 .then_some(())
         })
         .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn jobs_wait_for_the_sessions_of_others_too() {
+    let world = World::new("queue-foreign").await;
+    world.pool("shell", 2).await;
+    for identifier in ["foreign-1", "foreign-2"] {
+        take_session(&world, "shell", identifier).await;
+    }
+    for name in ["one", "two"] {
+        world.job(name, &in_pool("shell", "echo ran")).await;
+    }
+    world
+        .until("the sessions of others are seen", || async {
+            let sessions = sessions_of(&world, "shell").await?;
+            (sessions.foreign == 2 && sessions.queued == 2 && sessions.in_use == 0).then_some(())
+        })
+        .await;
+    end_session(&world, "shell", "foreign-1").await;
+    for name in ["one", "two"] {
+        let job = world.ended(name).await;
+        assert_eq!(job.status.and_then(|it| it.phase), Some(Phase::Succeeded), "{name}");
+    }
+    assert_eq!(live_sessions(&world, "shell").await, ["foreign-2"], "it is left alone");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -297,4 +331,42 @@ async fn an_operator_that_is_started_anew_gives_nobody_a_session_that_a_job_has(
     let refused: Vec<_> = world.requests().await.into_iter().filter(refused).collect();
     assert!(refused.is_empty(), "nobody asks a full pool: {refused:?}");
     until_released(&world, "shell").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_whose_job_went_while_nobody_looked_is_ended_and_those_of_others_are_counted_and_left_alone() {
+    let mut world = World::new("queue-strays").await;
+    world.pool("shell", 10).await;
+    let witness = Witness::new().await;
+    for name in ["goes", "stays"] {
+        world.job(name, &in_pool("shell", &witness.asked(name))).await;
+        until_running(&world, &world.namespace, name).await;
+    }
+    take_session(&world, "shell", "of-somebody-else").await;
+    world.kill_operator();
+    let jobs: Api<CommandJob> = world.ours();
+    jobs.delete("goes", &DeleteParams::default())
+        .await
+        .expect("it is deleted");
+    assert_eq!(live_sessions(&world, "shell").await.len(), 3);
+    world.start_operator().await;
+    world
+        .until("the session that no job has is ended", || async {
+            (live_sessions(&world, "shell").await.len() == 2).then_some(())
+        })
+        .await;
+    world
+        .until("the other one is counted", || async {
+            let sessions = sessions_of(&world, "shell").await?;
+            (sessions.foreign == 1 && sessions.in_use == 1).then_some(())
+        })
+        .await;
+    witness.open();
+    let job = world.ended("stays").await;
+    assert_eq!(job.status.and_then(|it| it.phase), Some(Phase::Succeeded));
+    world
+        .until("only what is somebody else's is left", || async {
+            (live_sessions(&world, "shell").await == ["of-somebody-else"]).then_some(())
+        })
+        .await;
 }

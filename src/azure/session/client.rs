@@ -13,11 +13,11 @@ use serde::de::IgnoredAny;
 use serde_json::Value;
 use tracing::Instrument;
 
-use super::answer::{MAX_ANSWER, read_json, read_list};
+use super::answer::{MAX_ANSWER, list_member, read_json, read_list};
 use super::endpoint::{PoolEndpoint, SessionIdentifier, SessionPath};
 use super::error::{SessionError, SessionErrorKind};
 use super::execution::{self, BodyForm, Execution};
-use super::record::{Download, SessionFile};
+use super::record::{Download, LiveSession, SessionFile};
 use crate::azure::arm::read_error;
 use crate::azure::error::ServiceError;
 use crate::azure::http::{Http, TransportError, date, read_body, retry_after};
@@ -37,6 +37,8 @@ const MARGIN: Duration = Duration::from_secs(15);
 const CALL_DEADLINE: Duration = Duration::from_secs(30);
 /// The largest difference of two clocks that is accepted. A clock that is off by more is wrong, or the header is forged.
 const LARGEST_SKEW: i64 = 600;
+/// How many pages of a list are read: more than any pool has.
+const MAX_PAGES: usize = 100;
 /// Added to an upload's or download's deadline for each MiB.
 const PER_MEBIBYTE: Duration = Duration::from_secs(1);
 
@@ -253,6 +255,32 @@ impl SessionClient {
             Err(error) => return Err(error),
         }
         Ok(())
+    }
+
+    /// Lists the sessions of the pool. Those that come or go meanwhile may be missing, or listed twice.
+    pub async fn list_sessions(&self) -> Result<Vec<LiveSession>, SessionError> {
+        let mut sessions = Vec::new();
+        for _ in 0..MAX_PAGES {
+            let skip = sessions.len().to_string();
+            let query = [("api-version", SESSION_API_VERSION), ("skip", &skip)];
+            let call = Call {
+                name: "list sessions",
+                method: Method::GET,
+                segments: &["listSessions"],
+                query: &query,
+                allocates: false,
+            };
+            let response = self.send_idempotent(&call, CALL_DEADLINE).await?;
+            let status = response.status().as_u16();
+            let answer = read_json(response).await?;
+            let page: Vec<LiveSession> = list_member(&answer, "sessions", status)?;
+            let is_last = page.is_empty() || answer.get("nextLink").is_none_or(Value::is_null);
+            sessions.extend(page);
+            if is_last {
+                break;
+            }
+        }
+        Ok(sessions)
     }
 
     async fn send_idempotent(&self, call: &Call<'_>, deadline: Duration) -> Result<Response, SessionError> {

@@ -11,4 +11,4 @@ pub use client::{EXECUTION_API_VERSION, SESSION_API_VERSION, SYNCHRONOUS_LIMIT, 
 pub use endpoint::{InvalidIdentifier, InvalidSessionPath, PoolEndpoint, SessionIdentifier, SessionPath};
 pub use error::{Dispatch, SessionError, SessionErrorKind};
 pub use execution::{BodyForm, Execution, ExecutionStatus};
-pub use record::{Download, SessionFile};
+pub use record::{Download, LiveSession, SessionFile};

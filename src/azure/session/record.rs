@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::Deserialize;
 
+use super::endpoint::SessionIdentifier;
+
 /// A file that was read.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Download {
@@ -38,4 +40,24 @@ pub struct SessionFile {
     /// When it was changed, as the service writes it.
     #[serde(default)]
     pub last_modified_at: Option<String>,
+}
+
+/// A session that a pool has. Its identifier gives access to it, so it is not shown.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LiveSession {
+    /// What it is called. `None` for one that this program could not have made.
+    pub identifier: Option<SessionIdentifier>,
+}
+
+impl<'de> Deserialize<'de> for LiveSession {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        struct Listed {
+            #[serde(default)]
+            identifier: String,
+        }
+        let Listed { identifier } = Listed::deserialize(deserializer)?;
+        let identifier = SessionIdentifier::new(identifier).ok();
+        Ok(Self { identifier })
+    }
 }

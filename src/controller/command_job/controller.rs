@@ -14,7 +14,7 @@ use crate::runtime::{ObjectId, Source, Target, drive};
 
 use super::abridged::abridge;
 use super::executor::Farewells;
-use super::executor::session_pool::Pools;
+use super::executor::session_pool::{Pools, Reaper};
 use super::finished;
 use super::job::plan::last_claim;
 use super::queue::{Queues, report};
@@ -33,6 +33,11 @@ pub fn spawn(context: &Context, source: Source<CommandJob>, config: &Config, sup
     let triggers = source.triggers();
     let queues = Queues::new(pace, move |key| triggers.trigger(key));
     let pools = Arc::new(Pools::new(context.clone(), queues.clone(), config.poll_window()));
+    let reaper = Reaper::new(context.clone(), Arc::clone(&pools));
+    supervisor.spawn(
+        "care of sessions",
+        async move { Ok::<_, Infallible>(reaper.run().await) },
+    );
     let jobs = CommandJobs::new(context.clone(), pools, farewells.clone());
     let settings = drive::Settings {
         concurrency: CONCURRENCY,

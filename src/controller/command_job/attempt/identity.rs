@@ -76,15 +76,28 @@ impl SessionNames {
         let (index, number) = (key.index.to_string(), key.number.to_string());
         let derived = operator.derive("session", [uid, &index, &number].map(str::as_bytes));
         // Azure documents [A-Za-z0-9-]{4,128} as safe in every reading of its rules; this is 3 + 8 + 1 + 40 characters.
-        let identifier = format!("{}{}", session_prefix(cluster), hex(&derived[..20]));
+        let identifier = format!("{}{}", session_prefix(operator, cluster), hex(&derived[..20]));
+        Self::of(identifier)
+    }
+
+    /// The names of a session that was found, if it is one of this operator's.
+    pub fn found(operator: &OperatorKey, cluster: &str, identifier: &str) -> Option<Self> {
+        let is_ours = identifier.starts_with(&session_prefix(operator, cluster));
+        is_ours.then(|| Self::of(identifier.to_owned()))
+    }
+
+    fn of(identifier: String) -> Self {
         let digest = hex(&Sha256::digest(identifier.as_bytes())[..8]);
         Self { identifier, digest }
     }
 }
 
-/// What the identifiers of all sessions of a cluster begin with.
-fn session_prefix(cluster: &str) -> String {
-    format!("lg-{}-", hex(&Sha256::digest(cluster.as_bytes())[..4]))
+/// What the identifiers of all sessions of an operator begin with. Two operators of one cluster have keys of their own.
+fn session_prefix(operator: &OperatorKey, cluster: &str) -> String {
+    format!(
+        "lg-{}-",
+        hex(&operator.derive("sessions of", [cluster.as_bytes()])[..4])
+    )
 }
 
 #[cfg(test)]
@@ -126,7 +139,16 @@ mod tests {
     fn a_session_identifier_has_only_characters_that_every_azure_document_allows() {
         let session = identity(1, "uid", 1, "t").session.identifier;
         assert!(session.chars().all(|c| c.is_ascii_alphanumeric() || c == '-') && (4..=128).contains(&session.len()));
-        assert!(session.starts_with(&session_prefix("c")));
+        assert!(session.starts_with(&session_prefix(&OperatorKey::new([1; 32]), "c")));
+    }
+
+    #[test]
+    fn a_session_is_known_again_by_its_own_operator_and_by_no_other() {
+        let session = identity(1, "uid", 1, "t").session;
+        for (key, cluster, is_ours) in [(1, "c", true), (2, "c", false), (1, "d", false)] {
+            let found = SessionNames::found(&OperatorKey::new([key; 32]), cluster, &session.identifier);
+            assert_eq!(found, is_ours.then(|| session.clone()));
+        }
     }
 
     #[test]

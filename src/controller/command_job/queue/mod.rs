@@ -16,12 +16,14 @@ mod line;
 mod pools;
 mod report;
 mod seat;
+mod sightings;
 mod telling;
 
 #[cfg(test)]
 mod tests;
 
 pub use line::QueuePosition;
-pub use pools::{PoolFacts, Queues, Turn};
+pub use pools::{PoolFacts, Queues, Suspect, Turn};
 pub use report::report;
 pub use seat::Seat;
+pub use sightings::Sightings;

@@ -8,6 +8,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use kube::ResourceExt;
 use tokio::sync::{OnceCell, watch};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::bill::Bill;
@@ -23,6 +24,9 @@ use crate::runtime::{Cache, Key, Pace, Snapshot};
 
 /// How often those that wait are looked at, while something about them may have to be told.
 const ROUND: Duration = Duration::from_secs(1);
+
+/// The time between two looks at the sessions of a pool.
+const BETWEEN_LOOKS: Duration = Duration::from_mins(1);
 
 /// What is known of a pool when a job asks for one of its sessions.
 #[derive(Debug, Clone)]
@@ -50,7 +54,6 @@ pub enum Turn {
 #[derive(Clone)]
 pub struct Queues {
     books: Arc<Books>,
-    pace: Pace,
     /// Set once the jobs that were there at the start are known.
     begun: Arc<OnceCell<()>>,
 }
@@ -62,6 +65,7 @@ type Named = String;
 pub(super) struct Books {
     pools: Mutex<Pools>,
     wake: Box<dyn Fn(Key) + Send + Sync>,
+    pace: Pace,
     /// Counts changes.
     changes: watch::Sender<u64>,
 }
@@ -80,6 +84,25 @@ struct Pool {
     ledger: Ledger,
     /// The SessionPools that stand for it.
     objects: BTreeSet<Key>,
+    /// The last job that asked.
+    job: Option<Key>,
+    /// When its sessions are to be compared with what is known of them.
+    suspected: Option<Instant>,
+    /// When they last were.
+    looked_at: Option<Instant>,
+}
+
+/// A pool whose sessions are to be compared with what is known of them.
+#[derive(Debug)]
+pub struct Suspect {
+    /// The pool's id, in lower case.
+    pub id: Arc<str>,
+    /// The SessionPools that stand for it.
+    pub objects: BTreeSet<Key>,
+    /// The last job that asked for one of its sessions.
+    pub job: Option<Key>,
+    /// Whether jobs wait for one.
+    pub is_waited_for: bool,
 }
 
 impl Queues {
@@ -89,19 +112,37 @@ impl Queues {
             books: Arc::new(Books {
                 pools: Mutex::default(),
                 wake: Box::new(wake),
+                pace,
                 changes: watch::Sender::new(0),
             }),
-            pace,
             begun: Arc::default(),
         }
     }
 
     /// Returns once the jobs that were there at the start are known: those that have a session keep it, before others are given
     /// what is left.
-    pub async fn begin(&self, jobs: &Cache<CommandJob>) {
+    pub async fn begin(&self, jobs: &Cache<CommandJob>, pools: &Cache<SessionPool>) {
         let begin = async {
             jobs.ready().await;
+            pools.ready().await;
+            let objects = pools.list();
             let mut pools = self.books.lock();
+            for object in objects {
+                let status = object.status.as_ref();
+                let is_usable = status.is_some_and(|it| it.pool_management_endpoint.is_some());
+                let id = status.and_then(|it| it.azure.id.as_ref()).filter(|_| is_usable);
+                let Some(id) = id.map(|it| it.to_ascii_lowercase()) else {
+                    continue;
+                };
+                let capacity = status.and_then(|it| it.max_concurrent_sessions);
+                let facts = PoolFacts {
+                    id,
+                    capacity: capacity.and_then(|it| u32::try_from(it).ok()),
+                    object: Some(object.clone()),
+                    share: None,
+                };
+                pools.place(&facts, None);
+            }
             for job in jobs.list() {
                 if let (Some(named), Some(_)) = (name_of_pool(&job), last_claim(&job)) {
                     let uid = job.uid().unwrap_or_default();
@@ -123,15 +164,20 @@ impl Queues {
             share: pool.share,
         };
         let mut pools = self.books.lock();
-        let id = pools.place(pool, job);
+        let id = pools.place(pool, Some(job));
         if let Some(before) = pools.asked.insert(applicant.uid.clone(), Arc::clone(&id))
             && before != id
             && let Some(other) = pools.ledgers.get_mut(&before)
         {
             other.ledger.withdraw(&applicant.uid, now);
         }
-        let ledger = &mut pools.ledgers.entry(Arc::clone(&id)).or_default().ledger;
-        let (number, woken) = ledger.ask(&applicant, now);
+        let pool = pools.ledgers.entry(Arc::clone(&id)).or_default();
+        let (number, woken) = pool.ledger.ask(&applicant, now);
+        if number.is_none() && pool.ledger.foreign() > 0 {
+            // They may have gone since.
+            pool.suspect(self.between_looks());
+        }
+        let ledger = &pool.ledger;
         let turn = match number {
             Some(number) => {
                 pools.asked.remove(&applicant.uid);
@@ -148,7 +194,7 @@ impl Queues {
     pub fn seat(&self, pool: &PoolFacts, job: &CommandJob, since: Timestamp) -> Arc<Seat> {
         let now = Timestamp::now();
         let mut pools = self.books.lock();
-        let id = pools.place(pool, job);
+        let id = pools.place(pool, Some(job));
         let ledger = &mut pools.ledgers.entry(Arc::clone(&id)).or_default().ledger;
         let (namespace, uid) = (job.namespace().unwrap_or_default(), job.uid().unwrap_or_default());
         let number = ledger.occupy(&namespace, &uid, since, now);
@@ -187,6 +233,62 @@ impl Queues {
         counts.collect()
     }
 
+    /// The pools whose sessions are to be compared, once there are any.
+    pub async fn suspects(&self) -> Vec<Suspect> {
+        let mut changes = self.books.changes.subscribe();
+        loop {
+            let now = Instant::now();
+            let mut next = None::<Instant>;
+            let mut due = Vec::new();
+            for (id, pool) in &mut self.books.lock().ledgers {
+                match pool.suspected {
+                    Some(at) if at <= now => {
+                        pool.suspected = None;
+                        pool.looked_at = Some(now);
+                        due.push(Suspect {
+                            id: Arc::clone(id),
+                            objects: pool.objects.clone(),
+                            job: pool.job.clone(),
+                            is_waited_for: pool.ledger.queued() > 0,
+                        });
+                    }
+                    at => next = next.into_iter().chain(at).min(),
+                }
+            }
+            if !due.is_empty() {
+                return due;
+            }
+            let rest = async {
+                match next {
+                    Some(at) => tokio::time::sleep_until(at).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                () = rest => {}
+                changed = changes.changed() => if changed.is_err() { std::future::pending().await },
+            }
+        }
+    }
+
+    /// A pool was looked at: so many sessions of it belong to no job of this operator, and it is to be looked at again, or not.
+    pub fn looked_at(&self, pool: &str, foreign: Option<u32>, is_done: bool) {
+        let again = Instant::now() + self.between_looks();
+        self.books.change(pool, |pool, _| {
+            if let Some(foreign) = foreign {
+                pool.ledger.set_foreign(foreign);
+            }
+            if !is_done {
+                pool.suspected = Some(again);
+            }
+        });
+    }
+
+    /// The time between two looks at the sessions of a pool.
+    pub fn between_looks(&self) -> Duration {
+        self.books.pace.of(BETWEEN_LOOKS)
+    }
+
     /// Changes as often as anything about the sessions does.
     pub fn changes(&self) -> watch::Receiver<u64> {
         self.books.changes.subscribe()
@@ -214,7 +316,7 @@ impl Queues {
                 changed = changes.changed() => {
                     if changed.is_err() { return }
                     // What changes together is told together.
-                    tokio::time::sleep(self.pace.of(ROUND).min(ROUND)).await;
+                    tokio::time::sleep(self.books.pace.of(ROUND).min(ROUND)).await;
                 }
                 () = stop.cancelled() => return,
             }
@@ -251,13 +353,17 @@ impl Queues {
 
 impl Pools {
     /// The ledger of a pool, which is known by what the job calls it from now on.
-    fn place(&mut self, facts: &PoolFacts, job: &CommandJob) -> Arc<str> {
+    fn place(&mut self, facts: &PoolFacts, job: Option<&CommandJob>) -> Arc<str> {
         let id: Arc<str> = match self.ledgers.get_key_value(facts.id.as_str()) {
             Some((id, _)) => Arc::clone(id),
             None => facts.id.as_str().into(),
         };
-        let unplaced = name_of_pool(job).and_then(|it| self.unplaced.remove(&it));
-        let pool = self.ledgers.entry(Arc::clone(&id)).or_default();
+        let unplaced = job.and_then(name_of_pool).and_then(|it| self.unplaced.remove(&it));
+        let pool = self.ledgers.entry(Arc::clone(&id)).or_insert_with(|| Pool {
+            suspected: Some(Instant::now()),
+            ..Pool::default()
+        });
+        pool.job = job.map(Key::of).or(pool.job.take());
         pool.ledger.set_capacity(facts.capacity);
         for uid in unplaced.into_iter().flatten() {
             pool.ledger.expect(&uid);
@@ -273,24 +379,37 @@ impl Pools {
     }
 }
 
+impl Pool {
+    /// Its sessions are to be compared, but not sooner than that after the last time.
+    fn suspect(&mut self, between_looks: Duration) {
+        let due = self.looked_at.map_or_else(Instant::now, |it| it + between_looks);
+        self.suspected.get_or_insert(due);
+    }
+}
+
 impl Books {
     pub(super) fn allocated(&self, pool: &str, number: u64) {
-        self.change(pool, |ledger, now| ledger.on_allocated(number, now));
+        self.change(pool, |pool, now| pool.ledger.on_allocated(number, now));
     }
 
     pub(super) fn refused(&self, pool: &str, asked_pause: Option<Duration>) {
-        self.change(pool, |ledger, now| ledger.on_refused(asked_pause, now));
+        let between_looks = self.pace.of(BETWEEN_LOOKS);
+        self.change(pool, |pool, now| {
+            pool.ledger.on_refused(asked_pause, now);
+            // Somebody else may have sessions of it.
+            pool.suspect(between_looks);
+        });
     }
 
     pub(super) fn give_back(&self, pool: &str, number: u64) {
-        self.change(pool, |ledger, now| ledger.give_back(number, now));
+        self.change(pool, |pool, now| pool.ledger.give_back(number, now));
     }
 
-    fn change(&self, pool: &str, change: impl FnOnce(&mut Ledger, Timestamp)) {
+    fn change(&self, pool: &str, change: impl FnOnce(&mut Pool, Timestamp)) {
         let now = Timestamp::now();
         let mut pools = self.lock();
         let woken = pools.ledgers.get_mut(pool).map(|pool| {
-            change(&mut pool.ledger, now);
+            change(pool, now);
             pool.ledger.advance(now)
         });
         drop(pools);

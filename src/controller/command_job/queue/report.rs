@@ -31,7 +31,7 @@ const BETWEEN_WRITES: Duration = Duration::from_secs(30);
 const FIRST_AFTER: Duration = Duration::from_secs(1);
 
 /// The sessions of a pool, in numbers.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Counts {
     sessions: PoolSessions,
     is_refusing: bool,
@@ -76,7 +76,11 @@ pub async fn report(queues: Queues, pools: Watched<SessionPool>, client: Client,
                 next = next.into_iter().chain([due]).min();
                 continue;
             }
-            if let Some(pool) = pools.get(&key) {
+            let has_it = |pool: &SessionPool| {
+                let told = pool.status.as_ref().and_then(|it| it.sessions.as_ref());
+                told == Some(&counts.sessions) || (told.is_none() && counts == Counts::default())
+            };
+            if let Some(pool) = pools.get(&key).filter(|it| last.is_some() || !has_it(it)) {
                 match write(&client, &pool, &counts).await {
                     Ok(()) => {}
                     Err(kube::Error::Api(status)) if is_missing(&status) => {}

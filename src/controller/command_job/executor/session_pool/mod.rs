@@ -2,6 +2,7 @@
 
 mod answer;
 mod pools;
+mod reaper;
 mod runs_as;
 mod session;
 mod streams;
@@ -26,6 +27,7 @@ use crate::controller::command_job::runner::{Action, Call, Report, Streams};
 use crate::runtime::{Key, Snapshot};
 
 pub use pools::{PoolUse, Pools, UsablePool};
+pub use reaper::Reaper;
 
 /// The longest cooldown that Azure allows: after it, no session is left that nobody asked for anything.
 const LONGEST_COOLDOWN: SignedDuration = SignedDuration::from_secs(3600);

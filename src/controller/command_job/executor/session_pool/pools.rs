@@ -160,9 +160,10 @@ impl Pools {
         &self.queues
     }
 
-    /// Returns once the jobs that were there at the start are known.
+    /// Returns once the jobs and the pools that were there at the start are known.
     pub async fn begin(&self) {
-        self.queues.begin(self.context.command_jobs.cache()).await;
+        let (jobs, pools) = (self.context.command_jobs.cache(), self.context.session_pools.cache());
+        self.queues.begin(jobs, pools).await;
     }
 
     /// What keeps the output of commands.

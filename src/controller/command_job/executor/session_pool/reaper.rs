@@ -1,0 +1,159 @@
+//! Compares the sessions that pools have with those that jobs know of, and ends what is left of this operator's.
+//!
+//! Whatever was prepared when an operator died, or could not be released, would be billed until its pool's cooldown, and keep a
+//! place of the pool. What it finds of others' is told to the queue.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use jiff::{SignedDuration, Timestamp};
+use kube::ResourceExt;
+use kube::api::ListParams;
+
+use super::pools::{PoolUse, Pools, UsablePool};
+use crate::api::CommandJob;
+use crate::api::command_job::{JobTarget, LIVE};
+use crate::azure::SessionError;
+use crate::azure::session::SessionIdentifier;
+use crate::controller::Context;
+use crate::controller::command_job::attempt::SessionNames;
+use crate::controller::command_job::job::attempts_that_matter;
+use crate::controller::command_job::queue::{Sightings, Suspect};
+
+/// How many jobs are listed at a time.
+const PAGE: u32 = 500;
+
+/// Looks after the sessions of all pools.
+pub struct Reaper {
+    context: Context,
+    pools: Arc<Pools>,
+    sightings: HashMap<Arc<str>, Sightings>,
+}
+
+impl Reaper {
+    /// Nothing is done until it is run.
+    pub fn new(context: Context, pools: Arc<Pools>) -> Self {
+        Self {
+            context,
+            pools,
+            sightings: HashMap::new(),
+        }
+    }
+
+    /// Looks at a pool when there is reason to: once when it is first used, when it refuses a session, and again for as long as
+    /// something of it is suspicious. Runs until the operator is stopped.
+    pub async fn run(mut self) {
+        let stop = self.context.stop().clone();
+        tokio::select! {
+            () = self.attend() => {}
+            () = stop.cancelled() => {}
+        }
+    }
+
+    async fn attend(&mut self) {
+        self.pools.begin().await;
+        loop {
+            for suspect in self.pools.queues().suspects().await {
+                let looked = self.look(&suspect).await;
+                let (foreign, is_done) = looked.unwrap_or_else(|error| {
+                    // Whoever may execute need not be allowed to list. What was known is old, and a refusal will tell.
+                    tracing::debug!(pool = %suspect.id, %error, "the sessions of a pool cannot be listed");
+                    (Some(0), true)
+                });
+                self.pools.queues().looked_at(&suspect.id, foreign, is_done);
+            }
+        }
+    }
+
+    /// Looks at a pool: how many of its sessions no job has, if that could be found out, and whether nothing about it is suspicious
+    /// any more.
+    async fn look(&mut self, suspect: &Suspect) -> Result<(Option<u32>, bool), SessionError> {
+        // Its account may not be known yet.
+        let Some(pool) = self.reach(suspect).await else {
+            return Ok((None, false));
+        };
+        let listed = pool.client.list_sessions().await?;
+        let total = listed.len();
+        let ours: HashMap<String, SessionIdentifier> = listed
+            .into_iter()
+            .filter_map(|session| {
+                let identifier = session.identifier?;
+                let names = SessionNames::found(self.pools.key(), self.pools.cluster(), identifier.as_str())?;
+                Some((names.digest, identifier))
+            })
+            .collect();
+        let foreign = u32::try_from(total - ours.len()).unwrap_or(u32::MAX);
+        // After the list, so that a session whose job is not there belongs to none.
+        let known = if ours.is_empty() {
+            HashSet::new()
+        } else {
+            match self.known_sessions().await {
+                Ok(known) => known,
+                Err(error) => {
+                    tracing::debug!(%error, "the jobs cannot be listed");
+                    return Ok((None, false));
+                }
+            }
+        };
+        let seen_for = SignedDuration::try_from(self.pools.queues().between_looks()).unwrap_or_default();
+        let sightings = self.sightings.entry(Arc::clone(&suspect.id));
+        let sightings = sightings.or_insert_with(|| Sightings::new(seen_for));
+        let due = sightings.look(ours.keys().map(String::as_str), &known, Timestamp::now());
+        for digest in due {
+            let Some(identifier) = ours.get(&digest) else { continue };
+            match pool.client.delete_session(identifier).await {
+                Ok(()) => {
+                    tracing::info!(pool = %suspect.id, session = digest, "a session that no job knows of was ended")
+                }
+                Err(error) => tracing::debug!(%error, "a session that no job knows of could not be ended"),
+            }
+        }
+        let is_done = sightings.is_empty();
+        if is_done {
+            self.sightings.remove(&suspect.id);
+        }
+        Ok((Some(foreign), is_done && !(foreign > 0 && suspect.is_waited_for)))
+    }
+
+    /// The pool as the last job that asked for it has it, or as one of its own namespace would.
+    async fn reach(&self, suspect: &Suspect) -> Option<UsablePool> {
+        let job = suspect.job.as_ref().and_then(|it| self.context.command_jobs.get(it));
+        if let Some(job) = job
+            && let Ok(pool) = self.pools.resolve(&job, PoolUse::Reach).await
+        {
+            return Some(pool);
+        }
+        for key in &suspect.objects {
+            let target: JobTarget =
+                serde_json::from_value(serde_json::json!({"sessionPoolRef": {"name": key.name}})).ok()?;
+            let spec = serde_json::from_value(serde_json::json!({"target": target, "script": "true"})).ok()?;
+            let mut job = CommandJob::new("", spec);
+            job.metadata.namespace = Some(key.namespace.clone());
+            if let Ok(pool) = self.pools.resolve(&job, PoolUse::Reach).await {
+                return Some(pool);
+            }
+        }
+        None
+    }
+
+    /// The sessions that jobs have or are about to have, by the API server's own word.
+    async fn known_sessions(&self) -> kube::Result<HashSet<String>> {
+        let mut known = HashSet::new();
+        for api in self.context.scope().apis::<CommandJob>(self.context.client()) {
+            let mut parameters = ListParams::default().fields(LIVE).limit(PAGE);
+            loop {
+                let page = api.list(&parameters).await?;
+                for job in &page.items {
+                    let uid = job.uid().unwrap_or_default();
+                    let names = |key| SessionNames::derive(self.pools.key(), self.pools.cluster(), &uid, key).digest;
+                    known.extend(attempts_that_matter(job).map(names));
+                }
+                match page.metadata.continue_.filter(|it| !it.is_empty()) {
+                    Some(token) => parameters = parameters.continue_token(&token),
+                    None => break,
+                }
+            }
+        }
+        Ok(known)
+    }
+}
