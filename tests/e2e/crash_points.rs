@@ -76,8 +76,8 @@ async fn commands_whose_operator_died_before_and_after_every_effect_on_their_ses
     for point in &points {
         world.pool(point.name, 50).await;
     }
-    let started = Instant::now();
     for round in 0..rounds {
+        let started = Instant::now();
         let mut names = Vec::new();
         for Point {
             name,
@@ -125,11 +125,11 @@ async fn commands_whose_operator_died_before_and_after_every_effect_on_their_ses
             let path = format!("sessions?pool={}", pool_id(&world, point.name));
             world.control(reqwest::Method::DELETE, &path, None).await;
         }
+        let (count, took) = (names.len(), started.elapsed());
+        eprintln!(
+            "kill {} of {rounds}: {count} jobs at {} points, in {took:?}",
+            round + 1,
+            points.len()
+        );
     }
-    eprintln!(
-        "{rounds} kills, each with {jobs} jobs at each of {} points: {} attempts in {:?}",
-        points.len(),
-        rounds * jobs * points.len(),
-        started.elapsed()
-    );
 }
