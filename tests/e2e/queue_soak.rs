@@ -119,12 +119,13 @@ impl Load {
         let mut jobs = HashMap::new();
         for namespace in &self.namespaces {
             let api: Api<CommandJob> = Api::namespaced(world.client.clone(), namespace);
-            let list = api.list(&ListParams::default()).await.expect("jobs can be listed");
-            jobs.extend(
-                list.items
-                    .into_iter()
-                    .map(|it| (it.metadata.name.clone().unwrap_or_default(), it)),
-            );
+            let list = world.until("the jobs are listed", || async {
+                let list = api.list(&ListParams::default()).await;
+                list.ok()
+            });
+            for job in list.await.items {
+                jobs.insert(job.metadata.name.clone().unwrap_or_default(), job);
+            }
         }
         // There may be others.
         let own: HashSet<&str> = self.jobs.iter().map(|it| it.name.as_str()).collect();
