@@ -8,18 +8,23 @@ use super::environment::EnvironmentVariable;
 use super::form;
 use super::reference::{LocalReference, PoolReference};
 
+mod failure_policy;
 mod status;
 
+pub use failure_policy::{
+    ExitCodeOperator, FailedOutcome, FailureAction, FailurePolicy, FailureRule, OnExitCodes, OnOutcome,
+};
 pub use status::{
     Attempt, AttemptReason, CapturedStream, CommandJobStatus, CommandResult, Outcome, Phase, QueueReason, QueueStatus,
     StoredKey, StoredPart,
 };
 
 /// The field selector of jobs that have not ended: only these are kept in memory.
-pub const LIVE: &str = "status.phase!=Succeeded,status.phase!=Failed";
+pub const LIVE: &str = "status.phase!=Succeeded,status.phase!=Failed,status.phase!=Cancelled";
 
 /// A command that runs once in a session of an Azure Container Apps session pool. What it printed and its exit code are
-/// in `status.result`. Whatever fails meanwhile, the command is never started twice.
+/// in `status.result`. Whatever fails meanwhile, the command is not started twice unless `backoffLimit` or `failurePolicy`
+/// says so.
 #[derive(CustomResource, Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 #[kube(
@@ -40,10 +45,11 @@ pub const LIVE: &str = "status.phase!=Succeeded,status.phase!=Failed";
     printcolumn(name = "DURATION", type_ = "string", json_path = ".status.duration"),
     printcolumn(name = "TARGET", type_ = "string", json_path = ".status.target"),
     printcolumn(name = "AGE", type_ = "date", json_path = ".metadata.creationTimestamp"),
-    validation = Rule::new("!has(self.status) || !has(self.status.attempts) || size(self.status.attempts) == 0 || ((self.spec.target == oldSelf.spec.target || (has(self.spec.target.sessionPool) && has(oldSelf.spec.target.sessionPool) && self.spec.target.sessionPool.resourceId.lowerAscii() == oldSelf.spec.target.sessionPool.resourceId.lowerAscii())) && has(self.spec.accountRef) == has(oldSelf.spec.accountRef) && (!has(self.spec.accountRef) || self.spec.accountRef == oldSelf.spec.accountRef) && has(self.spec.script) == has(oldSelf.spec.script) && (!has(self.spec.script) || self.spec.script == oldSelf.spec.script) && has(self.spec.command) == has(oldSelf.spec.command) && (!has(self.spec.command) || self.spec.command == oldSelf.spec.command) && has(self.spec.args) == has(oldSelf.spec.args) && (!has(self.spec.args) || self.spec.args == oldSelf.spec.args) && has(self.spec.stdin) == has(oldSelf.spec.stdin) && (!has(self.spec.stdin) || self.spec.stdin == oldSelf.spec.stdin) && has(self.spec.env) == has(oldSelf.spec.env) && (!has(self.spec.env) || self.spec.env == oldSelf.spec.env) && self.spec.session == oldSelf.spec.session && self.spec.timeoutSeconds == oldSelf.spec.timeoutSeconds && self.spec.output == oldSelf.spec.output)").message("the command has been started: only ttlSecondsAfterFinished and priority can still be changed; create another CommandJob").field_path(".spec")
+    validation = Rule::new("!has(self.status) || !has(self.status.attempts) || size(self.status.attempts) == 0 || ((self.spec.target == oldSelf.spec.target || (has(self.spec.target.sessionPool) && has(oldSelf.spec.target.sessionPool) && self.spec.target.sessionPool.resourceId.lowerAscii() == oldSelf.spec.target.sessionPool.resourceId.lowerAscii())) && has(self.spec.accountRef) == has(oldSelf.spec.accountRef) && (!has(self.spec.accountRef) || self.spec.accountRef == oldSelf.spec.accountRef) && has(self.spec.script) == has(oldSelf.spec.script) && (!has(self.spec.script) || self.spec.script == oldSelf.spec.script) && has(self.spec.command) == has(oldSelf.spec.command) && (!has(self.spec.command) || self.spec.command == oldSelf.spec.command) && has(self.spec.args) == has(oldSelf.spec.args) && (!has(self.spec.args) || self.spec.args == oldSelf.spec.args) && has(self.spec.stdin) == has(oldSelf.spec.stdin) && (!has(self.spec.stdin) || self.spec.stdin == oldSelf.spec.stdin) && has(self.spec.env) == has(oldSelf.spec.env) && (!has(self.spec.env) || self.spec.env == oldSelf.spec.env) && self.spec.session == oldSelf.spec.session && self.spec.timeoutSeconds == oldSelf.spec.timeoutSeconds && has(self.spec.activeDeadlineSeconds) == has(oldSelf.spec.activeDeadlineSeconds) && (!has(self.spec.activeDeadlineSeconds) || self.spec.activeDeadlineSeconds == oldSelf.spec.activeDeadlineSeconds) && self.spec.backoffLimit == oldSelf.spec.backoffLimit && has(self.spec.failurePolicy) == has(oldSelf.spec.failurePolicy) && (!has(self.spec.failurePolicy) || self.spec.failurePolicy == oldSelf.spec.failurePolicy) && self.spec.output == oldSelf.spec.output)").message("the command has been started: only suspend, cancel, priority and ttlSecondsAfterFinished can still be changed; create another CommandJob").field_path(".spec")
 )]
 #[x_kube(validation = ("has(self.script) != has(self.command)", "exactly one of script and command must be set"))]
 #[x_kube(validation = ("has(self.command) || !has(self.args)", "args may be set only together with command"))]
+#[x_kube(validation = ("!oldSelf.cancel || self.cancel", "cancel cannot be taken back; create another CommandJob"))]
 pub struct CommandJobSpec {
     /// Where the command runs. Exactly one of its fields must be set.
     pub target: JobTarget,
@@ -83,6 +89,31 @@ pub struct CommandJobSpec {
     #[serde(default = "default_timeout_seconds")]
     #[schemars(range(min = 1, max = 86_400))]
     pub timeout_seconds: i32,
+    /// How many seconds the job may be active, from `status.startTime` on, all attempts and the pauses between them
+    /// together. Then the command is ended as by `timeoutSeconds`, and no further attempt follows. The time starts anew
+    /// when a suspended job is resumed. Default: no limit; at most a year.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 31_536_000))]
+    pub active_deadline_seconds: Option<i32>,
+    /// How many failed attempts are followed by another one, after a pause of 10 seconds that doubles each time, up to six
+    /// minutes. Default 0, unlike a Job's 6: the command is not run again unless you say so, because each attempt may have
+    /// done a part of its work. Attempts of which it is certain that nothing ran are repeated all the same and not counted.
+    #[serde(default)]
+    #[schemars(range(min = 0, max = 100))]
+    pub backoff_limit: i32,
+    /// Which failed attempts are followed by another one, beyond their number. Default: each is counted towards
+    /// `backoffLimit`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure_policy: Option<FailurePolicy>,
+    /// While true, no attempt begins, and the job neither waits for a session nor holds one. An attempt that is under way
+    /// goes on to its end, because a command is not run again unless `backoffLimit` says so; to end it use `cancel`.
+    /// Default false.
+    #[serde(default)]
+    pub suspend: bool,
+    /// True ends the job: a command that runs is sent the signal TERM and, 10 seconds later, KILL, and what it printed is
+    /// kept; one that has not begun never does. It cannot be taken back. Default false.
+    #[serde(default)]
+    pub cancel: bool,
     /// How many seconds after the command has ended this object is deleted; 0 deletes it at once. Default: the operator's
     /// flag `--default-ttl`, if it is set; it does not apply to objects that Argo CD or Flux manage, because they would
     /// create them again, and so run the command again.

@@ -21,6 +21,8 @@ pub mod kind {
     pub const COMPLETE: &str = "Complete";
     /// True once a CommandJob ended in any other way, as for a Job.
     pub const FAILED: &str = "Failed";
+    /// True while a CommandJob is suspended, false once it was resumed, as for a Job.
+    pub const SUSPENDED: &str = "Suspended";
 }
 
 /// Declares the closed list of condition reasons: variant, text for the documentation.
@@ -70,7 +72,7 @@ reasons! {
     RegisteringProvider,
     /// The Azure resource differs from the spec: the policy forbids changing it, or Azure keeps its own value. See `status.drift`.
     Drifted,
-    /// The object is suspended: Azure is observed, nothing is changed.
+    /// The object is suspended: Azure is observed, nothing is changed; of a job no attempt begins.
     Suspended,
     /// A resource of that name exists and was not created by this object; set `adoptionPolicy` or choose another name.
     AlreadyExists,
@@ -164,14 +166,20 @@ reasons! {
     CommandSucceeded,
     /// The command ended with another exit code.
     NonZeroExitCode,
-    /// The command ran longer than `timeoutSeconds` and was killed.
+    /// The command ran longer than `timeoutSeconds` and was killed, or the job was active for longer than `activeDeadlineSeconds`.
     DeadlineExceeded,
     /// It cannot be known whether the command ran to its end: its session was replaced, died or could not be reached, or its pool was
-    /// deleted; the message says which. It is not run again.
+    /// deleted; the message says which. It is not run again unless `backoffLimit` or `failurePolicy` says so.
     Lost,
-    /// The command was cancelled.
+    /// The job was cancelled.
     Cancelled,
-    /// The session could not prepare the command, or each of ten starts came too late; the command was not started.
+    /// An attempt failed and another one follows after a pause, which the message names.
+    BackingOff,
+    /// The job is suspended, as for a Job.
+    JobSuspended,
+    /// The job was suspended and has been resumed, as for a Job.
+    JobResumed,
+    /// Each of three sessions could not prepare the command, or each of ten starts came too late; the command was not started.
     PreparationFailed,
     /// The result does not fit into the object; the streams were cut.
     ResultTooLarge,

@@ -228,7 +228,7 @@ async fn the_operator_deletes_only_jobs_that_have_ended() {
         .expect("the example is accepted");
     let api = objects(&operator, "CommandJob", &namespace);
     let status = |phase: &str| json!({"status": {"phase": phase}});
-    for phase in ["", "Queued", "Running"] {
+    for phase in ["", "Queued", "Running", "Suspended"] {
         if !phase.is_empty() {
             let patch = status(phase);
             theirs
@@ -242,7 +242,7 @@ async fn the_operator_deletes_only_jobs_that_have_ended() {
         .await;
         assert!(words.contains("may not delete a job that has not ended"), "{words}");
     }
-    for phase in ["Succeeded", "Failed"] {
+    for phase in ["Succeeded", "Cancelled", "Failed"] {
         let patch = status(phase);
         theirs
             .patch_status(&name, &PatchParams::default(), &Patch::Merge(&patch))

@@ -194,12 +194,13 @@ async fn every_rule_accepts_what_it_should_and_refuses_the_rest_by_the_field_and
 }
 
 #[tokio::test]
-async fn of_a_started_job_everything_but_its_ttl_is_immutable_and_of_a_waiting_one_nothing() {
+async fn of_a_started_job_everything_but_what_steers_it_is_immutable_and_of_a_waiting_one_nothing() {
     let client = client().await;
     let namespace = namespace("started");
     // Each property of the spec, with a base that it can be added to or changed in.
     let script = json!({});
     let command = json!({"script": null, "command": ["true"]});
+    let rule = json!({"action": "Ignore", "onOutcome": {"values": ["Lost"]}});
     let changes = [
         (
             "target",
@@ -217,6 +218,9 @@ async fn of_a_started_job_everything_but_its_ttl_is_immutable_and_of_a_waiting_o
         ("stdin", &script, json!({"stdin": "a"})),
         ("env", &script, json!({"env": [{"name": "A", "value": "a"}]})),
         ("timeoutSeconds", &script, json!({"timeoutSeconds": 5})),
+        ("activeDeadlineSeconds", &script, json!({"activeDeadlineSeconds": 5})),
+        ("backoffLimit", &script, json!({"backoffLimit": 1})),
+        ("failurePolicy", &script, json!({"failurePolicy": {"rules": [rule]}})),
         ("output", &script, json!({"output": {"maxBytes": 5}})),
     ];
     for (property, before, after) in &changes {
@@ -249,7 +253,8 @@ async fn of_a_started_job_everything_but_its_ttl_is_immutable_and_of_a_waiting_o
     let properties = properties.as_object().expect("properties").iter();
     for (property, _) in properties.filter(|(_, declared)| !is_refused(declared)) {
         // `session.mode` has one value, so there is nothing to change it to.
-        let exempt = ["ttlSecondsAfterFinished", "session"].contains(&property.as_str());
+        let steering = ["suspend", "cancel", "priority", "ttlSecondsAfterFinished"];
+        let exempt = property == "session" || steering.contains(&property.as_str());
         assert!(
             exempt != tried.contains(property.as_str()),
             "spec.{property} is not tried"

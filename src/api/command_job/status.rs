@@ -24,22 +24,27 @@ pub struct CommandJobStatus {
     /// Why the job waits; absent unless it does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub queue: Option<QueueStatus>,
-    /// When the job stopped waiting and its first attempt began.
+    /// When the job stopped waiting and its first attempt began; of a job that was suspended, its first attempt since then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub start_time: Option<Time>,
     /// When the job ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub completion_time: Option<Time>,
-    /// The attempts to run the command, newest last. An attempt is listed before anything of it can run.
+    /// The attempts to run the command, newest last, at most 20 of them. An attempt is listed before anything of it can run.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["number".into()]))]
     #[schemars(length(max = 100))]
     pub attempts: Vec<Attempt>,
-    /// What the command printed and its exit code. Present once the job has ended, unless the command could not be started.
+    /// How many attempts have failed, without those that `failurePolicy` ignores and those in which nothing ran. Absent if
+    /// none has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failed: Option<i32>,
+    /// What the command printed and its exit code, in the last attempt that has ended. Present once the job has ended, unless
+    /// the command was not started.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub result: Option<CommandResult>,
     /// `Complete=True` once the command ended with exit code 0, `Failed=True` once the job ended in any other way, as for a
-    /// Job; and `Ready`, `Reconciling` and `Stalled` as for every kind. `Isolated=False` on a job that enters a pool of another
+    /// Job; `Suspended` for one that is or was suspended; and `Ready`, `Reconciling` and `Stalled` as for every kind. `Isolated=False` on a job that enters a pool of another
     /// namespace as an account of its own.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
@@ -49,12 +54,16 @@ pub struct CommandJobStatus {
 /// The stages of a job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum Phase {
-    /// It waits, and nothing of it has been started.
+    /// It waits, and nothing of it runs: no attempt has begun, or the next one has not.
     Queued,
     /// The command was started, or is about to be.
     Running,
+    /// `suspend` is true, and nothing of it runs.
+    Suspended,
     /// The command ended with exit code 0.
     Succeeded,
+    /// It was ended from outside, by `cancel`.
+    Cancelled,
     /// The job ended in any other way.
     Failed,
 }
@@ -63,8 +72,8 @@ impl Phase {
     /// Whether the job has ended.
     pub fn is_terminal(self) -> bool {
         match self {
-            Self::Queued | Self::Running => false,
-            Self::Succeeded | Self::Failed => true,
+            Self::Queued | Self::Running | Self::Suspended => false,
+            Self::Succeeded | Self::Cancelled | Self::Failed => true,
         }
     }
 }
@@ -103,6 +112,8 @@ pub enum QueueReason {
     Share,
     /// Azure, which does not answer or asked to slow down.
     Service,
+    /// The end of the pause after an attempt that failed.
+    Backoff,
 }
 
 /// One attempt to run the command.
@@ -158,7 +169,8 @@ pub enum AttemptReason {
     SessionUnresponsive,
     /// The session could not be reached, or could not begin, until long after the command's deadline.
     Unreachable,
-    /// The session could not prepare the command, which was not started.
+    /// The session could not prepare the command, which was not started; another attempt takes its place, up to three times in a
+    /// row.
     PreparationFailed,
 }
 
@@ -167,11 +179,12 @@ pub enum AttemptReason {
 pub enum Outcome {
     /// It ended by itself or by a signal; `exitCode` says how.
     Exited,
-    /// It ran longer than `timeoutSeconds` and was killed.
+    /// It ran longer than `timeoutSeconds`, or its job longer than `activeDeadlineSeconds`, and was killed.
     TimedOut,
-    /// It was ended from outside.
+    /// It was ended from outside, or before it began.
     Cancelled,
-    /// It cannot be known whether it ran, in part or to its end. It is not run again.
+    /// It cannot be known whether it ran, in part or to its end. It is not run again unless `backoffLimit` or `failurePolicy`
+    /// says so.
     Lost,
 }
 

@@ -82,11 +82,11 @@ pub fn spawn(context: &Context, source: Source<CommandJob>, config: &Config, sup
     });
 }
 
-/// What the index knows of a job. One that has not begun waits for its pool, and for any account of its namespace and of
+/// What the index knows of a job. One that has not begun, and is not suspended, waits for its pool, and for any account of its namespace and of
 /// the pool's, which may lend one.
 fn entry(job: &CommandJob) -> Entry {
     let mut entry = Entry::default();
-    if last_claim(job).is_some() {
+    if last_claim(job).is_some() || job.spec.suspend {
         return entry;
     }
     let own = job.metadata.namespace.as_deref().unwrap_or_default();

@@ -23,7 +23,7 @@ use crate::runtime::limits::PAGE;
 use crate::runtime::{Scope, StatusWriter, WriteError, is_missing};
 
 /// Selects the jobs that have ended.
-pub const FINISHED: &str = "status.phase!=,status.phase!=Queued,status.phase!=Running";
+pub const FINISHED: &str = "status.phase!=,status.phase!=Queued,status.phase!=Running,status.phase!=Suspended";
 
 /// The pause after a failed read or deletion.
 const RETRY: SignedDuration = SignedDuration::from_secs(30);
@@ -148,8 +148,8 @@ async fn look_after(writers: Writers, due: Due, default_ttl: Option<Duration>) -
     }
 }
 
-/// The status that speaks of the newest generation, if the one that there is does not. What else it says has not changed:
-/// of a finished job only `ttlSecondsAfterFinished` can be changed. Pure.
+/// The status that speaks of the newest generation, if the one that there is does not. What else it says has not changed,
+/// because nothing that can still be changed of a finished job changes how it ended. Pure.
 fn observed(job: &CommandJob) -> Option<CommandJobStatus> {
     let generation = job.metadata.generation;
     let mut status = job.status.clone()?;
@@ -187,6 +187,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::api::command_job::LIVE;
 
     fn job(ttl: Option<i32>, annotations: serde_json::Value, phase: &str) -> CommandJob {
         serde_json::from_value(json!({
@@ -196,6 +197,23 @@ mod tests {
             "status": {"phase": phase, "completionTime": "2026-01-01T00:00:00Z"},
         }))
         .expect("a valid job")
+    }
+
+    #[test]
+    fn a_job_is_watched_either_as_live_or_as_finished() {
+        for phase in [
+            Phase::Queued,
+            Phase::Running,
+            Phase::Suspended,
+            Phase::Succeeded,
+            Phase::Cancelled,
+            Phase::Failed,
+        ] {
+            let excluded = format!("status.phase!={phase:?}");
+            let is_in = |selector: &str| !selector.split(',').any(|it| it == excluded);
+            assert_eq!(is_in(LIVE), !phase.is_terminal(), "{phase:?}");
+            assert_eq!(is_in(FINISHED), phase.is_terminal(), "{phase:?}");
+        }
     }
 
     #[test]

@@ -14,7 +14,7 @@ use super::budget::InputMemory;
 use super::executor::Executor;
 use super::executor::session_pool::{PoolUse, Pools, SessionPoolExecutor, UsablePool, limits};
 use super::job::inputs::NoRoom;
-use super::job::plan::{is_finished, last_claim, wants_session};
+use super::job::plan::{begins_nothing, is_finished, last_claim};
 use super::job::{Inputs, JobFacts, NotRunnable, Unavailable, attempts_that_matter, current_key, inputs};
 use super::memory::RememberedJob;
 use super::output::Fit;
@@ -50,8 +50,8 @@ pub async fn observe(
         .iter()
         .map(|(key, (state, _))| (*key, state.clone()))
         .collect();
-    if is_finished(job) {
-        return Ok(of_finished(pools, attempts));
+    if is_finished(job) || begins_nothing(job) {
+        return Ok(at_rest(pools, attempts, remembered.fit));
     }
     let (key, is_claimed) = current_key(job, &attempts);
     let known = remembered
@@ -106,7 +106,9 @@ pub async fn observe(
         secrets_digest: executor.as_ref().ok().and_then(SessionPoolExecutor::secrets_digest),
         lent_account: executor.as_ref().ok().and_then(SessionPoolExecutor::lent_account),
         guest_of: executor.as_ref().ok().and_then(SessionPoolExecutor::guest_of),
-        sessions: attempts_that_matter(job).map(|key| (key, session(key))).collect(),
+        sessions: attempts_that_matter(job, &attempts)
+            .map(|key| (key, session(key)))
+            .collect(),
         fresh: Ticket(Uuid::new_v4().simple().to_string()[..16].to_owned()),
         attempts,
         fit: remembered.fit,
@@ -127,23 +129,22 @@ async fn seat(
     if let Some(held) = held.filter(|it| it.is_of(&facts)) {
         return Ok(Some(Arc::clone(held)));
     }
-    let not_its_turn = |position| NotRunnable::NotItsTurn {
-        pool: pool.named(),
-        position,
-    };
     pools.begin().await;
     match last_claim(job).filter(|_| is_claimed) {
         Some(claim) => Ok(Some(pools.queues().seat(&facts, job, claim.at))),
-        None if !wants_session(job) => Err(not_its_turn(None)),
         None => match pools.queues().turn(&facts, job) {
             Turn::Granted(seat) => Ok(Some(seat)),
-            Turn::Waits(position) => Err(not_its_turn(position)),
+            Turn::NotYet => Err(NotRunnable::NotYet),
+            Turn::Waits(position) => Err(NotRunnable::NotItsTurn {
+                pool: pool.named(),
+                position,
+            }),
         },
     }
 }
 
-/// Of a job that has ended only its attempts are of interest, which are to be left.
-fn of_finished(pools: &Pools, attempts: BTreeMap<AttemptKey, AttemptState>) -> JobObservation {
+/// Of a job that has ended, or of which nothing begins for now, only its attempts are of interest, which are to be left.
+fn at_rest(pools: &Pools, attempts: BTreeMap<AttemptKey, AttemptState>, fit: Fit) -> JobObservation {
     let facts = JobFacts {
         limits: limits(pools.poll_window(), None),
         place: Ok(String::new()),
@@ -154,7 +155,7 @@ fn of_finished(pools: &Pools, attempts: BTreeMap<AttemptKey, AttemptState>) -> J
         sessions: BTreeMap::new(),
         fresh: Ticket(String::new()),
         attempts,
-        fit: Fit::AsItIs,
+        fit,
     };
     JobObservation { facts, executor: None }
 }

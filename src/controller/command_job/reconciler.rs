@@ -14,9 +14,11 @@ use super::executor::session_pool::{Pools, SessionPoolExecutor, limits};
 use super::executor::{Executor, Farewells, Leaving};
 use super::hosts_told::HostsTold;
 use super::job::plan::{claim_of, is_finished, last_claim};
+use super::job::retry::active_until;
 use super::job::{JobStep, JobVerdict, NotRunnable, plan, status};
 use super::memory::JobMemory;
 use super::observe::{JobObservation, observe};
+use super::output::Fit;
 use crate::api::command_job::{CommandJob, CommandJobStatus};
 use crate::api::condition::Reason;
 use crate::controller::Context;
@@ -96,13 +98,24 @@ impl CommandJobs {
         match pass.write_status(&status).await {
             Ok(()) => {}
             Err(error) => match (&error, verdict, pass.observed().facts.fit.next()) {
-                (WriteError::TooLarge, JobVerdict::Ended { .. }, Some(fit)) => {
+                (
+                    WriteError::TooLarge,
+                    JobVerdict::Ended { .. } | JobVerdict::AttemptOver { .. } | JobVerdict::Stopped { .. },
+                    Some(fit),
+                ) => {
                     let uid = pass.object().uid().unwrap_or_default();
                     self.memory.update(&uid, |job| job.fit = fit);
                     pass.observed_mut().facts.fit = fit;
+                    return Ok(Effect::Replan);
                 }
                 _ => return Err(error.into()),
             },
+        }
+        if let JobVerdict::AttemptOver { .. } = verdict {
+            // The next one's result may fit, and more has to be known for it than for this one.
+            let uid = pass.object().uid().unwrap_or_default();
+            self.memory.update(&uid, |job| job.fit = Fit::AsItIs);
+            return Ok(Effect::Reobserve);
         }
         if let JobVerdict::Claimed { guest_of, .. } = verdict {
             self.warn_of_short_secrets(pass);
@@ -168,7 +181,11 @@ impl CommandJobs {
             (None, Some(executor)) => (AttemptState::of_another_process(), executor),
             (None, None) => return Err(JobError::NoTarget),
         };
-        let is_claimed = claim.is_some();
+        // What takes its place is another attempt, with another session.
+        let effect = match claim {
+            Some(_) => Effect::Replan,
+            None => Effect::Reobserve,
+        };
         self.farewells.leave(Leaving {
             executor: executor.clone(),
             key,
@@ -176,13 +193,13 @@ impl CommandJobs {
             state,
             farewell,
         });
-        if is_claimed {
-            self.update(pass, key, &executor.without_seat(), |state| state.has_left = true);
-        } else {
-            // What was never claimed can be prepared again.
-            pass.observed_mut().facts.attempts.remove(&key);
-        }
-        Ok(Effect::Replan)
+        self.update(pass, key, &executor.without_seat(), |state| state.has_left = true);
+        // Of those that were left before it nothing needs to be known any more.
+        self.memory.update(&uid, |job| {
+            job.attempts
+                .retain(|other, (state, _)| *other >= key || !state.has_left);
+        });
+        Ok(effect)
     }
 }
 
@@ -222,9 +239,13 @@ impl Reconciler for CommandJobs {
     fn reason(verdict: &JobVerdict) -> Option<Cow<'static, str>> {
         match verdict {
             JobVerdict::Waiting { why, .. } => why.reason_of_wait(),
-            JobVerdict::Unchanged | JobVerdict::Claimed { .. } | JobVerdict::Running(_) | JobVerdict::Ended { .. } => {
-                None
-            }
+            JobVerdict::Unchanged
+            | JobVerdict::Claimed { .. }
+            | JobVerdict::Running(_)
+            | JobVerdict::Suspended
+            | JobVerdict::AttemptOver { .. }
+            | JobVerdict::Stopped { .. }
+            | JobVerdict::Ended { .. } => None,
         }
     }
 
@@ -263,7 +284,10 @@ impl Reconciler for CommandJobs {
                 it.facts.limits.longest_pause
             })
         };
-        is_claimed.then(longest)
+        let until_deadline = active_until(job).map(|it| it.duration_since(Timestamp::now()));
+        let until_deadline = until_deadline.and_then(|it| Duration::try_from(it).ok());
+        let pauses = [is_claimed.then(longest), until_deadline];
+        pauses.into_iter().flatten().min()
     }
 
     fn gone(&self, job: &Snapshot<CommandJob>) {

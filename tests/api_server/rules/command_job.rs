@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::Case;
-use super::Change::{Create, UpdateStarted};
+use super::Change::{Create, Update, UpdateStarted};
 
 pub fn cases() -> Vec<Case> {
     let job = |path, rule, accepted, refused| Case {
@@ -14,15 +14,37 @@ pub fn cases() -> Vec<Case> {
         refused,
     };
     let env = |variable: Value| Create(json!({"env": [variable]}));
+    let rule = |rule: Value| Create(json!({"failurePolicy": {"rules": [rule]}}));
     let by_id = |id: &str| json!({"target": {"sessionPoolRef": null, "sessionPool": {"resourceId": id}}});
     let group = "/subscriptions/00000000-0000-0000-0000-000000000002/resourcegroups/g";
     let key = json!({"name": "object", "key": "key"});
     vec![
         job(
             "",
-            "the command has been started: only ttlSecondsAfterFinished can still be changed; create another CommandJob",
-            UpdateStarted(json!({}), json!({"ttlSecondsAfterFinished": 1})),
+            "the command has been started: only suspend, cancel, priority and ttlSecondsAfterFinished can still be changed; create another CommandJob",
+            UpdateStarted(
+                json!({}),
+                json!({"ttlSecondsAfterFinished": 1, "suspend": true, "cancel": true, "priority": 1}),
+            ),
             UpdateStarted(json!({}), json!({"script": "false"})),
+        ),
+        job(
+            "spec",
+            "cancel cannot be taken back; create another CommandJob",
+            Update(json!({}), json!({"cancel": true})),
+            Update(json!({"cancel": true}), json!({"cancel": false})),
+        ),
+        job(
+            "spec.failurePolicy.rules[]",
+            "exactly one of onExitCodes and onOutcome must be set",
+            rule(json!({"action": "Ignore", "onOutcome": {"values": ["Lost", "TimedOut"]}})),
+            rule(json!({"action": "Ignore"})),
+        ),
+        job(
+            "spec.failurePolicy.rules[].onExitCodes",
+            "exit code 0 is no failure and cannot be among the values of the operator In",
+            rule(json!({"action": "FailJob", "onExitCodes": {"operator": "NotIn", "values": [0, 255]}})),
+            rule(json!({"action": "FailJob", "onExitCodes": {"operator": "In", "values": [0]}})),
         ),
         job(
             "spec",

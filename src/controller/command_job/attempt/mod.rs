@@ -22,5 +22,5 @@ mod tests;
 pub use command::{Command, Event, Problem};
 pub use identity::{AttemptIdentity, AttemptKey, SessionNames, Ticket};
 pub use limits::Limits;
-pub use next::{AfterClaim, AfterEnd, AttemptClaim, BeforeClaim, Ending, Farewell, Pursuit, Surroundings};
+pub use next::{AfterClaim, AfterEnd, AttemptClaim, BeforeClaim, Ending, Farewell, Pursuit, Stop, Surroundings};
 pub use state::{AttemptState, Finding, Preparation};

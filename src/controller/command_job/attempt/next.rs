@@ -6,7 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::{AttemptKey, AttemptState, Command, Finding, Limits, Preparation, Ticket};
 use crate::api::command_job::{Attempt, AttemptReason, CommandResult};
-use crate::controller::command_job::output::{timed_out, without_output};
+use crate::controller::command_job::output::{ended_with_session, without_output};
 use crate::controller::command_job::runner::KillReason;
 
 /// An attempt that is in the job's status: from there on it may run.
@@ -64,6 +64,17 @@ pub struct Pursuit<'a> {
     pub secrets_digest: Option<&'a str>,
     /// Whether the session can be asked.
     pub is_reachable: bool,
+    /// When and why the job wants the command to end, if it does.
+    pub stop: Option<Stop>,
+}
+
+/// A wish of the job that its command ends, whatever the command is at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stop {
+    /// Why.
+    pub reason: KillReason,
+    /// From then on; until then it may run.
+    pub at: Timestamp,
 }
 
 /// Why an attempt is left.
@@ -147,7 +158,7 @@ impl AttemptState {
             // The operator's key is not the one that this attempt was claimed with, so its session cannot be found again.
             return AfterClaim::End(Ending::Lost(AttemptReason::KeyReplaced));
         }
-        let is_given_up = now > given_up_at(claim, around.timeout, limits);
+        let is_given_up = now > given_up_at(claim, around.timeout, limits) || self.is_out_of_hearing(limits, now);
         match &self.finding {
             Finding::Collected(result) => AfterClaim::End(Ending::Known(result.clone())),
             Finding::Ended(report) => {
@@ -172,7 +183,8 @@ impl AttemptState {
             Finding::Died => AfterClaim::End(Ending::Lost(AttemptReason::RunnerDied)),
             Finding::Gone => AfterClaim::End(Ending::Lost(AttemptReason::PoolDeleted)),
             Finding::Running if self.is_released && self.is_deaf => {
-                AfterClaim::End(Ending::Known(Box::new(timed_out())))
+                let reason = self.told.map_or(KillReason::Timeout, |it| it.reason);
+                AfterClaim::End(Ending::Known(Box::new(ended_with_session(reason))))
             }
             Finding::Running if self.is_released => AfterClaim::End(Ending::Lost(AttemptReason::SessionUnresponsive)),
             Finding::Running | Finding::NotBegun | Finding::Nothing if is_given_up => {
@@ -183,11 +195,19 @@ impl AttemptState {
                 if self.unreadable >= limits.unreadable_answers {
                     return self.ask(Command::ReadEnd { claim }, around, SignedDuration::ZERO, now);
                 }
-                let window = limits.window;
-                if self.finding == Finding::Running {
-                    if let Some(command) = self.overdue(&claim, around.timeout, limits, now) {
-                        return self.ask(command, around, self.pause_for_release(limits), now);
-                    }
+                let is_to_stop = around.stop.is_some_and(|it| now >= it.at);
+                let command = match around.stop.filter(|_| is_to_stop) {
+                    Some(stop) => self.stopping(&claim, stop.reason, limits, now),
+                    None if self.finding == Finding::Running => self.overdue(&claim, around.timeout, limits, now),
+                    None => None,
+                };
+                if let Some(command) = command {
+                    return self.ask(command, around, self.pause_for_release(limits), now);
+                }
+                let window = window(around.stop, limits, now);
+                // A start of which nothing was heard yet need not be sent again only to see what became of it.
+                let may_have_begun = is_to_stop && self.finding == Finding::Nothing && self.may_still_start();
+                if self.finding == Finding::Running || may_have_begun {
                     return self.ask(Command::Poll { claim, window }, around, limits.between_calls, now);
                 }
                 let start_by = later(claim.at, limits.start_within);
@@ -229,8 +249,41 @@ impl AttemptState {
         let is_deaf = self.is_deaf && now > overdue + grace + limits.overdue_after;
         // It takes files and answers no call: the command keeps it from answering.
         let is_mute = self.unheard >= limits.unheard_calls && now > overdue + grace + limits.mute_after;
-        let may_be_released = self.failed_releases <= limits.release_pauses.len();
-        ((is_deaf || is_mute) && may_be_released).then_some(Command::Release { key: claim.key })
+        ((is_deaf || is_mute) && self.may_be_released(limits)).then_some(Command::Release { key: claim.key })
+    }
+
+    /// What ends a command that its job wants to end. It is told until its session took that, and ends with its session if it
+    /// goes on all the same. One that has not begun is told as well: its start then finds that it must not begin.
+    fn stopping(&self, claim: &AttemptClaim, reason: KillReason, limits: &Limits, now: Timestamp) -> Option<Command> {
+        let told = self.told.filter(|_| self.is_cancelled);
+        let is_to_be_told = told.is_none_or(|told| !self.takes_files && now >= later(told.last, limits.between_checks));
+        let grace = SignedDuration::from_secs(i64::from(limits.grace_seconds));
+        let is_over = |since: Timestamp, pause| now > later(since, grace + pause);
+        let is_spent = told.is_some_and(|told| {
+            let heard = self.takes_files;
+            (self.is_deaf && heard && is_over(told.last, limits.overdue_after))
+                || (self.is_deaf && is_over(told.first, limits.mute_after))
+                || (self.unheard >= limits.unheard_calls && is_over(told.last, limits.mute_after))
+        });
+        if is_spent && self.finding == Finding::Running && self.may_be_released(limits) {
+            return Some(Command::Release { key: claim.key });
+        }
+        is_to_be_told.then(|| Command::Cancel {
+            claim: claim.clone(),
+            reason,
+            grace_seconds: limits.grace_seconds,
+        })
+    }
+
+    /// Whether the command was told to end for so long that no session is left that did not hear it.
+    fn is_out_of_hearing(&self, limits: &Limits, now: Timestamp) -> bool {
+        let grace = SignedDuration::from_secs(i64::from(limits.grace_seconds));
+        let told = self.told.map(|it| later(it.first, grace + limits.session_outlives));
+        told.is_some_and(|it| now > it)
+    }
+
+    fn may_be_released(&self, limits: &Limits) -> bool {
+        self.failed_releases <= limits.release_pauses.len()
     }
 
     fn pause_for_release(&self, limits: &Limits) -> SignedDuration {
@@ -297,6 +350,19 @@ impl AttemptState {
         let over = later(self.issued_at?, pause);
         (now < over).then_some(over)
     }
+}
+
+/// How long a call may wait: not beyond the moment at which the command is to be told to end, and then only for as long as
+/// that takes.
+fn window(stop: Option<Stop>, limits: &Limits, now: Timestamp) -> Duration {
+    let grace = Duration::from_secs(u64::from(limits.grace_seconds) + 2);
+    let most = stop.map_or(Duration::MAX, |stop| {
+        match Duration::try_from(stop.at.duration_since(now)) {
+            Ok(left) if !left.is_zero() => left,
+            _ => grace,
+        }
+    });
+    limits.window.min(most).max(Duration::from_secs(1))
 }
 
 /// When nothing more can come of an attempt: its latest start, its deadline, the grace, and the time for which a session

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use super::{Command, Event, Limits, Problem, Ticket};
 use crate::api::command_job::CommandResult;
 use crate::api::condition::Reason;
-use crate::controller::command_job::runner::{Report, ReportedState};
+use crate::controller::command_job::runner::{KillReason, Report, ReportedState};
 use crate::runtime::{Class, Effect};
 
 /// What this process knows of an attempt. Losing it costs requests, never correctness: an empty state asks the session.
@@ -29,6 +29,8 @@ pub struct AttemptState {
     pub(super) unreadable: u32,
     /// How often what the command printed was looked for in vain.
     pub(super) looks_for_output: u32,
+    /// How the command was told to end, once somebody tried to.
+    pub(super) told: Option<Told>,
     /// Whether the command was told to end, as well as that could be done.
     pub(super) is_cancelled: bool,
     /// Whether it was seen to run although it was told to end.
@@ -57,6 +59,17 @@ pub struct Preparation {
     pub contents: String,
 }
 
+/// How the command was told to end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Told {
+    /// Why, the first time.
+    pub reason: KillReason,
+    /// The first time.
+    pub first: Timestamp,
+    /// The last time.
+    pub last: Timestamp,
+}
+
 /// What became of the starts that were sent.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Calls {
@@ -64,6 +77,10 @@ struct Calls {
     pending: bool,
     /// One was never answered; it may still arrive.
     unanswered: bool,
+    /// More than one was sent, or may have been.
+    several: bool,
+    /// What the session says of the attempt follows from a start.
+    has_arrived: bool,
 }
 
 /// What a session says of an attempt.
@@ -132,6 +149,7 @@ impl AttemptState {
     pub fn of_another_process() -> Self {
         let mut state = Self::default();
         state.start.unanswered = true;
+        state.start.several = true;
         state
     }
 
@@ -142,7 +160,9 @@ impl AttemptState {
 
     /// Whether a start of the attempt may still arrive at its session.
     pub fn may_still_start(&self) -> bool {
-        self.start.pending || self.start.unanswered
+        let is_open = self.start.pending || self.start.unanswered;
+        // The only one that was ever sent is the one that arrived.
+        is_open && (self.start.several || !self.start.has_arrived)
     }
 
     /// A command is about to be carried out. Whatever interrupts it, what it may have done is known from here on.
@@ -154,14 +174,23 @@ impl AttemptState {
                 self.place_before = self.place.replace(place.to_owned());
             }
             Command::Start { .. } => {
+                self.start.several |= self.start.pending || self.start.unanswered;
                 self.start.unanswered |= self.start.pending;
                 self.start.pending = true;
+            }
+            Command::Cancel { reason, .. } => {
+                let first = self.told.map_or((*reason, now), |it| (it.reason, it.first));
+                self.told = Some(Told {
+                    reason: first.0,
+                    first: first.1,
+                    last: now,
+                });
             }
             // Whatever becomes of it: the end may have to be looked for where there are no files yet, and a look at the
             // output may never return.
             Command::ReadEnd { .. } => self.unreadable = 0,
             Command::Collect { .. } => self.looks_for_output += 1,
-            Command::Poll { .. } | Command::Cancel { .. } | Command::Release { .. } => {}
+            Command::Poll { .. } | Command::Release { .. } => {}
         }
     }
 
@@ -282,6 +311,7 @@ impl AttemptState {
 
     /// What a report means after all that was heard before. Of what ran, nothing proves that it did not, and it is not started again.
     fn believe(&mut self, report: Box<Report>) -> Finding {
+        self.start.has_arrived |= !matches!(report.state, ReportedState::Absent | ReportedState::Replaced);
         match report.state {
             ReportedState::Absent | ReportedState::Registered | ReportedState::Void | ReportedState::Cancelled(_)
                 if self.has_begun =>

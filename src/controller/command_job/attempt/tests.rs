@@ -1,6 +1,7 @@
 //! What is done next for an attempt, as tables.
 
 mod overdue;
+mod stopping;
 
 use std::time::Duration;
 
@@ -38,6 +39,7 @@ fn pursued_as(
         session,
         secrets_digest,
         is_reachable,
+        stop: None,
     };
     state.pursue(around, &limits(), at(second))
 }
@@ -319,6 +321,7 @@ fn output_of_secrets_that_are_no_longer_known_is_not_kept() {
             session: "s",
             secrets_digest: now,
             is_reachable: true,
+            stop: None,
         };
         let next = state.pursue(around, &limits(), at(1));
         assert_eq!(matches!(next, AfterClaim::Do(_)), is_kept, "{next:?}");

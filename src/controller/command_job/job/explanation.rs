@@ -1,10 +1,15 @@
 //! How a job ended, for people.
 
-use super::plan::VOID_ATTEMPTS;
-use crate::api::command_job::{AttemptReason, CommandResult, Outcome};
+use jiff::Timestamp;
+
+use super::plan::attempts;
+use super::retry::{Because, UNPREPARED_ATTEMPTS, VOID_ATTEMPTS, failed};
+use crate::api::command_job::{Attempt, AttemptReason, CommandJob, CommandResult, Outcome};
 use crate::api::condition::Reason;
 use crate::controller::command_job::attempt::Ending;
 use crate::controller::command_job::output::SMALL_STREAM_BYTES;
+use crate::controller::command_job::runner::KillReason;
+use crate::controller::readiness::Verdict;
 
 /// Why a job failed whose result did not fit into it.
 pub fn too_large(result: Option<&CommandResult>) -> String {
@@ -18,11 +23,75 @@ pub fn too_large(result: Option<&CommandResult>) -> String {
     }
 }
 
+/// What a job says whose last attempt has ended and is followed by another one.
+pub fn backing_off(job: &CommandJob, next: Timestamp) -> Verdict {
+    let last = attempts(job).next_back();
+    let number = last.map_or(0, |it| it.number);
+    let how = last.map_or("has ended".into(), explain_attempt);
+    // Fractions of a second would only be read as if they meant something.
+    let next = Timestamp::from_second(next.as_second()).unwrap_or(next);
+    let message = format!("attempt {number} {how}; the next one follows a pause until {next}");
+    Verdict::progressing(Reason::BackingOff, message)
+}
+
+fn explain_attempt(attempt: &Attempt) -> String {
+    match (attempt.outcome, attempt.exit_code) {
+        (Some(Outcome::Exited), Some(code)) => format!("ended with exit code {code}{}", explain_code(code)),
+        (Some(Outcome::TimedOut), _) => "ran longer than spec.timeoutSeconds and was killed".into(),
+        (Some(Outcome::Cancelled), _) => "was ended from outside".into(),
+        (Some(Outcome::Lost | Outcome::Exited), _) => "is lost: it is not known whether it ran to its end".into(),
+        (None, _) => "was not started".into(),
+    }
+}
+
+/// The reason and the message of a job that ends while no attempt is under way.
+pub fn explain_stop(job: &CommandJob, reason: KillReason) -> (Reason, String) {
+    let before = match attempts(job).next_back() {
+        None => "the command was not started",
+        Some(_) => "no further attempt follows",
+    };
+    match (reason, job.spec.active_deadline_seconds) {
+        (KillReason::Deadline | KillReason::Timeout, Some(seconds)) => (
+            Reason::DeadlineExceeded,
+            format!("the job was active for longer than the {seconds} seconds of spec.activeDeadlineSeconds; {before}"),
+        ),
+        _ => (Reason::Cancelled, format!("the job was cancelled; {before}")),
+    }
+}
+
 /// The reason and the message of an end.
-pub fn explain(ending: &Ending, timeout_seconds: i32) -> (Reason, String) {
+pub fn explain(job: &CommandJob, ending: &Ending, because: Because) -> (Reason, String) {
+    let (reason, message) = explain_ending(job, ending, because);
+    (reason, format!("{message}{}", explain_because(job, because)))
+}
+
+/// Why a failed attempt was the last one.
+fn explain_because(job: &CommandJob, because: Because) -> String {
+    match because {
+        Because::Rule(index) => format!(". The job fails by spec.failurePolicy.rules[{index}]"),
+        Because::BackoffLimit if job.spec.backoff_limit > 0 => format!(
+            ". {} attempts have failed, and spec.backoffLimit is {}",
+            failed(job) + 1,
+            job.spec.backoff_limit
+        ),
+        Because::MostAttempts => ". A job has no more attempts".into(),
+        Because::OwnEnd | Because::ActiveDeadline | Because::BackoffLimit => String::new(),
+    }
+}
+
+fn explain_ending(job: &CommandJob, ending: &Ending, because: Because) -> (Reason, String) {
     match ending {
         Ending::Known(result) => {
-            let (reason, how) = explain_known(result, timeout_seconds);
+            let (reason, how) = match (because, job.spec.active_deadline_seconds) {
+                (Because::ActiveDeadline, Some(seconds)) => (
+                    Reason::DeadlineExceeded,
+                    format!(
+                        "the job was active for longer than the {seconds} seconds of spec.activeDeadlineSeconds, and the command \
+                         was killed"
+                    ),
+                ),
+                _ => explain_known(result, job.spec.timeout_seconds),
+            };
             (reason, format!("{how}{}", explain_output(result)))
         }
         Ending::Lost(why) => {
@@ -33,8 +102,10 @@ pub fn explain(ending: &Ending, timeout_seconds: i32) -> (Reason, String) {
             (Reason::Lost, message)
         }
         Ending::Unprepared => {
-            let message = "the session could not prepare the command, whose disk may be full; it was not started";
-            (Reason::PreparationFailed, message.into())
+            let message = format!(
+                "each of {UNPREPARED_ATTEMPTS} sessions could not prepare the command, whose disk may be full; it was not started"
+            );
+            (Reason::PreparationFailed, message)
         }
         Ending::Void => {
             let message = format!(
@@ -62,6 +133,10 @@ fn explain_known(result: &CommandResult, timeout_seconds: i32) -> (Reason, Strin
         (Outcome::TimedOut, Some(_)) => (
             Reason::DeadlineExceeded,
             format!("the command ran longer than the {timeout_seconds} seconds of spec.timeoutSeconds and was killed"),
+        ),
+        (Outcome::Cancelled, None) if result.withheld => (
+            Reason::Cancelled,
+            "the command was cancelled, and was ended with its session because it went on all the same".into(),
         ),
         (Outcome::Cancelled, _) => (Reason::Cancelled, "the command was cancelled".into()),
         (Outcome::Lost | Outcome::Exited, _) => (Reason::Lost, "the end of the command is not known".into()),
@@ -129,11 +204,28 @@ fn explain_lost(why: AttemptReason) -> &'static str {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
-    use crate::controller::command_job::output::timed_out;
+    use crate::controller::command_job::output::ended_with_session;
 
     fn told(ending: &Ending) -> String {
-        explain(ending, 60).1
+        told_by(ending, Because::OwnEnd)
+    }
+
+    fn told_by(ending: &Ending, because: Because) -> String {
+        let job: CommandJob = serde_json::from_value(json!({
+            "apiVersion": "lifeguard.dev/v1alpha1", "kind": "CommandJob", "metadata": {"name": "j"},
+            "spec": {"target": {"sessionPoolRef": {"name": "p"}}, "script": "true", "timeoutSeconds": 60,
+                     "activeDeadlineSeconds": 90, "backoffLimit": 3},
+            "status": {"failed": 3},
+        }))
+        .expect("a valid job");
+        explain(&job, ending, because).1
+    }
+
+    fn timed_out() -> CommandResult {
+        ended_with_session(KillReason::Timeout)
     }
 
     fn exited(code: i32) -> CommandResult {
@@ -162,6 +254,31 @@ mod tests {
         ] {
             let told = told(&Ending::Known(Box::new(exited(code))));
             assert_eq!(told, format!("the command ended with {words}"));
+        }
+    }
+
+    #[test]
+    fn a_job_says_why_no_further_attempt_follows() {
+        let failed = Ending::Known(Box::new(exited(7)));
+        for (ending, because, words) in [
+            (
+                &failed,
+                Because::Rule(1),
+                "exit code 7. The job fails by spec.failurePolicy.rules[1]",
+            ),
+            (
+                &failed,
+                Because::BackoffLimit,
+                "exit code 7. 4 attempts have failed, and spec.backoffLimit is 3",
+            ),
+            (
+                &Ending::Known(Box::new(timed_out())),
+                Because::ActiveDeadline,
+                "active for longer than the 90 seconds of spec.activeDeadlineSeconds",
+            ),
+        ] {
+            let told = told_by(ending, because);
+            assert!(told.contains(words), "{told}");
         }
     }
 

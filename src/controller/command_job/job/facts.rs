@@ -47,14 +47,17 @@ pub fn current_key(job: &CommandJob, attempts: &BTreeMap<AttemptKey, AttemptStat
     let is_void = |key: &AttemptKey| attempts.get(key).is_some_and(|it| it.finding == Finding::Void);
     match last_claim(job).map(|it| it.key).filter(|key| !is_void(key)) {
         Some(key) => (key, true),
-        None => (next_key(job), false),
+        None => (next_key(job, attempts), false),
     }
 }
 
 /// The attempts whose sessions a plan asks about: the one in the status that is open, void or not, and the next one.
-pub fn attempts_that_matter(job: &CommandJob) -> impl Iterator<Item = AttemptKey> {
+pub fn attempts_that_matter(
+    job: &CommandJob,
+    known: &BTreeMap<AttemptKey, AttemptState>,
+) -> impl Iterator<Item = AttemptKey> + use<> {
     let claimed = last_claim(job).map(|it| it.key);
-    claimed.into_iter().chain([next_key(job)])
+    claimed.into_iter().chain([next_key(job, known)])
 }
 
 /// The state of an attempt that nothing was done about yet. Since when the job has been refused is in its status, so that a

@@ -7,6 +7,7 @@ mod facts;
 pub mod inputs;
 mod not_runnable;
 pub mod plan;
+pub mod retry;
 mod sources;
 pub mod status;
 

@@ -53,6 +53,9 @@ pub enum NotRunnable {
         /// Why, as the continuation of a sentence; empty where that is not for whoever reads the job.
         because: String,
     },
+    /// The job is to have no session yet: it pauses.
+    #[error("the job needs no session yet")]
+    NotYet,
     /// It is not the job's turn to have a session of the pool.
     #[error("{}", told_to_wait(.pool, *.position))]
     NotItsTurn {
@@ -169,6 +172,7 @@ impl NotRunnable {
             Self::PoolNotFound(_) => (false, Reason::ReferenceNotFound),
             Self::PoolNotReady { .. } => (false, Reason::ReferenceNotReady),
             Self::NotItsTurn { .. } => (false, Reason::PoolExhausted),
+            Self::NotYet => (false, Reason::BackingOff),
             Self::NoShell(_) => (true, Reason::UnsupportedTarget),
             Self::UnsupportedCloud(_) => (true, Reason::UnsupportedCloud),
             Self::AccountNotFound { .. } => (false, Reason::AccountNotFound),

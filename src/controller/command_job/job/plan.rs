@@ -1,27 +1,32 @@
 //! What is done next for a job. Pure: no I/O, and the clock is an argument.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
+use super::explanation::backing_off;
 use super::facts::JobFacts;
 use super::not_runnable::NotRunnable;
+use super::retry::{Consequence, active_until, consequence, next_attempt};
 use super::status::JobVerdict;
-use crate::api::command_job::{Attempt, AttemptReason, CommandJob, Phase};
+use crate::api::command_job::{Attempt, CommandJob, Phase};
 use crate::controller::command_job::attempt::{
-    AfterClaim, AttemptClaim, AttemptKey, BeforeClaim, Command, Ending, Farewell, Pursuit, Surroundings,
+    AfterClaim, AttemptClaim, AttemptKey, AttemptState, BeforeClaim, Command, Ending, Farewell, Pursuit, Stop,
+    Surroundings,
 };
+use crate::controller::command_job::runner::KillReason;
 use crate::runtime::{Next, Plan};
-
-/// How many attempts may be void in a row before the job ends as one that could not be started.
-pub const VOID_ATTEMPTS: usize = 10;
-
-/// The pause after the second void attempt in a row; it doubles with each further one.
-const VOID_PAUSE: SignedDuration = SignedDuration::from_secs(10);
 
 /// When a job is looked at again that cannot be run as it is written, although nothing of it changed: what makes it so may
 /// come from a Secret, which is not watched.
 const LOOK_AT_INVALID: Next = Next::After(Duration::from_mins(1));
+
+/// A job whose deadline is this near is looked at often enough that it ends in time.
+const DEADLINE_IS_NEAR: SignedDuration = SignedDuration::from_mins(5);
+
+/// That often.
+const LOOK_NEAR_DEADLINE: SignedDuration = SignedDuration::from_secs(30);
 
 /// One effect, with every choice made.
 #[derive(Clone, PartialEq)]
@@ -40,6 +45,7 @@ impl std::fmt::Debug for JobStep {
         match self {
             Self::Run(_, command) => f.write_str(command.name()),
             Self::Write(JobVerdict::Claimed { .. }) => f.write_str("Claim"),
+            Self::Write(JobVerdict::AttemptOver { .. }) => f.write_str("EndAttempt"),
             Self::Write(_) => f.write_str("Finish"),
             Self::Leave(..) => f.write_str("Leave"),
         }
@@ -65,10 +71,17 @@ pub fn plan(job: &CommandJob, facts: &JobFacts, now: Timestamp) -> Plan<JobStep,
             JobVerdict::Unchanged,
         );
     }
-    match claim {
-        None => begin(job, facts, now),
+    let plan = match claim {
+        None => go_on(job, facts, now),
         Some(claim) => pursue(job, &claim, facts, now),
-    }
+    };
+    let next = before_deadline(job, plan.next, now);
+    Plan { next, ..plan }
+}
+
+/// Whether the job needs nothing of its target: its author wants that nothing begins, and nothing is under way.
+pub fn begins_nothing(job: &CommandJob) -> bool {
+    last_claim(job).is_none() && (job.spec.suspend || job.spec.cancel)
 }
 
 /// The attempt of which something may be running: the last one, unless it has ended or is void.
@@ -81,14 +94,21 @@ pub fn claim_of(job: &CommandJob, key: AttemptKey) -> Option<AttemptClaim> {
     attempts(job).find(|it| it.number == key.number).map(AttemptClaim::of)
 }
 
-/// The attempt that follows those in the status.
-pub fn next_key(job: &CommandJob) -> AttemptKey {
-    AttemptKey::of_number(attempts(job).map(|it| it.number).max().unwrap_or(0) + 1)
+/// The attempt that follows those in the status, and those that were prepared and left: what releases their sessions may be
+/// under way.
+pub fn next_key(job: &CommandJob, known: &BTreeMap<AttemptKey, AttemptState>) -> AttemptKey {
+    let left = known
+        .iter()
+        .filter(|(_, state)| state.has_left)
+        .map(|(key, _)| key.number);
+    let last = attempts(job).map(|it| it.number).chain(left).max();
+    AttemptKey::of_number(last.unwrap_or(0) + 1)
 }
 
-/// Whether the job is to have a session for an attempt that is not in its status yet.
-pub fn wants_session(job: &CommandJob) -> bool {
-    !is_finished(job) && job.metadata.deletion_timestamp.is_none()
+/// Whether the job is to have a session now, for an attempt that is not in its status yet.
+pub fn wants_session(job: &CommandJob, now: Timestamp) -> bool {
+    let may_begin = !is_finished(job) && job.metadata.deletion_timestamp.is_none() && !begins_nothing(job);
+    may_begin && next_attempt(job).is_none_or(|it| now >= it)
 }
 
 /// Whether the job has ended.
@@ -97,7 +117,8 @@ pub fn is_finished(job: &CommandJob) -> bool {
     phase.is_some_and(Phase::is_terminal)
 }
 
-fn attempts(job: &CommandJob) -> impl DoubleEndedIterator<Item = &Attempt> {
+/// The attempts in the status, oldest first.
+pub fn attempts(job: &CommandJob) -> impl DoubleEndedIterator<Item = &Attempt> {
     job.status.iter().flat_map(|it| &it.attempts)
 }
 
@@ -118,8 +139,72 @@ fn end_deleted(job: &CommandJob, claim: Option<&AttemptClaim>, facts: &JobFacts)
     decided(step, Next::AwaitChange, JobVerdict::Unchanged)
 }
 
+/// Why the job wants whatever runs of it to end, and from when on.
+fn stop(job: &CommandJob) -> Option<Stop> {
+    let cancel = job.spec.cancel.then_some(Stop {
+        reason: KillReason::Cancel,
+        at: Timestamp::MIN,
+    });
+    let deadline = || {
+        active_until(job).map(|at| Stop {
+            reason: KillReason::Deadline,
+            at,
+        })
+    };
+    cancel.or_else(deadline)
+}
+
+fn is_to_stop(job: &CommandJob, now: Timestamp) -> Option<Stop> {
+    stop(job).filter(|it| now >= it.at)
+}
+
+/// What is done next for a job of which no attempt is under way.
+fn go_on(job: &CommandJob, facts: &JobFacts, now: Timestamp) -> Plan<JobStep, JobVerdict> {
+    if let Some(stop) = is_to_stop(job, now) {
+        let (reason, fit) = (stop.reason, facts.fit);
+        let write = JobStep::Write(JobVerdict::Stopped { reason, fit });
+        return decided(Some(write), Next::AwaitChange, JobVerdict::Unchanged);
+    }
+    if job.spec.suspend {
+        return match facts.attempts.iter().find(|(_, state)| !state.has_left) {
+            Some((key, _)) => decided(
+                Some(leave(job, *key, Farewell::Idle)),
+                Next::Again,
+                JobVerdict::Unchanged,
+            ),
+            None => decided(None, Next::AwaitChange, JobVerdict::Suspended),
+        };
+    }
+    match next_attempt(job).filter(|it| now < *it) {
+        Some(next) => {
+            let verdict = JobVerdict::Waiting {
+                why: backing_off(job, next),
+                refused_since: None,
+                position: None,
+            };
+            decided(None, Next::At(next), verdict)
+        }
+        None => begin(job, facts, now),
+    }
+}
+
+/// A job that waits is looked at when its deadline comes.
+fn before_deadline(job: &CommandJob, next: Next, now: Timestamp) -> Next {
+    let Some(until) = active_until(job).filter(|it| now < *it) else {
+        return next;
+    };
+    match next {
+        Next::AwaitChange => Next::At(until),
+        Next::At(then) => Next::At(then.min(until)),
+        Next::Poll { .. } | Next::After(_) | Next::Resync(_) if until.duration_since(now) < DEADLINE_IS_NEAR => {
+            Next::At(until.min(now + LOOK_NEAR_DEADLINE))
+        }
+        Next::Poll { .. } | Next::After(_) | Next::Resync(_) | Next::Again => next,
+    }
+}
+
 fn begin(job: &CommandJob, facts: &JobFacts, now: Timestamp) -> Plan<JobStep, JobVerdict> {
-    let key = next_key(job);
+    let key = next_key(job, &facts.attempts);
     let state = facts.attempt(job, key);
     if let Err(NotRunnable::NotItsTurn { position, .. }) = &facts.place {
         let why = facts.place.as_ref().err().map(NotRunnable::verdict);
@@ -132,6 +217,8 @@ fn begin(job: &CommandJob, facts: &JobFacts, now: Timestamp) -> Plan<JobStep, Jo
     }
     let (place, contents) = match (&facts.place, &facts.contents) {
         (Ok(place), Ok(contents)) => (place, contents),
+        // The pause ended since it was looked at.
+        (Err(NotRunnable::NotYet), _) => return decided(None, Next::Again, JobVerdict::Unchanged),
         (Err(why), _) | (_, Err(why)) => {
             let verdict = JobVerdict::waiting(job, why.verdict(), &state);
             return if why.is_of_the_spec() {
@@ -168,6 +255,7 @@ fn pursue(job: &CommandJob, claim: &AttemptClaim, facts: &JobFacts, now: Timesta
         session: facts.sessions.get(&claim.key).map(String::as_str).unwrap_or_default(),
         secrets_digest: facts.secrets_digest.as_deref(),
         is_reachable: facts.place.is_ok(),
+        stop: stop(job),
     };
     match facts.attempt(job, claim.key).pursue(around, &facts.limits, now) {
         AfterClaim::Do(command) => {
@@ -178,34 +266,21 @@ fn pursue(job: &CommandJob, claim: &AttemptClaim, facts: &JobFacts, now: Timesta
         AfterClaim::Blocked => wait(JobVerdict::Running(
             facts.place.as_ref().err().map(NotRunnable::verdict),
         )),
-        AfterClaim::End(Ending::Void) => after_void(job, claim, facts, now),
-        AfterClaim::End(ending) => end(ending, facts),
+        AfterClaim::End(ending) => end(job, ending, facts, now),
     }
 }
 
-/// Another attempt takes the place of a void one: at once after the first, later and later after those that follow, and
-/// not for ever, because a session whose clock is wrong lets every start come too late.
-fn after_void(job: &CommandJob, claim: &AttemptClaim, facts: &JobFacts, now: Timestamp) -> Plan<JobStep, JobVerdict> {
-    let earlier = attempts(job).rev().skip(1);
-    let earlier = earlier.take_while(|it| it.reason == Some(AttemptReason::Void)).count();
-    if earlier + 1 >= VOID_ATTEMPTS {
-        return end(Ending::Void, facts);
-    }
-    let pause = match u32::try_from(earlier).unwrap_or(0) {
-        0 => SignedDuration::ZERO,
-        earlier => VOID_PAUSE * 2_i32.pow(earlier - 1),
-    };
-    let next = claim.at.checked_add(pause).unwrap_or(Timestamp::MAX);
-    if now < next {
-        return decided(None, Next::At(next), JobVerdict::Running(None));
-    }
-    begin(job, facts, now)
-}
-
-fn end(ending: Ending, facts: &JobFacts) -> Plan<JobStep, JobVerdict> {
+fn end(job: &CommandJob, ending: Ending, facts: &JobFacts, now: Timestamp) -> Plan<JobStep, JobVerdict> {
     let fit = facts.fit;
-    let write = JobStep::Write(JobVerdict::Ended { ending, fit });
-    decided(Some(write), Next::AwaitChange, JobVerdict::Unchanged)
+    let verdict = match consequence(job, &ending, now) {
+        Consequence::End(because) => JobVerdict::Ended { ending, because, fit },
+        Consequence::Again { is_failure } => JobVerdict::AttemptOver {
+            ending,
+            is_failure,
+            fit,
+        },
+    };
+    decided(Some(JobStep::Write(verdict)), Next::Again, JobVerdict::Unchanged)
 }
 
 fn leave(job: &CommandJob, key: AttemptKey, farewell: Farewell) -> JobStep {

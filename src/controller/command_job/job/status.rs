@@ -1,25 +1,25 @@
 //! What a job's status says. Pure, and a fixpoint: computed again from its own answer, it is the same.
 
+mod ending;
+
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
-use super::explanation::{explain, too_large};
 use super::facts::JobFacts;
 use super::plan::{is_finished, last_claim, next_key};
-use crate::api::command_job::{
-    Attempt, AttemptReason, CapturedStream, CommandJob, CommandJobStatus, CommandResult, Outcome, Phase, QueueReason,
-    QueueStatus,
-};
+use super::retry::Because;
+use crate::api::command_job::{Attempt, AttemptReason, CommandJob, CommandJobStatus, Phase, QueueReason, QueueStatus};
 use crate::api::condition::{Reason, kind};
 use crate::controller::command_job::attempt::{AttemptClaim, AttemptState, Ending};
 use crate::controller::command_job::output::Fit;
 use crate::controller::command_job::queue::QueuePosition;
+use crate::controller::command_job::runner::KillReason;
 use crate::controller::readiness::{self, Standing, Verdict};
 use crate::controller::waiting::Waiting;
-use crate::runtime::conditions::{Conditions, Truth, transitioned};
+use crate::runtime::conditions::{Conditions, Truth, find, transitioned};
 use crate::runtime::{Failure, Key, Note, PassOutcome, Seen, Severity, Waited};
 
-/// Void attempts cost nothing and are not counted; of a long row of them only the newest are kept.
+/// Of a long row of attempts only the newest are kept; how many failed is counted besides.
 const MAX_ATTEMPTS: usize = 20;
 
 /// What is to be said of a job.
@@ -45,10 +45,30 @@ pub enum JobVerdict {
     },
     /// An attempt is under way; and what keeps it from being asked, if anything does.
     Running(Option<Verdict>),
+    /// It is suspended, and nothing of it runs.
+    Suspended,
+    /// Its last attempt has ended, and another one follows.
+    AttemptOver {
+        /// How.
+        ending: Ending,
+        /// Whether it counts as a failed one.
+        is_failure: bool,
+        /// How the streams are written.
+        fit: Fit,
+    },
+    /// It ends while no attempt is under way.
+    Stopped {
+        /// Why.
+        reason: KillReason,
+        /// How the streams of its last attempt are written.
+        fit: Fit,
+    },
     /// It has ended.
     Ended {
         /// How.
         ending: Ending,
+        /// Why no further attempt follows.
+        because: Because,
         /// How the streams are written, so that the object is not larger than the API server takes.
         fit: Fit,
     },
@@ -105,7 +125,9 @@ impl JobVerdict {
         waited: &Waited,
         now: Timestamp,
     ) -> Self {
-        let state = facts.map(|it| it.attempt(job, next_key(job))).unwrap_or_default();
+        let state = facts
+            .map(|it| it.attempt(job, next_key(job, &it.attempts)))
+            .unwrap_or_default();
         match waits(job, waited, now).of_failure(failure) {
             Some(why) => Self::waiting(job, why, &state),
             None if last_claim(job).is_some() => Self::Running(None),
@@ -141,23 +163,62 @@ pub fn status(job: &CommandJob, verdict: &JobVerdict, now: Timestamp) -> Option<
         return None;
     }
     let previous = job.status.clone().unwrap_or_default();
-    match verdict {
-        JobVerdict::Unchanged => None,
+    let status = match verdict {
+        JobVerdict::Unchanged => return None,
         JobVerdict::Waiting {
             why,
             refused_since,
             position,
         } => {
             let queue = queue(why.reason, *refused_since, *position);
-            Some(waiting(job, previous, why, queue, now))
+            waiting(job, previous, why, queue, now)
         }
         JobVerdict::Claimed { claim, guest_of } => {
             let status = claimed(job, previous, claim, now);
-            Some(isolated(job, status, guest_of.as_ref(), now))
+            isolated(job, status, guest_of.as_ref(), now)
         }
-        JobVerdict::Running(trouble) => Some(running(job, previous, trouble.as_ref(), now)),
-        JobVerdict::Ended { ending, fit } => Some(ended(job, previous, ending, *fit, now)),
+        JobVerdict::Running(trouble) => running(job, previous, trouble.as_ref(), now),
+        JobVerdict::Suspended => suspended(job, previous, now),
+        JobVerdict::AttemptOver {
+            ending,
+            is_failure,
+            fit,
+        } => ending::attempt_over(job, previous, ending, *is_failure, *fit, now),
+        JobVerdict::Stopped { reason, fit } => ending::stopped(job, previous, *reason, *fit, now),
+        JobVerdict::Ended { ending, because, fit } => ending::ended(job, previous, ending, *because, *fit, now),
+    };
+    Some(suspension(job, status, now))
+}
+
+fn suspended(job: &CommandJob, previous: CommandJobStatus, now: Timestamp) -> CommandJobStatus {
+    let message = "spec.suspend is true: no attempt begins";
+    let verdict = Verdict::new(Standing::Resting, Reason::Suspended, message);
+    CommandJobStatus {
+        observed_generation: job.metadata.generation,
+        phase: Some(Phase::Suspended),
+        target: Some(display_target(job)),
+        queue: None,
+        // As of a Job: the time for which it may be active begins anew.
+        start_time: None,
+        conditions: verdict.conditions(&previous.conditions, job.metadata.generation, now),
+        ..previous
     }
+}
+
+/// The condition `Suspended`, as a Job has it: on a job that is or was suspended.
+fn suspension(job: &CommandJob, status: CommandJobStatus, now: Timestamp) -> CommandJobStatus {
+    let was_suspended = find(&status.conditions, kind::SUSPENDED).map(|it| it.status == "True");
+    let is_suspended =
+        status.phase == Some(Phase::Suspended) || (job.spec.suspend && was_suspended.unwrap_or_default());
+    let (truth, reason, message) = match (is_suspended, was_suspended) {
+        (true, _) => (Truth::True, Reason::JobSuspended, "the job is suspended"),
+        (false, Some(_)) => (Truth::False, Reason::JobResumed, "the job was resumed"),
+        (false, None) => return status,
+    };
+    let mut conditions = Conditions::from_previous(&status.conditions, job.metadata.generation, now);
+    conditions.set(kind::SUSPENDED, truth, reason.as_str(), message);
+    let conditions = conditions.into_vec();
+    CommandJobStatus { conditions, ..status }
 }
 
 fn waiting(
@@ -193,6 +254,7 @@ fn queue_reason(reason: Reason, position: Option<QueuePosition>) -> QueueReason 
         Reason::PoolExhausted if position.is_some_and(|it| it.is_at_share) => QueueReason::Share,
         Reason::PoolExhausted => QueueReason::Capacity,
         Reason::Unavailable | Reason::Throttled | Reason::InternalError => QueueReason::Service,
+        Reason::BackingOff => QueueReason::Backoff,
         _ => QueueReason::Target,
     }
 }
@@ -221,6 +283,7 @@ fn claimed(job: &CommandJob, mut status: CommandJobStatus, claim: &AttemptClaim,
     let surplus = status.attempts.len().saturating_sub(MAX_ATTEMPTS);
     status.attempts.drain(..surplus);
     status.start_time.get_or_insert(at);
+    let status = ending::with_room(status);
     running(job, status, None, now)
 }
 
@@ -251,7 +314,16 @@ pub fn notes(before: &[Condition], after: &[Condition]) -> Vec<Note> {
         action: "Start".into(),
         message: it.message.clone(),
     });
-    readiness::notes(before, after).into_iter().chain(exposed).collect()
+    // That it was suspended is told of `Ready` already.
+    let resumed = transitioned(before, after, kind::SUSPENDED).filter(|it| it.status == "False");
+    let resumed = resumed.map(|it| Note {
+        severity: Severity::Normal,
+        reason: "Resumed".into(),
+        action: "Resume".into(),
+        message: it.message.clone(),
+    });
+    let ready = readiness::notes(before, after).into_iter();
+    ready.chain(exposed).chain(resumed).collect()
 }
 
 fn running(
@@ -262,6 +334,11 @@ fn running(
 ) -> CommandJobStatus {
     let verdict = match trouble {
         // Without trouble a running job is as its claim left it, so that a long poll writes nothing.
+        None if job.spec.suspend => Verdict::progressing(
+            Reason::Running,
+            "the command has been started, or is about to be; it goes on to its end although spec.suspend is true, and no further \
+             attempt begins",
+        ),
         None => Verdict::progressing(Reason::Running, "the command has been started, or is about to be"),
         // The command goes on, whatever keeps it from being asked.
         Some(trouble) => {
@@ -280,89 +357,6 @@ fn running(
         conditions: verdict.conditions(&previous.conditions, job.metadata.generation, now),
         ..previous
     }
-}
-
-fn ended(
-    job: &CommandJob,
-    mut status: CommandJobStatus,
-    ending: &Ending,
-    fit: Fit,
-    now: Timestamp,
-) -> CommandJobStatus {
-    let at = whole_seconds(now);
-    if let Some(attempt) = status.attempts.last_mut() {
-        attempt.completion_time = Some(at.clone());
-        match ending {
-            Ending::Known(result) => {
-                attempt.outcome = Some(result.outcome);
-                attempt.exit_code = result.exit_code;
-            }
-            Ending::Lost(why) => {
-                attempt.outcome = Some(Outcome::Lost);
-                attempt.reason = Some(*why);
-            }
-            Ending::Unprepared => attempt.reason = Some(AttemptReason::PreparationFailed),
-            Ending::Void => attempt.reason = Some(AttemptReason::Void),
-        }
-    }
-    let mut result = result(ending);
-    let (mut reason, mut message) = explain(ending, job.spec.timeout_seconds);
-    if fit == Fit::Cut {
-        // It fails the job, whatever the command returned: what was asked for could not be kept.
-        (reason, message) = (Reason::ResultTooLarge, too_large(result.as_ref()));
-    }
-    for stream in result.iter_mut().flat_map(|it| [&mut it.stdout, &mut it.stderr]) {
-        fit.apply(stream);
-    }
-    let milliseconds = result.as_ref().and_then(|it| it.execution_time_in_milliseconds);
-    let succeeded = reason == Reason::CommandSucceeded;
-    CommandJobStatus {
-        observed_generation: job.metadata.generation,
-        phase: Some(if succeeded { Phase::Succeeded } else { Phase::Failed }),
-        target: Some(display_target(job)),
-        duration: milliseconds.map(display_duration),
-        queue: None,
-        completion_time: Some(at),
-        result,
-        conditions: final_conditions(job, &status.conditions, reason, &message, now),
-        ..status
-    }
-}
-
-fn result(ending: &Ending) -> Option<CommandResult> {
-    match ending {
-        Ending::Known(result) => Some((**result).clone()),
-        Ending::Lost(_) => Some(CommandResult {
-            outcome: Outcome::Lost,
-            exit_code: None,
-            execution_time_in_milliseconds: None,
-            masked_count: None,
-            withheld: false,
-            stdout: CapturedStream::default(),
-            stderr: CapturedStream::default(),
-        }),
-        Ending::Unprepared | Ending::Void => None,
-    }
-}
-
-/// As a Job has them, and as kstatus reads them.
-fn final_conditions(
-    job: &CommandJob,
-    previous: &[Condition],
-    reason: Reason,
-    message: &str,
-    now: Timestamp,
-) -> Vec<Condition> {
-    let (verdict, type_) = if reason == Reason::CommandSucceeded {
-        (Verdict::ready(reason, message), kind::COMPLETE)
-    } else {
-        (Verdict::stalled(reason, message), kind::FAILED)
-    };
-    let generation = job.metadata.generation;
-    let previous = verdict.conditions(previous, generation, now);
-    let mut conditions = Conditions::from_previous(&previous, generation, now);
-    conditions.set_while(type_, Some((reason.as_str(), message)));
-    conditions.into_vec()
 }
 
 /// The API server keeps whole seconds; more would make the status differ from itself once stored.

@@ -86,6 +86,7 @@ impl Attempt {
             session: "s",
             secrets_digest: None,
             is_reachable: true,
+            stop: None,
         };
         match self.state.pursue(around, &limits(), self.now) {
             AfterClaim::End(ending) => return Some(ending),

@@ -6,13 +6,16 @@
 mod hostile;
 mod kills;
 mod service;
+mod truth;
 mod world;
 
 use std::collections::{HashSet, VecDeque};
 use std::fmt;
 use std::hash::{DefaultHasher, Hasher as _};
 
-use self::world::World;
+use serde_json::json;
+
+use self::world::{Wish, World};
 
 /// What every preparation consists of.
 const CONTENTS: &str = "contents";
@@ -56,8 +59,53 @@ fn whatever_gets_lost_and_whoever_dies_a_command_is_started_at_most_once_and_its
 
 #[test]
 fn a_job_that_is_deleted_at_any_moment_leaves_nothing_behind_that_runs() {
-    let visited = explore(World::to_be_deleted(troubles() - 1));
+    let visited = explore(World::new(troubles() - 1).with(&[Wish::Delete]));
     assert!(visited > 1000, "only {visited} worlds");
+}
+
+#[test]
+fn a_job_that_is_cancelled_at_any_moment_ends_soon_and_says_so_unless_it_had_ended_before() {
+    let spec = json!({"backoffLimit": 1});
+    for failing in [0, 2] {
+        let visited = explore(World::of(troubles() - 1, &spec).failing(failing).with(&[Wish::Cancel]));
+        assert!(visited > 1000, "only {visited} worlds");
+    }
+}
+
+#[test]
+fn a_job_that_is_suspended_at_any_moment_begins_nothing_and_goes_on_when_it_is_resumed() {
+    let wishes = [Wish::Suspend, Wish::Resume];
+    let visited = explore(World::new(troubles() - 1).with(&wishes));
+    assert!(visited > 1000, "only {visited} worlds");
+    let spec = json!({"backoffLimit": 1});
+    let visited = explore(World::of(troubles() - 2, &spec).failing(1).with(&wishes));
+    assert!(visited > 100, "only {visited} worlds");
+}
+
+#[test]
+fn a_job_that_fails_is_tried_as_often_as_its_author_says_and_each_attempt_once() {
+    let spec = json!({"backoffLimit": 1});
+    for failing in [1, 2] {
+        let visited = explore(World::of(troubles() - 1, &spec).failing(failing));
+        assert!(visited > 500, "only {visited} worlds");
+    }
+}
+
+#[test]
+fn a_job_with_a_deadline_ends_with_it_whatever_it_is_at() {
+    for deadline in [1, 12, 100] {
+        let spec = json!({"activeDeadlineSeconds": deadline, "backoffLimit": 1});
+        let visited = explore(World::of(troubles() - 1, &spec).failing(2));
+        assert!(visited > 200, "only {visited} worlds");
+    }
+}
+
+#[test]
+fn a_job_that_is_suspended_cancelled_and_deleted_in_any_order_leaves_nothing_behind() {
+    let wishes = [Wish::Suspend, Wish::Resume, Wish::Cancel, Wish::Delete];
+    let spec = json!({"activeDeadlineSeconds": 100, "backoffLimit": 1});
+    let visited = explore(World::of(troubles() - 2, &spec).failing(1).with(&wishes));
+    assert!(visited > 100, "only {visited} worlds");
 }
 
 /// Hashes what is written.

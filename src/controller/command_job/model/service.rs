@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use crate::api::command_job::Outcome;
-use crate::controller::command_job::attempt::fixtures::{ended, report, result};
+use crate::controller::command_job::attempt::fixtures::{ended, report};
 use crate::controller::command_job::attempt::{AttemptClaim, AttemptKey, Command, Event, Ticket};
+use crate::controller::command_job::output::ending;
 use crate::controller::command_job::runner::{KillReason, ReportedState};
 
 /// What became of an attempt in a container, once somebody took its lock.
@@ -14,11 +14,12 @@ pub enum Lock {
     Running,
     /// It runs, and neither its runner nor a file ends it.
     Deaf,
-    Ended,
+    /// By itself, with this exit code.
+    Ended(u8),
     Killed(KillReason),
     /// A tombstone, of a start that came too late or of a cancellation: nothing ran nor ever will.
     Late,
-    Cancelled,
+    Cancelled(KillReason),
     /// The runner died.
     Dead,
 }
@@ -29,7 +30,7 @@ pub struct Container {
     /// Those that nobody has taken.
     tickets: BTreeSet<Ticket>,
     taken: BTreeSet<Ticket>,
-    cancelled: BTreeSet<Ticket>,
+    cancelled: BTreeMap<Ticket, KillReason>,
     pub locks: BTreeMap<Ticket, Lock>,
 }
 
@@ -41,7 +42,10 @@ pub struct Service {
     pub on_their_way: Vec<Command>,
     /// The tickets whose command was started, once for each start.
     pub started: Vec<Ticket>,
-    pub has_ended: bool,
+    /// Whether a command ended by itself with exit code 0.
+    pub has_succeeded: bool,
+    /// How many commands are still to fail that end by themselves.
+    pub failures_left: u32,
 }
 
 impl Service {
@@ -65,18 +69,10 @@ impl Service {
                 Event::Frame(report) if matches!(report.state, ReportedState::Ended { .. }) => Event::Frame(report),
                 _ => Event::NoFrame,
             },
-            Command::Collect { report, .. } => {
-                let ReportedState::Ended { exit_code, killed, .. } = report.state else {
-                    return Event::Collected(result());
-                };
-                let mut result = result();
-                result.exit_code = Some(i32::from(exit_code));
-                result.outcome = killed.map_or(result.outcome, |_| Outcome::TimedOut);
-                Event::Collected(result)
-            }
+            Command::Collect { report, .. } => Event::Collected(Box::new(ending(report))),
             Command::Cancel { claim, reason, .. } => {
                 let container = self.sessions.entry(claim.key).or_default();
-                container.cancelled.insert(claim.ticket.clone());
+                container.cancelled.insert(claim.ticket.clone(), *reason);
                 if container.locks.get(&claim.ticket) == Some(&Lock::Running) {
                     container.locks.insert(claim.ticket.clone(), Lock::Killed(*reason));
                 }
@@ -93,10 +89,10 @@ impl Service {
         let container = self.sessions.entry(claim.key).or_default();
         if container.tickets.remove(&claim.ticket) {
             container.taken.insert(claim.ticket.clone());
-            let lock = match (container.cancelled.contains(&claim.ticket), is_late) {
-                (true, _) => Lock::Cancelled,
-                (false, true) => Lock::Late,
-                (false, false) => {
+            let lock = match (container.cancelled.get(&claim.ticket), is_late) {
+                (Some(reason), _) => Lock::Cancelled(*reason),
+                (None, true) => Lock::Late,
+                (None, false) => {
                     self.started.push(claim.ticket.clone());
                     Lock::Running
                 }
@@ -109,7 +105,7 @@ impl Service {
     fn look(&mut self, claim: &AttemptClaim) -> Event {
         let container = self.sessions.entry(claim.key).or_default();
         Event::Frame(match container.locks.get(&claim.ticket) {
-            Some(Lock::Ended) => ended(0),
+            Some(Lock::Ended(code)) => ended(*code),
             Some(Lock::Killed(reason)) => report(ReportedState::Ended {
                 exit_code: 143,
                 elapsed: Duration::ZERO,
@@ -119,7 +115,7 @@ impl Service {
                 elapsed: Duration::ZERO,
             }),
             Some(Lock::Late) => report(ReportedState::Void),
-            Some(Lock::Cancelled) => report(ReportedState::Cancelled(KillReason::Delete)),
+            Some(Lock::Cancelled(reason)) => report(ReportedState::Cancelled(*reason)),
             Some(Lock::Dead) => report(ReportedState::Lost { killed: None }),
             None if container.tickets.contains(&claim.ticket) => report(ReportedState::Absent),
             None if container.taken.contains(&claim.ticket) => report(ReportedState::Removed),
@@ -129,7 +125,11 @@ impl Service {
 
     /// The commands that run in a session end by themselves.
     pub fn end(&mut self, key: AttemptKey) {
-        self.turn(key, Lock::Ended);
+        let code = u8::from(self.failures_left > 0);
+        if self.turn(key, Lock::Ended(code)) {
+            self.has_succeeded |= code == 0;
+            self.failures_left -= u32::from(code);
+        }
     }
 
     /// The runners of a session die.
@@ -145,7 +145,7 @@ impl Service {
     /// The commands of a session remove everything that is kept of them, and kill their runners.
     pub fn remove_files(&mut self, key: AttemptKey) -> bool {
         let locks = self.sessions.get_mut(&key).map(|it| &mut it.locks);
-        let has_run = |lock: &Lock| !matches!(lock, Lock::Late | Lock::Cancelled);
+        let has_run = |lock: &Lock| !matches!(lock, Lock::Late | Lock::Cancelled(_));
         locks.is_some_and(|it| it.extract_if(.., |_, lock| has_run(lock)).count() > 0)
     }
 
@@ -160,7 +160,6 @@ impl Service {
         for lock in running {
             *lock = into;
         }
-        self.has_ended |= has_run && into == Lock::Ended;
         has_run
     }
 }

@@ -1,20 +1,20 @@
 //! The operator, its job and the service, and everything that can happen to them next.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::Text;
 use super::service::Service;
-use crate::api::command_job::{AttemptReason, CommandJob, Outcome, Phase};
+use super::truth::assert_goes_on;
+use crate::api::command_job::CommandJob;
 use crate::controller::command_job::attempt::fixtures::{at, limits};
 use crate::controller::command_job::attempt::{
     AfterEnd, AttemptClaim, AttemptKey, AttemptState, Command, Event, Farewell, Problem, Ticket,
 };
-use crate::controller::command_job::job::plan::is_finished;
 use crate::controller::command_job::job::{
     JobFacts, JobStep, JobVerdict, attempts_that_matter, plan, status, untouched,
 };
@@ -27,7 +27,7 @@ const SESSION: &str = "session";
 
 /// An attempt that is left, in the background.
 #[derive(Clone, Debug)]
-struct Leaving {
+pub(super) struct Leaving {
     key: AttemptKey,
     claim: Option<AttemptClaim>,
     state: AttemptState,
@@ -37,21 +37,30 @@ struct Leaving {
 /// Everything there is.
 #[derive(Clone, Debug)]
 pub struct World {
-    job: CommandJob,
+    pub(super) job: CommandJob,
     /// What the operator remembers; it goes when the operator dies.
     attempts: BTreeMap<AttemptKey, AttemptState>,
-    leaving: Vec<Leaving>,
-    service: Service,
-    now: Timestamp,
+    pub(super) leaving: Vec<Leaving>,
+    pub(super) service: Service,
+    pub(super) now: Timestamp,
     /// Preparations so far: no two have the same ticket.
     tickets: u32,
-    troubles_left: u32,
-    /// Whether the job is still to be deleted.
-    may_be_deleted: bool,
-    /// Whether a session was replaced, or a runner died.
-    was_disturbed: bool,
+    pub(super) troubles_left: u32,
+    /// What may still be done to the job.
+    pub(super) wishes: Vec<Wish>,
+    /// Whether a session was replaced or released late, or a runner died.
+    pub(super) was_disturbed: bool,
     /// Whether something may be left behind: the operator died, or a request may yet arrive.
-    may_leak: bool,
+    pub(super) may_leak: bool,
+}
+
+/// What somebody does to the job, once, at any moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wish {
+    Delete,
+    Cancel,
+    Suspend,
+    Resume,
 }
 
 /// What becomes of a request.
@@ -76,11 +85,20 @@ enum Fortune {
 }
 
 impl World {
+    /// A job of which so much goes wrong.
     pub fn new(troubles: u32) -> Self {
+        Self::of(troubles, &json!({}))
+    }
+
+    /// The same of a job with further members of its spec.
+    pub fn of(troubles: u32, spec: &Value) -> Self {
+        let mut all = json!({"target": {"sessionPoolRef": {"name": "p"}}, "script": "true", "timeoutSeconds": 60});
+        for (name, value) in spec.as_object().expect("an object") {
+            all[name] = value.clone();
+        }
         let job = serde_json::from_value(json!({
             "apiVersion": "lifeguard.dev/v1alpha1", "kind": "CommandJob",
-            "metadata": {"name": "j", "namespace": "n", "uid": "u", "generation": 1},
-            "spec": {"target": {"sessionPoolRef": {"name": "p"}}, "script": "true", "timeoutSeconds": 60},
+            "metadata": {"name": "j", "namespace": "n", "uid": "u", "generation": 1}, "spec": all,
         }));
         Self {
             job: job.expect("a valid job"),
@@ -90,36 +108,39 @@ impl World {
             now: at(0),
             tickets: 0,
             troubles_left: troubles,
-            may_be_deleted: false,
+            wishes: Vec::new(),
             was_disturbed: false,
             may_leak: false,
         }
     }
 
-    pub fn to_be_deleted(troubles: u32) -> Self {
-        Self {
-            may_be_deleted: true,
-            ..Self::new(troubles)
-        }
+    /// Of which so many commands fail.
+    #[must_use]
+    pub fn failing(mut self, times: u32) -> Self {
+        self.service.failures_left = times;
+        self
+    }
+
+    /// To which this is done, in any order that makes sense.
+    #[must_use]
+    pub fn with(self, wishes: &[Wish]) -> Self {
+        let wishes = wishes.to_vec();
+        Self { wishes, ..self }
     }
 
     /// Equal for worlds in which the same can happen.
     pub fn key(&self) -> u64 {
         let mut hasher = Text::default();
-        let job = (&self.job.status, &self.job.metadata.deletion_timestamp);
+        let spec = (self.job.spec.cancel, self.job.spec.suspend);
+        let job = (&self.job.status, &self.job.metadata.deletion_timestamp, spec);
         let operator = (&self.attempts, &self.leaving, self.now, self.tickets);
-        let rest = (
-            self.troubles_left,
-            self.may_be_deleted,
-            self.was_disturbed,
-            self.may_leak,
-        );
+        let rest = (self.troubles_left, &self.wishes, self.was_disturbed, self.may_leak);
         write!(hasher, "{job:?} {operator:?} {:?} {rest:?}", self.service).expect("a hasher takes every text");
         hasher.hash()
     }
 
     fn facts(&self) -> JobFacts {
-        let sessions = attempts_that_matter(&self.job).map(|key| (key, SESSION.to_owned()));
+        let sessions = attempts_that_matter(&self.job, &self.attempts).map(|key| (key, SESSION.to_owned()));
         JobFacts {
             limits: limits(),
             place: Ok(PLACE.into()),
@@ -143,19 +164,30 @@ impl World {
         for index in 0..self.service.on_their_way.len() {
             let mut world = self.clone();
             let command = world.service.on_their_way.remove(index);
+            // Of an operator that died while it left what it had prepared; the next one may have prepared it again.
+            world.was_disturbed |= matches!(command, Command::Release { .. });
             world.service.receive(&command, world.now);
             next.push(world);
         }
-        if self.may_be_deleted {
-            let mut world = self.clone();
-            world.may_be_deleted = false;
-            world.job.metadata.deletion_timestamp = Some(Time(world.now));
-            next.push(world);
+        for index in 0..self.wishes.len() {
+            next.extend(self.wished(index));
         }
         if self.troubles_left > 0 {
             next.extend(self.disturbances());
         }
         next
+    }
+
+    fn wished(&self, index: usize) -> Option<Self> {
+        let mut world = self.clone();
+        match world.wishes.remove(index) {
+            Wish::Delete => world.job.metadata.deletion_timestamp = Some(Time(world.now)),
+            Wish::Cancel => world.job.spec.cancel = true,
+            Wish::Suspend => world.job.spec.suspend = true,
+            Wish::Resume if world.job.spec.suspend => world.job.spec.suspend = false,
+            Wish::Resume => return None,
+        }
+        Some(world)
     }
 
     fn disturbances(&self) -> Vec<Self> {
@@ -191,7 +223,7 @@ impl World {
     }
 
     /// What a pass does next, with every fortune.
-    fn steps(&self) -> Vec<Self> {
+    pub(super) fn steps(&self) -> Vec<Self> {
         let mut world = self.clone();
         let plan = plan(&world.job, &world.facts(), world.now);
         match plan.step {
@@ -212,6 +244,10 @@ impl World {
                     assert!(
                         !claimed.any(|(number, of)| number == key.number || *of == ticket.0),
                         "what was claimed is prepared again"
+                    );
+                    assert!(
+                        !world.job.spec.suspend && !world.job.spec.cancel,
+                        "something begins that nobody wants: {self:#?}"
                     );
                     world.tickets += 1;
                 }
@@ -314,7 +350,7 @@ impl World {
     }
 
     /// What becomes of an attempt that is left.
-    fn farewells(&self, index: usize) -> Vec<Self> {
+    pub(super) fn farewells(&self, index: usize) -> Vec<Self> {
         let mut world = self.clone();
         let Leaving {
             key,
@@ -343,65 +379,9 @@ impl World {
 
     fn store(&mut self, verdict: &JobVerdict) {
         if let Some(status) = status::status(&self.job, verdict, self.now) {
+            assert_goes_on(self.job.status.as_ref(), &status);
             self.job.status = Some(status);
         }
-    }
-
-    /// What must hold in every world.
-    pub fn check(&self) {
-        let started = &self.service.started;
-        assert!(started.len() <= 1, "started {} times: {self:#?}", started.len());
-        let Some(status) = &self.job.status else { return };
-        for attempt in &status.attempts {
-            let has_started = started.iter().any(|it| it.0 == attempt.ticket);
-            if attempt.reason == Some(AttemptReason::Void) {
-                assert!(!has_started, "an attempt is void and was started: {self:#?}");
-            }
-        }
-        match (status.phase, status.result.as_ref().map(|it| it.outcome)) {
-            (Some(Phase::Succeeded), outcome) => {
-                assert_eq!(outcome, Some(Outcome::Exited));
-                assert!(self.service.has_ended, "it succeeded and never ran: {self:#?}");
-            }
-            (Some(Phase::Failed), Some(Outcome::Lost)) => {
-                assert!(self.was_disturbed, "lost without a cause: {self:#?}");
-            }
-            (Some(Phase::Failed), Some(Outcome::TimedOut)) => {
-                assert!(self.now > at(60), "killed before its deadline: {self:#?}");
-            }
-            (Some(Phase::Failed), None) => assert!(started.is_empty(), "it was not prepared, and ran: {self:#?}"),
-            (Some(Phase::Queued | Phase::Running) | None, None) => {}
-            other => panic!("{other:?}: {self:#?}"),
-        }
-    }
-
-    /// Goes on without further trouble; what is on its way never arrives. `resting` has the worlds that are known to.
-    pub fn comes_to_rest(mut self, steps: usize, resting: &mut HashSet<u64>) {
-        self.troubles_left = 0;
-        self.may_be_deleted = false;
-        for _ in 0..steps {
-            if !resting.insert(self.key()) {
-                return;
-            }
-            self.check();
-            let mut next = self.steps();
-            if next.is_empty() {
-                next = (0..self.leaving.len())
-                    .flat_map(|index| self.farewells(index))
-                    .collect();
-            }
-            match next.into_iter().next() {
-                Some(world) => self = world,
-                None => break,
-            }
-        }
-        let is_deleted = self.job.metadata.deletion_timestamp.is_some();
-        assert!(is_finished(&self.job) || is_deleted, "it does not end: {self:#?}");
-        assert!(self.leaving.is_empty(), "its session is not released: {self:#?}");
-        assert!(
-            self.may_leak || self.service.sessions.is_empty(),
-            "a session is left: {self:#?}"
-        );
     }
 }
 

@@ -109,10 +109,11 @@ pub fn without_output(look: &Report) -> CommandResult {
     }
 }
 
-/// The result of a command that ended with its session, long after its deadline; what it printed went with it.
-pub fn timed_out() -> CommandResult {
+/// The result of a command that was told to end for this reason, did not, and ended with its session; what it printed went
+/// with it.
+pub fn ended_with_session(reason: KillReason) -> CommandResult {
     CommandResult {
-        outcome: Outcome::TimedOut,
+        outcome: outcome(Some(reason)),
         exit_code: None,
         execution_time_in_milliseconds: None,
         masked_count: None,

@@ -20,7 +20,7 @@ use crate::api::command_job::{CapturedStream, CommandJob, OverflowPolicy, Stored
 use crate::controller::config_maps::ConfigMapWrites;
 use crate::runtime::{Class, Classify, Events, Note, Severity};
 
-pub use capture::{MaskedStream, Raw, ending, timed_out, without_output};
+pub use capture::{MaskedStream, Raw, ended_with_session, ending, without_output};
 pub use fit::{Fit, SMALL_STREAM_BYTES};
 pub use overflow::OverflowError;
 

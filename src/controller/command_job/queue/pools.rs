@@ -19,7 +19,7 @@ use super::seat::Seat;
 use super::telling;
 use crate::api::session_pool::PoolSessions;
 use crate::api::{CommandJob, SessionPool};
-use crate::controller::command_job::job::plan::last_claim;
+use crate::controller::command_job::job::plan::{last_claim, wants_session};
 use crate::runtime::{Cache, Key, Pace, Snapshot};
 
 /// How often those that wait are looked at, while something about them may have to be told.
@@ -46,6 +46,8 @@ pub struct PoolFacts {
 pub enum Turn {
     /// It may have one.
     Granted(Arc<Seat>),
+    /// It is to have none yet.
+    NotYet,
     /// It has to wait, and will be woken; and what its status is to say of that, if it is worth a write.
     Waits(Option<QueuePosition>),
 }
@@ -156,6 +158,9 @@ impl Queues {
     /// A job wants a session of a pool.
     pub fn turn(&self, pool: &PoolFacts, job: &CommandJob) -> Turn {
         let now = Timestamp::now();
+        if !wants_session(job, now) {
+            return Turn::NotYet;
+        }
         let applicant = Applicant {
             key: Key::of(job),
             uid: job.uid().unwrap_or_default(),

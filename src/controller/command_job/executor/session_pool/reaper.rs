@@ -3,7 +3,7 @@
 //! Whatever was prepared when an operator died, or could not be released, would be billed until its pool's cooldown, and keep a
 //! place of the pool. What it finds of others' is told to the queue.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
@@ -16,12 +16,15 @@ use crate::api::command_job::{JobTarget, LIVE};
 use crate::azure::SessionError;
 use crate::azure::session::SessionIdentifier;
 use crate::controller::Context;
-use crate::controller::command_job::attempt::SessionNames;
-use crate::controller::command_job::job::attempts_that_matter;
+use crate::controller::command_job::attempt::{AttemptKey, SessionNames};
+use crate::controller::command_job::job::plan::{last_claim, next_key};
 use crate::controller::command_job::queue::{Sightings, Suspect};
 
 /// How many jobs are listed at a time.
 const PAGE: u32 = 500;
+
+/// How many attempts of a job may be prepared, one after the other, without one of them being claimed.
+const PREPARED: i32 = 4;
 
 /// Looks after the sessions of all pools.
 pub struct Reaper {
@@ -146,7 +149,10 @@ impl Reaper {
                 for job in &page.items {
                     let uid = job.uid().unwrap_or_default();
                     let names = |key| SessionNames::derive(self.pools.key(), self.pools.cluster(), &uid, key).digest;
-                    known.extend(attempts_that_matter(job).map(names));
+                    known.extend(last_claim(job).map(|it| names(it.key)));
+                    // Attempts that were prepared and left have numbers, too.
+                    let next = next_key(job, &BTreeMap::new()).number;
+                    known.extend((next..next + PREPARED).map(|it| names(AttemptKey::of_number(it))));
                 }
                 match page.metadata.continue_.filter(|it| !it.is_empty()) {
                     Some(token) => parameters = parameters.continue_token(&token),

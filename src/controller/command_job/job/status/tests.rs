@@ -4,6 +4,7 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
+use crate::api::command_job::{CapturedStream, CommandResult, Outcome};
 use crate::controller::command_job::attempt::{AttemptKey, Ticket};
 use crate::runtime::Next;
 
@@ -60,8 +61,8 @@ fn a_guest_with_an_account_of_its_own_is_warned() {
     let warned = (Severity::Warning, "OwnAccountInSharedPool".to_owned());
     assert!(words(&[], &claimed.conditions).contains(&warned));
     job.status = Some(claimed.clone());
-    let (ending, fit) = (known(Outcome::Exited, Some(0)), Fit::AsItIs);
-    let ended = told(&job, &JobVerdict::Ended { ending, fit }, 2);
+    let (ending, because, fit) = (known(Outcome::Exited, Some(0)), Because::OwnEnd, Fit::AsItIs);
+    let ended = told(&job, &JobVerdict::Ended { ending, because, fit }, 2);
     assert_eq!(isolated(&ended), warning, "it is known of a job that has ended, too");
     assert!(
         !words(&claimed.conditions, &ended.conditions).contains(&warned),
@@ -98,7 +99,8 @@ fn end(ending: Ending) -> CommandJobStatus {
 }
 
 fn end_as(ending: Ending, fit: Fit) -> CommandJobStatus {
-    told(&claimed_job(), &JobVerdict::Ended { ending, fit }, 5)
+    let because = Because::OwnEnd;
+    told(&claimed_job(), &JobVerdict::Ended { ending, because, fit }, 5)
 }
 
 fn condition<'a>(status: &'a CommandJobStatus, type_: &str) -> Option<(&'a str, &'a str)> {
@@ -135,7 +137,12 @@ fn every_other_end_is_a_failure_with_its_reason() {
         (Ending::Void, "PreparationFailed"),
     ] {
         let status = end(ending);
-        assert_eq!(status.phase, Some(Phase::Failed), "{reason}");
+        let phase = if reason == "Cancelled" {
+            Phase::Cancelled
+        } else {
+            Phase::Failed
+        };
+        assert_eq!(status.phase, Some(phase), "{reason}");
         for (type_, truth) in [("Failed", "True"), ("Stalled", "True"), ("Ready", "False")] {
             assert_eq!(condition(&status, type_), Some((truth, reason)));
         }
@@ -203,6 +210,89 @@ fn a_long_row_of_void_attempts_is_cut_at_its_old_end() {
     let attempts = &job.status.as_ref().expect("a status").attempts;
     assert_eq!(attempts.len(), MAX_ATTEMPTS);
     assert_eq!(attempts.last().map(|it| it.number), Some(50));
+}
+
+#[test]
+fn a_suspended_job_has_the_conditions_of_a_suspended_job_of_kubernetes() {
+    let mut job = claimed_job();
+    job.spec.backoff_limit = 1;
+    let (ending, is_failure, fit) = (known(Outcome::Exited, Some(7)), true, Fit::AsItIs);
+    let over = JobVerdict::AttemptOver {
+        ending,
+        is_failure,
+        fit,
+    };
+    job.status = Some(told(&job, &over, 5));
+    job.spec.suspend = true;
+    let before = job.status.clone().expect("a status");
+    let suspended = told(&job, &JobVerdict::Suspended, 6);
+    assert_eq!(
+        (suspended.phase, &suspended.start_time),
+        (Some(Phase::Suspended), &None)
+    );
+    assert_eq!(condition(&suspended, "Suspended"), Some(("True", "JobSuspended")));
+    assert_eq!(condition(&suspended, "Ready"), Some(("False", "Suspended")));
+    for absent in ["Reconciling", "Stalled"] {
+        assert_eq!(condition(&suspended, absent), None, "{absent}");
+    }
+    let told_of = |before: &CommandJobStatus, after: &CommandJobStatus| {
+        let notes = notes(&before.conditions, &after.conditions).into_iter();
+        notes.map(|it| it.reason.into_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(told_of(&before, &suspended), ["Suspended"]);
+    job.status = Some(suspended.clone());
+    assert_eq!(told(&job, &JobVerdict::Suspended, 9), suspended, "it rests");
+    job.spec.suspend = false;
+    let resumed = told(&job, &claim(2, 7), 7);
+    assert_eq!(condition(&resumed, "Suspended"), Some(("False", "JobResumed")));
+    assert_eq!(told_of(&suspended, &resumed), ["Running", "Resumed"]);
+    assert_eq!(resumed.start_time, Some(whole_seconds(at(7))), "its time begins anew");
+}
+
+#[test]
+fn a_long_output_of_an_earlier_attempt_leaves_room_for_the_next_one_and_a_short_one_stays() {
+    for (bytes, kept) in [(100_000, 2048), (60_000, 60_000)] {
+        let mut job = claimed_job();
+        job.spec.backoff_limit = 1;
+        let Ending::Known(mut result) = known(Outcome::Exited, Some(7)) else {
+            unreachable!()
+        };
+        result.stdout.text = Some("x".repeat(bytes));
+        let over = JobVerdict::AttemptOver {
+            ending: Ending::Known(result),
+            is_failure: true,
+            fit: Fit::AsItIs,
+        };
+        job.status = Some(told(&job, &over, 5));
+        let length = |status: &CommandJobStatus| {
+            let stream = status.result.as_ref().map(|it| it.stdout.clone()).expect("a result");
+            stream.text.map(|it| it.len())
+        };
+        assert_eq!(
+            length(job.status.as_ref().expect("a status")),
+            Some(bytes),
+            "it is whole while the job waits"
+        );
+        assert_eq!(length(&told(&job, &claim(2, 20), 20)), Some(kept));
+    }
+}
+
+#[test]
+fn what_was_counted_stays_right_when_old_attempts_are_no_longer_listed() {
+    let mut job = job();
+    job.spec.backoff_limit = 100;
+    for number in 1..=50 {
+        job.status = Some(told(&job, &claim(number, i64::from(number)), i64::from(number)));
+        let (ending, is_failure, fit) = (known(Outcome::Exited, Some(7)), true, Fit::AsItIs);
+        let over = JobVerdict::AttemptOver {
+            ending,
+            is_failure,
+            fit,
+        };
+        job.status = Some(told(&job, &over, i64::from(number)));
+    }
+    let status = job.status.expect("a status");
+    assert_eq!((status.failed, status.attempts.len()), (Some(50), MAX_ATTEMPTS));
 }
 
 #[test]
