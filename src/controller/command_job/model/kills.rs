@@ -2,8 +2,10 @@
 
 use std::collections::HashSet;
 
+use serde_json::json;
+
 use super::STEPS_TO_REST;
-use super::world::World;
+use super::world::{Wish, World};
 
 /// Kills in the life of one job, at most.
 const KILLS_PER_JOB: u32 = 12;
@@ -22,7 +24,21 @@ fn kills() -> u32 {
 
 /// One job, with other troubles than kills too: what it says holds after each step. Returns how often its operator was killed.
 fn live(random: &mut fastrand::Rng) -> u32 {
-    let mut world = World::new(random.u32(0..3));
+    let spec = random.choice([
+        json!({}),
+        json!({"backoffLimit": 1}),
+        json!({"activeDeadlineSeconds": 100}),
+    ]);
+    let wishes: &[&[Wish]] = &[
+        &[],
+        &[],
+        &[Wish::Suspend, Wish::Resume],
+        &[Wish::Cancel],
+        &[Wish::Delete],
+    ];
+    let mut world = World::of(random.u32(0..3), &spec.expect("not empty"))
+        .failing(random.u32(0..2))
+        .with(random.choice(wishes).expect("not empty"));
     let mut killed = 0;
     for _ in 0..STEPS {
         if killed < KILLS_PER_JOB && random.u8(0..3) == 0 {

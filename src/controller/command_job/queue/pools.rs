@@ -302,8 +302,9 @@ impl Queues {
     /// Tells those that wait where they stand, and has a pool tried again that refused, until `stop` is cancelled.
     pub async fn run(self, stop: CancellationToken) {
         let mut changes = self.books.changes.subscribe();
+        let mut pacer = telling::Pacer::default();
         loop {
-            let (is_more, opens_at) = self.round();
+            let (is_more, opens_at) = self.round(&mut pacer);
             let pause = opens_at.map(|it| Duration::try_from(it.duration_since(Timestamp::now())).unwrap_or_default());
             let pause = if is_more {
                 Some(pause.unwrap_or(ROUND).min(ROUND))
@@ -329,9 +330,9 @@ impl Queues {
     }
 
     /// One round over all pools: whether another one is needed, and when the next pool may be tried again.
-    fn round(&self) -> (bool, Option<Timestamp>) {
+    fn round(&self, pacer: &mut telling::Pacer) -> (bool, Option<Timestamp>) {
         let now = Timestamp::now();
-        let mut allowance = telling::A_SECOND;
+        let mut allowance = pacer.allowance(now);
         let (mut woken, mut is_more, mut opens_at) = (Vec::new(), false, None::<Timestamp>);
         let mut pools = self.books.lock();
         for pool in pools.ledgers.values_mut() {
