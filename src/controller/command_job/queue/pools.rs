@@ -17,6 +17,7 @@ use super::line::QueuePosition;
 use super::report::Counts;
 use super::seat::Seat;
 use super::telling;
+use crate::api::command_job::QueueReason;
 use crate::api::session_pool::PoolSessions;
 use crate::api::{CommandJob, SessionPool};
 use crate::controller::command_job::job::plan::{last_claim, wants_session};
@@ -167,6 +168,7 @@ impl Queues {
             priority: job.spec.priority,
             created: job.creation_timestamp().map_or(Timestamp::UNIX_EPOCH, |it| it.0),
             share: pool.share,
+            told: told(job),
         };
         let mut pools = self.books.lock();
         let id = pools.place(pool, Some(job));
@@ -447,6 +449,17 @@ fn bill_of(sessions: Option<&PoolSessions>) -> Bill {
         bill.add(&billed.namespace, u64::try_from(billed.hours).unwrap_or_default());
     }
     bill
+}
+
+/// What a job's status says of where it waits.
+fn told(job: &CommandJob) -> Option<QueuePosition> {
+    let queue = job.status.as_ref()?.queue.as_ref()?;
+    Some(QueuePosition {
+        position: u32::try_from(queue.position?).ok()?,
+        of: u32::try_from(queue.of?).ok()?,
+        estimate: queue.estimated_start_time.as_ref().map(|it| it.0),
+        is_at_share: queue.reason == QueueReason::Share,
+    })
 }
 
 /// What a job calls its pool: an object of a namespace, or a resource.
