@@ -52,7 +52,7 @@ test: test-build ## run every test, unit to end to end
 
 .PHONY: soak
 soak: test-build ## run the randomised suites with their full counts (tens of minutes)
-	@LIFEGUARD_SOAK=1 LIFEGUARD_TOOLS="$$(hack/tools/build)" $(CARGO) test --workspace -- --nocapture stress soak random hostile_namespace command_job::model
+	@LIFEGUARD_SOAK=1 LIFEGUARD_TOOLS="$$(hack/tools/build)" $(CARGO) test --workspace -- --nocapture stress soak random crash_points hostile_namespace command_job::model
 
 .PHONY: bench
 bench: tools ## print speed, memory and cost figures of release builds (minutes, the first time)

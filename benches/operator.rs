@@ -2,7 +2,7 @@
 //! are printed and never asserted on.
 //!
 //! Without arguments every group of figures is printed; `cargo bench --bench operator -- live large` prints those two of
-//! `rate`, `latency`, `finished`, `live` and `large`.
+//! `rate`, `latency`, `finished`, `live`, `large`, `burst`, `queued` and `restart`.
 //!
 //! The control plane is real. The emulator answers executions from a template after a fixed time, because what is measured
 //! is the operator and not the shell.
@@ -12,6 +12,9 @@
 #[allow(dead_code, reason = "the tests use all of it")]
 #[path = "../tests/e2e/world.rs"]
 mod world;
+
+#[path = "operator/queue.rs"]
+mod queue;
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -63,6 +66,15 @@ fn main() {
         }
         if is_chosen("large") {
             live_memory("200 live jobs of 1.4 MB", LARGE_JOBS, &large_job(), LARGE_JOBS).await;
+        }
+        if is_chosen("burst") {
+            queue::burst().await;
+        }
+        if is_chosen("queued") {
+            queue::queued().await;
+        }
+        if is_chosen("restart") {
+            queue::restart().await;
         }
     });
 }
@@ -116,7 +128,7 @@ async fn ceiling() -> f64 {
 }
 
 async fn throughput(ceiling: f64) {
-    let world = simulated("rate").await;
+    let world = simulated("rate", WorldOptions::default()).await;
     world.pool("shell", 10_000).await;
     let before = status_writes().await;
     world.forget_requests().await;
@@ -141,7 +153,7 @@ async fn throughput(ceiling: f64) {
 
 /// From create to terminal, as a client sees it, at a steady rate.
 async fn latency() {
-    let world = simulated("latency").await;
+    let world = simulated("latency", WorldOptions::default()).await;
     world.pool("shell", 10_000).await;
     let ended = watch_ends_of(&world, LATENCY_JOBS);
     let mut created = HashMap::new();
@@ -216,7 +228,7 @@ fn large_job() -> Value {
 
 /// Memory of an operator that finds jobs which wait for their pool, is started anew with them, and then runs so many of them.
 async fn live_memory(name: &str, jobs: usize, spec: &Value, runs: usize) {
-    let mut world = simulated("live").await;
+    let mut world = simulated("live", WorldOptions::default()).await;
     let api: Api<CommandJob> = world.ours();
     let queued = watch_phases(&world, jobs, |phase| phase == Phase::Queued);
     futures::stream::iter(0..jobs)
@@ -256,10 +268,10 @@ async fn live_memory(name: &str, jobs: usize, spec: &Value, runs: usize) {
 }
 
 /// A world whose emulator answers executions from a template, without throttling. It has no pool yet.
-async fn simulated(name: &str) -> World {
+async fn simulated(name: &str, options: WorldOptions) -> World {
     let quiet = WorldOptions {
         log: Some("warn".to_owned()),
-        ..WorldOptions::default()
+        ..options
     };
     let world = World::with(name, quiet).await;
     let frame = "LG1 ${nonce} ended 0 1 2 - 6 0 - - =aGVsbG8K END ${nonce}\n";
@@ -278,19 +290,22 @@ async fn simulated(name: &str) -> World {
     world
 }
 
-async fn create_jobs(world: &World, jobs: usize) {
+/// Creates so many jobs, and says when each was asked for.
+async fn create_jobs(world: &World, jobs: usize) -> HashMap<String, Instant> {
     let api: Api<CommandJob> = world.ours();
     futures::stream::iter(0..jobs)
         .map(|number| {
             let api = api.clone();
             async move {
-                let job = typed(&object("CommandJob", &format!("job-{number}"), &script("echo hello")));
+                let (name, asked) = (format!("job-{number}"), Instant::now());
+                let job = typed(&object("CommandJob", &name, &script("echo hello")));
                 api.create(&PostParams::default(), &job).await.expect("created");
+                (name, asked)
             }
         })
         .buffer_unordered(CLIENTS)
-        .collect::<Vec<()>>()
-        .await;
+        .collect()
+        .await
 }
 
 fn watch_ends(world: &World) -> JoinHandle<HashMap<String, Instant>> {
@@ -350,8 +365,7 @@ fn peak_mebibytes(world: &World) -> f64 {
 }
 
 fn mebibytes_of_process(world: &World, field: &str) -> f64 {
-    let pid = world.operator.as_ref().expect("an operator").process().pid();
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("the operator runs");
+    let status = std::fs::read_to_string(format!("/proc/{}/status", process_of(world))).expect("the operator runs");
     let line = status.lines().find(|line| line.starts_with(field)).expect("the field");
     let kibibytes: f64 = line
         .split_whitespace()
@@ -359,6 +373,10 @@ fn mebibytes_of_process(world: &World, field: &str) -> f64 {
         .and_then(|it| it.parse().ok())
         .expect("a number");
     kibibytes / 1024.0
+}
+
+fn process_of(world: &World) -> u32 {
+    world.operator.as_ref().expect("an operator").process().pid()
 }
 
 fn claim() -> Value {

@@ -40,7 +40,7 @@ pub async fn end_session(world: &World, pool: &str, identifier: &str) {
 }
 
 /// The endpoint of a pool, and a token for it.
-async fn entrance(world: &World, pool: &str) -> (String, String) {
+pub async fn entrance(world: &World, pool: &str) -> (String, String) {
     let pool: SessionPool = world.ours().get(pool).await.expect("the pool");
     let endpoint = pool
         .status

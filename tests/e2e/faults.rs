@@ -19,7 +19,7 @@ use crate::world::{PATIENCE, World, WorldOptions, object, sample_or_soak, script
 const TIMES: usize = 1;
 
 /// Every way in which an answer can be bad, by name.
-fn faults() -> [(&'static str, Value); 10] {
+pub fn faults() -> [(&'static str, Value); 10] {
     let error = |code: &str| json!({"error": {"code": code, "message": "Try again."}});
     let page = "<!DOCTYPE html><html><body>Our services aren't available right now</body></html>";
     [
@@ -49,7 +49,7 @@ fn faults() -> [(&'static str, Value); 10] {
 }
 
 /// The endpoints of a pool's sessions that a job uses: method and regular expression.
-fn session_endpoints(pool: &str) -> [(&'static str, String); 4] {
+pub fn session_endpoints(pool: &str) -> [(&'static str, String); 4] {
     let pool = format!(r"dynamicsessions\.io/.*/sessionPools/{pool}");
     [
         ("POST", format!(r"{pool}/files\?")),
@@ -72,7 +72,7 @@ fn group_endpoint(group: &str) -> String {
     format!(r"^/subscriptions/[^/]+/resourceGroups/{group}\?")
 }
 
-async fn arm(world: &World, method: &str, path: &str, times: usize, action: &Value) {
+pub async fn arm(world: &World, method: &str, path: &str, times: usize, action: &Value) {
     let fault = json!({"match": {"method": method, "path": path}, "times": times, "action": action});
     world.fault(&fault).await;
 }
@@ -429,7 +429,7 @@ async fn any_session(world: &World, random: &mut fastrand::Rng) -> Option<String
 }
 
 /// The digest of a session's identifier that an attempt shows.
-fn digest(identifier: &str) -> String {
+pub fn digest(identifier: &str) -> String {
     let digest = Sha256::digest(identifier.as_bytes());
     lifeguard::controller::operator_key::hex(&digest[..8])
 }

@@ -4,6 +4,7 @@
 //! modelled is what is not ours: the service, the network, the API server, and the death of the operator.
 
 mod hostile;
+mod kills;
 mod service;
 mod truth;
 mod world;

@@ -215,7 +215,8 @@ impl World {
         next
     }
 
-    fn die(&mut self) {
+    /// The operator dies, and what it remembers with it.
+    pub fn die(&mut self) {
         self.attempts.clear();
         self.leaving.clear();
         self.may_leak = true;

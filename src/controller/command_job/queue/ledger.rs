@@ -30,6 +30,8 @@ pub struct Applicant {
     pub created: Timestamp,
     /// How many sessions its namespace may have at a time, if the pool's owner says.
     pub share: Option<u32>,
+    /// What its status says already of where it waits: an operator that is started anew does not tell everybody once more.
+    pub told: Option<QueuePosition>,
 }
 
 /// A session that somebody has, or is to ask for.
@@ -96,7 +98,7 @@ impl Ledger {
         }
         let Applicant { key, uid, .. } = applicant;
         let rank = Rank::new(applicant.priority, applicant.created, &key.name, uid);
-        let mut since = (now, None);
+        let mut since = (now, applicant.told.map(|it| (it, now)));
         if let Some((namespace, before)) = self.ranks.get(uid).cloned()
             && before != rank
         {

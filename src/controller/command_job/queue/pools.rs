@@ -17,6 +17,7 @@ use super::line::QueuePosition;
 use super::report::Counts;
 use super::seat::Seat;
 use super::telling;
+use crate::api::command_job::QueueReason;
 use crate::api::session_pool::PoolSessions;
 use crate::api::{CommandJob, SessionPool};
 use crate::controller::command_job::job::plan::{last_claim, wants_session};
@@ -167,6 +168,7 @@ impl Queues {
             priority: job.spec.priority,
             created: job.creation_timestamp().map_or(Timestamp::UNIX_EPOCH, |it| it.0),
             share: pool.share,
+            told: told(job),
         };
         let mut pools = self.books.lock();
         let id = pools.place(pool, Some(job));
@@ -302,8 +304,9 @@ impl Queues {
     /// Tells those that wait where they stand, and has a pool tried again that refused, until `stop` is cancelled.
     pub async fn run(self, stop: CancellationToken) {
         let mut changes = self.books.changes.subscribe();
+        let mut pacer = telling::Pacer::default();
         loop {
-            let (is_more, opens_at) = self.round();
+            let (is_more, opens_at) = self.round(&mut pacer);
             let pause = opens_at.map(|it| Duration::try_from(it.duration_since(Timestamp::now())).unwrap_or_default());
             let pause = if is_more {
                 Some(pause.unwrap_or(ROUND).min(ROUND))
@@ -329,9 +332,9 @@ impl Queues {
     }
 
     /// One round over all pools: whether another one is needed, and when the next pool may be tried again.
-    fn round(&self) -> (bool, Option<Timestamp>) {
+    fn round(&self, pacer: &mut telling::Pacer) -> (bool, Option<Timestamp>) {
         let now = Timestamp::now();
-        let mut allowance = telling::A_SECOND;
+        let mut allowance = pacer.allowance(now);
         let (mut woken, mut is_more, mut opens_at) = (Vec::new(), false, None::<Timestamp>);
         let mut pools = self.books.lock();
         for pool in pools.ledgers.values_mut() {
@@ -446,6 +449,17 @@ fn bill_of(sessions: Option<&PoolSessions>) -> Bill {
         bill.add(&billed.namespace, u64::try_from(billed.hours).unwrap_or_default());
     }
     bill
+}
+
+/// What a job's status says of where it waits.
+fn told(job: &CommandJob) -> Option<QueuePosition> {
+    let queue = job.status.as_ref()?.queue.as_ref()?;
+    Some(QueuePosition {
+        position: u32::try_from(queue.position?).ok()?,
+        of: u32::try_from(queue.of?).ok()?,
+        estimate: queue.estimated_start_time.as_ref().map(|it| it.0),
+        is_at_share: queue.reason == QueueReason::Share,
+    })
 }
 
 /// What a job calls its pool: an object of a namespace, or a resource.

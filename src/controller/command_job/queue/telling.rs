@@ -31,6 +31,22 @@ pub struct Allowance {
 /// For each second.
 pub const A_SECOND: Allowance = Allowance { first: 25, again: 10 };
 
+/// What may be told in all, however many rounds there are.
+#[derive(Debug, Default)]
+pub struct Pacer(Option<Timestamp>);
+
+impl Pacer {
+    /// What may be told in a round that begins now.
+    pub fn allowance(&mut self, now: Timestamp) -> Allowance {
+        let second = SignedDuration::from_secs(1);
+        if self.0.is_some_and(|last| now.duration_since(last).abs() < second) {
+            return Allowance { first: 0, again: 0 };
+        }
+        self.0 = Some(now);
+        A_SECOND
+    }
+}
+
 /// What a round came to.
 #[derive(Debug, Default)]
 pub struct Round {

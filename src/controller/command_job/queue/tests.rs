@@ -6,7 +6,8 @@ use proptest::prelude::*;
 
 use super::bill::hours_begun;
 use super::ledger::{Applicant, Ledger};
-use super::telling::{A_SECOND, Allowance, round};
+use super::line::QueuePosition;
+use super::telling::{A_SECOND, Allowance, Pacer, round};
 use crate::runtime::Key;
 
 fn at(seconds: i64) -> Timestamp {
@@ -21,6 +22,7 @@ fn job(namespace: &str, uid: &str) -> Applicant {
         priority: 0,
         created: at(0),
         share: None,
+        told: None,
     }
 }
 
@@ -249,6 +251,52 @@ fn positions_are_told_when_they_are_near_or_have_halved_and_not_too_often() {
     let (told, is_more) = tell(&mut ledger, 40);
     let near: Vec<_> = (2..12).map(|it| (format!("a{it:02}"), it - 1)).collect();
     assert_eq!((told, is_more), (near, false));
+}
+
+#[test]
+fn all_jobs_together_are_told_so_much_a_second_however_many_rounds_there_are() {
+    let mut ledger = ledger(0);
+    for it in 0..A_SECOND.first * 3 {
+        ledger.ask(&job("a", &format!("a{it:02}")), at(0));
+    }
+    let mut pacer = Pacer::default();
+    let mut told_by = |milliseconds: i64| {
+        let now = at(5) + SignedDuration::from_millis(milliseconds);
+        let round = round(&ledger, &mut pacer.allowance(now), now);
+        assert!(round.is_more, "the others have to be told later");
+        for (uid, _, told) in &round.tell {
+            ledger.tell(uid, *told, now);
+        }
+        round.tell.len()
+    };
+    let told: Vec<_> = [0, 50, 999, 1000, 1001].map(&mut told_by).into();
+    assert_eq!(told, [A_SECOND.first, 0, 0, A_SECOND.first, 0]);
+}
+
+#[test]
+fn whoever_was_told_before_the_operator_was_started_anew_is_told_again_only_of_news() {
+    let told = |position| QueuePosition {
+        position,
+        of: 30,
+        estimate: None,
+        is_at_share: false,
+    };
+    let mut ledger = ledger(0);
+    for (number, position) in [(1, 1), (2, 4), (3, 20)] {
+        let known = Applicant {
+            told: Some(told(position)),
+            ..job("a", &format!("a{number}"))
+        };
+        ledger.ask(&known, at(0));
+    }
+    ledger.ask(&job("a", "a4"), at(0));
+    let told_at = |seconds| {
+        let round = round(&ledger, &mut A_SECOND.clone(), at(seconds));
+        let uids = round.tell.into_iter().map(|(uid, ..)| uid);
+        uids.collect::<Vec<_>>()
+    };
+    assert_eq!(told_at(2), ["a4"]);
+    assert_eq!(told_at(40), ["a2", "a3", "a4"]);
 }
 
 #[test]
