@@ -10,10 +10,11 @@
 //! writes into its jobs.
 
 mod bill;
+mod books;
 mod breaker;
 mod ledger;
 mod line;
-mod pools;
+mod queues;
 mod report;
 mod seat;
 mod sightings;
@@ -22,8 +23,9 @@ mod telling;
 #[cfg(test)]
 mod tests;
 
+pub use books::{PoolFacts, Suspect};
 pub use line::QueuePosition;
-pub use pools::{PoolFacts, Queues, Suspect, Turn};
+pub use queues::{Queues, Turn};
 pub use report::report;
 pub use seat::Seat;
 pub use sightings::Sightings;

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::ledger::Ledger;
-use super::pools::Queues;
+use super::queues::Queues;
 use crate::api::SessionPool;
 use crate::api::condition::{Reason, kind};
 use crate::api::session_pool::{BilledHours, PoolSessions};

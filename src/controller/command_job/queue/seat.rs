@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::pools::{Books, PoolFacts};
+use super::books::{Books, PoolFacts};
 
 /// Whoever holds this may have one session of the pool. Once nothing holds it any more, its place is free, and the next job
 /// has its turn.
@@ -15,7 +15,7 @@ pub struct Seat {
 }
 
 impl Seat {
-    pub(super) fn new(books: Arc<Books>, pool: Arc<str>, number: u64) -> Arc<Self> {
+    pub fn new(books: Arc<Books>, pool: Arc<str>, number: u64) -> Arc<Self> {
         Arc::new(Self { books, pool, number })
     }
 

@@ -1,5 +1,6 @@
 //! Commands in sessions of a session pool of type Shell.
 
+mod admission;
 mod answer;
 mod pools;
 mod reaper;

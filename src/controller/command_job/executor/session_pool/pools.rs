@@ -4,20 +4,18 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
-use k8s_openapi::api::core::v1::Namespace;
-use kube::{Api, ResourceExt};
+use kube::ResourceExt;
 
-use super::runs_as::{RunsAs, share};
+use super::runs_as::RunsAs;
 use crate::api::azure_account::AzureAccountSpec;
 use crate::api::command_job::{CommandJob, SessionPoolTarget};
 use crate::api::condition::{Reason, kind};
 use crate::api::reference::PoolReference;
-use crate::api::session_pool::{ContainerType, Labels, SessionPool};
+use crate::api::session_pool::{ContainerType, SessionPool};
 use crate::azure::session::PoolEndpoint;
 use crate::azure::{AzureError, ResourceId, SessionClient, session_pool};
 use crate::controller::Context;
 use crate::controller::accounts::{Account, AccountError};
-use crate::controller::azure_resource::owners;
 use crate::controller::command_job::budget::InputMemory;
 use crate::controller::command_job::job::{NamedPool, NotRunnable, Unavailable};
 use crate::controller::command_job::output::Output;
@@ -25,7 +23,7 @@ use crate::controller::command_job::queue::{PoolFacts, Queues};
 use crate::controller::operator_key::OperatorKey;
 use crate::controller::readiness::is_provisioned;
 use crate::runtime::conditions::find;
-use crate::runtime::{ApiError, Key, Snapshot};
+use crate::runtime::{Key, Snapshot};
 
 /// How long the answer of Azure about a pool that no object manages is believed.
 const POOL_BELIEVED_FOR: Duration = Duration::from_mins(5);
@@ -96,7 +94,7 @@ pub enum PoolUse {
 
 /// Finds pools, and keeps one client a pool and account, because a client remembers what the pool accepts.
 pub struct Pools {
-    context: Context,
+    pub(super) context: Context,
     output: Output,
     input_memory: InputMemory,
     queues: Queues,
@@ -329,30 +327,6 @@ impl Pools {
         })
     }
 
-    /// A pool that belongs to objects of other namespaces is entered only where one of them lets the job in: neither its id nor
-    /// an object that only observes it is a way around that, even where Azure would allow it. Returns the object of another
-    /// namespace that lets it in, if one does.
-    async fn admit(&self, job: &CommandJob, id: &ResourceId) -> Result<Option<Host>, Unavailable> {
-        let own = job.namespace().unwrap_or_default();
-        let owners = owners::<SessionPool>(&self.context, id).await;
-        if owners.is_empty() {
-            return Ok(None);
-        }
-        for pool in &owners {
-            let labels = self.labels(&own, pool).await?;
-            if RunsAs::begins(job, pool, &labels).is_some() {
-                let host = Key::of(&**pool);
-                let share = share(pool, &labels).and_then(|it| it.max_concurrent_sessions);
-                return Ok((host.namespace != own).then(|| Host {
-                    pool: host,
-                    share: share.and_then(|it| u32::try_from(it).ok()),
-                }));
-            }
-        }
-        let (id, namespace) = (Box::new(id.clone()), own);
-        Err(NotRunnable::NotShared { id, namespace }.into())
-    }
-
     fn endpoint(&self, endpoint: &str) -> Result<PoolEndpoint, NotRunnable> {
         let endpoint = self.context.cloud().session_endpoint(endpoint);
         endpoint.map_err(|error| NotRunnable::UnsupportedCloud(error.to_string()))
@@ -436,24 +410,6 @@ impl Pools {
             object: None,
         }
     }
-
-    /// The labels of the namespace, where they decide whether the pool lets it in.
-    async fn labels(&self, namespace: &str, pool: &SessionPool) -> Result<Labels, ApiError> {
-        let is_asked = pool.namespace().as_deref() != Some(namespace)
-            && pool.spec.sharing.iter().any(|it| it.namespaces.selector.is_some());
-        if !is_asked {
-            return Ok(Labels::new());
-        }
-        let namespaces: Api<Namespace> = Api::all(self.context.client().clone());
-        Ok(namespaces.get(namespace).await?.metadata.labels.unwrap_or_default())
-    }
-}
-
-/// A SessionPool of another namespace that lets a job in.
-struct Host {
-    pool: Key,
-    /// How many sessions the job's namespace may have.
-    share: Option<u32>,
 }
 
 /// Why a pool of the job's own namespace cannot be used, as the continuation of a sentence. Its own conditions say more.

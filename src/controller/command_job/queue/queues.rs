@@ -1,8 +1,8 @@
-//! The ledgers of all pools, and the jobs that they wake.
+//! What jobs and others ask of the ledgers of all pools, and who is woken by them.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -11,36 +11,19 @@ use tokio::sync::{OnceCell, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::bill::Bill;
-use super::ledger::{Applicant, Ledger};
+use super::books::{BETWEEN_LOOKS, Books, PoolFacts, Suspect, name_of_pool};
+use super::ledger::Applicant;
 use super::line::QueuePosition;
 use super::report::Counts;
 use super::seat::Seat;
 use super::telling;
 use crate::api::command_job::QueueReason;
-use crate::api::session_pool::PoolSessions;
 use crate::api::{CommandJob, SessionPool};
 use crate::controller::command_job::job::plan::{last_claim, wants_session};
-use crate::runtime::{Cache, Key, Pace, Snapshot};
+use crate::runtime::{Cache, Key, Pace};
 
 /// How often those that wait are looked at, while something about them may have to be told.
 const ROUND: Duration = Duration::from_secs(1);
-
-/// The time between two looks at the sessions of a pool.
-const BETWEEN_LOOKS: Duration = Duration::from_mins(1);
-
-/// What is known of a pool when a job asks for one of its sessions.
-#[derive(Debug, Clone)]
-pub struct PoolFacts {
-    /// The pool's id, in lower case.
-    pub id: String,
-    /// How many sessions it may have at a time.
-    pub capacity: Option<u32>,
-    /// The SessionPool through which the job has it.
-    pub object: Option<Snapshot<SessionPool>>,
-    /// How many of them the job's namespace may have, if its owner says.
-    pub share: Option<u32>,
-}
 
 /// What a job that asked for a session is told.
 #[derive(Debug)]
@@ -61,63 +44,11 @@ pub struct Queues {
     begun: Arc<OnceCell<()>>,
 }
 
-/// What a job names as its pool.
-type Named = String;
-
-/// The ledgers.
-pub(super) struct Books {
-    pools: Mutex<Pools>,
-    wake: Box<dyn Fn(Key) + Send + Sync>,
-    pace: Pace,
-    /// Counts changes.
-    changes: watch::Sender<u64>,
-}
-
-#[derive(Default)]
-struct Pools {
-    ledgers: HashMap<Arc<str>, Pool>,
-    /// Where each job asked.
-    asked: HashMap<String, Arc<str>>,
-    /// Jobs that had a session before this process began, by what they name as their pool, until it is known which that is.
-    unplaced: HashMap<Named, HashSet<String>>,
-}
-
-#[derive(Default)]
-struct Pool {
-    ledger: Ledger,
-    /// The SessionPools that stand for it.
-    objects: BTreeSet<Key>,
-    /// The last job that asked.
-    job: Option<Key>,
-    /// When its sessions are to be compared with what is known of them.
-    suspected: Option<Instant>,
-    /// When they last were.
-    looked_at: Option<Instant>,
-}
-
-/// A pool whose sessions are to be compared with what is known of them.
-#[derive(Debug)]
-pub struct Suspect {
-    /// The pool's id, in lower case.
-    pub id: Arc<str>,
-    /// The SessionPools that stand for it.
-    pub objects: BTreeSet<Key>,
-    /// The last job that asked for one of its sessions.
-    pub job: Option<Key>,
-    /// Whether jobs wait for one.
-    pub is_waited_for: bool,
-}
-
 impl Queues {
     /// Jobs that have their turn, or are to be told where they wait, are woken by `wake`.
     pub fn new(pace: Pace, wake: impl Fn(Key) + Send + Sync + 'static) -> Self {
         Self {
-            books: Arc::new(Books {
-                pools: Mutex::default(),
-                wake: Box::new(wake),
-                pace,
-                changes: watch::Sender::new(0),
-            }),
+            books: Arc::new(Books::new(pace, wake)),
             begun: Arc::default(),
         }
     }
@@ -359,96 +290,10 @@ impl Queues {
     }
 }
 
-impl Pools {
-    /// The ledger of a pool, which is known by what the job calls it from now on.
-    fn place(&mut self, facts: &PoolFacts, job: Option<&CommandJob>) -> Arc<str> {
-        let id: Arc<str> = match self.ledgers.get_key_value(facts.id.as_str()) {
-            Some((id, _)) => Arc::clone(id),
-            None => facts.id.as_str().into(),
-        };
-        let unplaced = job.and_then(name_of_pool).and_then(|it| self.unplaced.remove(&it));
-        let pool = self.ledgers.entry(Arc::clone(&id)).or_insert_with(|| Pool {
-            suspected: Some(Instant::now()),
-            ..Pool::default()
-        });
-        pool.job = job.map(Key::of).or(pool.job.take());
-        pool.ledger.set_capacity(facts.capacity);
-        for uid in unplaced.into_iter().flatten() {
-            pool.ledger.expect(&uid);
-        }
-        if let Some(object) = &facts.object
-            && pool.objects.insert(Key::of(&**object))
-            && pool.objects.len() == 1
-        {
-            let billed = object.status.as_ref().and_then(|it| it.sessions.as_ref());
-            pool.ledger.set_bill(bill_of(billed));
-        }
-        id
-    }
-}
-
-impl Pool {
-    /// Its sessions are to be compared, but not sooner than that after the last time.
-    fn suspect(&mut self, between_looks: Duration) {
-        let due = self.looked_at.map_or_else(Instant::now, |it| it + between_looks);
-        self.suspected.get_or_insert(due);
-    }
-}
-
-impl Books {
-    pub(super) fn allocated(&self, pool: &str, number: u64) {
-        self.change(pool, |pool, now| pool.ledger.on_allocated(number, now));
-    }
-
-    pub(super) fn refused(&self, pool: &str, asked_pause: Option<Duration>) {
-        let between_looks = self.pace.of(BETWEEN_LOOKS);
-        self.change(pool, |pool, now| {
-            pool.ledger.on_refused(asked_pause, now);
-            // Somebody else may have sessions of it.
-            pool.suspect(between_looks);
-        });
-    }
-
-    pub(super) fn give_back(&self, pool: &str, number: u64) {
-        self.change(pool, |pool, now| pool.ledger.give_back(number, now));
-    }
-
-    fn change(&self, pool: &str, change: impl FnOnce(&mut Pool, Timestamp)) {
-        let now = Timestamp::now();
-        let mut pools = self.lock();
-        let woken = pools.ledgers.get_mut(pool).map(|pool| {
-            change(pool, now);
-            pool.ledger.advance(now)
-        });
-        drop(pools);
-        self.woke(woken.unwrap_or_default());
-    }
-
-    fn woke(&self, woken: Vec<Key>) {
-        for key in woken {
-            (self.wake)(key);
-        }
-        self.changes.send_modify(|it| *it = it.wrapping_add(1));
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Pools> {
-        self.pools.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
 impl fmt::Debug for Queues {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Queues")
     }
-}
-
-/// The hours that an earlier process has counted.
-fn bill_of(sessions: Option<&PoolSessions>) -> Bill {
-    let mut bill = Bill::default();
-    for billed in sessions.iter().flat_map(|it| &it.billed_hours) {
-        bill.add(&billed.namespace, u64::try_from(billed.hours).unwrap_or_default());
-    }
-    bill
 }
 
 /// What a job's status says of where it waits.
@@ -460,14 +305,4 @@ fn told(job: &CommandJob) -> Option<QueuePosition> {
         estimate: queue.estimated_start_time.as_ref().map(|it| it.0),
         is_at_share: queue.reason == QueueReason::Share,
     })
-}
-
-/// What a job calls its pool: an object of a namespace, or a resource.
-fn name_of_pool(job: &CommandJob) -> Option<Named> {
-    let own = job.namespace().unwrap_or_default();
-    match (&job.spec.target.session_pool_ref, &job.spec.target.session_pool) {
-        (Some(pool), _) => Some(format!("{}/{}", pool.namespace.as_ref().unwrap_or(&own), pool.name)),
-        (None, Some(pool)) => Some(pool.resource_id.to_lowercase()),
-        (None, None) => None,
-    }
 }
