@@ -29,7 +29,7 @@ use super::{
     reconciler::{Object, Reconciler},
     references::{Entry, Kind, ObjectId, References},
     snapshot::{Cache, Key},
-    source::{IsNews, Shard, Source, Witness, triggering},
+    source::{Notice, Shard, Source, Witness, triggering},
     status::StatusWriter,
 };
 
@@ -128,14 +128,14 @@ impl<R: Reconciler> Controller<R> {
         let cache = self.source.cache();
         let counters = self.drive.counters();
         let observers = Arc::new(self.observers);
+        let (config, notice) = (self.source.config.clone(), self.source.notice());
         let mut results = futures::stream::select_all(self.source.shards.into_iter().map(|shard| {
             let witness = ControllerWitness {
                 drive: Arc::clone(&self.drive),
                 observers: Arc::clone(&observers),
                 check: self.check.clone(),
             };
-            let filter = (self.source.shorten, Arc::clone(&self.source.is_news));
-            shard_stream(shard, self.source.config.clone(), filter, witness, self.stop.clone()).boxed()
+            shard_stream(shard, config.clone(), notice.clone(), witness, self.stop.clone()).boxed()
         }));
         let primed = async {
             cache.ready().await;
@@ -175,21 +175,13 @@ impl<R: Reconciler> Controller<R> {
 fn shard_stream<R: Reconciler>(
     shard: Shard<R::Object>,
     config: watcher::Config,
-    (shorten, is_news): (fn(&mut R::Object), IsNews<R::Object>),
+    notice: Notice<R::Object>,
     witness: ControllerWitness<R>,
     stop: CancellationToken,
 ) -> impl Stream<Item = PassResult<R::Object>> + Send {
     let store = shard.writer.as_reader();
     let drive = Arc::clone(&witness.drive);
-    let objects = triggering(
-        shard.api,
-        config,
-        shard.writer,
-        shard.now_primed,
-        shorten,
-        is_news,
-        witness,
-    );
+    let objects = triggering(shard.api, config, shard.writer, shard.now_primed, notice, witness);
     KubeController::for_stream(objects, store)
         // How many passes there are at a time is decided where namespaces have their turns.
         .with_config(Config::default().concurrency(0))

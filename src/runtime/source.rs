@@ -65,8 +65,24 @@ impl Scope {
     }
 }
 
-/// Whether the second version of an object has anything new for somebody who knows the first.
-pub(super) type IsNews<K> = Arc<dyn Fn(&K, &K) -> bool + Send + Sync>;
+type Comparison<K> = dyn Fn(&K, &K) -> bool + Send + Sync;
+
+/// What is taken notice of.
+pub(super) struct Notice<K> {
+    /// Takes away what is not kept of an object.
+    shorten: fn(&mut K),
+    /// Whether the second version of an object has anything new for somebody who knows the first.
+    is_news: Arc<Comparison<K>>,
+}
+
+impl<K> Clone for Notice<K> {
+    fn clone(&self) -> Self {
+        Self {
+            shorten: self.shorten,
+            is_news: Arc::clone(&self.is_news),
+        }
+    }
+}
 
 /// The watches of one kind, not yet running, with handles to what they will fill.
 ///
@@ -74,8 +90,7 @@ pub(super) type IsNews<K> = Arc<dyn Fn(&K, &K) -> bool + Send + Sync>;
 pub struct Source<K: Object> {
     pub(super) shards: Vec<Shard<K>>,
     pub(super) config: watcher::Config,
-    pub(super) shorten: fn(&mut K),
-    pub(super) is_news: IsNews<K>,
+    notice: Notice<K>,
     cache: Cache<K>,
     triggers: Triggers<K>,
 }
@@ -117,8 +132,10 @@ impl<K: Object> Source<K> {
         Self {
             shards,
             config: config.page_size(PAGE),
-            shorten: |_| {},
-            is_news: Arc::new(|_, _| true),
+            notice: Notice {
+                shorten: |_| {},
+                is_news: Arc::new(|_, _| true),
+            },
             cache: Cache {
                 shards: Arc::new(stores),
             },
@@ -132,7 +149,7 @@ impl<K: Object> Source<K> {
     /// Keeps of each object only what `shorten` leaves of it. Whoever needs the rest reads it.
     #[must_use]
     pub fn shortened(mut self, shorten: fn(&mut K)) -> Self {
-        self.shorten = shorten;
+        self.notice.shorten = shorten;
         self
     }
 
@@ -143,7 +160,7 @@ impl<K: Object> Source<K> {
     where
         K: PartialEq,
     {
-        self.is_news = Arc::new(move |before, after| {
+        self.notice.is_news = Arc::new(move |before, after| {
             let versionless = |object: &K| {
                 let mut object = object.clone();
                 object.meta_mut().resource_version = None;
@@ -154,6 +171,10 @@ impl<K: Object> Source<K> {
             before == after || shown(&before) != shown(&after)
         });
         self
+    }
+
+    pub(super) fn notice(&self) -> Notice<K> {
+        self.notice.clone()
     }
 
     /// The objects, once the controller runs.
@@ -206,11 +227,11 @@ pub(super) fn triggering<K: Object>(
     config: watcher::Config,
     mut writer: Writer<DeserializeGuard<K>>,
     now_primed: watch::Sender<bool>,
-    shorten: fn(&mut K),
-    is_news: IsNews<K>,
+    notice: Notice<K>,
     witness: impl Witness<K> + 'static,
 ) -> impl Stream<Item = watcher::Result<DeserializeGuard<K>>> + Send {
     let store = writer.as_reader();
+    let Notice { shorten, is_news } = notice;
     let mut departures = Departures::default();
     watcher::watcher(api, config)
         .default_backoff()

@@ -90,12 +90,11 @@ impl SessionError {
         let says_exhausted = says_exhausted(&error.message);
         let kind = match error.status {
             401 | 403 => SessionErrorKind::Denied,
-            404 | 409 if allocates && says_exhausted => SessionErrorKind::Exhausted,
+            404 | 409 | 500 | 503 if allocates && says_exhausted => SessionErrorKind::Exhausted,
             404 | 410 => SessionErrorKind::NotFound,
             413 => SessionErrorKind::TooLarge,
             429 if allocates => SessionErrorKind::Exhausted,
             429 => SessionErrorKind::Throttled,
-            500 | 503 if allocates && says_exhausted => SessionErrorKind::Exhausted,
             408 => SessionErrorKind::TimedOut,
             400..=499 => SessionErrorKind::Rejected,
             _ => SessionErrorKind::ServiceFailed,

@@ -34,10 +34,10 @@ pub fn spawn(context: &Context, source: Source<CommandJob>, config: &Config, sup
     let queues = Queues::new(pace, move |key| triggers.trigger(key));
     let pools = Arc::new(Pools::new(context.clone(), queues.clone(), config.poll_window()));
     let reaper = Reaper::new(context.clone(), Arc::clone(&pools));
-    supervisor.spawn(
-        "care of sessions",
-        async move { Ok::<_, Infallible>(reaper.run().await) },
-    );
+    supervisor.spawn("care of sessions", async move {
+        reaper.run().await;
+        Ok::<_, Infallible>(())
+    });
     let jobs = CommandJobs::new(context.clone(), pools, farewells.clone());
     let settings = drive::Settings {
         concurrency: CONCURRENCY,
@@ -55,7 +55,10 @@ pub fn spawn(context: &Context, source: Source<CommandJob>, config: &Config, sup
 
     supervisor.spawn("queues of CommandJobs", {
         let (queues, stop) = (queues.clone(), context.stop().clone());
-        async move { Ok::<_, Infallible>(queues.run(stop).await) }
+        async move {
+            queues.run(stop).await;
+            Ok::<_, Infallible>(())
+        }
     });
     supervisor.spawn("sessions of SessionPools", {
         let (pools, client, stop) = (
@@ -63,7 +66,10 @@ pub fn spawn(context: &Context, source: Source<CommandJob>, config: &Config, sup
             context.client().clone(),
             context.stop().clone(),
         );
-        async move { Ok::<_, Infallible>(report(queues, pools, client, pace, stop).await) }
+        async move {
+            report(queues, pools, client, pace, stop).await;
+            Ok::<_, Infallible>(())
+        }
     });
 
     let (watch, scope, stop) = (

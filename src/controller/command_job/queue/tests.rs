@@ -206,7 +206,7 @@ fn what_is_given_back_may_be_asked_for_at_once_although_the_pool_refused() {
     let had = ledger.ask(&job("a", "a1"), at(0)).0.expect("a session");
     ledger.on_allocated(had, at(0));
     let refused = ledger.ask(&job("a", "a2"), at(0)).0.expect("a turn");
-    ledger.on_refused(Some(Duration::from_secs(60)), at(0));
+    ledger.on_refused(Some(Duration::from_mins(1)), at(0));
     ledger.give_back(refused, at(0));
     assert!(ledger.ask(&job("a", "a2"), at(0)).0.is_none());
     assert!(ledger.ask(&job("a", "a3"), at(0)).0.is_none());

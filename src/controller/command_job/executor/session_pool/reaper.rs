@@ -106,7 +106,7 @@ impl Reaper {
             let Some(identifier) = ours.get(&digest) else { continue };
             match pool.client.delete_session(identifier).await {
                 Ok(()) => {
-                    tracing::info!(pool = %suspect.id, session = digest, "a session that no job knows of was ended")
+                    tracing::info!(pool = %suspect.id, session = digest, "a session that no job knows of was ended");
                 }
                 Err(error) => tracing::debug!(%error, "a session that no job knows of could not be ended"),
             }
