@@ -6,6 +6,7 @@ use kube::Api;
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use lifeguard::api::command_job::{CommandJob, Phase, QueueReason, QueueStatus};
 use lifeguard::api::session_pool::{PoolSessions, SessionPool};
+use lifeguard::controller::operator_key::hex;
 use reqwest::Method;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -36,7 +37,7 @@ async fn allocated(world: &World) -> Vec<String> {
     sessions.sort_by_key(|it| it["allocatedAt"].as_str().map(str::to_owned));
     let digest = |it: &Value| {
         let digest = Sha256::digest(it["identifier"].as_str().unwrap_or_default());
-        digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+        hex(&digest[..8])
     };
     sessions.iter().map(digest).collect()
 }
