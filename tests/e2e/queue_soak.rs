@@ -277,11 +277,15 @@ impl Trouble {
             }
             for _ in 0..self.random.usize(1..=8) {
                 let faults = faults();
-                let (_, action) = &faults[self.random.usize(..faults.len())];
+                let (name, action) = &faults[self.random.usize(..faults.len())];
                 let mut endpoints = session_endpoints("shell").to_vec();
                 // What these jobs print fits into answers, so nothing is downloaded.
                 endpoints.retain(|(method, _)| *method != "GET");
                 let (method, path) = self.random.choice(endpoints).expect("not empty");
+                // Whoever is told that a session was ended believes it, and its place is somebody else's.
+                if *name == "page" && method == "DELETE" {
+                    continue;
+                }
                 arm(world, method, &path, 1, action).await;
                 self.armed += 1;
             }
@@ -417,19 +421,7 @@ async fn jobs_of_eight_namespaces_on_ten_sessions_run_once_each_whatever_fails_a
     }
 
     let peak = journal["pools"][0]["peak"].as_u64();
-    assert!(peak <= Some(CAPACITY as u64), "{peak:?} sessions at a time");
     let share = load.largest_share(&leases, &trouble.orphans);
-    assert!(share <= SHARE, "a guest had {share} sessions at a time");
-    for it in sessions {
-        let identifier = it["identifier"].as_str().expect("an identifier");
-        let is_foreign = identifier.starts_with(FOREIGN);
-        if is_foreign {
-            assert_ne!(it["ending"], "Deleted", "a session of somebody else's was released");
-        } else if !trouble.crashed.contains(identifier) {
-            assert_eq!(it["ending"], "Deleted", "{it}");
-        }
-    }
-
     let order = Load::order(&leases);
     let (lead, overtaken) = (load.largest_lead(&order), load.most_overtaken(&order));
     let struck = world.requests().await.iter().filter(|it| it["fault"].is_u64()).count();
@@ -441,6 +433,18 @@ async fn jobs_of_eight_namespaces_on_ten_sessions_run_once_each_whatever_fails_a
         trouble.foreign,
         journal["pools"][0]
     );
+    assert!(peak <= Some(CAPACITY as u64), "{peak:?} sessions at a time");
+    assert!(share <= SHARE, "a guest had {share} sessions at a time");
+    for it in sessions {
+        let identifier = it["identifier"].as_str().expect("an identifier");
+        let is_foreign = identifier.starts_with(FOREIGN);
+        if is_foreign {
+            assert_ne!(it["ending"], "Deleted", "a session of somebody else's was released");
+        } else if !trouble.crashed.contains(identifier) {
+            assert_eq!(it["ending"], "Deleted", "{it}");
+        }
+    }
+
     assert_eq!(trouble.kills, kills);
     assert!(struck >= total / 4, "only {struck} requests failed");
     // Each start of an operator gives what is free to whoever asks first.
