@@ -36,7 +36,7 @@ type Named = String;
 
 /// The ledgers.
 pub struct Books {
-    pools: Mutex<Pools>,
+    pools: Mutex<Ledgers>,
     pub wake: Box<dyn Fn(Key) + Send + Sync>,
     pub pace: Pace,
     /// Counts changes.
@@ -45,7 +45,7 @@ pub struct Books {
 
 /// What is known of pools, and of jobs that have to do with their sessions.
 #[derive(Default)]
-pub struct Pools {
+pub struct Ledgers {
     pub ledgers: HashMap<Arc<str>, Pool>,
     /// Where each job asked.
     pub asked: HashMap<String, Arc<str>>,
@@ -80,7 +80,7 @@ pub struct Suspect {
     pub is_waited_for: bool,
 }
 
-impl Pools {
+impl Ledgers {
     /// The ledger of a pool, which is known by what the job calls it from now on.
     pub fn place(&mut self, facts: &PoolFacts, job: Option<&CommandJob>) -> Arc<str> {
         let id: Arc<str> = match self.ledgers.get_key_value(facts.id.as_str()) {
@@ -162,7 +162,7 @@ impl Books {
         self.changes.send_modify(|it| *it = it.wrapping_add(1));
     }
 
-    pub fn lock(&self) -> MutexGuard<'_, Pools> {
+    pub fn lock(&self) -> MutexGuard<'_, Ledgers> {
         self.pools.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
