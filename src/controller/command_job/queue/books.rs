@@ -1,6 +1,6 @@
 //! The ledgers of all pools.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -49,8 +49,9 @@ pub struct Ledgers {
     pub ledgers: HashMap<Arc<str>, Pool>,
     /// Where each job asked.
     pub asked: HashMap<String, Arc<str>>,
-    /// Jobs that had a session before this process began, by what they name as their pool, until it is known which that is.
-    pub unplaced: HashMap<Named, HashSet<String>>,
+    /// Jobs that had a session before this process began, by what they name as their pool, until it is known which that is:
+    /// their uids, with their namespaces.
+    pub unplaced: HashMap<Named, HashMap<String, String>>,
 }
 
 /// One pool.
@@ -94,8 +95,8 @@ impl Ledgers {
         });
         pool.job = job.map(Key::of).or(pool.job.take());
         pool.ledger.set_capacity(facts.capacity);
-        for uid in unplaced.into_iter().flatten() {
-            pool.ledger.expect(&uid);
+        for (uid, namespace) in unplaced.into_iter().flatten() {
+            pool.ledger.expect(&namespace, &uid);
         }
         if let Some(object) = &facts.object
             && pool.objects.insert(Key::of(&**object))

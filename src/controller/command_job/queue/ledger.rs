@@ -1,7 +1,7 @@
 //! The sessions of one pool: who has one, who waits, who is next. Pure.
 
 use std::cmp::Ordering;
-use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
@@ -67,8 +67,8 @@ pub struct Ledger {
     held: BTreeMap<u64, Held>,
     /// How many of these have no session yet.
     pending: u32,
-    /// Jobs that have had a session since before this process began, and that it has not come to yet.
-    expected: HashSet<String>,
+    /// Jobs that have had a session since before this process began, and that it has not come to yet, with their namespaces.
+    expected: HashMap<String, String>,
     next: u64,
     breaker: Breaker,
     bill: Bill,
@@ -123,14 +123,24 @@ impl Ledger {
     }
 
     /// A job is known to have a session, and will come to occupy it.
-    pub fn expect(&mut self, uid: &str) {
-        self.expected.insert(uid.to_owned());
+    pub fn expect(&mut self, namespace: &str, uid: &str) {
+        if self.expected.insert(uid.to_owned(), namespace.to_owned()).is_none() {
+            self.tenants.entry(namespace.to_owned()).or_default().has += 1;
+        }
+    }
+
+    fn expect_no_more(&mut self, uid: &str) {
+        if let Some(namespace) = self.expected.remove(uid)
+            && let Some(tenant) = self.tenants.get_mut(&namespace)
+        {
+            tenant.has = tenant.has.saturating_sub(1);
+        }
     }
 
     /// Somebody has a session, whatever there may be: one that was found, or that a job has had since before this process
     /// began.
     pub fn occupy(&mut self, namespace: &str, uid: &str, since: Timestamp, now: Timestamp) -> u64 {
-        self.expected.remove(uid);
+        self.expect_no_more(uid);
         let number = self.hold(namespace);
         self.pending -= 1;
         if let Some(held) = self.held.get_mut(&number) {
@@ -176,7 +186,7 @@ impl Ledger {
 
     /// A job does not want a session any more.
     pub fn withdraw(&mut self, uid: &str, now: Timestamp) {
-        self.expected.remove(uid);
+        self.expect_no_more(uid);
         if let Some((namespace, rank)) = self.ranks.remove(uid)
             && let Some(tenant) = self.tenants.get_mut(&namespace)
         {

@@ -80,7 +80,8 @@ impl Queues {
             for job in jobs.list() {
                 if let (Some(named), Some(_)) = (name_of_pool(&job), last_claim(&job)) {
                     let uid = job.uid().unwrap_or_default();
-                    pools.unplaced.entry(named).or_default().insert(uid);
+                    let namespace = job.namespace().unwrap_or_default();
+                    pools.unplaced.entry(named).or_default().insert(uid, namespace);
                 }
             }
         };

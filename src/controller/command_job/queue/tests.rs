@@ -138,9 +138,19 @@ fn a_namespace_has_no_more_than_its_share_and_delays_nobody_by_waiting_for_it() 
 fn sessions_of_others_and_of_jobs_that_are_not_come_to_yet_are_taken() {
     let mut ledger = ledger(3);
     ledger.set_foreign(1);
-    ledger.expect("a0");
+    ledger.expect("a", "a0");
     assert!(ledger.ask(&job("a", "a1"), at(0)).0.is_some());
     assert!(ledger.ask(&job("a", "a2"), at(0)).0.is_none());
+    // It counts for the share of its namespace.
+    let guest = Applicant {
+        share: Some(1),
+        ..job("guest", "g1")
+    };
+    let mut shared = self::ledger(3);
+    shared.expect("guest", "g0");
+    assert!(shared.ask(&guest, at(0)).0.is_none());
+    shared.withdraw("g0", at(0));
+    assert_eq!(shared.advance(at(0)), [guest.key]);
     // One that is come to is what it was.
     let number = ledger.occupy("a", "a0", at(0), at(0));
     assert!(ledger.advance(at(0)).is_empty());
