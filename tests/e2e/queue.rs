@@ -1,6 +1,7 @@
 //! The queue for the sessions of a pool: who has one, who is next, and what each is told.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use kube::Api;
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
@@ -54,26 +55,24 @@ async fn jobs_beyond_the_maximum_wait_without_a_request_see_where_they_stand_and
     let witness = Witness::new().await;
     world.job("holder", &in_pool("shell", &witness.asked("holder"))).await;
     until_running(&world, &world.namespace, "holder").await;
-    // The oldest, but for one of a higher priority.
-    for (name, priority) in [("first", 0), ("second", 0), ("urgent", 5)] {
+    let waits = async |name: &str, priority: i32| {
         let spec = also(in_pool("shell", &witness.asked(name)), &json!({"priority": priority}));
         world.job(name, &spec).await;
-        // Creation times are in seconds.
-        tokio::time::sleep(std::time::Duration::from_millis(1100)).await;
-    }
-    for name in ["first", "second", "urgent"] {
         world
             .until(&format!("{name} is told that it waits"), || async {
                 let queue = queue_of(&world, name).await?;
                 (queue.reason == QueueReason::Capacity && queue.position.is_some() && queue.of.is_some()).then_some(())
             })
             .await;
-    }
+    };
+    // Told one after the other, so they are of different seconds: that is how exact a creation time is.
+    waits("first", 0).await;
+    waits("second", 0).await;
     world
         .until("the pool says how many wait", || async {
             let sessions = sessions_of(&world, "shell").await?;
             let hours = sessions.billed_hours.first().map(|it| (it.namespace.clone(), it.hours));
-            let is_told = sessions.in_use == 1 && sessions.queued == 3 && hours == Some((world.namespace.clone(), 1));
+            let is_told = sessions.in_use == 1 && sessions.queued == 2 && hours == Some((world.namespace.clone(), 1));
             is_told.then_some(())
         })
         .await;
@@ -91,7 +90,7 @@ async fn jobs_beyond_the_maximum_wait_without_a_request_see_where_they_stand_and
     };
     world.forget_requests().await;
     let before = versions(&world).await;
-    tokio::time::sleep(std::time::Duration::from_secs(3)).await;
+    tokio::time::sleep(Duration::from_secs(3)).await;
     assert_eq!(versions(&world).await, before);
     let others: Vec<_> = world
         .requests()
@@ -103,6 +102,8 @@ async fn jobs_beyond_the_maximum_wait_without_a_request_see_where_they_stand_and
         })
         .collect();
     assert!(others.is_empty(), "{others:?}");
+    // The youngest, which goes before them.
+    waits("urgent", 5).await;
 
     // One after the other, each when the one before it has given its session back.
     witness.open();
