@@ -46,7 +46,7 @@ pub struct Books {
 /// What is known of pools, and of jobs that have to do with their sessions.
 #[derive(Default)]
 pub struct Ledgers {
-    pub ledgers: HashMap<Arc<str>, Pool>,
+    pub pools: HashMap<Arc<str>, Pool>,
     /// Where each job asked.
     pub asked: HashMap<String, Arc<str>>,
     /// Jobs that had a session before this process began, by what they name as their pool, until it is known which that is:
@@ -84,12 +84,12 @@ pub struct Suspect {
 impl Ledgers {
     /// The ledger of a pool, which is known by what the job calls it from now on.
     pub fn place(&mut self, facts: &PoolFacts, job: Option<&CommandJob>) -> Arc<str> {
-        let id: Arc<str> = match self.ledgers.get_key_value(facts.id.as_str()) {
+        let id: Arc<str> = match self.pools.get_key_value(facts.id.as_str()) {
             Some((id, _)) => Arc::clone(id),
             None => facts.id.as_str().into(),
         };
         let unplaced = job.and_then(name_of_pool).and_then(|it| self.unplaced.remove(&it));
-        let pool = self.ledgers.entry(Arc::clone(&id)).or_insert_with(|| Pool {
+        let pool = self.pools.entry(Arc::clone(&id)).or_insert_with(|| Pool {
             suspected: Some(Instant::now()),
             ..Pool::default()
         });
@@ -147,12 +147,12 @@ impl Books {
 
     pub fn change(&self, pool: &str, change: impl FnOnce(&mut Pool, Timestamp)) {
         let now = Timestamp::now();
-        let mut pools = self.lock();
-        let woken = pools.ledgers.get_mut(pool).map(|pool| {
+        let mut ledgers = self.lock();
+        let woken = ledgers.pools.get_mut(pool).map(|pool| {
             change(pool, now);
             pool.ledger.advance(now)
         });
-        drop(pools);
+        drop(ledgers);
         self.woke(woken.unwrap_or_default());
     }
 

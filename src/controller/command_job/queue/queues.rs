@@ -60,7 +60,7 @@ impl Queues {
             jobs.ready().await;
             pools.ready().await;
             let objects = pools.list();
-            let mut pools = self.books.lock();
+            let mut ledgers = self.books.lock();
             for object in objects {
                 let status = object.status.as_ref();
                 let is_usable = status.is_some_and(|it| it.pool_management_endpoint.is_some());
@@ -75,13 +75,13 @@ impl Queues {
                     object: Some(object.clone()),
                     share: None,
                 };
-                pools.place(&facts, None);
+                ledgers.place(&facts, None);
             }
             for job in jobs.list() {
                 if let (Some(named), Some(_)) = (name_of_pool(&job), last_claim(&job)) {
                     let uid = job.uid().unwrap_or_default();
                     let namespace = job.namespace().unwrap_or_default();
-                    pools.unplaced.entry(named).or_default().insert(uid, namespace);
+                    ledgers.unplaced.entry(named).or_default().insert(uid, namespace);
                 }
             }
         };
@@ -102,15 +102,15 @@ impl Queues {
             share: pool.share,
             told: told(job),
         };
-        let mut pools = self.books.lock();
-        let id = pools.place(pool, Some(job));
-        if let Some(before) = pools.asked.insert(applicant.uid.clone(), Arc::clone(&id))
+        let mut ledgers = self.books.lock();
+        let id = ledgers.place(pool, Some(job));
+        if let Some(before) = ledgers.asked.insert(applicant.uid.clone(), Arc::clone(&id))
             && before != id
-            && let Some(other) = pools.ledgers.get_mut(&before)
+            && let Some(other) = ledgers.pools.get_mut(&before)
         {
             other.ledger.withdraw(&applicant.uid, now);
         }
-        let pool = pools.ledgers.entry(Arc::clone(&id)).or_default();
+        let pool = ledgers.pools.entry(Arc::clone(&id)).or_default();
         let (number, woken) = pool.ledger.ask(&applicant, now);
         if number.is_none() && pool.ledger.foreign() > 0 {
             // They may have gone since.
@@ -119,12 +119,12 @@ impl Queues {
         let ledger = &pool.ledger;
         let turn = match number {
             Some(number) => {
-                pools.asked.remove(&applicant.uid);
+                ledgers.asked.remove(&applicant.uid);
                 Turn::Granted(Seat::new(Arc::clone(&self.books), id, number))
             }
             None => Turn::Waits(ledger.told(&applicant.uid)),
         };
-        drop(pools);
+        drop(ledgers);
         self.books.woke(woken);
         turn
     }
@@ -132,12 +132,12 @@ impl Queues {
     /// A job that has a session of a pool since then.
     pub fn seat(&self, pool: &PoolFacts, job: &CommandJob, since: Timestamp) -> Arc<Seat> {
         let now = Timestamp::now();
-        let mut pools = self.books.lock();
-        let id = pools.place(pool, Some(job));
-        let ledger = &mut pools.ledgers.entry(Arc::clone(&id)).or_default().ledger;
+        let mut ledgers = self.books.lock();
+        let id = ledgers.place(pool, Some(job));
+        let ledger = &mut ledgers.pools.entry(Arc::clone(&id)).or_default().ledger;
         let (namespace, uid) = (job.namespace().unwrap_or_default(), job.uid().unwrap_or_default());
         let number = ledger.occupy(&namespace, &uid, since, now);
-        drop(pools);
+        drop(ledgers);
         self.books.woke(Vec::new());
         Seat::new(Arc::clone(&self.books), id, number)
     }
@@ -146,26 +146,26 @@ impl Queues {
     pub fn withdraw(&self, job: &CommandJob) {
         let now = Timestamp::now();
         let uid = job.uid().unwrap_or_default();
-        let mut pools = self.books.lock();
+        let mut ledgers = self.books.lock();
         if let Some(named) = name_of_pool(job)
-            && let Some(unplaced) = pools.unplaced.get_mut(&named)
+            && let Some(unplaced) = ledgers.unplaced.get_mut(&named)
         {
             unplaced.remove(&uid);
         }
-        let Some(id) = pools.asked.remove(&uid) else { return };
-        let woken = pools.ledgers.get_mut(&id).map(|pool| {
+        let Some(id) = ledgers.asked.remove(&uid) else { return };
+        let woken = ledgers.pools.get_mut(&id).map(|pool| {
             pool.ledger.withdraw(&uid, now);
             pool.ledger.advance(now)
         });
-        drop(pools);
+        drop(ledgers);
         self.books.woke(woken.unwrap_or_default());
     }
 
     /// What each SessionPool's status is to say.
     pub fn counts(&self) -> HashMap<Key, Counts> {
         let now = Timestamp::now();
-        let pools = self.books.lock();
-        let counts = pools.ledgers.values().flat_map(|pool| {
+        let ledgers = self.books.lock();
+        let counts = ledgers.pools.values().flat_map(|pool| {
             let counts = Counts::of(&pool.ledger, now);
             pool.objects.iter().map(move |key| (key.clone(), counts.clone()))
         });
@@ -179,7 +179,7 @@ impl Queues {
             let now = Instant::now();
             let mut next = None::<Instant>;
             let mut due = Vec::new();
-            for (id, pool) in &mut self.books.lock().ledgers {
+            for (id, pool) in &mut self.books.lock().pools {
                 match pool.suspected {
                     Some(at) if at <= now => {
                         pool.suspected = None;
@@ -268,8 +268,8 @@ impl Queues {
         let now = Timestamp::now();
         let mut allowance = pacer.allowance(now);
         let (mut woken, mut is_more, mut opens_at) = (Vec::new(), false, None::<Timestamp>);
-        let mut pools = self.books.lock();
-        for pool in pools.ledgers.values_mut() {
+        let mut ledgers = self.books.lock();
+        for pool in ledgers.pools.values_mut() {
             woken.extend(pool.ledger.advance(now));
             let round = telling::round(&pool.ledger, &mut allowance, now);
             for (uid, key, told) in round.tell {
@@ -280,10 +280,10 @@ impl Queues {
             let opens = pool.ledger.opens_at(now);
             opens_at = opens_at.into_iter().chain(opens).min();
         }
-        pools
-            .ledgers
+        ledgers
+            .pools
             .retain(|_, it| !it.ledger.is_idle() || !it.objects.is_empty());
-        drop(pools);
+        drop(ledgers);
         for key in woken {
             (self.books.wake)(key);
         }
