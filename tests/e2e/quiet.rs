@@ -142,6 +142,15 @@ async fn at_rest_and_while_a_command_runs_nothing_is_written() {
         ["ended", "failed", "long"].into_iter().all(of).then_some(())
     };
     world.until("everything was told", tells).await;
+    // So are the sessions of a pool.
+    world
+        .until("the pool says that its sessions have ended", || async {
+            let pool: SessionPool = world.ours().get("shell").await.ok()?;
+            let sessions = pool.status?.sessions?;
+            let hours: i64 = sessions.billed_hours.iter().map(|it| it.hours).sum();
+            (sessions.in_use == 0 && sessions.queued == 0 && hours == 3).then_some(())
+        })
+        .await;
     let before = versions(&world).await;
     world.forget_requests().await;
     let requests = world
