@@ -37,12 +37,16 @@ async fn has_condition(world: &World, kind: &str, name: &str, condition: &str) -
         .any(|it| it["type"] == condition && it["status"] == "True")
 }
 
+/// The message of the condition, once it is there. Of one read, because between two the object may change.
 async fn until_stalled(world: &World, kind: &str, name: &str, reason: &str) -> String {
     world
         .until(&format!("{kind} {name} is stalled for {reason}"), || async {
-            let ready = world.standing(kind, name).await?;
-            let is_stalled = has_condition(world, kind, name, "Stalled").await;
-            (ready.reason == reason && is_stalled).then_some(ready.message)
+            let object = world.read(kind, name).await?;
+            let conditions = object.data["status"]["conditions"].as_array()?;
+            let stalled = conditions
+                .iter()
+                .find(|it| it["type"] == "Stalled" && it["status"] == "True")?;
+            (stalled["reason"] == reason).then(|| stalled["message"].as_str().map(str::to_owned))?
         })
         .await
 }
