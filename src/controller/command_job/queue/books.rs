@@ -47,8 +47,6 @@ pub struct Books {
 #[derive(Default)]
 pub struct Ledgers {
     pub pools: HashMap<Arc<str>, Pool>,
-    /// Where each job asked.
-    pub asked: HashMap<String, Arc<str>>,
     /// Jobs that had a session before this process began, by what they name as their pool, until it is known which that is:
     /// their uids, with their namespaces.
     pub unplaced: HashMap<Named, HashMap<String, String>>,
@@ -106,6 +104,15 @@ impl Ledgers {
             pool.ledger.set_bill(bill_of(billed));
         }
         id
+    }
+
+    /// A job wants no session of any pool but this one; returns the jobs that have their turn by that.
+    pub fn withdraw(&mut self, uid: &str, but: Option<&Arc<str>>, now: Timestamp) -> Vec<Key> {
+        let others = self.pools.iter_mut().filter(|(id, _)| Some(*id) != but);
+        others
+            .filter_map(|(_, pool)| pool.ledger.withdraw(uid, now).then(|| pool.ledger.advance(now)))
+            .flatten()
+            .collect()
     }
 }
 

@@ -129,12 +129,14 @@ impl Ledger {
         }
     }
 
-    fn expect_no_more(&mut self, uid: &str) {
-        if let Some(namespace) = self.expected.remove(uid)
-            && let Some(tenant) = self.tenants.get_mut(&namespace)
-        {
+    fn expect_no_more(&mut self, uid: &str) -> bool {
+        let Some(namespace) = self.expected.remove(uid) else {
+            return false;
+        };
+        if let Some(tenant) = self.tenants.get_mut(&namespace) {
             tenant.has = tenant.has.saturating_sub(1);
         }
+        true
     }
 
     /// Somebody has a session, whatever there may be: one that was found, or that a job has had since before this process
@@ -184,17 +186,20 @@ impl Ledger {
         }
     }
 
-    /// A job does not want a session any more.
-    pub fn withdraw(&mut self, uid: &str, now: Timestamp) {
-        self.expect_no_more(uid);
-        if let Some((namespace, rank)) = self.ranks.remove(uid)
-            && let Some(tenant) = self.tenants.get_mut(&namespace)
+    /// A job does not want a session any more; whether the ledger knew of it.
+    pub fn withdraw(&mut self, uid: &str, now: Timestamp) -> bool {
+        let was_expected = self.expect_no_more(uid);
+        let rank = self.ranks.remove(uid);
+        if let Some((namespace, rank)) = &rank
+            && let Some(tenant) = self.tenants.get_mut(namespace)
         {
-            tenant.line.remove(&rank);
+            tenant.line.remove(rank);
         }
-        if let Some(number) = self.turns.remove(uid) {
+        let turn = self.turns.remove(uid);
+        if let Some(number) = turn {
             self.give_back(number, now);
         }
+        was_expected || rank.is_some() || turn.is_some()
     }
 
     /// Gives turns as long as there are sessions, and returns the jobs that have one now.

@@ -104,24 +104,18 @@ impl Queues {
         };
         let mut ledgers = self.books.lock();
         let id = ledgers.place(pool, Some(job));
-        if let Some(before) = ledgers.asked.insert(applicant.uid.clone(), Arc::clone(&id))
-            && before != id
-            && let Some(other) = ledgers.pools.get_mut(&before)
-        {
-            other.ledger.withdraw(&applicant.uid, now);
-        }
+        // It may have asked for one of another pool before.
+        let mut woken = ledgers.withdraw(&applicant.uid, Some(&id), now);
         let pool = ledgers.pools.entry(Arc::clone(&id)).or_default();
-        let (number, woken) = pool.ledger.ask(&applicant, now);
+        let (number, others) = pool.ledger.ask(&applicant, now);
+        woken.extend(others);
         if number.is_none() && pool.ledger.foreign() > 0 {
             // They may have gone since.
             pool.suspect(self.between_looks());
         }
         let ledger = &pool.ledger;
         let turn = match number {
-            Some(number) => {
-                ledgers.asked.remove(&applicant.uid);
-                Turn::Granted(Seat::new(Arc::clone(&self.books), id, number))
-            }
+            Some(number) => Turn::Granted(Seat::new(Arc::clone(&self.books), id, number)),
             None => Turn::Waits(ledger.told(&applicant.uid)),
         };
         drop(ledgers);
@@ -152,13 +146,9 @@ impl Queues {
         {
             unplaced.remove(&uid);
         }
-        let Some(id) = ledgers.asked.remove(&uid) else { return };
-        let woken = ledgers.pools.get_mut(&id).map(|pool| {
-            pool.ledger.withdraw(&uid, now);
-            pool.ledger.advance(now)
-        });
+        let woken = ledgers.withdraw(&uid, None, now);
         drop(ledgers);
-        self.books.woke(woken.unwrap_or_default());
+        self.books.woke(woken);
     }
 
     /// What each SessionPool's status is to say.

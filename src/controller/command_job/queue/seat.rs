@@ -25,12 +25,12 @@ impl Seat {
     }
 
     /// There is a session now, and it is billed.
-    pub fn is_allocated(&self) {
+    pub fn on_allocated(&self) {
         self.books.allocated(&self.pool, self.number);
     }
 
     /// The pool has no session for this.
-    pub fn is_refused(&self, asked_pause: Option<Duration>) {
+    pub fn on_refused(&self, asked_pause: Option<Duration>) {
         self.books.refused(&self.pool, asked_pause);
     }
 }

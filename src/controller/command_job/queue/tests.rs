@@ -149,7 +149,8 @@ fn sessions_of_others_and_of_jobs_that_are_not_come_to_yet_are_taken() {
     let mut shared = self::ledger(3);
     shared.expect("guest", "g0");
     assert!(shared.ask(&guest, at(0)).0.is_none());
-    shared.withdraw("g0", at(0));
+    assert!(shared.withdraw("g0", at(0)), "its job went before it was come to");
+    assert!(!shared.withdraw("nobody", at(0)));
     assert_eq!(shared.advance(at(0)), [guest.key]);
     // One that is come to is what it was.
     let number = ledger.occupy("a", "a0", at(0), at(0));

@@ -206,7 +206,7 @@ impl SessionPoolExecutor {
                     // There is a session, with the files before this one.
                     (Event::Failed(problem), _) if index > 0 => Event::Unanswered(problem),
                     (Event::Full(problem), Some(seat)) => {
-                        seat.is_refused(asked_pause);
+                        seat.on_refused(asked_pause);
                         Event::Full(problem)
                     }
                     (event, _) => event,
@@ -214,7 +214,7 @@ impl SessionPoolExecutor {
             }
         }
         if let Some(seat) = &self.seat {
-            seat.is_allocated();
+            seat.on_allocated();
         }
         Event::Prepared {
             at: Timestamp::now(),

@@ -12,9 +12,9 @@ use kube::api::ListParams;
 
 use super::pools::{PoolUse, Pools, UsablePool};
 use crate::api::CommandJob;
-use crate::api::command_job::{JobTarget, LIVE};
+use crate::api::command_job::LIVE;
 use crate::azure::SessionError;
-use crate::azure::session::SessionIdentifier;
+use crate::azure::session::{SessionErrorKind, SessionIdentifier};
 use crate::controller::Context;
 use crate::controller::command_job::attempt::{AttemptKey, SessionNames};
 use crate::controller::command_job::job::plan::{last_claim, next_key};
@@ -59,9 +59,9 @@ impl Reaper {
             for suspect in self.pools.queues().suspects().await {
                 let looked = self.look(&suspect).await;
                 let (foreign, is_done) = looked.unwrap_or_else(|error| {
-                    // Whoever may execute need not be allowed to list. What was known is old, and a refusal will tell.
+                    // What was known is old, and a refusal will tell. Whoever may execute need not be allowed to list.
                     tracing::debug!(pool = %suspect.id, %error, "the sessions of a pool cannot be listed");
-                    (Some(0), true)
+                    (Some(0), error.kind == SessionErrorKind::Denied)
                 });
                 self.pools.queues().looked_at(&suspect.id, foreign, is_done);
             }
@@ -71,9 +71,13 @@ impl Reaper {
     /// Looks at a pool: how many of its sessions no job has, if that could be found out, and whether nothing about it is suspicious
     /// any more.
     async fn look(&mut self, suspect: &Suspect) -> Result<(Option<u32>, bool), SessionError> {
-        // Its account may not be known yet.
         let Some(pool) = self.reach(suspect).await else {
-            return Ok((None, false));
+            // The account of one that is there may not be known yet.
+            let is_there = suspect
+                .objects
+                .iter()
+                .any(|it| self.context.session_pools.get(it).is_some());
+            return Ok((None, !is_there));
         };
         let listed = pool.client.list_sessions().await?;
         let total = listed.len();
@@ -127,9 +131,8 @@ impl Reaper {
             return Some(pool);
         }
         for key in &suspect.objects {
-            let target: JobTarget =
-                serde_json::from_value(serde_json::json!({"sessionPoolRef": {"name": key.name}})).ok()?;
-            let spec = serde_json::from_value(serde_json::json!({"target": target, "script": "true"})).ok()?;
+            let spec = serde_json::json!({"target": {"sessionPoolRef": {"name": key.name}}, "script": "true"});
+            let spec = serde_json::from_value(spec).ok()?;
             let mut job = CommandJob::new("", spec);
             job.metadata.namespace = Some(key.namespace.clone());
             if let Ok(pool) = self.pools.resolve(&job, PoolUse::Reach).await {
