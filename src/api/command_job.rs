@@ -9,11 +9,13 @@ use super::form;
 use super::reference::{LocalReference, PoolReference};
 
 mod failure_policy;
+mod session;
 mod status;
 
 pub use failure_policy::{
     ExitCodeOperator, FailedOutcome, FailureAction, FailurePolicy, FailureRule, OnExitCodes, OnOutcome,
 };
+pub use session::{DefaultSessionMode, JobSession, SessionMode, SessionSettings};
 pub use status::{
     Attempt, AttemptReason, CapturedStream, CommandJobStatus, CommandResult, Outcome, OutputTail, Phase, QueueReason,
     QueueStatus, StoredKey, StoredPart, StreamTail,
@@ -81,7 +83,8 @@ pub struct CommandJobSpec {
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
     #[schemars(length(max = 200))]
     pub env: Option<Vec<EnvironmentVariable>>,
-    /// Which session the command runs in. Default: a new one that no other job uses.
+    /// Which session the command runs in. Default: as `jobDefaults` of the SessionPool says, else a new one that no other job
+    /// uses.
     #[serde(default)]
     pub session: SessionSettings,
     /// How many seconds the command may run. Then it is sent the signal TERM and, 10 seconds later, KILL. Default 600, at
@@ -158,23 +161,6 @@ pub struct SessionPoolTarget {
     /// `/subscriptions/…/resourceGroups/…/providers/Microsoft.App/sessionPools/…`.
     #[schemars(length(min = 1, max = 1024), regex(pattern = form::GUID_POOL_ID))]
     pub resource_id: String,
-}
-
-/// Which session a command runs in.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct SessionSettings {
-    /// How the session is chosen. Default `Fresh`.
-    #[serde(default)]
-    pub mode: SessionMode,
-}
-
-/// How a job's session is chosen.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub enum SessionMode {
-    /// A new session that no other job uses, and that is released when the command has ended.
-    #[default]
-    Fresh,
 }
 
 /// How much of what a command prints is kept.

@@ -35,10 +35,12 @@ pub(super) const VARIABLE_NAME: &str = "^[A-Za-z_][A-Za-z0-9_]*$";
 pub(super) const OBJECT_NAME: &str = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$";
 /// The name of a namespace: a DNS label (RFC 1123).
 pub(super) const NAMESPACE: &str = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$";
+/// The key of a shared session.
+pub(super) const SESSION_KEY: &str = "^[A-Za-z0-9]([-._A-Za-z0-9]*[A-Za-z0-9])?$";
 /// A key of a Secret or ConfigMap.
 pub(super) const DATA_KEY: &str = "^[-._a-zA-Z0-9]+$";
 
-const IN_WORDS: [(&str, &str); 17] = [
+const IN_WORDS: [(&str, &str); 18] = [
     (
         OBJECT_NAME,
         "must be the name of an object: lower-case letters, digits, hyphens and dots, with a letter or digit at its start, its end and beside each dot",
@@ -46,6 +48,10 @@ const IN_WORDS: [(&str, &str); 17] = [
     (
         NAMESPACE,
         "must be the name of a namespace: lower-case letters, digits and hyphens, starting and ending with a letter or digit",
+    ),
+    (
+        SESSION_KEY,
+        "must be letters, digits, hyphens, dots and underscores, starting and ending with a letter or digit",
     ),
     (
         DATA_KEY,

@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::azure_resource::{AzureResourceSpec, AzureResourceStatus};
+use super::command_job::DefaultSessionMode;
 use super::form;
 use super::identity::ManagedServiceIdentity;
 use super::immutable;
@@ -117,9 +118,26 @@ pub struct SessionPoolSpec {
     #[schemars(length(max = 16))]
     #[x_kube(merge_strategy = ListMerge::Atomic)]
     pub sharing: Vec<Share>,
+    /// What applies to CommandJobs in this pool that do not say otherwise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub job_defaults: Option<JobDefaults>,
     /// Where to write the pool's id and endpoints, for workloads that call it themselves.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub export: Option<SessionPoolExport>,
+}
+
+/// What applies to the CommandJobs of a pool.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct JobDefaults {
+    /// Which sessions jobs have whose `spec.session.mode` is absent. Default `Fresh`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session_mode: Option<DefaultSessionMode>,
+    /// How many jobs after the first one may have a session with mode `Reused`; then it is released. Default: as many as there
+    /// are within the hours that are paid.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 100_000))]
+    pub max_reuses: Option<i32>,
 }
 
 /// What runs in a session of a pool.
@@ -333,8 +351,12 @@ pub struct SessionPoolStatus {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PoolSessions {
-    /// How many sessions CommandJobs have, or are about to get.
+    /// How many sessions CommandJobs have, or are about to get, and that are being released.
     pub in_use: i32,
+    /// How many sessions no CommandJob has for now, and are kept for the next one that may have them, with `session.mode` `Reused`
+    /// or `Shared`. A job that waits for a place gets that of a `Reused` one.
+    #[serde(default)]
+    pub kept: i32,
     /// How many CommandJobs wait for one.
     pub queued: i32,
     /// How many sessions of the pool are not CommandJobs' of this cluster, as far as is known.

@@ -10,7 +10,7 @@ use crate::jobs::result;
 use crate::world::{World, script};
 
 /// Method and operation of every request to the data plane.
-fn data_plane(requests: &[Value]) -> Vec<(String, String)> {
+pub fn data_plane(requests: &[Value]) -> Vec<(String, String)> {
     let text = |request: &Value, member: &str| request[member].as_str().unwrap_or_default().to_owned();
     requests
         .iter()

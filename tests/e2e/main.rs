@@ -43,6 +43,7 @@ mod refusals;
 mod repair;
 mod rest;
 mod retries;
+mod reuse;
 mod roles;
 mod sessions;
 mod sharing;

@@ -5,6 +5,8 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::JobSession;
+
 /// The observed state of a CommandJob.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
@@ -39,6 +41,9 @@ pub struct CommandJobStatus {
     /// none has.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failed: Option<i32>,
+    /// The session of the last attempt.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session: Option<JobSession>,
     /// What the command printed last, while it runs, with `output.tail`. It stays in a job that has ended if no more is known of
     /// what the command printed; else `result` takes its place.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -114,6 +119,8 @@ pub enum QueueReason {
     /// One of its namespace's own jobs: the namespace has as many sessions as `sharing[].maxConcurrentSessions` of the pool lets
     /// it have.
     Share,
+    /// The session of its `session.key`, which another job has.
+    Session,
     /// Azure, which does not answer or asked to slow down.
     Service,
     /// The end of the pause after an attempt that failed.
@@ -152,6 +159,10 @@ pub struct Attempt {
     /// if the pool stops to lend it; absent if it runs as one of this namespace.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lent_account: Option<String>,
+    /// Names the session among those that are kept for other jobs, with `session.mode` `Reused` or `Shared`; absent for one of
+    /// the attempt's own. It gives no access to it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub slot: Option<String>,
 }
 
 /// More about the end of an attempt.

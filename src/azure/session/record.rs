@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use jiff::Timestamp;
 use serde::Deserialize;
 
 use super::endpoint::SessionIdentifier;
@@ -47,17 +48,24 @@ pub struct SessionFile {
 pub struct LiveSession {
     /// What it is called. `None` for one that this program could not have made.
     pub identifier: Option<SessionIdentifier>,
+    /// When it was allocated, where the service says so in a way that is understood.
+    pub created_at: Option<Timestamp>,
 }
 
 impl<'de> Deserialize<'de> for LiveSession {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase")]
         struct Listed {
             #[serde(default)]
             identifier: String,
+            #[serde(default)]
+            created_at: Option<String>,
         }
-        let Listed { identifier } = Listed::deserialize(deserializer)?;
-        let identifier = SessionIdentifier::new(identifier).ok();
-        Ok(Self { identifier })
+        let Listed { identifier, created_at } = Listed::deserialize(deserializer)?;
+        Ok(Self {
+            identifier: SessionIdentifier::new(identifier).ok(),
+            created_at: created_at.and_then(|it| it.parse().ok()),
+        })
     }
 }

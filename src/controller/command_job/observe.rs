@@ -14,8 +14,8 @@ use super::budget::InputMemory;
 use super::executor::Executor;
 use super::executor::session_pool::{PoolUse, Pools, SessionPoolExecutor, UsablePool, limits};
 use super::job::inputs::NoRoom;
-use super::job::plan::{begins_nothing, is_finished, last_claim};
-use super::job::{Inputs, JobFacts, NotRunnable, Unavailable, attempts_that_matter, current_key, inputs};
+use super::job::plan::{begins_nothing, claim_of, is_finished, last_claim};
+use super::job::{Inputs, JobFacts, Lodging, NotRunnable, Unavailable, attempts_that_matter, current_key, inputs};
 use super::memory::RememberedJob;
 use super::output::Fit;
 use super::queue::{Seat, Turn};
@@ -98,7 +98,12 @@ pub async fn observe(
     let place = executor.as_ref().map(|it| it.place().to_owned()).map_err(Clone::clone);
     let contents = executor.as_ref().map_err(Clone::clone);
     let contents = contents.map(|it| if is_claimed { String::new() } else { it.contents() });
-    let session = |key: AttemptKey| SessionNames::derive(pools.key(), pools.cluster(), &uid, key).digest;
+    let lodging = executor.as_ref().map(SessionPoolExecutor::lodging).unwrap_or_default();
+    let session = |key: AttemptKey| {
+        let claim = claim_of(job, key);
+        let slot = claim.as_ref().map_or(lodging.slot.as_ref(), |it| it.slot.as_ref());
+        SessionNames::derive(pools.key(), pools.cluster(), &uid, key, slot).digest
+    };
     let facts = JobFacts {
         limits,
         place,
@@ -106,6 +111,7 @@ pub async fn observe(
         secrets_digest: executor.as_ref().ok().and_then(SessionPoolExecutor::secrets_digest),
         lent_account: executor.as_ref().ok().and_then(SessionPoolExecutor::lent_account),
         guest_of: executor.as_ref().ok().and_then(SessionPoolExecutor::guest_of),
+        lodging: lodging.clone(),
         sessions: attempts_that_matter(job, &attempts)
             .map(|key| (key, session(key)))
             .collect(),
@@ -125,13 +131,18 @@ async fn seat(
     is_claimed: bool,
     held: Option<&Arc<Seat>>,
 ) -> Result<Option<Arc<Seat>>, NotRunnable> {
-    let facts = pool.facts();
+    let facts = pool.facts(pools.key(), job);
     if let Some(held) = held.filter(|it| it.is_of(&facts)) {
         return Ok(Some(Arc::clone(held)));
     }
     pools.begin().await;
     match last_claim(job).filter(|_| is_claimed) {
-        Some(claim) => Ok(Some(pools.queues().seat(&facts, job, claim.at))),
+        Some(claim) => {
+            let session = job.status.as_ref().and_then(|it| it.session.as_ref());
+            let allocated = session.filter(|_| claim.slot.is_some()).map(|it| it.allocated_time.0);
+            let since = allocated.unwrap_or(claim.at);
+            Ok(Some(pools.queues().seat(&facts, job, since, claim.slot.as_ref())))
+        }
         None => match pools.queues().turn(&facts, job) {
             Turn::Granted(seat) => Ok(Some(seat)),
             Turn::NotYet => Err(NotRunnable::NotYet),
@@ -152,6 +163,7 @@ fn at_rest(pools: &Pools, attempts: BTreeMap<AttemptKey, AttemptState>, fit: Fit
         secrets_digest: None,
         lent_account: None,
         guest_of: None,
+        lodging: Lodging::default(),
         sessions: BTreeMap::new(),
         fresh: Ticket(String::new()),
         attempts,

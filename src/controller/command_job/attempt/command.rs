@@ -9,7 +9,7 @@ use jiff::Timestamp;
 
 use super::{AttemptClaim, AttemptKey, Ticket};
 use crate::api::command_job::{CommandResult, OutputTail};
-use crate::controller::command_job::runner::{KillReason, Report};
+use crate::controller::command_job::runner::{Baseline, KillReason, Report};
 use crate::runtime::{Class, Classify};
 
 /// One effect of an attempt, with every choice made.
@@ -32,6 +32,8 @@ pub enum Command {
         window: Duration,
         /// Whether what the command printed last is wanted if it still runs then.
         with_tail: bool,
+        /// Whether to find out what the session was before, and to empty it where the command ends meanwhile.
+        empties: bool,
     },
     /// Wait for the end of a command that was started. Starts nothing.
     Poll {
@@ -41,6 +43,8 @@ pub enum Command {
         window: Duration,
         /// Whether what the command printed last is wanted if it still runs then.
         with_tail: bool,
+        /// What the session was before, if it is to be emptied where the command ends meanwhile.
+        empties: Option<Baseline>,
     },
     /// Ask the session's files how the attempt ended, because its answers keep getting lost.
     ReadEnd {
@@ -63,6 +67,13 @@ pub enum Command {
         /// Seconds between TERM and KILL.
         grace_seconds: u32,
     },
+    /// Empty the session of a command that has ended and whose output is read.
+    Empty {
+        /// The attempt, as it was claimed.
+        claim: AttemptClaim,
+        /// What the session was before.
+        baseline: Baseline,
+    },
     /// End the session with everything in it.
     Release {
         /// The attempt.
@@ -80,6 +91,7 @@ impl Command {
             Self::ReadEnd { .. } => "ReadEnd",
             Self::Collect { .. } => "Collect",
             Self::Cancel { .. } => "Cancel",
+            Self::Empty { .. } => "Empty",
             Self::Release { .. } => "Release",
         }
     }
@@ -92,6 +104,7 @@ impl Command {
             | Self::ReadEnd { .. }
             | Self::Collect { .. }
             | Self::Cancel { .. }
+            | Self::Empty { .. }
             | Self::Release { .. } => false,
         }
     }

@@ -23,6 +23,7 @@ pub fn key() -> AttemptKey {
 
 pub fn claim() -> AttemptClaim {
     AttemptClaim {
+        slot: None,
         key: key(),
         ticket: Ticket("t".into()),
         at: at(0),

@@ -5,6 +5,7 @@ use std::fmt;
 
 use sha2::{Digest, Sha256};
 
+use super::Slot;
 use crate::controller::operator_key::{OperatorKey, hex};
 
 /// Tells the attempts of a job apart.
@@ -59,25 +60,52 @@ impl fmt::Debug for AttemptIdentity {
 
 impl AttemptIdentity {
     /// The identity of an attempt of the job with this UID, with this ticket. The same arguments always give the same
-    /// identity; without the key it cannot be guessed. `cluster` marks the session as one of this cluster.
-    pub fn derive(operator: &OperatorKey, cluster: &str, uid: &str, key: AttemptKey, ticket: &Ticket) -> Self {
+    /// identity; without the key it cannot be guessed. `cluster` marks the session as one of this cluster; it is that of the slot,
+    /// else one of the attempt's own.
+    pub fn derive(
+        operator: &OperatorKey,
+        cluster: &str,
+        uid: &str,
+        key: AttemptKey,
+        ticket: &Ticket,
+        slot: Option<&Slot>,
+    ) -> Self {
         let (index, number) = (key.index.to_string(), key.number.to_string());
         let parts = [uid, &index, &number, &ticket.0].map(str::as_bytes);
         Self {
             attempt: hex(&operator.derive("attempt", parts)[..16]),
-            session: SessionNames::derive(operator, cluster, uid, key),
+            session: SessionNames::derive(operator, cluster, uid, key, slot),
         }
     }
 }
 
 impl SessionNames {
-    /// The names of the session of an attempt; all preparations of it go into the same one.
-    pub fn derive(operator: &OperatorKey, cluster: &str, uid: &str, key: AttemptKey) -> Self {
+    /// The names of the session of an attempt, which all preparations of it go into: that of the slot, else one of its own.
+    pub fn derive(operator: &OperatorKey, cluster: &str, uid: &str, key: AttemptKey, slot: Option<&Slot>) -> Self {
+        if let Some(slot) = slot {
+            return Self::of_slot(operator, cluster, slot);
+        }
         let (index, number) = (key.index.to_string(), key.number.to_string());
         let derived = operator.derive("session", [uid, &index, &number].map(str::as_bytes));
         // Azure documents [A-Za-z0-9-]{4,128} as safe in every reading of its rules; this is 3 + 8 + 1 + 40 characters.
         let identifier = format!("{}{}", session_prefix(operator, cluster), hex(&derived[..20]));
         Self::of(identifier)
+    }
+
+    /// The names of a session that is kept. The slot is told from the identifier, by which it is found again.
+    pub fn of_slot(operator: &OperatorKey, cluster: &str, slot: &Slot) -> Self {
+        let slot = slot.to_string();
+        let derived = operator.derive("kept session", [slot.as_bytes()]);
+        // 12 + 35 + 1 + 32 characters.
+        let prefix = session_prefix(operator, cluster);
+        Self::of(format!("{prefix}{slot}-{}", hex(&derived[..16])))
+    }
+
+    /// The slot of a session that is kept, and that this operator has made.
+    pub fn slot(&self, operator: &OperatorKey, cluster: &str) -> Option<Slot> {
+        let rest = self.identifier.strip_prefix(&session_prefix(operator, cluster))?;
+        let slot: Slot = rest.rsplit_once('-')?.0.parse().ok()?;
+        (Self::of_slot(operator, cluster, &slot) == *self).then_some(slot)
     }
 
     /// The names of a session that was found, if it is one of this operator's.
@@ -103,10 +131,18 @@ fn session_prefix(operator: &OperatorKey, cluster: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::controller::command_job::attempt::{KeptFor, Tenancy};
 
     fn identity(key: u8, uid: &str, number: i32, ticket: &str) -> AttemptIdentity {
         let attempt = AttemptKey::of_number(number);
-        AttemptIdentity::derive(&OperatorKey::new([key; 32]), "c", uid, attempt, &Ticket(ticket.into()))
+        AttemptIdentity::derive(
+            &OperatorKey::new([key; 32]),
+            "c",
+            uid,
+            attempt,
+            &Ticket(ticket.into()),
+            None,
+        )
     }
 
     #[test]
@@ -149,6 +185,24 @@ mod tests {
             let found = SessionNames::found(&OperatorKey::new([key; 32]), cluster, &session.identifier);
             assert_eq!(found, is_ours.then(|| session.clone()));
         }
+    }
+
+    #[test]
+    fn a_session_that_is_kept_tells_its_slot_to_whoever_has_the_key_and_cannot_be_made_up() {
+        let key = OperatorKey::new([1; 32]);
+        let tenancy = Tenancy::derive(&key, "pool", "namespace", ("a", "b"), KeptFor::AnyCommand, "");
+        let slot = Slot::new(tenancy, &"0123456789abcdef".repeat(2));
+        let names = SessionNames::of_slot(&key, "c", &slot);
+        let safe = |it: char| it.is_ascii_alphanumeric() || it == '-';
+        assert!(names.identifier.chars().all(safe) && (4..=128).contains(&names.identifier.len()));
+        assert_eq!(SessionNames::found(&key, "c", &names.identifier), Some(names.clone()));
+        assert_eq!(names.slot(&key, "c"), Some(slot.clone()));
+        assert_eq!(names.slot(&OperatorKey::new([2; 32]), "c"), None);
+        assert_eq!(names.slot(&key, "d"), None);
+        let (start, _) = names.identifier.rsplit_once('-').expect("its parts");
+        let forged = SessionNames::of(format!("{start}-{}", "0".repeat(32)));
+        assert_eq!(forged.slot(&key, "c"), None);
+        assert_eq!(identity(1, "uid", 1, "t").session.slot(&key, "c"), None);
     }
 
     #[test]

@@ -9,9 +9,13 @@
 //! and is as right.
 
 mod command;
+mod emptying;
+mod finding;
 mod identity;
 mod limits;
 mod next;
+mod parting;
+mod slot;
 mod state;
 
 #[cfg(test)]
@@ -20,7 +24,11 @@ pub(super) mod fixtures;
 mod tests;
 
 pub use command::{Command, Event, Problem};
+pub use emptying::Emptying;
+pub use finding::Finding;
 pub use identity::{AttemptIdentity, AttemptKey, SessionNames, Ticket};
 pub use limits::Limits;
-pub use next::{AfterClaim, AfterEnd, AttemptClaim, BeforeClaim, Ending, Farewell, Pursuit, Stop, Surroundings};
-pub use state::{AttemptState, Finding, Preparation};
+pub use next::{AfterClaim, AttemptClaim, BeforeClaim, Ending, Pursuit, Stop, Surroundings};
+pub use parting::{AfterEnd, Farewell};
+pub use slot::{InvalidSlot, KeptFor, Slot, Tenancy};
+pub use state::{AttemptState, Preparation};

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{AttemptKey, AttemptState, Command, Finding, Limits, Preparation, Ticket};
+use super::{AttemptKey, AttemptState, Command, Finding, KeptFor, Limits, Preparation, Slot, Ticket};
 use crate::api::command_job::{Attempt, AttemptReason, CommandResult};
 use crate::controller::command_job::output::{ended_with_session, without_output};
 use crate::controller::command_job::runner::KillReason;
@@ -24,6 +24,8 @@ pub struct AttemptClaim {
     pub secrets_digest: Option<String>,
     /// Names the account that it runs as, if that is one that the pool lends.
     pub lent_account: Option<String>,
+    /// Names its session, if that is kept for other commands.
+    pub slot: Option<Slot>,
 }
 
 impl AttemptClaim {
@@ -36,6 +38,7 @@ impl AttemptClaim {
             session: attempt.session.clone(),
             secrets_digest: attempt.secrets_digest.clone(),
             lent_account: attempt.lent_account.clone(),
+            slot: attempt.slot.as_ref().and_then(|it| it.parse().ok()),
         }
     }
 }
@@ -87,15 +90,6 @@ pub struct Stop {
     pub at: Timestamp,
 }
 
-/// Why an attempt is left.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Farewell {
-    /// Nothing of it runs any more, or ever will.
-    Idle,
-    /// Its job was deleted: the command is killed, and the session ends with everything in it.
-    Abandoned,
-}
-
 /// What is done next for an attempt that is not claimed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum BeforeClaim {
@@ -118,17 +112,6 @@ pub enum AfterClaim {
     Blocked,
     /// It has come to its end.
     End(Ending),
-}
-
-/// What is done next for an attempt of which nothing is wanted any more.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum AfterEnd {
-    /// Have the executor do this.
-    Do(Command),
-    /// Nothing before then.
-    Wait(Timestamp),
-    /// Nothing any more: its session is released, or left to its own end.
-    Rest,
 }
 
 /// How an attempt ended.
@@ -222,15 +205,24 @@ impl AttemptState {
                         claim,
                         window,
                         with_tail,
+                        empties: self.emptying.by_poll(),
                     };
                     return self.ask(poll, around, limits.between_calls, now);
                 }
                 let start_by = later(claim.at, limits.start_within);
+                let is_reused = claim
+                    .slot
+                    .as_ref()
+                    .is_some_and(|it| it.tenancy.kept_for == KeptFor::AnyCommand);
+                // Nobody but who has prepared it can have sent a start.
+                let is_own = self.preparation.as_ref().is_some_and(|it| it.ticket == claim.ticket);
+                let empties = is_reused && is_own && self.emptying.by_start();
                 let start = Command::Start {
                     claim,
                     start_by,
                     window,
                     with_tail,
+                    empties,
                 };
                 self.ask(start, around, SignedDuration::ZERO, now)
             }
@@ -302,7 +294,7 @@ impl AttemptState {
         self.failed_releases <= limits.release_pauses.len()
     }
 
-    fn pause_for_release(&self, limits: &Limits) -> SignedDuration {
+    pub(super) fn pause_for_release(&self, limits: &Limits) -> SignedDuration {
         match self.failed_releases {
             0 => SignedDuration::ZERO,
             failed => limits.release_pauses[failed - 1],
@@ -317,56 +309,8 @@ impl AttemptState {
         }
     }
 
-    /// For an attempt of which nothing is wanted any more. `claim` is what is in the status of it, if anything is.
-    ///
-    /// A session is not released while a start that was never answered may still arrive: it would allocate another one,
-    /// which nobody releases. Where an abandoned command is seen to have ended, its start has arrived.
-    pub fn leave(
-        &self,
-        key: AttemptKey,
-        claim: Option<&AttemptClaim>,
-        farewell: Farewell,
-        limits: &Limits,
-        now: Timestamp,
-    ) -> AfterEnd {
-        if self.is_released || self.failed_releases > limits.release_pauses.len() {
-            return AfterEnd::Rest;
-        }
-        if let Some(claim) = claim
-            && self.may_still_start()
-        {
-            let arrived = later(claim.at, limits.start_within + SignedDuration::from_secs(1));
-            let has_arrived = now >= arrived || (farewell == Farewell::Abandoned && self.finding.is_final());
-            match farewell {
-                _ if has_arrived => {}
-                Farewell::Idle => return AfterEnd::Wait(arrived),
-                Farewell::Abandoned if !self.is_cancelled => {
-                    return AfterEnd::Do(Command::Cancel {
-                        claim: claim.clone(),
-                        reason: KillReason::Delete,
-                        grace_seconds: limits.grace_seconds,
-                    });
-                }
-                Farewell::Abandoned => {
-                    if let Some(next) = self.after(limits.between_checks, now) {
-                        return AfterEnd::Wait(next);
-                    }
-                    let claim = claim.clone();
-                    let window = Duration::from_secs(u64::from(limits.grace_seconds) + 2);
-                    return AfterEnd::Do(Command::Poll {
-                        claim,
-                        window,
-                        with_tail: false,
-                    });
-                }
-            }
-        }
-        self.after(self.pause_for_release(limits), now)
-            .map_or(AfterEnd::Do(Command::Release { key }), AfterEnd::Wait)
-    }
-
     /// When a pause after the last command is over, if it is not.
-    fn after(&self, pause: SignedDuration, now: Timestamp) -> Option<Timestamp> {
+    pub(super) fn after(&self, pause: SignedDuration, now: Timestamp) -> Option<Timestamp> {
         let over = later(self.issued_at?, pause);
         (now < over).then_some(over)
     }
@@ -396,6 +340,6 @@ fn given_up_at(claim: &AttemptClaim, timeout: SignedDuration, limits: &Limits) -
 }
 
 /// A claim's time is from a status, which may say anything.
-fn later(time: Timestamp, pause: SignedDuration) -> Timestamp {
+pub(super) fn later(time: Timestamp, pause: SignedDuration) -> Timestamp {
     time.checked_add(pause).unwrap_or(Timestamp::MAX)
 }

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use super::{Command, Event, Limits, Problem, Ticket};
-use crate::api::command_job::{CommandResult, OutputTail};
+use super::{Command, Emptying, Event, Finding, Limits, Problem, Ticket};
+use crate::api::command_job::OutputTail;
 use crate::api::condition::Reason;
 use crate::controller::command_job::runner::{KillReason, Report, ReportedState};
 use crate::runtime::{Class, Effect};
@@ -49,6 +49,10 @@ pub struct AttemptState {
     has_begun: bool,
     /// Whether its session took a file when the command was told to end.
     pub(super) takes_files: bool,
+    /// Whether its session can be for another command.
+    pub(super) emptying: Emptying,
+    /// Whether nobody wants it for another command.
+    pub(super) is_unwanted: bool,
     start: Calls,
 }
 
@@ -87,67 +91,6 @@ struct Calls {
     has_arrived: bool,
 }
 
-/// What a session says of an attempt.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum Finding {
-    /// It has not been asked, or did not say.
-    #[default]
-    Nothing,
-    /// The session could not begin; what keeps it from beginning may pass.
-    NotBegun,
-    /// The command runs, or is about to.
-    Running,
-    /// The command has ended; what it printed is not read yet.
-    Ended(Box<Report>),
-    /// The command has ended, and its result is ready to be written.
-    Collected(Box<CommandResult>),
-    /// It is proven that nothing ran nor ever will.
-    Void,
-    /// The session is not the one that was prepared.
-    Replaced,
-    /// What was kept of the attempt in its session was removed, although something may have run.
-    Removed,
-    /// The runner died without leaving an exit code.
-    Died,
-    /// The runner could not prepare the command.
-    Unprepared,
-    /// The target no longer exists.
-    Gone,
-}
-
-impl Finding {
-    fn of(report: Box<Report>) -> Self {
-        match report.state {
-            ReportedState::Absent | ReportedState::Registered => Self::NotBegun,
-            ReportedState::Running { .. } => Self::Running,
-            ReportedState::Replaced => Self::Replaced,
-            ReportedState::Removed => Self::Removed,
-            ReportedState::Void => Self::Void,
-            ReportedState::Lost { killed: None } => Self::Died,
-            ReportedState::Unprepared { .. } => Self::Unprepared,
-            // A runner that died while it was killing the command: how that ended is known, its exit code is not.
-            ReportedState::Lost { killed: Some(_) } | ReportedState::Ended { .. } | ReportedState::Cancelled(_) => {
-                Self::Ended(report)
-            }
-        }
-    }
-
-    /// Whether the session will never say anything else.
-    pub fn is_final(&self) -> bool {
-        match self {
-            Self::Nothing | Self::NotBegun | Self::Running => false,
-            Self::Ended(_)
-            | Self::Collected(_)
-            | Self::Void
-            | Self::Replaced
-            | Self::Removed
-            | Self::Died
-            | Self::Unprepared
-            | Self::Gone => true,
-        }
-    }
-}
-
 impl AttemptState {
     /// The state of an attempt that another process claimed: a start that it sent may still arrive.
     pub fn of_another_process() -> Self {
@@ -174,10 +117,12 @@ impl AttemptState {
         self.issued_at = Some(now);
         match command {
             Command::Prepare { .. } => {
+                self.emptying.issue(true);
                 self.preparation = None;
                 self.place_before = self.place.replace(place.to_owned());
             }
-            Command::Start { .. } => {
+            Command::Start { empties, .. } => {
+                self.emptying.issue_start(*empties);
                 self.start.several |= self.start.pending || self.start.unanswered;
                 self.start.unanswered |= self.start.pending;
                 self.start.pending = true;
@@ -194,13 +139,16 @@ impl AttemptState {
             // output may never return.
             Command::ReadEnd { .. } => self.unreadable = 0,
             Command::Collect { .. } => self.looks_for_output += 1,
-            Command::Poll { .. } | Command::Release { .. } => {}
+            Command::Poll { empties, .. } => self.emptying.issue(empties.is_some()),
+            Command::Empty { .. } => self.emptying.issue(true),
+            Command::Release { .. } => {}
         }
     }
 
     /// Takes note of what became of a command: there is something else to do now, or what was waited for goes on. An error is
     /// what keeps the attempt from going on; when it is tried again follows from its class.
     pub fn on(&mut self, command: &Command, event: Event, limits: &Limits) -> Result<Effect, Problem> {
+        self.emptying.on(command, &event);
         match command {
             Command::Prepare { ticket, .. } => self.on_prepare(ticket, event, limits),
             Command::Start { .. } => {
@@ -231,6 +179,11 @@ impl AttemptState {
                 // A session that took this is not out of reach.
                 self.takes_files = event == Event::Done;
                 self.issued_at = None;
+                Ok(Effect::Replan)
+            }
+            // What it found is noted, and nothing else is to be learnt from it.
+            Command::Empty { .. } => {
+                self.emptying.on_emptied();
                 Ok(Effect::Replan)
             }
             Command::Release { .. } => {

@@ -47,6 +47,7 @@ fn pursued_as(
 
 fn start() -> Command {
     Command::Start {
+        empties: false,
         claim: claim(),
         start_by: at(120),
         window: limits().window,
@@ -56,6 +57,7 @@ fn start() -> Command {
 
 fn poll() -> Command {
     Command::Poll {
+        empties: None,
         claim: claim(),
         window: limits().window,
         with_tail: false,
@@ -397,7 +399,7 @@ fn a_role_is_waited_for_and_after_ten_minutes_asked_for_slowly() {
 }
 
 fn left(state: &AttemptState, farewell: Farewell, second: i64) -> AfterEnd {
-    state.leave(key(), Some(&claim()), farewell, &limits(), at(second))
+    state.leave(key(), Some(&claim()), None, farewell, &limits(), at(second))
 }
 
 #[test]
@@ -456,6 +458,7 @@ fn a_session_that_cannot_be_released_is_left_to_its_cooldown_in_the_end() {
                 assert_eq!(state.on(&release, failed, &limits()), Ok(Effect::Replan));
             }
             AfterEnd::Wait(until) => second = until.duration_since(at(0)).as_secs() + 1,
+            AfterEnd::Keep(_) => panic!("it is nobody else's"),
             AfterEnd::Rest => break,
         }
     }

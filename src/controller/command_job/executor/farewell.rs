@@ -76,7 +76,7 @@ impl Farewells {
         let limits = executor.limits();
         loop {
             let now = Timestamp::now();
-            let command = match state.leave(key, claim.as_ref(), farewell, &limits, now) {
+            let command = match state.leave(key, claim.as_ref(), executor.slot(), farewell, &limits, now) {
                 AfterEnd::Do(command) => command,
                 AfterEnd::Wait(until) => {
                     let pause = Duration::try_from(until.duration_since(now)).unwrap_or_default();
@@ -84,6 +84,15 @@ impl Farewells {
                         self.carry_out(&executor, &Command::Release { key }).await;
                         return;
                     }
+                    continue;
+                }
+                AfterEnd::Keep(baseline) => {
+                    let prepared = state.preparation.as_ref().map(|it| &it.ticket);
+                    let ticket = claim.as_ref().map(|it| &it.ticket).or(prepared);
+                    if executor.keep(key, ticket, baseline).await {
+                        return;
+                    }
+                    state.on_refused_keeping();
                     continue;
                 }
                 AfterEnd::Rest => break,

@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use jiff::Timestamp;
+
 use super::not_runnable::NotRunnable;
 use super::plan::{last_claim, next_key};
-use crate::api::command_job::CommandJob;
-use crate::controller::command_job::attempt::{AttemptKey, AttemptState, Finding, Limits, Ticket};
+use crate::api::command_job::{CommandJob, SessionMode};
+use crate::controller::command_job::attempt::{AttemptKey, AttemptState, Finding, Limits, Slot, Ticket};
 use crate::controller::command_job::output::Fit;
 use crate::runtime::Key;
 
@@ -25,6 +27,8 @@ pub struct JobFacts {
     pub lent_account: Option<String>,
     /// The SessionPool of another namespace that a new attempt would enter as an account of its own.
     pub guest_of: Option<Key>,
+    /// The session that a new attempt would have.
+    pub lodging: Lodging,
     /// The digests of the sessions of the attempts that matter.
     pub sessions: BTreeMap<AttemptKey, String>,
     /// A ticket that no preparation has had yet.
@@ -33,6 +37,19 @@ pub struct JobFacts {
     pub attempts: BTreeMap<AttemptKey, AttemptState>,
     /// How the job's result is written: the API server refused the ways before this one as too large.
     pub fit: Fit,
+}
+
+/// The session that an attempt has that is prepared now.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Lodging {
+    /// How it was chosen.
+    pub mode: SessionMode,
+    /// Names it, if it is kept for other commands.
+    pub slot: Option<Slot>,
+    /// How many jobs had it before.
+    pub reuse: u32,
+    /// When it was allocated, if a job had it before.
+    pub allocated: Option<Timestamp>,
 }
 
 impl JobFacts {

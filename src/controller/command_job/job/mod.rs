@@ -12,7 +12,7 @@ mod sources;
 pub mod status;
 mod tail;
 
-pub use facts::{JobFacts, attempts_that_matter, current_key, untouched};
+pub use facts::{JobFacts, Lodging, attempts_that_matter, current_key, untouched};
 pub use inputs::Inputs;
 pub use not_runnable::{NamedPool, NotRunnable, Unavailable};
 pub use plan::{JobStep, plan};

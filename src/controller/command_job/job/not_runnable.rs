@@ -6,7 +6,7 @@ use crate::api::condition::Reason;
 use crate::azure::{AzureError, ResourceId};
 use crate::controller::command_job::JobError;
 use crate::controller::command_job::budget::OverBudget;
-use crate::controller::command_job::queue::QueuePosition;
+use crate::controller::command_job::queue::{QueuePosition, WaitsFor};
 use crate::controller::command_job::runner::WorkError;
 use crate::controller::config_maps::NOT_ALLOWED;
 use crate::controller::readiness::Verdict;
@@ -191,14 +191,16 @@ impl NotRunnable {
 }
 
 fn told_to_wait(pool: &NamedPool, position: Option<QueuePosition>) -> String {
-    if position.is_some_and(|it| it.is_at_share) {
-        format!(
+    match position.map(|it| it.waits_for) {
+        Some(WaitsFor::Share) => format!(
             "the namespace has as many sessions of {pool} as its owner lets it have; the job starts when one of them is free"
-        )
-    } else {
-        format!(
+        ),
+        Some(WaitsFor::Session) => format!(
+            "another job has the session of {pool} that spec.session.key names; the job starts when that one has ended"
+        ),
+        Some(WaitsFor::Place) | None => format!(
             "every session of {pool} is in use, or promised to jobs before this one; the job starts when one is free"
-        )
+        ),
     }
 }
 

@@ -9,9 +9,9 @@ use super::explanation::backing_off;
 use super::facts::JobFacts;
 use super::not_runnable::NotRunnable;
 use super::retry::{Consequence, active_until, consequence, next_attempt};
-use super::status::JobVerdict;
+use super::status::{JobVerdict, whole_seconds};
 use super::tail;
-use crate::api::command_job::{Attempt, CommandJob, Phase};
+use crate::api::command_job::{Attempt, CommandJob, JobSession, Phase};
 use crate::controller::command_job::attempt::{
     AfterClaim, AttemptClaim, AttemptKey, AttemptState, BeforeClaim, Command, Ending, Farewell, Pursuit, Stop,
     Surroundings,
@@ -243,6 +243,12 @@ fn begin(job: &CommandJob, facts: &JobFacts, now: Timestamp) -> Plan<JobStep, Jo
                 session: facts.sessions.get(&key).cloned().unwrap_or_default(),
                 secrets_digest: facts.secrets_digest.clone(),
                 lent_account: facts.lent_account.clone(),
+                slot: facts.lodging.slot.clone(),
+            },
+            session: JobSession {
+                mode: facts.lodging.mode,
+                reuse: i32::try_from(facts.lodging.reuse).unwrap_or(i32::MAX),
+                allocated_time: whole_seconds(facts.lodging.allocated.unwrap_or(preparation.at)),
             },
             guest_of: facts.guest_of.clone(),
         }),

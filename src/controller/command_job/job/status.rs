@@ -11,12 +11,12 @@ use super::facts::JobFacts;
 use super::plan::{is_finished, last_claim, next_key};
 use super::retry::Because;
 use crate::api::command_job::{
-    Attempt, AttemptReason, CommandJob, CommandJobStatus, OutputTail, Phase, QueueReason, QueueStatus,
+    Attempt, AttemptReason, CommandJob, CommandJobStatus, JobSession, OutputTail, Phase, QueueReason, QueueStatus,
 };
 use crate::api::condition::{Reason, kind};
 use crate::controller::command_job::attempt::{AttemptClaim, AttemptState, Ending};
 use crate::controller::command_job::output::Fit;
-use crate::controller::command_job::queue::QueuePosition;
+use crate::controller::command_job::queue::{QueuePosition, WaitsFor};
 use crate::controller::command_job::runner::KillReason;
 use crate::controller::readiness::{self, Standing, Verdict};
 use crate::controller::waiting::Waiting;
@@ -44,6 +44,8 @@ pub enum JobVerdict {
     Claimed {
         /// The attempt.
         claim: AttemptClaim,
+        /// Its session.
+        session: JobSession,
         /// The SessionPool of another namespace that it enters as an account of its own, if it does.
         guest_of: Option<Key>,
     },
@@ -179,8 +181,12 @@ pub fn status(job: &CommandJob, verdict: &JobVerdict, now: Timestamp) -> Option<
             let queue = queue(why.reason, *refused_since, *position);
             waiting(job, previous, why, queue, now)
         }
-        JobVerdict::Claimed { claim, guest_of } => {
-            let status = claimed(job, previous, claim, now);
+        JobVerdict::Claimed {
+            claim,
+            session,
+            guest_of,
+        } => {
+            let status = claimed(job, previous, claim, session, now);
             isolated(job, status, guest_of.as_ref(), now)
         }
         JobVerdict::Running(trouble) => running(job, previous, trouble.as_ref(), now),
@@ -261,15 +267,24 @@ fn queue(reason: Reason, refused_since: Option<Timestamp>, position: Option<Queu
 
 fn queue_reason(reason: Reason, position: Option<QueuePosition>) -> QueueReason {
     match reason {
-        Reason::PoolExhausted if position.is_some_and(|it| it.is_at_share) => QueueReason::Share,
-        Reason::PoolExhausted => QueueReason::Capacity,
+        Reason::PoolExhausted => match position.map(|it| it.waits_for) {
+            Some(WaitsFor::Share) => QueueReason::Share,
+            Some(WaitsFor::Session) => QueueReason::Session,
+            Some(WaitsFor::Place) | None => QueueReason::Capacity,
+        },
         Reason::Unavailable | Reason::Throttled | Reason::InternalError => QueueReason::Service,
         Reason::BackingOff => QueueReason::Backoff,
         _ => QueueReason::Target,
     }
 }
 
-fn claimed(job: &CommandJob, mut status: CommandJobStatus, claim: &AttemptClaim, now: Timestamp) -> CommandJobStatus {
+fn claimed(
+    job: &CommandJob,
+    mut status: CommandJobStatus,
+    claim: &AttemptClaim,
+    session: &JobSession,
+    now: Timestamp,
+) -> CommandJobStatus {
     let at = whole_seconds(claim.at);
     if let Some(open) = status.attempts.last_mut()
         && open.outcome.is_none()
@@ -289,7 +304,9 @@ fn claimed(job: &CommandJob, mut status: CommandJobStatus, claim: &AttemptClaim,
         session: claim.session.clone(),
         secrets_digest: claim.secrets_digest.clone(),
         lent_account: claim.lent_account.clone(),
+        slot: claim.slot.as_ref().map(ToString::to_string),
     });
+    status.session = Some(session.clone());
     let surplus = status.attempts.len().saturating_sub(MAX_ATTEMPTS);
     status.attempts.drain(..surplus);
     status.start_time.get_or_insert(at);
@@ -371,7 +388,7 @@ fn running(
 }
 
 /// The API server keeps whole seconds; more would make the status differ from itself once stored.
-fn whole_seconds(time: Timestamp) -> Time {
+pub fn whole_seconds(time: Timestamp) -> Time {
     Time(Timestamp::from_second(time.as_second()).unwrap_or(time))
 }
 

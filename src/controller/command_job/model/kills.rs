@@ -39,6 +39,9 @@ fn live(random: &mut fastrand::Rng) -> u32 {
     let mut world = World::of(random.u32(0..3), &spec.expect("not empty"))
         .failing(random.u32(0..2))
         .with(random.choice(wishes).expect("not empty"));
+    if random.bool() {
+        world = world.reusing();
+    }
     let mut killed = 0;
     for _ in 0..STEPS {
         if killed < KILLS_PER_JOB && random.u8(0..3) == 0 {

@@ -108,6 +108,27 @@ fn a_job_that_is_suspended_cancelled_and_deleted_in_any_order_leaves_nothing_beh
     assert!(visited > 100, "only {visited} worlds");
 }
 
+#[test]
+fn a_session_is_for_another_job_only_if_it_is_clean_and_nothing_is_on_its_way_to_it_any_more() {
+    let visited = explore(World::new(troubles()).reusing());
+    assert!(visited > 1000, "only {visited} worlds");
+    let wishes = [Wish::Cancel, Wish::Delete];
+    let spec = json!({"backoffLimit": 1});
+    let visited = explore(World::of(troubles() - 1, &spec).failing(1).reusing().with(&wishes));
+    assert!(visited > 1000, "only {visited} worlds");
+}
+
+#[test]
+fn a_session_that_nothing_disturbs_is_for_another_job() {
+    for (spec, failing, reused) in [(json!({}), 0, 1), (json!({"backoffLimit": 1}), 1, 2)] {
+        let mut world = World::of(0, &spec).failing(failing).reusing();
+        while let Some(next) = world.successors().into_iter().next() {
+            world = next;
+        }
+        assert_eq!(world.reused, reused);
+    }
+}
+
 /// Hashes what is written.
 #[derive(Default)]
 struct Text(DefaultHasher);

@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::controller::command_job::attempt::fixtures::{ended, report};
 use crate::controller::command_job::attempt::{AttemptClaim, AttemptKey, Command, Event, Ticket};
 use crate::controller::command_job::output::ending;
-use crate::controller::command_job::runner::{KillReason, ReportedState};
+use crate::controller::command_job::runner::{Baseline, Cleaned, KillReason, Remains, Report, ReportedState};
 
 /// What became of an attempt in a container, once somebody took its lock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,6 +32,45 @@ pub struct Container {
     taken: BTreeSet<Ticket>,
     cancelled: BTreeMap<Ticket, KillReason>,
     pub locks: BTreeMap<Ticket, Lock>,
+    /// Whether it was emptied after the last start.
+    is_clean: bool,
+}
+
+impl Container {
+    /// It is another job's: what comes late must neither start anything, nor empty or end it.
+    fn check(&self, command: &Command) {
+        match command {
+            Command::Start { claim, empties, .. } => {
+                assert!(!empties, "another job's session is emptied");
+                assert!(
+                    !self.tickets.contains(&claim.ticket),
+                    "it starts in another job's session"
+                );
+            }
+            Command::Poll { empties, .. } => assert!(empties.is_none(), "another job's session is emptied"),
+            Command::Empty { .. } => panic!("another job's session is emptied"),
+            Command::Release { .. } => panic!("another job's session is ended"),
+            Command::Prepare { .. } | Command::ReadEnd { .. } | Command::Collect { .. } | Command::Cancel { .. } => {}
+        }
+    }
+}
+
+/// What every session was before its first command.
+fn baseline() -> Baseline {
+    Baseline::new("1_1_0123456789abcdef_-").expect("a baseline")
+}
+
+/// Whose session it is about.
+fn key_of(command: &Command) -> AttemptKey {
+    match command {
+        Command::Prepare { key, .. } | Command::Release { key } => *key,
+        Command::Start { claim, .. }
+        | Command::Poll { claim, .. }
+        | Command::ReadEnd { claim }
+        | Command::Collect { claim, .. }
+        | Command::Cancel { claim, .. }
+        | Command::Empty { claim, .. } => claim.key,
+    }
 }
 
 /// The service, and what is on its way to it.
@@ -44,6 +83,8 @@ pub struct Service {
     pub started: Vec<Ticket>,
     /// Whether a command ended by itself with exit code 0.
     pub has_succeeded: bool,
+    /// Sessions that were left for other jobs, as they were left.
+    pub left: BTreeMap<AttemptKey, Container>,
     /// How many commands are still to fail that end by themselves.
     pub failures_left: u32,
 }
@@ -51,6 +92,56 @@ pub struct Service {
 impl Service {
     /// What a request does when it arrives, and what is answered.
     pub fn receive(&mut self, command: &Command, now: jiff::Timestamp) -> Event {
+        if let Some(container) = self.left.get(&key_of(command)) {
+            container.check(command);
+            return Event::NoFrame;
+        }
+        let event = self.carry_out(command, now);
+        match event {
+            Event::Frame(report) => Event::Frame(self.emptied(command, report)),
+            event => event,
+        }
+    }
+
+    /// What the call tells of the session besides, if it is to empty it.
+    fn emptied(&mut self, command: &Command, mut report: Box<Report>) -> Box<Report> {
+        let baseline = match command {
+            Command::Start { empties: true, .. } => Some(baseline()),
+            Command::Poll { empties, .. } => empties.clone(),
+            Command::Empty { baseline, .. } => Some(baseline.clone()),
+            _ => None,
+        };
+        let has_ended = matches!(report.state, ReportedState::Ended { .. });
+        // Of every other command the output is read apart.
+        let is_told = matches!(command, Command::Empty { .. }) || self.started.len() % 2 == 1;
+        let container = self.sessions.get_mut(&key_of(command));
+        let is_emptied = baseline.is_some() && has_ended && is_told;
+        if let Some(container) = container.filter(|_| is_emptied) {
+            container.is_clean = true;
+        }
+        report.cleaned = Cleaned {
+            baseline,
+            remains: is_emptied.then_some(Remains::Nothing),
+        };
+        report
+    }
+
+    /// The session is left for another job. An operator that is started anew has sessions of other names, so what was on its way when
+    /// the one before died may only seem to come here.
+    pub fn leave(&mut self, key: AttemptKey, has_died: bool) {
+        let container = self.sessions.remove(&key).unwrap_or_default();
+        // A new one is found out by whoever comes next.
+        let is_new = container.locks.is_empty() && (container.tickets.is_empty() || has_died);
+        assert!(container.is_clean || is_new, "it is not clean: {container:?}");
+        let is_quiet = |it: &Lock| !matches!(it, Lock::Running | Lock::Deaf);
+        assert!(
+            container.locks.values().all(is_quiet),
+            "something runs in it: {container:?}"
+        );
+        self.left.insert(key, container);
+    }
+
+    fn carry_out(&mut self, command: &Command, now: jiff::Timestamp) -> Event {
         match command {
             Command::Prepare { key, ticket } => {
                 self.sessions.entry(*key).or_default().tickets.insert(ticket.clone());
@@ -69,6 +160,7 @@ impl Service {
                 Event::Frame(report) if matches!(report.state, ReportedState::Ended { .. }) => Event::Frame(report),
                 _ => Event::NoFrame,
             },
+            Command::Empty { claim, .. } => self.look(claim),
             Command::Collect { report, .. } => Event::Collected(Box::new(ending(report))),
             Command::Cancel { claim, reason, .. } => {
                 let container = self.sessions.entry(claim.key).or_default();
@@ -93,6 +185,7 @@ impl Service {
                 (Some(reason), _) => Lock::Cancelled(*reason),
                 (None, true) => Lock::Late,
                 (None, false) => {
+                    container.is_clean = false;
                     self.started.push(claim.ticket.clone());
                     Lock::Running
                 }

@@ -13,13 +13,15 @@ use super::truth::assert_goes_on;
 use crate::api::command_job::CommandJob;
 use crate::controller::command_job::attempt::fixtures::{at, limits};
 use crate::controller::command_job::attempt::{
-    AfterEnd, AttemptClaim, AttemptKey, AttemptState, Command, Event, Farewell, Problem, Ticket,
+    AfterEnd, AttemptClaim, AttemptKey, AttemptState, Command, Event, Farewell, KeptFor, Problem, Slot, Tenancy, Ticket,
 };
+use crate::controller::command_job::job::plan::next_key;
 use crate::controller::command_job::job::{
-    JobFacts, JobStep, JobVerdict, attempts_that_matter, plan, status, untouched,
+    JobFacts, JobStep, JobVerdict, Lodging, attempts_that_matter, plan, status, untouched,
 };
 use crate::controller::command_job::output::Fit;
 use crate::controller::command_job::runner::ReportedState;
+use crate::controller::operator_key::OperatorKey;
 use crate::runtime::{Class, Next};
 
 const PLACE: &str = "place";
@@ -50,6 +52,11 @@ pub struct World {
     pub(super) wishes: Vec<Wish>,
     /// Whether a session was replaced or released late, or a runner died.
     pub(super) was_disturbed: bool,
+    /// Whether its sessions are for other jobs afterwards.
+    is_reused: bool,
+    /// How many of them were.
+    pub(super) reused: u32,
+    has_died: bool,
     /// Whether something may be left behind: the operator died, or a request may yet arrive.
     pub(super) may_leak: bool,
 }
@@ -110,8 +117,28 @@ impl World {
             troubles_left: troubles,
             wishes: Vec::new(),
             was_disturbed: false,
+            is_reused: false,
+            reused: 0,
+            has_died: false,
             may_leak: false,
         }
+    }
+
+    /// Whose sessions are for other jobs afterwards.
+    #[must_use]
+    pub fn reusing(self) -> Self {
+        let is_reused = true;
+        Self { is_reused, ..self }
+    }
+
+    /// Names the session of an attempt.
+    fn slot(&self, key: AttemptKey) -> Option<Slot> {
+        let tenancy = || {
+            let key = OperatorKey::new([1; 32]);
+            Tenancy::derive(&key, "pool", "n", ("a", "b"), KeptFor::AnyCommand, "")
+        };
+        self.is_reused
+            .then(|| Slot::new(tenancy(), &format!("{:016x}", key.number)))
     }
 
     /// Of which so many commands fail.
@@ -135,13 +162,19 @@ impl World {
         let job = (&self.job.status, &self.job.metadata.deletion_timestamp, spec);
         let operator = (&self.attempts, &self.leaving, self.now, self.tickets);
         let rest = (self.troubles_left, &self.wishes, self.was_disturbed, self.may_leak);
+        let rest = (rest, self.reused, self.has_died);
         write!(hasher, "{job:?} {operator:?} {:?} {rest:?}", self.service).expect("a hasher takes every text");
         hasher.hash()
     }
 
     fn facts(&self) -> JobFacts {
         let sessions = attempts_that_matter(&self.job, &self.attempts).map(|key| (key, SESSION.to_owned()));
+        let lodging = Lodging {
+            slot: self.slot(next_key(&self.job, &self.attempts)),
+            ..Lodging::default()
+        };
         JobFacts {
+            lodging,
             limits: limits(),
             place: Ok(PLACE.into()),
             contents: Ok(super::CONTENTS.into()),
@@ -219,6 +252,7 @@ impl World {
     pub fn die(&mut self) {
         self.attempts.clear();
         self.leaving.clear();
+        self.has_died = true;
         self.may_leak = true;
     }
 
@@ -358,7 +392,14 @@ impl World {
             state,
             farewell,
         } = &mut world.leaving[index];
-        match state.leave(*key, claim.as_ref(), *farewell, &limits(), world.now) {
+        let slot = self.slot(*key);
+        match state.leave(*key, claim.as_ref(), slot.as_ref(), *farewell, &limits(), world.now) {
+            AfterEnd::Keep(_) => {
+                world.service.leave(*key, world.has_died);
+                world.reused += 1;
+                world.leaving.remove(index);
+                vec![world]
+            }
             AfterEnd::Rest => {
                 world.leaving.remove(index);
                 vec![world]

@@ -10,9 +10,13 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::bill::Bill;
+use super::kept::{Keeper, KeptSession};
 use super::ledger::Ledger;
+use super::line::Wish;
+use super::seat::Seat;
 use crate::api::session_pool::PoolSessions;
 use crate::api::{CommandJob, SessionPool};
+use crate::controller::command_job::attempt::Slot;
 use crate::runtime::{Key, Pace, Snapshot};
 
 /// The time between two looks at the sessions of a pool.
@@ -29,6 +33,8 @@ pub struct PoolFacts {
     pub object: Option<Snapshot<SessionPool>>,
     /// How many of them the job's namespace may have, if its owner says.
     pub share: Option<u32>,
+    /// Whose session the job may have, if not only one of its own.
+    pub wish: Option<Wish>,
 }
 
 /// What a job names as its pool.
@@ -64,6 +70,24 @@ pub struct Pool {
     pub suspected: Option<Instant>,
     /// When they last were.
     pub looked_at: Option<Instant>,
+    /// The sessions that nobody has, by the numbers of their places.
+    pub kept: HashMap<u64, Kept>,
+    /// The names of the sessions that are kept, or may be, by the numbers of their places.
+    pub slots: HashMap<u64, Slot>,
+}
+
+/// A session that nobody has.
+pub struct Kept {
+    /// Its place.
+    pub seat: Arc<Seat>,
+    keeper: Box<dyn Keeper>,
+}
+
+/// What is to be done once the ledgers are closed again.
+#[derive(Default)]
+pub struct Moves {
+    woken: Vec<Key>,
+    retired: Vec<Kept>,
 }
 
 /// A pool whose sessions are to be compared with what is known of them.
@@ -106,17 +130,48 @@ impl Ledgers {
         id
     }
 
-    /// A job wants no session of any pool but this one; returns the jobs that have their turn by that.
-    pub fn withdraw(&mut self, uid: &str, but: Option<&Arc<str>>, now: Timestamp) -> Vec<Key> {
-        let others = self.pools.iter_mut().filter(|(id, _)| Some(*id) != but);
-        others
-            .filter_map(|(_, pool)| pool.ledger.withdraw(uid, now).then(|| pool.ledger.advance(now)))
-            .flatten()
-            .collect()
+    /// A job wants no session of any pool but this one.
+    pub fn withdraw(&mut self, uid: &str, but: Option<&Arc<str>>, now: Timestamp) -> Moves {
+        let mut moves = Moves::default();
+        for (_, pool) in self.pools.iter_mut().filter(|(id, _)| Some(*id) != but) {
+            if pool.ledger.withdraw(uid, now) {
+                moves.add(pool.advance(now));
+            }
+        }
+        moves
+    }
+}
+
+impl Moves {
+    /// Those jobs have their turn.
+    pub fn of_woken(woken: Vec<Key>) -> Self {
+        Self {
+            woken,
+            ..Self::default()
+        }
+    }
+
+    /// Does these as well.
+    pub fn add(&mut self, other: Self) {
+        self.woken.extend(other.woken);
+        self.retired.extend(other.retired);
     }
 }
 
 impl Pool {
+    /// Gives turns as long as there are sessions.
+    pub fn advance(&mut self, now: Timestamp) -> Moves {
+        let woken = self.ledger.advance(now);
+        self.moves(woken)
+    }
+
+    /// These jobs have their turn, and the ledger may want sessions to end.
+    pub fn moves(&mut self, woken: Vec<Key>) -> Moves {
+        let retired = self.ledger.take_retired();
+        let retired = retired.iter().filter_map(|it| self.kept.remove(it)).collect();
+        Moves { woken, retired }
+    }
+
     /// Its sessions are to be compared, but not sooner than that after the last time.
     pub fn suspect(&mut self, between_looks: Duration) {
         let due = self.looked_at.map_or_else(Instant::now, |it| it + between_looks);
@@ -139,6 +194,10 @@ impl Books {
         self.change(pool, |pool, now| pool.ledger.on_allocated(number, now));
     }
 
+    pub fn allocated_at(&self, pool: &str, number: u64) -> Option<Timestamp> {
+        self.lock().pools.get(pool)?.ledger.allocated(number)
+    }
+
     pub fn refused(&self, pool: &str, asked_pause: Option<Duration>) {
         let between_looks = self.pace.of(BETWEEN_LOOKS);
         self.change(pool, |pool, now| {
@@ -148,26 +207,63 @@ impl Books {
         });
     }
 
-    pub fn give_back(&self, pool: &str, number: u64) {
-        self.change(pool, |pool, now| pool.ledger.give_back(number, now));
+    pub fn replaced(&self, pool: &str, number: u64) {
+        self.change(pool, |pool, now| pool.ledger.on_replaced(number, now));
     }
 
-    pub fn change(&self, pool: &str, change: impl FnOnce(&mut Pool, Timestamp)) {
+    pub fn give_back(&self, pool: &str, number: u64) {
+        self.change(pool, |pool, now| {
+            pool.slots.remove(&number);
+            pool.ledger.give_back(number, now);
+        });
+    }
+
+    /// The session of this place is for another job; false if nobody is to have it.
+    pub fn keep(
+        &self,
+        pool: &str,
+        number: u64,
+        session: &KeptSession,
+        seat: Arc<Seat>,
+        keeper: Box<dyn Keeper>,
+    ) -> bool {
+        self.change(pool, |pool, now| {
+            let is_kept = pool.ledger.keep(number, session, now);
+            if is_kept {
+                pool.kept.insert(number, Kept { seat, keeper });
+            }
+            is_kept
+        })
+        .unwrap_or(false)
+    }
+
+    pub fn change<T>(&self, pool: &str, change: impl FnOnce(&mut Pool, Timestamp) -> T) -> Option<T> {
         let now = Timestamp::now();
         let mut ledgers = self.lock();
-        let woken = ledgers.pools.get_mut(pool).map(|pool| {
-            change(pool, now);
-            pool.ledger.advance(now)
+        let changed = ledgers.pools.get_mut(pool).map(|pool| {
+            let changed = change(pool, now);
+            (changed, pool.advance(now))
         });
         drop(ledgers);
-        self.woke(woken.unwrap_or_default());
+        let (changed, moves) = changed.unzip();
+        self.changed(moves.unwrap_or_default());
+        changed
     }
 
-    pub fn woke(&self, woken: Vec<Key>) {
-        for key in woken {
+    /// Something was changed, and this is to be done by that. The ledgers must not be open: whoever lets go of a place opens them.
+    pub fn changed(&self, moves: Moves) {
+        self.carry_out(moves);
+        self.changes.send_modify(|it| *it = it.wrapping_add(1));
+    }
+
+    /// Wakes jobs and ends sessions.
+    pub fn carry_out(&self, moves: Moves) {
+        for key in moves.woken {
             (self.wake)(key);
         }
-        self.changes.send_modify(|it| *it = it.wrapping_add(1));
+        for Kept { seat, keeper } in moves.retired {
+            keeper.retire(seat);
+        }
     }
 
     pub fn lock(&self) -> MutexGuard<'_, Ledgers> {

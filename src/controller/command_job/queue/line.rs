@@ -4,6 +4,7 @@ use std::cmp::Reverse;
 
 use jiff::Timestamp;
 
+use crate::controller::command_job::attempt::{KeptFor, Tenancy};
 use crate::runtime::Key;
 
 /// Where a job stands among those of its namespace: the higher priority first, then the older, and the name of the job decides
@@ -33,6 +34,22 @@ impl Rank {
     }
 }
 
+/// That a job may have a session that another one has left.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wish {
+    /// Of whose sessions.
+    pub tenancy: Tenancy,
+    /// How many jobs a session may have, this one among them, if somebody says.
+    pub most_jobs: Option<u32>,
+}
+
+impl Wish {
+    /// Whether there is to be one session for all that wish the same.
+    pub fn is_exclusive(&self) -> bool {
+        self.tenancy.kept_for == KeptFor::OneKey
+    }
+}
+
 /// A job that waits.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct QueuedJob {
@@ -41,6 +58,8 @@ pub struct QueuedJob {
     pub key: Key,
     /// Since when it waits.
     pub since: Timestamp,
+    /// Whose session it may have, if not only one of its own.
+    pub wish: Option<Wish>,
     /// What its status says, or is about to say, of its position; and since when.
     pub told: Option<(QueuePosition, Timestamp)>,
 }
@@ -54,8 +73,19 @@ pub struct QueuePosition {
     pub of: u32,
     /// When its turn is expected to come.
     pub estimate: Option<Timestamp>,
-    /// Whether its namespace has as many sessions as the pool's owner lets it have.
-    pub is_at_share: bool,
+    /// What it waits for.
+    pub waits_for: WaitsFor,
+}
+
+/// What a job waits for that is to have a session of a pool.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WaitsFor {
+    /// A place in the pool.
+    Place,
+    /// A place of its namespace's, which has as many sessions as the pool's owner lets it have.
+    Share,
+    /// The session that another job has.
+    Session,
 }
 
 /// The jobs of a namespace that wait, by rank.
@@ -71,16 +101,16 @@ impl Line {
         self.0.is_empty()
     }
 
-    /// The job whose turn is next.
-    pub fn pop(&mut self) -> Option<QueuedJob> {
-        (!self.0.is_empty()).then(|| self.0.remove(0))
-    }
-
     /// Adds a job, unless one of this rank waits.
     pub fn add(&mut self, waiting: QueuedJob) {
         if let Err(index) = self.find(&waiting.rank) {
             self.0.insert(index, waiting);
         }
+    }
+
+    /// Takes the job at this index.
+    pub fn take(&mut self, index: usize) -> Option<QueuedJob> {
+        (index < self.0.len()).then(|| self.0.remove(index))
     }
 
     pub fn remove(&mut self, rank: &Rank) -> Option<QueuedJob> {

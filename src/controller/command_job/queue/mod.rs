@@ -12,6 +12,7 @@
 mod bill;
 mod books;
 mod breaker;
+mod kept;
 mod ledger;
 mod line;
 mod queues;
@@ -24,7 +25,8 @@ mod telling;
 mod tests;
 
 pub use books::{PoolFacts, Suspect};
-pub use line::QueuePosition;
+pub use kept::{Keeper, KeptSession};
+pub use line::{QueuePosition, WaitsFor, Wish};
 pub use queues::{Queues, Turn};
 pub use report::report;
 pub use seat::Seat;

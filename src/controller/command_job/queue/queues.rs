@@ -10,15 +10,17 @@ use kube::ResourceExt;
 use tokio::sync::{OnceCell, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
-use super::books::{BETWEEN_LOOKS, Books, PoolFacts, Suspect, name_of_pool};
+use super::books::{BETWEEN_LOOKS, Books, Moves, Pool, PoolFacts, Suspect, name_of_pool};
 use super::ledger::Applicant;
-use super::line::QueuePosition;
+use super::line::{QueuePosition, WaitsFor};
 use super::report::Counts;
 use super::seat::Seat;
 use super::telling;
 use crate::api::command_job::QueueReason;
 use crate::api::{CommandJob, SessionPool};
+use crate::controller::command_job::attempt::Slot;
 use crate::controller::command_job::job::plan::{last_claim, wants_session};
 use crate::runtime::{Cache, Key, Pace};
 
@@ -74,6 +76,7 @@ impl Queues {
                     capacity: capacity.and_then(|it| u32::try_from(it).ok()),
                     object: Some(object.clone()),
                     share: None,
+                    wish: None,
                 };
                 ledgers.place(&facts, None);
             }
@@ -100,40 +103,76 @@ impl Queues {
             priority: job.spec.priority,
             created: job.creation_timestamp().map_or(Timestamp::UNIX_EPOCH, |it| it.0),
             share: pool.share,
+            wish: pool.wish.clone(),
             told: told(job),
         };
         let mut ledgers = self.books.lock();
         let id = ledgers.place(pool, Some(job));
         // It may have asked for one of another pool before.
-        let mut woken = ledgers.withdraw(&applicant.uid, Some(&id), now);
+        let mut moves = ledgers.withdraw(&applicant.uid, Some(&id), now);
         let pool = ledgers.pools.entry(Arc::clone(&id)).or_default();
         let (number, others) = pool.ledger.ask(&applicant, now);
-        woken.extend(others);
+        moves.add(pool.moves(others));
         if number.is_none() && pool.ledger.foreign() > 0 {
             // They may have gone since.
             pool.suspect(self.between_looks());
         }
-        let ledger = &pool.ledger;
-        let turn = match number {
-            Some(number) => Turn::Granted(Seat::new(Arc::clone(&self.books), id, number)),
-            None => Turn::Waits(ledger.told(&applicant.uid)),
+        let kept = number.and_then(|it| pool.kept.remove(&it));
+        let turn = match (number, &kept) {
+            (None, _) => Turn::Waits(pool.ledger.told(&applicant.uid)),
+            (Some(_), Some(kept)) => Turn::Granted(Arc::clone(&kept.seat)),
+            (Some(number), None) => {
+                let random = Uuid::new_v4().simple().to_string();
+                let slot = applicant.wish.map(|it| Slot::new(it.tenancy, &random));
+                Turn::Granted(self.seat_of(pool, id, number, slot))
+            }
         };
         drop(ledgers);
-        self.books.woke(woken);
+        self.books.changed(moves);
         turn
     }
 
-    /// A job that has a session of a pool since then.
-    pub fn seat(&self, pool: &PoolFacts, job: &CommandJob, since: Timestamp) -> Arc<Seat> {
+    fn seat_of(&self, pool: &mut Pool, id: Arc<str>, number: u64, slot: Option<Slot>) -> Arc<Seat> {
+        if let Some(slot) = &slot {
+            pool.slots.insert(number, slot.clone());
+        }
+        Seat::new(Arc::clone(&self.books), id, number, slot)
+    }
+
+    /// A job that has a session of a pool since then, which may be one that is kept for others.
+    pub fn seat(&self, pool: &PoolFacts, job: &CommandJob, since: Timestamp, slot: Option<&Slot>) -> Arc<Seat> {
         let now = Timestamp::now();
         let mut ledgers = self.books.lock();
         let id = ledgers.place(pool, Some(job));
-        let ledger = &mut ledgers.pools.entry(Arc::clone(&id)).or_default().ledger;
+        let pool = ledgers.pools.entry(Arc::clone(&id)).or_default();
         let (namespace, uid) = (job.namespace().unwrap_or_default(), job.uid().unwrap_or_default());
-        let number = ledger.occupy(&namespace, &uid, since, now);
+        let tenancy = slot.map(|it| it.tenancy.clone());
+        let number = pool.ledger.occupy(&namespace, &uid, tenancy, since, now);
+        let seat = self.seat_of(pool, id, number, slot.cloned());
         drop(ledgers);
-        self.books.woke(Vec::new());
-        Seat::new(Arc::clone(&self.books), id, number)
+        self.books.changed(Moves::default());
+        seat
+    }
+
+    /// A session was found that nobody has; `None` where the pool is not known, or somebody has it after all.
+    pub fn found(&self, pool: &str, slot: &Slot, since: Timestamp) -> Option<Arc<Seat>> {
+        let now = Timestamp::now();
+        let mut ledgers = self.books.lock();
+        let (id, _) = ledgers.pools.get_key_value(pool)?;
+        let id = Arc::clone(id);
+        let pool = ledgers.pools.get_mut(&id)?;
+        if pool.slots.values().any(|it| it == slot) {
+            return None;
+        }
+        let number = pool.ledger.occupy("", "", Some(slot.tenancy.clone()), since, now);
+        Some(self.seat_of(pool, id, number, Some(slot.clone())))
+    }
+
+    /// The names of the sessions of a pool that are kept, or may be, whether somebody has them or not.
+    pub fn slots(&self, pool: &str) -> Vec<Slot> {
+        let ledgers = self.books.lock();
+        let pool = ledgers.pools.get(pool);
+        pool.into_iter().flat_map(|it| it.slots.values().cloned()).collect()
     }
 
     /// A job wants no session any more, or cannot have one for now.
@@ -146,9 +185,9 @@ impl Queues {
         {
             unplaced.remove(&uid);
         }
-        let woken = ledgers.withdraw(&uid, None, now);
+        let moves = ledgers.withdraw(&uid, None, now);
         drop(ledgers);
-        self.books.woke(woken);
+        self.books.changed(moves);
     }
 
     /// What each SessionPool's status is to say.
@@ -257,15 +296,17 @@ impl Queues {
     fn round(&self, pacer: &mut telling::Pacer) -> (bool, Option<Timestamp>) {
         let now = Timestamp::now();
         let mut allowance = pacer.allowance(now);
-        let (mut woken, mut is_more, mut opens_at) = (Vec::new(), false, None::<Timestamp>);
+        let (mut moves, mut is_more, mut opens_at) = (Moves::default(), false, None::<Timestamp>);
         let mut ledgers = self.books.lock();
         for pool in ledgers.pools.values_mut() {
-            woken.extend(pool.ledger.advance(now));
+            moves.add(pool.advance(now));
+            let mut woken = Vec::new();
             let round = telling::round(&pool.ledger, &mut allowance, now);
             for (uid, key, told) in round.tell {
                 pool.ledger.tell(&uid, told, now);
                 woken.push(key);
             }
+            moves.add(Moves::of_woken(woken));
             is_more |= round.is_more;
             let opens = pool.ledger.opens_at(now);
             opens_at = opens_at.into_iter().chain(opens).min();
@@ -274,9 +315,7 @@ impl Queues {
             .pools
             .retain(|_, it| !it.ledger.is_idle() || !it.objects.is_empty());
         drop(ledgers);
-        for key in woken {
-            (self.books.wake)(key);
-        }
+        self.books.carry_out(moves);
         (is_more, opens_at)
     }
 }
@@ -294,6 +333,12 @@ fn told(job: &CommandJob) -> Option<QueuePosition> {
         position: u32::try_from(queue.position?).ok()?,
         of: u32::try_from(queue.of?).ok()?,
         estimate: queue.estimated_start_time.as_ref().map(|it| it.0),
-        is_at_share: queue.reason == QueueReason::Share,
+        waits_for: match queue.reason {
+            QueueReason::Share => WaitsFor::Share,
+            QueueReason::Session => WaitsFor::Session,
+            QueueReason::Target | QueueReason::Capacity | QueueReason::Service | QueueReason::Backoff => {
+                WaitsFor::Place
+            }
+        },
     })
 }

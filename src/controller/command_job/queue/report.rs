@@ -49,6 +49,7 @@ impl Counts {
         Self {
             sessions: PoolSessions {
                 in_use: number(ledger.in_use()),
+                kept: number(ledger.kept()),
                 queued: number(ledger.queued()),
                 foreign: number(ledger.foreign() as usize),
                 billed_hours: billed.collect(),

@@ -96,5 +96,5 @@ pub fn round(ledger: &Ledger, allowance: &mut Allowance, now: Timestamp) -> Roun
 fn is_news(before: QueuePosition, now: QueuePosition) -> bool {
     let (told, position) = (before.position, now.position);
     let is_nearer = position != told && (position <= NEAR || position <= told / 2);
-    is_nearer || before.is_at_share != now.is_at_share
+    is_nearer || before.waits_for != now.waits_for
 }

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::bill::hours_begun;
 use super::ledger::{Applicant, Ledger};
-use super::line::QueuePosition;
+use super::line::{QueuePosition, WaitsFor};
 use super::telling::{A_SECOND, Allowance, Pacer, round};
 use crate::runtime::Key;
 
@@ -22,6 +22,7 @@ fn job(namespace: &str, uid: &str) -> Applicant {
         priority: 0,
         created: at(0),
         share: None,
+        wish: None,
         told: None,
     }
 }
@@ -128,7 +129,7 @@ fn a_namespace_has_no_more_than_its_share_and_delays_nobody_by_waiting_for_it() 
     let first = ledger.ask(&guest("a1"), at(0)).0.expect("a session");
     assert!(ledger.ask(&guest("a2"), at(0)).0.is_none());
     let told = round(&ledger, &mut A_SECOND.clone(), at(5)).tell;
-    assert!(told[0].2.is_at_share, "{told:?}");
+    assert_eq!(told[0].2.waits_for, WaitsFor::Share, "{told:?}");
     assert!(ledger.ask(&job("b", "b1"), at(0)).0.is_some());
     assert!(ledger.ask(&job("b", "b2"), at(0)).0.is_some());
     assert_eq!(next(&mut ledger, first), ["a2"]);
@@ -153,7 +154,7 @@ fn sessions_of_others_and_of_jobs_that_are_not_come_to_yet_are_taken() {
     assert!(!shared.withdraw("nobody", at(0)));
     assert_eq!(shared.advance(at(0)), [guest.key]);
     // One that is come to is what it was.
-    let number = ledger.occupy("a", "a0", at(0), at(0));
+    let number = ledger.occupy("a", "a0", None, at(0), at(0));
     assert!(ledger.advance(at(0)).is_empty());
     assert_eq!(next(&mut ledger, number), ["a2"]);
 }
@@ -290,7 +291,7 @@ fn whoever_was_told_before_the_operator_was_started_anew_is_told_again_only_of_n
         position,
         of: 30,
         estimate: None,
-        is_at_share: false,
+        waits_for: WaitsFor::Place,
     };
     let mut ledger = ledger(0);
     for (number, position) in [(1, 1), (2, 4), (3, 20)] {
@@ -342,7 +343,7 @@ fn each_session_costs_every_hour_that_was_begun() {
     let long = ledger.ask(&job("b", "b1"), at(0)).0.expect("a session");
     let never = ledger.ask(&job("b", "b2"), at(0)).0.expect("a session");
     // It had been there for an hour and a half, which the bill that was found has.
-    let old = ledger.occupy("b", "b3", at(-5400), at(0));
+    let old = ledger.occupy("b", "b3", None, at(-5400), at(0));
     for number in [short, long] {
         ledger.on_allocated(number, at(0));
     }
@@ -480,7 +481,7 @@ proptest! {
     ) {
         let mut ledger = ledger(0);
         for namespace in &held {
-            ledger.occupy(&namespace.to_string(), "x", at(0), at(0));
+            ledger.occupy(&namespace.to_string(), "x", None, at(0), at(0));
         }
         for (uid, (namespace, priority)) in jobs.iter().enumerate() {
             let asked = Applicant { priority: *priority, ..job(&namespace.to_string(), &name(uid)) };

@@ -3,6 +3,9 @@
 @STATE@
 lg_began() { shift 19; lg_y=$1; }
 lg_base=@BASELINE@
+# A session that has nothing of the attempt before this one is another one.
+lg_known() { [ "$1" ] || return 0; for lg_x; do [ ! -d "$lg_x" ] || return 0; done; return 1; }
+case $lg_s in absent | registered) lg_known @EARLIER@ || lg_base=- ;; esac
 case $lg_base$lg_s in
   -absent | -registered)
     read -r lg_x <"/proc/$$/stat"

@@ -9,7 +9,7 @@
 use std::fmt;
 
 use super::attempt::AttemptFiles;
-use super::cleaning::Cleaning;
+use super::cleaning::{Cleaning, removal};
 use super::frame::{self, FrameError, Report};
 use super::quote::quote;
 use super::ticket::Work;
@@ -153,6 +153,8 @@ pub struct Call<'a> {
     pub linger_milliseconds: u32,
     /// Which output it brings.
     pub streams: Streams,
+    /// The attempt that had the session before, whose result is known: its files are removed before the command begins.
+    pub earlier: Option<&'a AttemptFiles>,
     /// Whether, and how, it empties the session where it sees the end of the command.
     pub cleaning: Option<Cleaning<'a>>,
     /// What it does.
@@ -199,7 +201,7 @@ impl Call<'_> {
                 inline(&cut, "0")
             }
         };
-        let cleaning = self.cleaning.map(|it| it.texts(self.attempt, prepare));
+        let cleaning = self.cleaning.map(|it| it.texts(self.attempt, self.earlier, prepare));
         let cleaning = cleaning.unwrap_or_default();
         let linger = match self.linger_milliseconds {
             0 => String::new(),
@@ -220,7 +222,10 @@ impl Call<'_> {
             .replace("@CLEAN@\n", &cleaning.clean)
             .replace("@BASELINE@\n", &cleaning.baseline)
             .replace("@ACTION@\n", &action)
-            .replace("@EARLIER@\n", &cleaning.earlier)
+            .replace(
+                "@EARLIER@\n",
+                &self.earlier.map(|it| removal(it, prepare)).unwrap_or_default(),
+            )
     }
 
     fn start(&self, work: &Work, start_by: u64, prepare: &dyn Fn(&str) -> String) -> String {

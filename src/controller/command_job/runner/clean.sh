@@ -1,11 +1,11 @@
-# Empties the session for another command, where this one has ended and all that it printed is in the frame: kills what was started since
+# Empties the session for another command, where that is to be done: kills what was started since
 # the first command, and then empties.
 lg_left=-
 
 # Whether nothing of another attempt lies here: then this call is late, or an earlier one was not cleaned up after.
 lg_alone() {
   for lg_x in @ROOT@/lg-* @HIDDEN@; do
-    case $lg_x in */lg-@ID@ | */lg-@ID@.* | */.lg-@ID@) continue ;; esac
+    case $lg_x in */@MARK_FILE@ | */lg-@ID@ | */lg-@ID@.* | */.lg-@ID@) continue ;; esac
     [ ! -e "$lg_x" ] || return 1
   done
 }
@@ -55,16 +55,18 @@ lg_quiet() {
 
 # Whether the payload $1 is all of a stream of $2 bytes.
 lg_fits() { case $1 in [=~]*) ;; *) [ "$2" = 0 ] ;; esac; }
-if [ "$lg_base" != - ] && [ "$lg_s" = ended ] && lg_fits "$lg_u" "$lg_n" && lg_fits "$lg_v" "$lg_m"; then
+lg_told() { lg_fits "$lg_u" "$lg_n" && lg_fits "$lg_v" "$lg_m"; }
+lg_over() { [ "$lg_s" = ended ]; }
+if [ "$lg_base" != - ] && @IS_TO_BE_EMPTIED@; then
   # at: caller-before-cleaning
   lg_left=used
-  if lg_alone; then
+  if @IS_ALONE@; then
     lg_left=processes
     # at: caller-before-killing
     if { lg_quiet; } 2>/dev/null; then
       # at: caller-before-emptying
       lg_left=$(timeout -s KILL 20 /bin/sh -c @EMPTY@ lifeguard "$lg_base" </dev/null 2>/dev/null)
-      lg_left=${lg_left:-unfinished}
+      case $lg_left in fixed) lg_left=clean lg_base=${lg_base}_r ;; "") lg_left=unfinished ;; esac
     fi
   fi
 fi

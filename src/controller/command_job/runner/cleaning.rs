@@ -15,13 +15,32 @@ use super::quote::quote;
 /// What changes in every session.
 const CHANGING: &str = "/var/log";
 
-/// That a call is to empty the session where it sees the end of the command.
+/// The file in the root of the files API that says what the session was before its first command: [`Cleaning::mark`].
+pub const MARK_FILE: &str = "lg-session";
+
+/// That a call is to empty the session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Cleaning<'a> {
-    /// What the session was before its first command. `None` in the call that starts that one, which finds it out and tells.
+    /// What the session was before its first command. `None` in the call that starts that one, which finds it out and tells. So does
+    /// one that finds nothing of the attempt before this one: that is another session.
     pub baseline: Option<&'a Baseline>,
-    /// The attempt before this one, whose result is known: its files are removed before the command begins.
-    pub earlier: Option<&'a AttemptFiles>,
+    /// What is written into [`MARK_FILE`] of a session that is as it was: the baseline, so that it can be found again, with
+    /// something that no command can make. `[A-Za-z0-9._ -]`.
+    pub mark: Option<&'a str>,
+    /// In which sessions.
+    pub when: CleanWhen,
+}
+
+/// In which sessions a call is to leave nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CleanWhen {
+    /// In one whose command has ended, if all that it printed is in the frame.
+    AllIsTold,
+    /// In one whose command has ended. What it printed may not be there any more afterwards.
+    Ended,
+    /// In any one, whatever is in it: nobody has a command in it. What tells it from a new one afterwards is the attempt of the
+    /// call.
+    Abandoned,
 }
 
 /// What a session was before its first command, in the words of the call that started it.
@@ -35,13 +54,21 @@ impl Baseline {
         let parts: Vec<_> = text.split('_').collect();
         let number = |it: &str| !it.is_empty() && it.bytes().all(|b| b.is_ascii_digit() || b == b'.');
         let digest = |it: &str| it.len() == 16 && it.bytes().all(|b| b.is_ascii_hexdigit());
+        let told = |start, time, mounts, home: &str| {
+            number(start) && number(time) && digest(mounts) && (home == "-" || digest(home))
+        };
+        // The last one: that no command can change what every program uses, so that it need not be looked at again.
         let valid = match parts[..] {
-            [start, time, mounts, home] => {
-                number(start) && number(time) && digest(mounts) && (home == "-" || digest(home))
-            }
+            [start, time, mounts, home] | [start, time, mounts, home, "r"] => told(start, time, mounts, home),
             _ => false,
         };
         valid.then_some(Self(text))
+    }
+
+    /// Whether both are of one session.
+    pub fn is_of_same(&self, other: &Self) -> bool {
+        let told = |it: &Self| it.0.trim_end_matches("_r").to_owned();
+        told(self) == told(other)
     }
 
     /// It as text.
@@ -123,8 +150,6 @@ impl Cleaned {
 pub(super) struct Texts {
     /// Before anything is started.
     pub baseline: String,
-    /// Before the command is started.
-    pub earlier: String,
     /// Before the frame is printed.
     pub clean: String,
     /// The fields in the frame.
@@ -133,7 +158,12 @@ pub(super) struct Texts {
 
 impl Cleaning<'_> {
     /// The parts of the text of a call about `attempt`.
-    pub(super) fn texts(&self, attempt: &AttemptFiles, prepare: &dyn Fn(&str) -> String) -> Texts {
+    pub(super) fn texts(
+        &self,
+        attempt: &AttemptFiles,
+        earlier: Option<&AttemptFiles>,
+        prepare: &dyn Fn(&str) -> String,
+    ) -> Texts {
         let emptied: Vec<_> = attempt.emptied().collect();
         let below: Vec<_> = emptied.iter().map(|it| format!("{it}/*")).collect();
         let hidden: Vec<_> = emptied.iter().map(|it| format!("{it}/.lg-*")).collect();
@@ -147,24 +177,37 @@ impl Cleaning<'_> {
             .replace("@OWN@", &attempt.places().join(" "))
             .replace("@UNCHANGED@", &attempt.unchanged().join(" "))
             .replace("@PRUNED@", &pruned.join(" "))
+            .replace("@ROOT@", attempt.root())
+            .replace("@MARK@", self.mark.unwrap_or_default())
+            .replace("@MARK_FILE@", MARK_FILE)
             .replace("@ID@", id);
-        let earlier = self.earlier.map_or_else(String::new, |earlier| {
-            let beside = format!("{}.*", earlier.path());
-            prepare(include_str!("earlier.sh"))
-                .replace("@EARLIER@", &earlier.places().join(" "))
-                .replace("@EARLIER_FILES@", &beside)
-        });
+        let (is_to_be_emptied, is_alone) = match self.when {
+            CleanWhen::AllIsTold => ("lg_over && lg_told", "lg_alone"),
+            CleanWhen::Ended => ("lg_over", "lg_alone"),
+            CleanWhen::Abandoned => ("lg_make", "true"),
+        };
+        let same = earlier.map(|it| it.places().join(" ")).unwrap_or_default();
         Texts {
             baseline: prepare(include_str!("baseline.sh"))
                 .replace("@STATE@\n", &state)
+                .replace("@EARLIER@", &same)
                 .replace("@BASELINE@", self.baseline.map_or("-", Baseline::as_str)),
-            earlier,
             clean: prepare(include_str!("clean.sh"))
                 .replace("@ROOT@", attempt.root())
                 .replace("@HIDDEN@", &hidden.join(" "))
+                .replace("@IS_TO_BE_EMPTIED@", is_to_be_emptied)
+                .replace("@IS_ALONE@", is_alone)
+                .replace("@MARK_FILE@", MARK_FILE)
                 .replace("@ID@", id)
                 .replace("@EMPTY@", &quote(&empty)),
             fields: " $lg_base $lg_left",
         }
     }
+}
+
+/// The part of the text of a call that removes what the attempt before has left, before a command begins.
+pub(super) fn removal(earlier: &AttemptFiles, prepare: &dyn Fn(&str) -> String) -> String {
+    prepare(include_str!("earlier.sh"))
+        .replace("@EARLIER@", &earlier.places().join(" "))
+        .replace("@EARLIER_FILES@", &format!("{}.*", earlier.path()))
 }

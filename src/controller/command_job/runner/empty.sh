@@ -11,6 +11,8 @@ lg_rest() { find "$lg_d" -mindepth 1 -maxdepth 1 ! -name lg-@ID@ ! -name .lg-@ID
 for lg_d in @EMPTIED@; do
   [ -d "$lg_d" ] || continue
   [ ! -h "$lg_d" ] || lg_say files
+  # What cannot be written to is as it was, unless it was changed.
+  [ -w "$lg_d" ] || { [ -z "$(find "$lg_d" -xdev -newerct "@$2" -print -quit)" ] || lg_say files; continue; }
   find "$lg_d" -xdev -mindepth 1 -type d ! -perm -700 -exec chmod u+rwx {} ";"
   lg_rest -exec rm -rf {} +
   # at: empty-before-looking
@@ -27,8 +29,17 @@ if [ "$4" != - ]; then
   find "$HOME" -xdev -mindepth 1 -type d -newerct "@$2" -empty -delete
   [ "$(lg_home)" = "$4" ] || lg_say home
 fi
-lg_x=$(IFS=:; find @UNCHANGED@ $PATH -xdev "(" -path "$HOME" @PRUNED@ ")" -prune -o -newerct "@$2" -print -quit)
-[ -z "$lg_x" ] || lg_say system
+# What no command can write to need not be looked at again.
+lg_system() { (IFS=:; find @UNCHANGED@ $PATH -xdev "(" -path "$HOME" @PRUNED@ ")" -prune -o "$@" -print -quit); }
+lg_fixed=$5
+if [ -z "$5" ]; then
+  lg_x=$(lg_system -newerct "@$2")
+  [ -z "$lg_x" ] || lg_say system
+  lg_x=$(find / -maxdepth 0 -writable >/dev/null || echo -; lg_system ! -type l -writable)
+  [ -n "$lg_x" ] || lg_fixed=1
+fi
 [ "$(printf lifeguard | sha256sum)" = "afe411584c92d6e7d37cc627c1dabe010e60b0c9b88b9887bd721ed91535a981  -" ] || lg_say programs
 ! command -v base64 >/dev/null || [ "$(printf lifeguard | base64)" = bGlmZWd1YXJk ] || lg_say programs
-echo clean
+lg_x="@MARK@"
+[ -z "$lg_x" ] || printf "%s\n" "$lg_x" >"@ROOT@/@MARK_FILE@" || lg_say disk
+[ "$lg_fixed$5" = 1 ] && echo fixed || echo clean

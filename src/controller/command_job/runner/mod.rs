@@ -27,7 +27,7 @@ mod tests;
 pub use attempt::{AttemptFiles, AttemptId, DATA_DIRECTORY, InvalidAttemptId};
 pub use call::{Action, Call, KillReason, Nonce, Streams, WHOLE_STREAM_BYTES};
 pub use capture::{Captured, Kept, capture, capture_ends, in_base64, text_between};
-pub use cleaning::{Baseline, Cleaned, Cleaning, Remains};
+pub use cleaning::{Baseline, CleanWhen, Cleaned, Cleaning, MARK_FILE, Remains};
 pub use frame::{FrameError, Missing, Payload, Report, ReportedState, Stream};
 pub use listing::ended;
 pub use masked::Secrets;

@@ -33,6 +33,7 @@ fn cancel() -> Command {
 
 fn brief_poll() -> Command {
     Command::Poll {
+        empties: None,
         claim: claim(),
         window: Duration::from_secs(12),
         with_tail: false,

@@ -2,12 +2,14 @@
 
 mod admission;
 mod answer;
+mod kept;
 mod pools;
 mod reaper;
 mod runs_as;
 mod session;
 mod streams;
 mod tail;
+mod taken_up;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,17 +17,23 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
 
+use self::kept::SessionKeeper;
 use self::session::{AttemptSession, nonce};
 use self::streams::StreamFiles;
 use super::Executor;
 use crate::api::command_job::{CommandJob, CommandResult};
 use crate::azure::SessionError;
 use crate::azure::session::Dispatch;
-use crate::controller::command_job::attempt::{AttemptIdentity, AttemptKey, Command, Event, Limits, Problem, Ticket};
-use crate::controller::command_job::job::Inputs;
+use crate::controller::command_job::attempt::{
+    AttemptClaim, AttemptIdentity, AttemptKey, Command, Event, Limits, Problem, SessionNames, Slot, Ticket,
+};
+use crate::controller::command_job::job::plan::last_claim;
+use crate::controller::command_job::job::{Inputs, Lodging};
 use crate::controller::command_job::output::{end_bytes, ending, window_bytes};
-use crate::controller::command_job::queue::Seat;
-use crate::controller::command_job::runner::{Action, Call, Report, ReportedState, Streams};
+use crate::controller::command_job::queue::{KeptSession, Seat};
+use crate::controller::command_job::runner::{
+    Action, AttemptFiles, Baseline, Call, CleanWhen, Cleaning, MARK_FILE, Report, ReportedState, Streams, Upload,
+};
 use crate::runtime::{Key, Snapshot};
 
 pub use pools::{PoolUse, Pools, UsablePool};
@@ -46,6 +54,9 @@ pub const GRACE_SECONDS: u32 = 10;
 
 /// How long a tail that does not come with the frame may take: the session is to be asked again in time.
 const TAIL_DEADLINE: Duration = Duration::from_secs(5);
+
+/// How long it may take to empty a session whose command has ended, at most.
+const EMPTYING_WINDOW: Duration = Duration::from_secs(30);
 
 /// Pauses between tries to release a session. After the last one it is left to its pool's cooldown.
 const RELEASE_PAUSES: [SignedDuration; 6] = [
@@ -93,6 +104,8 @@ pub struct SessionPoolExecutor {
     inputs: Arc<Inputs>,
     /// What it may have a session by. As long as anything reaches the session, its place in the pool is taken.
     seat: Option<Arc<Seat>>,
+    /// Names the session, if it is kept for other commands.
+    slot: Option<Slot>,
 }
 
 impl std::fmt::Debug for SessionPoolExecutor {
@@ -102,7 +115,7 @@ impl std::fmt::Debug for SessionPoolExecutor {
 }
 
 impl SessionPoolExecutor {
-    /// Runs what `inputs` are of the job in `pool`.
+    /// Runs what `inputs` are of the job in `pool`, in the session of its claim, else in that of the seat.
     pub fn new(
         pools: &Arc<Pools>,
         pool: UsablePool,
@@ -110,7 +123,12 @@ impl SessionPoolExecutor {
         inputs: Arc<Inputs>,
         seat: Option<Arc<Seat>>,
     ) -> Self {
+        let slot = match last_claim(job) {
+            Some(claim) => claim.slot,
+            None => seat.as_ref().and_then(|it| it.slot().cloned()),
+        };
         Self {
+            slot,
             pools: Arc::clone(pools),
             pool,
             job: job.clone(),
@@ -130,6 +148,17 @@ impl SessionPoolExecutor {
         Self {
             seat: None,
             ..self.clone()
+        }
+    }
+
+    /// The session that an attempt has that is prepared now.
+    pub fn lodging(&self) -> Lodging {
+        let kept = self.seat.as_ref().and_then(|it| it.kept());
+        Lodging {
+            mode: kept::session_mode(&self.pool, &self.job),
+            slot: self.slot.clone(),
+            reuse: kept.as_ref().map_or(0, |it| it.jobs),
+            allocated: kept.and_then(|_| self.seat.as_ref()?.allocated()),
         }
     }
 
@@ -166,6 +195,7 @@ impl SessionPoolExecutor {
         let mut parts = self.inputs.parts();
         parts.push(self.pool.id.key().into_bytes().into());
         parts.push(self.pool.account.principal().as_bytes().into());
+        parts.extend(self.slot.iter().map(|it| it.to_string().into_bytes().into()));
         self.pools.key().digest(parts.iter().map(|it| &**it))
     }
 
@@ -188,7 +218,8 @@ impl SessionPoolExecutor {
 
     fn session(&self, key: AttemptKey, ticket: &Ticket) -> AttemptSession {
         let uid = self.job.uid().unwrap_or_default();
-        let identity = AttemptIdentity::derive(self.pools.key(), self.pools.cluster(), &uid, key, ticket);
+        let (operator, slot) = (self.pools.key(), self.slot.as_ref());
+        let identity = AttemptIdentity::derive(operator, self.pools.cluster(), &uid, key, ticket, slot);
         AttemptSession::new(self.pool.client.clone(), &identity)
     }
 
@@ -222,18 +253,15 @@ impl SessionPoolExecutor {
         }
     }
 
-    async fn ask(&self, session: &AttemptSession, action: Action<'_>, streams: Streams, window: Duration) -> Event {
-        let call = Call {
-            attempt: &session.files,
-            nonce: nonce(),
-            window_seconds: u32::try_from(window.as_secs()).unwrap_or(1),
-            linger_milliseconds: 0,
-            streams,
-            cleaning: None,
-            action,
-        };
+    async fn ask(&self, session: &AttemptSession, call: Call<'_>) -> Event {
+        let window = Duration::from_secs(call.window_seconds.into());
         match session.execute(&call, window).await {
-            Ok(Ok(report)) => Event::Frame(Box::new(report)),
+            Ok(Ok(report)) => {
+                if let Some(remains) = report.cleaned.remains {
+                    tracing::debug!(?remains, "the session was emptied for another command");
+                }
+                Event::Frame(Box::new(report))
+            }
             Ok(Err(_)) => Event::NoFrame,
             Err(error) => {
                 let is_unknown = error.dispatch == Dispatch::Unknown;
@@ -248,14 +276,14 @@ impl SessionPoolExecutor {
     }
 
     /// Waits for the command's end. A tail that cannot be had is left out: the next call brings it.
-    async fn watch(&self, session: &AttemptSession, action: Action<'_>, window: Duration, with_tail: bool) -> Event {
+    async fn watch(&self, session: &AttemptSession, call: Call<'_>, with_tail: bool) -> Event {
         let bytes = window_bytes(&self.inputs.to_mask);
         let streams = if with_tail {
             Streams::FittingOrTail { bytes }
         } else {
             Streams::Fitting
         };
-        let event = self.ask(session, action, streams, window).await;
+        let event = self.ask(session, Call { streams, ..call }).await;
         let Event::Frame(report) = event else { return event };
         if !with_tail || !matches!(report.state, ReportedState::Running { .. }) {
             return Event::Frame(report);
@@ -265,6 +293,68 @@ impl SessionPoolExecutor {
             Ok(Some(tail)) => Event::Printed(report, Arc::new(tail)),
             Ok(None) | Err(_) => Event::Frame(report),
         }
+    }
+
+    /// Starts the command in a session that another one may have left.
+    async fn start(
+        &self,
+        claim: &AttemptClaim,
+        action: Action<'_>,
+        window: Duration,
+        with_tail: bool,
+        empties: bool,
+    ) -> Event {
+        let session = self.session(claim.key, &claim.ticket);
+        let kept = self.seat.as_ref().and_then(|it| it.kept());
+        let earlier = kept.as_ref().and_then(|it| it.earlier.clone()).map(AttemptFiles::new);
+        let baseline = kept.as_ref().and_then(|it| it.baseline.as_ref());
+        let mark = self.mark(baseline);
+        let cleaning = empties.then(|| Cleaning {
+            baseline,
+            mark: mark.as_deref(),
+            when: CleanWhen::AllIsTold,
+        });
+        let call = Call {
+            earlier: earlier.as_ref(),
+            cleaning,
+            ..call(&session.files, action, window)
+        };
+        let event = self.watch(&session, call, with_tail).await;
+        if let Event::Frame(report) | Event::Printed(report, _) = &event
+            && let (Some(seat), Some(known), Some(found)) = (&self.seat, baseline, &report.cleaned.baseline)
+            && !known.is_of_same(found)
+        {
+            seat.on_replaced();
+        }
+        event
+    }
+
+    /// Asks about the command, and empties its session where it has ended.
+    async fn look(
+        &self,
+        claim: &AttemptClaim,
+        window: Duration,
+        with_tail: bool,
+        empties: Option<(&Baseline, CleanWhen)>,
+    ) -> Event {
+        let session = self.session(claim.key, &claim.ticket);
+        let mark = self.mark(empties.map(|(baseline, _)| baseline));
+        let cleaning = empties.map(|(baseline, when)| Cleaning {
+            baseline: Some(baseline),
+            mark: mark.as_deref(),
+            when,
+        });
+        let call = Call {
+            cleaning,
+            ..call(&session.files, Action::Observe, window)
+        };
+        self.watch(&session, call, with_tail).await
+    }
+
+    fn mark(&self, baseline: Option<&Baseline>) -> Option<String> {
+        let slot = self.slot.as_ref()?;
+        let names = SessionNames::of_slot(self.pools.key(), self.pools.cluster(), slot);
+        Some(kept::mark(self.pools.key(), &names, baseline?))
     }
 
     /// What is not found may be replicating, or full in words that are not known; Resource Manager tells whether the
@@ -325,6 +415,20 @@ impl SessionPoolExecutor {
     }
 }
 
+/// A call about an attempt that does nothing but this.
+fn call<'a>(attempt: &'a AttemptFiles, action: Action<'a>, window: Duration) -> Call<'a> {
+    Call {
+        attempt,
+        nonce: nonce(),
+        window_seconds: u32::try_from(window.as_secs()).unwrap_or(1),
+        linger_milliseconds: 0,
+        streams: Streams::Fitting,
+        earlier: None,
+        cleaning: None,
+        action,
+    }
+}
+
 impl Executor for SessionPoolExecutor {
     fn limits(&self) -> Limits {
         limits(self.pools.poll_window(), Some(self.pool.cooldown))
@@ -332,6 +436,40 @@ impl Executor for SessionPoolExecutor {
 
     fn place(&self) -> &str {
         self.pool.client.endpoint().as_str()
+    }
+
+    fn slot(&self) -> Option<&Slot> {
+        self.slot.as_ref()
+    }
+
+    async fn keep(&self, key: AttemptKey, ticket: Option<&Ticket>, baseline: Option<Baseline>) -> bool {
+        let (Some(seat), Some(_)) = (&self.seat, &self.slot) else {
+            return false;
+        };
+        let nobody = Ticket(String::new());
+        let session = self.session(key, ticket.unwrap_or(&nobody));
+        let kept = seat.kept();
+        // Written once; from then on the session is given it back as often as it is emptied.
+        let is_unmarked = kept.as_ref().is_none_or(|it| it.baseline.is_none());
+        if let Some(text) = self.mark(baseline.as_ref()).filter(|_| is_unmarked) {
+            let upload = Upload {
+                name: MARK_FILE.to_owned(),
+                content: text.into(),
+            };
+            if let Err(error) = session.upload(upload).await {
+                tracing::debug!(%error, "a session that is kept could not be marked; another process will not find it again");
+            }
+        }
+        let wish = kept::wish(&self.pool, self.pools.key(), &self.job);
+        let left = KeptSession {
+            baseline,
+            earlier: ticket.map(|_| session.files.id().clone()),
+            jobs: kept.map_or(0, |it| it.jobs).saturating_add(1),
+            most_jobs: wish.and_then(|it| it.most_jobs),
+            idle: kept::idle(&self.job),
+        };
+        let keeper = SessionKeeper::new(session, self.pool.cooldown, self.pools.context.stop().clone());
+        seat.keep(left, Box::new(keeper))
     }
 
     async fn run(&self, command: &Command) -> Event {
@@ -342,6 +480,7 @@ impl Executor for SessionPoolExecutor {
                 start_by,
                 window,
                 with_tail,
+                empties,
             } => {
                 // The latest start is meant by the clock of the session.
                 let start_by = start_by.checked_add(self.pool.client.clock_skew()).unwrap_or(*start_by);
@@ -349,16 +488,20 @@ impl Executor for SessionPoolExecutor {
                     work: &self.inputs.work,
                     start_by: start_by.as_second().unsigned_abs(),
                 };
-                let session = self.session(claim.key, &claim.ticket);
-                self.watch(&session, action, *window, *with_tail).await
+                self.start(claim, action, *window, *with_tail, *empties).await
             }
             Command::Poll {
                 claim,
                 window,
                 with_tail,
+                empties,
             } => {
-                let session = self.session(claim.key, &claim.ticket);
-                self.watch(&session, Action::Observe, *window, *with_tail).await
+                let empties = empties.as_ref().map(|it| (it, CleanWhen::AllIsTold));
+                self.look(claim, *window, *with_tail, empties).await
+            }
+            Command::Empty { claim, baseline } => {
+                let empties = Some((baseline, CleanWhen::Ended));
+                self.look(claim, EMPTYING_WINDOW, false, empties).await
             }
             Command::ReadEnd { claim } => match self.session(claim.key, &claim.ticket).end_by_files().await {
                 Ok(Some(report)) => Event::Frame(Box::new(report)),

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use kube::ResourceExt;
 
+use super::kept::wish;
 use super::runs_as::RunsAs;
 use crate::api::azure_account::AzureAccountSpec;
 use crate::api::command_job::{CommandJob, SessionPoolTarget};
@@ -56,9 +57,10 @@ pub struct UsablePool {
 }
 
 impl UsablePool {
-    /// What the queue has to know of it.
-    pub fn facts(&self) -> PoolFacts {
+    /// What the queue has to know of it, for a job.
+    pub fn facts(&self, operator: &OperatorKey, job: &CommandJob) -> PoolFacts {
         PoolFacts {
+            wish: wish(self, operator, job),
             id: self.id.key(),
             capacity: self.max_sessions,
             object: self.object.clone(),

@@ -1,11 +1,13 @@
 //! Compares the sessions that pools have with those that jobs know of, and ends what is left of this operator's.
 //!
 //! Whatever was prepared when an operator died, or could not be released, would be billed until its pool's cooldown, and keep a
-//! place of the pool. What it finds of others' is told to the queue.
+//! place of the pool. A session that is kept for other commands is found again by its name. What it finds of others' is told to the
+//! queue.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
+use futures::future::join_all;
 use jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
 use kube::api::ListParams;
@@ -16,7 +18,7 @@ use crate::api::command_job::LIVE;
 use crate::azure::SessionError;
 use crate::azure::session::{SessionErrorKind, SessionIdentifier};
 use crate::controller::Context;
-use crate::controller::command_job::attempt::{AttemptKey, SessionNames};
+use crate::controller::command_job::attempt::{AttemptKey, SessionNames, Slot};
 use crate::controller::command_job::job::plan::{last_claim, next_key};
 use crate::controller::command_job::queue::{Sightings, Suspect};
 
@@ -26,11 +28,24 @@ const PAGE: u32 = 500;
 /// How many attempts of a job may be prepared, one after the other, without one of them being claimed.
 const PREPARED: i32 = 4;
 
+/// How many sessions are emptied at a time that another process has left.
+const TAKEN_UP_AT_A_TIME: usize = 8;
+
+/// A session of this operator's that a pool has.
+struct Found {
+    identifier: SessionIdentifier,
+    names: SessionNames,
+    /// When it was allocated.
+    since: Timestamp,
+}
+
 /// Looks after the sessions of all pools.
 pub struct Reaper {
     context: Context,
     pools: Arc<Pools>,
     sightings: HashMap<Arc<str>, Sightings>,
+    /// The pools that were looked at. Sessions that are kept there, and that this process did not leave, are another's.
+    looked_at: HashSet<Arc<str>>,
 }
 
 impl Reaper {
@@ -40,6 +55,7 @@ impl Reaper {
             context,
             pools,
             sightings: HashMap::new(),
+            looked_at: HashSet::new(),
         }
     }
 
@@ -81,20 +97,29 @@ impl Reaper {
         };
         let listed = pool.client.list_sessions().await?;
         let total = listed.len();
-        let ours: HashMap<String, SessionIdentifier> = listed
+        let ours: HashMap<String, Found> = listed
             .into_iter()
             .filter_map(|session| {
                 let identifier = session.identifier?;
                 let names = SessionNames::found(self.pools.key(), self.pools.cluster(), identifier.as_str())?;
-                Some((names.digest, identifier))
+                let digest = names.digest.clone();
+                let since = session.created_at.unwrap_or_else(Timestamp::now);
+                Some((
+                    digest,
+                    Found {
+                        identifier,
+                        names,
+                        since,
+                    },
+                ))
             })
             .collect();
         let foreign = u32::try_from(total - ours.len()).unwrap_or(u32::MAX);
         // After the list, so that a session whose job is not there belongs to none.
-        let known = if ours.is_empty() {
+        let mut known = if ours.is_empty() {
             HashSet::new()
         } else {
-            match self.known_sessions().await {
+            match self.known_sessions(&suspect.id).await {
                 Ok(known) => known,
                 Err(error) => {
                     tracing::debug!(%error, "the jobs cannot be listed");
@@ -102,13 +127,28 @@ impl Reaper {
                 }
             }
         };
+        if self.looked_at.insert(Arc::clone(&suspect.id)) {
+            let left: Vec<_> = ours.iter().filter(|(digest, _)| !known.contains(*digest)).collect();
+            for some in left.chunks(TAKEN_UP_AT_A_TIME) {
+                let taken_up = some.iter().map(|(_, found)| {
+                    let Found { names, since, .. } = found;
+                    self.pools.take_up(&pool, &suspect.id, names, *since)
+                });
+                let taken_up = join_all(taken_up).await.into_iter().zip(some);
+                known.extend(
+                    taken_up
+                        .filter(|(is_kept, _)| *is_kept)
+                        .map(|(_, (digest, _))| (*digest).clone()),
+                );
+            }
+        }
         let seen_for = SignedDuration::try_from(self.pools.queues().between_looks()).unwrap_or_default();
         let sightings = self.sightings.entry(Arc::clone(&suspect.id));
         let sightings = sightings.or_insert_with(|| Sightings::new(seen_for));
         let due = sightings.look(ours.keys().map(String::as_str), &known, Timestamp::now());
         for digest in due {
-            let Some(identifier) = ours.get(&digest) else { continue };
-            match pool.client.delete_session(identifier).await {
+            let Some(found) = ours.get(&digest) else { continue };
+            match pool.client.delete_session(&found.identifier).await {
                 Ok(()) => {
                     tracing::info!(pool = %suspect.id, session = digest, "a session that no job knows of was ended");
                 }
@@ -142,20 +182,28 @@ impl Reaper {
         None
     }
 
-    /// The sessions that jobs have or are about to have, by the API server's own word.
-    async fn known_sessions(&self) -> kube::Result<HashSet<String>> {
-        let mut known = HashSet::new();
+    /// The sessions of a pool that are kept, and those that jobs have or are about to have, by the API server's own word.
+    async fn known_sessions(&self, pool: &str) -> kube::Result<HashSet<String>> {
+        let (operator, cluster) = (self.pools.key(), self.pools.cluster());
+        let kept = self.pools.queues().slots(pool);
+        let kept = kept
+            .iter()
+            .map(|it| SessionNames::of_slot(operator, cluster, it).digest);
+        let mut known: HashSet<String> = kept.collect();
         for api in self.context.scope().apis::<CommandJob>(self.context.client()) {
             let mut parameters = ListParams::default().fields(LIVE).limit(PAGE);
             loop {
                 let page = api.list(&parameters).await?;
                 for job in &page.items {
                     let uid = job.uid().unwrap_or_default();
-                    let names = |key| SessionNames::derive(self.pools.key(), self.pools.cluster(), &uid, key).digest;
-                    known.extend(last_claim(job).map(|it| names(it.key)));
+                    let names =
+                        |key, slot: Option<&Slot>| SessionNames::derive(operator, cluster, &uid, key, slot).digest;
+                    if let Some(claim) = last_claim(job) {
+                        known.insert(names(claim.key, claim.slot.as_ref()));
+                    }
                     // Attempts that were prepared and left have numbers, too.
                     let next = next_key(job, &BTreeMap::new()).number;
-                    known.extend((next..next + PREPARED).map(|it| names(AttemptKey::of_number(it))));
+                    known.extend((next..next + PREPARED).map(|it| names(AttemptKey::of_number(it), None)));
                 }
                 match page.metadata.continue_.filter(|it| !it.is_empty()) {
                     Some(token) => parameters = parameters.continue_token(&token),

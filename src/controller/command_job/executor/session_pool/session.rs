@@ -7,7 +7,9 @@ use uuid::Uuid;
 use crate::azure::session::{InvalidSessionPath, SessionIdentifier, SessionPath};
 use crate::azure::{SessionClient, SessionError};
 use crate::controller::command_job::attempt::AttemptIdentity;
-use crate::controller::command_job::runner::{AttemptFiles, AttemptId, Call, FrameError, Nonce, Report, Upload, ended};
+use crate::controller::command_job::runner::{
+    AttemptFiles, AttemptId, Call, FrameError, MARK_FILE, Nonce, Report, Upload, ended,
+};
 
 /// One attempt's session.
 #[derive(Clone, Debug)]
@@ -55,6 +57,19 @@ impl AttemptSession {
     pub async fn download(&self, name: &str, max_bytes: u64) -> Result<Vec<u8>, SessionError> {
         let path = valid(SessionPath::new(self.directory(), name));
         let max_bytes = usize::try_from(max_bytes).unwrap_or(usize::MAX);
+        let download = self.client.download(&self.identifier, &path, max_bytes).await;
+        Ok(self.told(download)?.bytes)
+    }
+
+    /// Asks the session for nothing in particular, so that it lives on.
+    pub async fn touch(&self) -> Result<(), SessionError> {
+        let root = self.client.list_files(&self.identifier, SessionPath::ROOT).await;
+        self.told(root).map(drop)
+    }
+
+    /// What the session says that it was before its first command; at most `max_bytes`.
+    pub async fn read_mark(&self, max_bytes: usize) -> Result<Vec<u8>, SessionError> {
+        let path = valid(SessionPath::in_root(MARK_FILE));
         let download = self.client.download(&self.identifier, &path, max_bytes).await;
         Ok(self.told(download)?.bytes)
     }

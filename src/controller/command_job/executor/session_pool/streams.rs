@@ -122,6 +122,7 @@ async fn read_on(
             head: end_bytes,
             tail: end_bytes,
         },
+        earlier: None,
         cleaning: None,
         action: Action::Observe,
     };

@@ -7,13 +7,13 @@ use std::sync::Arc;
 use serde_json::json;
 
 use super::*;
-use crate::api::command_job::{AttemptReason, OutputTail, StreamTail, TailSettings};
+use crate::api::command_job::{AttemptReason, OutputTail, SessionMode, StreamTail, TailSettings};
 use crate::controller::command_job::attempt::fixtures::{at, claim, ended, found as of_finding, key, limits, result};
 use crate::controller::command_job::attempt::{AttemptState, Finding, Preparation, Ticket};
 use crate::controller::command_job::budget::OverBudget;
-use crate::controller::command_job::job::NamedPool;
 use crate::controller::command_job::job::retry::Because;
 use crate::controller::command_job::job::status::status;
+use crate::controller::command_job::job::{Lodging, NamedPool};
 use crate::controller::command_job::output::Fit;
 use crate::runtime::Key;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, Time};
@@ -32,13 +32,26 @@ fn told(mut job: CommandJob, verdict: &JobVerdict, second: i64) -> CommandJob {
     job
 }
 
+fn claimed(claim: AttemptClaim) -> JobVerdict {
+    let session = JobSession {
+        mode: SessionMode::Fresh,
+        reuse: 0,
+        allocated_time: whole_seconds(at(0)),
+    };
+    JobVerdict::Claimed {
+        claim,
+        session,
+        guest_of: None,
+    }
+}
+
 fn claimed_by(job: CommandJob, number: i32, second: i64) -> CommandJob {
     let claim = AttemptClaim {
         key: AttemptKey::of_number(number),
         at: at(second),
         ..claim()
     };
-    told(job, &JobVerdict::Claimed { claim, guest_of: None }, second)
+    told(job, &claimed(claim), second)
 }
 
 fn claimed_job() -> CommandJob {
@@ -48,6 +61,7 @@ fn claimed_job() -> CommandJob {
 fn facts() -> JobFacts {
     let sessions = (1..=20).map(|number| (AttemptKey::of_number(number), "s".to_owned()));
     JobFacts {
+        lodging: Lodging::default(),
         limits: limits(),
         place: Ok("place".into()),
         contents: Ok("c".into()),
@@ -93,7 +107,7 @@ fn a_new_job_is_prepared_and_then_claimed_with_the_ticket_of_its_preparation() {
     let mut state = AttemptState::default();
     state.preparation = Some(preparation);
     let claim = AttemptClaim { at: at(1), ..claim() };
-    let expected = Some(JobStep::Write(JobVerdict::Claimed { claim, guest_of: None }));
+    let expected = Some(JobStep::Write(claimed(claim)));
     assert_eq!(step(&new_job(), &knowing(1, state), 1), expected);
 }
 

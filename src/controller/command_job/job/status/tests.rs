@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
-use crate::api::command_job::{CapturedStream, CommandResult, Outcome, StreamTail};
+use crate::api::command_job::{CapturedStream, CommandResult, Outcome, SessionMode, StreamTail};
 use crate::controller::command_job::attempt::{AttemptKey, Ticket};
 use crate::runtime::Next;
 
@@ -33,6 +33,7 @@ fn claim(number: i32, second: i64) -> JobVerdict {
 
 fn claim_as(number: i32, second: i64, guest_of: Option<Key>) -> JobVerdict {
     let claim = AttemptClaim {
+        slot: None,
         key: AttemptKey::of_number(number),
         ticket: Ticket("t".into()),
         at: at(second),
@@ -40,7 +41,16 @@ fn claim_as(number: i32, second: i64, guest_of: Option<Key>) -> JobVerdict {
         secrets_digest: None,
         lent_account: None,
     };
-    JobVerdict::Claimed { claim, guest_of }
+    let session = JobSession {
+        mode: SessionMode::Fresh,
+        reuse: 0,
+        allocated_time: whole_seconds(claim.at),
+    };
+    JobVerdict::Claimed {
+        claim,
+        session,
+        guest_of,
+    }
 }
 
 #[test]

@@ -306,6 +306,7 @@ fn a_script_of_its_own_interpreter_is_quoted_whatever_it_says() {
         window_seconds: 30,
         linger_milliseconds: 50,
         streams: Streams::Fitting,
+        earlier: None,
         cleaning: None,
         action: Action::Start {
             work: &work,

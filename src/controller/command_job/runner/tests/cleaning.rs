@@ -20,7 +20,8 @@ fn first<'a>(session: &'a Session, work: &'a Work) -> Call<'a> {
     let mut call = session.start(work);
     call.cleaning = Some(Cleaning {
         baseline: None,
-        earlier: None,
+        mark: None,
+        when: CleanWhen::AllIsTold,
     });
     call
 }
@@ -30,7 +31,8 @@ fn look<'a>(session: &'a Session, baseline: &'a Baseline) -> Call<'a> {
     let mut call = session.look();
     call.cleaning = Some(Cleaning {
         baseline: Some(baseline),
-        earlier: None,
+        mark: None,
+        when: CleanWhen::AllIsTold,
     });
     call
 }
@@ -275,9 +277,11 @@ fn the_next_command_finds_nothing_of_the_one_before_and_both_have_their_results(
                 "{kind:?}"
             );
             let mut call = session.start(&work);
+            call.earlier = Some(&earlier);
             call.cleaning = Some(Cleaning {
                 baseline: Some(&baseline),
-                earlier: Some(&earlier),
+                mark: None,
+                when: CleanWhen::AllIsTold,
             });
             let report = session.run(&call);
             assert_eq!(exit_code(&report), Some(4), "{kind:?} {report:?}");
@@ -289,6 +293,140 @@ fn the_next_command_finds_nothing_of_the_one_before_and_both_have_their_results(
             assert_eq!(alone.trim(), "2", "{kind:?} {round}");
             assert!(
                 String::from_utf8_lossy(&own).trim().parse::<u32>().expect("a number") < 10,
+                "{kind:?}"
+            );
+        }
+    }
+}
+
+/// The baseline without the note that nothing of the system can be written to.
+fn bare(baseline: &Baseline) -> &str {
+    baseline.as_str().trim_end_matches("_r")
+}
+
+#[test]
+fn a_session_that_took_the_place_of_the_one_that_is_known_is_looked_at_anew() {
+    for kind in shells() {
+        let mut session = Session::new(kind).contained();
+        let (_, baseline) = left(&session, ":");
+        let earlier = session.next_attempt();
+        session.inside("rm -rf ../first/.lg-* ../second/.lg-* lg-*");
+        let work = shell("true");
+        session.upload(&work);
+        let mut call = session.start(&work);
+        call.earlier = Some(&earlier);
+        call.cleaning = Some(Cleaning {
+            baseline: Some(&baseline),
+            mark: None,
+            when: CleanWhen::AllIsTold,
+        });
+        let cleaned = session.run(&call).cleaned;
+        let anew = cleaned.baseline.expect("what it is");
+        assert_ne!(bare(&anew), bare(&baseline), "{kind:?}");
+        assert_eq!(cleaned.remains, Some(Remains::Nothing), "{kind:?}");
+    }
+}
+
+#[test]
+fn a_session_is_emptied_for_a_command_whose_output_was_read_apart() {
+    for kind in shells() {
+        let session = Session::new(kind).contained();
+        let (remains, baseline) = left(&session, "echo x >leftover; seq 10000 >&3");
+        assert_eq!(remains, Some(Remains::Nothing));
+        let session = Session::new(kind).contained();
+        let work = shell("echo x >leftover; seq 10000");
+        session.upload(&work);
+        let report = session.run(&first(&session, &work));
+        let baseline_here = report.cleaned.baseline.expect("what it was");
+        assert_ne!(bare(&baseline_here), bare(&baseline));
+        let mut call = look(&session, &baseline_here);
+        call.cleaning = call.cleaning.map(|it| Cleaning {
+            when: CleanWhen::Ended,
+            ..it
+        });
+        let report = session.run(&call);
+        assert_eq!(report.cleaned.remains, Some(Remains::Nothing), "{kind:?}");
+        assert_eq!(files(&session), "../home/.profile\n", "{kind:?}");
+    }
+}
+
+#[test]
+fn a_clean_session_has_its_mark_and_nothing_that_a_command_wrote_there() {
+    for kind in shells() {
+        let session = Session::new(kind).contained();
+        let (_, baseline) = left(&session, ":");
+        for (deed, expected) in [
+            (":", "it is this"),
+            ("rm lg-session; mkdir lg-session; echo x >lg-session/x", "it is this"),
+        ] {
+            session.inside(deed);
+            let mut call = look(&session, &baseline);
+            call.cleaning = call.cleaning.map(|it| Cleaning {
+                mark: Some("it is this"),
+                ..it
+            });
+            assert_eq!(session.run(&call).cleaned.remains, Some(Remains::Nothing), "{kind:?}");
+            assert_eq!(session.inside("cat lg-session").trim(), expected, "{kind:?}");
+        }
+        session.inside("echo 'of a command' >lg-session");
+        let report = session.run(&look(&session, &baseline));
+        assert_eq!(report.cleaned.remains, Some(Remains::Nothing), "{kind:?}");
+        assert_eq!(files(&session), "../home/.profile\n", "{kind:?}");
+    }
+}
+
+#[test]
+fn an_abandoned_session_is_emptied_whatever_is_in_it_and_known_again_afterwards() {
+    for kind in shells() {
+        let mut session = Session::new(kind).contained();
+        let (_, baseline) = left(&session, ":");
+        session.inside("echo secret >lg-another0.env; echo x >leftover; mkdir ../first/.lg-other000");
+        session.next_attempt();
+        let mut call = look(&session, &baseline);
+        call.cleaning = call.cleaning.map(|it| Cleaning {
+            when: CleanWhen::Abandoned,
+            ..it
+        });
+        assert_eq!(session.run(&call).cleaned.remains, Some(Remains::Nothing), "{kind:?}");
+        assert_eq!(session.inside("ls").trim(), "", "{kind:?}");
+        let earlier = session.next_attempt();
+        let work = shell("echo out");
+        session.upload(&work);
+        let mut call = session.start(&work);
+        call.earlier = Some(&earlier);
+        call.cleaning = Some(Cleaning {
+            baseline: Some(&baseline),
+            mark: None,
+            when: CleanWhen::AllIsTold,
+        });
+        let report = session.run(&call);
+        let told = report.cleaned.baseline.as_ref().map(bare);
+        assert_eq!(
+            (bytes(&report.stdout), told),
+            (b"out\n".to_vec(), Some(bare(&baseline))),
+            "{kind:?}"
+        );
+        assert_eq!(report.cleaned.remains, Some(Remains::Nothing), "{kind:?}");
+    }
+}
+
+#[test]
+fn what_no_command_can_write_to_is_looked_at_once() {
+    for kind in shells() {
+        for is_fixed in [false, true] {
+            let session = Session::new(kind).contained();
+            if is_fixed {
+                session.inside(
+                    "for d in /etc ../system ../tools /usr; do mount --bind $d $d; mount -o remount,bind,ro $d; done",
+                );
+            }
+            let (remains, baseline) = left(&session, ":");
+            assert_eq!(remains, Some(Remains::Nothing), "{kind:?}");
+            assert_eq!(baseline.as_str().ends_with("_r"), is_fixed, "{kind:?}");
+            let again = session.run(&look(&session, &baseline)).cleaned;
+            assert_eq!(
+                (again.baseline, again.remains),
+                (Some(baseline), Some(Remains::Nothing)),
                 "{kind:?}"
             );
         }
@@ -321,6 +459,8 @@ fn a_baseline_that_no_call_told_is_refused() {
         (format!("12_17__{digest}"), false),
         (format!("12_$(id)_{digest}_-"), false),
         (format!("12_17_{digest}_-_"), false),
+        (format!("12_17_{digest}_-_r"), true),
+        (format!("12_17_{digest}_-_x"), false),
         ("-".to_owned(), false),
     ] {
         assert_eq!(Baseline::new(&*text).is_some(), is_one, "{text}");

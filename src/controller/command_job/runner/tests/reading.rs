@@ -71,6 +71,7 @@ fn frame(state: &str) -> Call<'static> {
         window_seconds: 30,
         linger_milliseconds: 0,
         streams: Streams::Fitting,
+        earlier: None,
         cleaning: None,
         action: Action::Observe,
     }

@@ -194,6 +194,7 @@ impl Session {
             window_seconds: 20,
             linger_milliseconds: 0,
             streams: Streams::Fitting,
+            earlier: None,
             cleaning: None,
             action,
         }
