@@ -1,23 +1,20 @@
 //! The sessions of one pool: who has one, who waits, who is next. Pure.
 
-use std::cmp::Ordering;
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 
 use super::bill::{Bill, hours_begun};
 use super::breaker::Breaker;
 use super::kept::KeptSession;
-use super::line::{Line, QueuePosition, QueuedJob, Rank, WaitsFor, Wish};
-use crate::controller::command_job::attempt::{KeptFor, Tenancy};
+use super::line::{Line, QueuePosition, QueuedJob, Rank, Wish};
+use super::places::Places;
+use crate::controller::command_job::attempt::Tenancy;
 use crate::runtime::Key;
 
 /// From how many turns an estimate is made, at most.
 const REMEMBERED_TURNS: usize = 64;
-
-/// And at least.
-const TURNS_FOR_AN_ESTIMATE: usize = 5;
 
 /// A job that wants a session of the pool.
 #[derive(Debug, Clone)]
@@ -38,46 +35,12 @@ pub struct Applicant {
     pub told: Option<QueuePosition>,
 }
 
-/// A session that somebody has, or is to ask for, or that is kept.
-#[derive(Debug)]
-struct Held {
-    namespace: String,
-    /// Since when it is billed, and how much of that was billed before.
-    allocated: Option<(Timestamp, u64)>,
-    /// For whose commands it is kept, or will be.
-    tenancy: Option<Tenancy>,
-    use_: Use,
-}
-
-/// Who has a session.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Use {
-    /// A job, or one is to ask for it.
-    Taken,
-    /// Nobody: it is for the next job that may have it.
-    Kept(Idle),
-    /// A job is to have it, and has not come for it.
-    Promised(Idle),
-    /// Nobody, and it is being ended.
-    Retired,
-}
-
-/// A session that was left.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Idle {
-    until: Timestamp,
-    /// How many jobs have had it.
-    jobs: u32,
-}
-
 #[derive(Debug, Default)]
-struct Tenant {
-    line: Line,
-    /// Sessions that it has, and turns that it was given.
-    has: u32,
+pub(super) struct Tenant {
+    pub(super) line: Line,
     share: Option<u32>,
     /// The number of its last turn.
-    served: u64,
+    pub(super) served: u64,
 }
 
 /// The sessions of one pool.
@@ -87,26 +50,17 @@ pub struct Ledger {
     capacity: Option<u32>,
     /// How many others have, as far as is known.
     foreign: u32,
-    tenants: HashMap<String, Tenant>,
+    pub(super) places: Places,
+    pub(super) tenants: HashMap<String, Tenant>,
     /// The ranks of the jobs that wait, by uid.
-    ranks: HashMap<String, (String, Rank)>,
+    pub(super) ranks: HashMap<String, (String, Rank)>,
     /// Jobs whose turn it is and that have not come for it: the number of what they are given.
     turns: HashMap<String, u64>,
-    held: BTreeMap<u64, Held>,
-    /// How many of these have no session yet.
-    pending: u32,
-    /// How many nobody has.
-    kept: usize,
-    /// Those whose sessions are to end, as far as nobody was told so.
-    to_retire: Vec<u64>,
-    /// Jobs that have had a session since before this process began, and that it has not come to yet, with their namespaces.
-    expected: HashMap<String, String>,
-    next: u64,
     /// How many turns were given.
     served: u64,
     breaker: Breaker,
     bill: Bill,
-    recent: VecDeque<Timestamp>,
+    pub(super) recent: VecDeque<Timestamp>,
 }
 
 impl Ledger {
@@ -128,7 +82,7 @@ impl Ledger {
     /// A job wants a session: the number of what it is given, if it is its turn; and the other jobs that have one now.
     pub fn ask(&mut self, applicant: &Applicant, now: Timestamp) -> (Option<u64>, Vec<Key>) {
         if let Some(number) = self.turns.remove(&applicant.uid) {
-            self.take(number);
+            self.places.take(number);
             return (Some(number), Vec::new());
         }
         let Applicant { key, uid, .. } = applicant;
@@ -154,26 +108,14 @@ impl Ledger {
         });
         let mut woken = self.advance(now);
         let number = self.turns.remove(uid);
-        number.into_iter().for_each(|it| self.take(it));
+        number.into_iter().for_each(|it| self.places.take(it));
         woken.retain(|it| number.is_none() || it != key);
         (number, woken)
     }
 
     /// A job is known to have a session, and will come to occupy it.
     pub fn expect(&mut self, namespace: &str, uid: &str) {
-        if self.expected.insert(uid.to_owned(), namespace.to_owned()).is_none() {
-            self.tenants.entry(namespace.to_owned()).or_default().has += 1;
-        }
-    }
-
-    fn expect_no_more(&mut self, uid: &str) -> bool {
-        let Some(namespace) = self.expected.remove(uid) else {
-            return false;
-        };
-        if let Some(tenant) = self.tenants.get_mut(&namespace) {
-            tenant.has = tenant.has.saturating_sub(1);
-        }
-        true
+        self.places.expect(namespace, uid);
     }
 
     /// Somebody has a session, whatever there may be: one that was found, or that a job has had since before this process
@@ -186,23 +128,16 @@ impl Ledger {
         since: Timestamp,
         now: Timestamp,
     ) -> u64 {
-        self.expect_no_more(uid);
-        let number = self.hold(namespace, tenancy);
-        self.pending -= 1;
-        if let Some(held) = self.held.get_mut(&number) {
-            // The hours that were begun are on the bill that was found.
-            held.allocated = Some((since, hours_begun(since, now)));
-        }
+        self.places.expect_no_more(uid);
+        let number = self.places.hold(namespace, tenancy);
+        // The hours that were begun are on the bill that was found.
+        self.places.allocate(number, since, hours_begun(since, now));
         number
     }
 
     /// What was given is a session now.
     pub fn on_allocated(&mut self, number: u64, now: Timestamp) {
-        if let Some(held) = self.held.get_mut(&number)
-            && held.allocated.is_none()
-        {
-            held.allocated = Some((now, 0));
-            self.pending -= 1;
+        if self.places.allocate(number, now, 0) {
             self.breaker.on_success();
         }
     }
@@ -214,97 +149,34 @@ impl Ledger {
 
     /// The session that was left was gone, and another one was allocated in its place.
     pub fn on_replaced(&mut self, number: u64, now: Timestamp) {
-        if let Some(held) = self.held.get_mut(&number)
-            && let Some((since, billed)) = held.allocated.replace((now, 0))
-        {
-            let hours = hours_begun(since, now).saturating_sub(billed);
-            self.bill.add(&held.namespace, hours);
-        }
+        self.places.replace(number, now, &mut self.bill);
     }
 
     /// When a session was allocated.
     pub fn allocated(&self, number: u64) -> Option<Timestamp> {
-        self.held.get(&number)?.allocated.map(|(since, _)| since)
+        self.places.allocated(number)
     }
 
     /// A job has left its session for another one. False if nobody is to have it.
     pub fn keep(&mut self, number: u64, session: &KeptSession, now: Timestamp) -> bool {
-        let Some(held) = self.held.get_mut(&number) else {
-            return false;
-        };
-        let until = held.allocated.and_then(|(since, _)| session.until(since, now));
-        let (Some(until), true) = (until, held.tenancy.is_some() && held.use_ == Use::Taken) else {
-            return false;
-        };
-        let jobs = session.jobs;
-        held.use_ = Use::Kept(Idle { until, jobs });
-        self.kept += 1;
-        if !held.is_exclusive() {
-            let namespace = held.namespace.clone();
-            self.had(&namespace);
-        }
-        true
+        self.places.keep(number, session, now)
     }
 
     /// The sessions that are to end, each once. They hold their places until they are given back.
     pub fn take_retired(&mut self) -> Vec<u64> {
-        std::mem::take(&mut self.to_retire)
-    }
-
-    fn retire(&mut self, number: u64) {
-        if let Some(held) = self.held.get_mut(&number) {
-            held.use_ = Use::Retired;
-            self.kept -= 1;
-            self.to_retire.push(number);
-            if held.is_exclusive() {
-                let namespace = held.namespace.clone();
-                self.had(&namespace);
-            }
-        }
-    }
-
-    /// The job has come for the session that it was promised.
-    fn take(&mut self, number: u64) {
-        if let Some(held) = self.held.get_mut(&number) {
-            held.use_ = Use::Taken;
-        }
-    }
-
-    /// A session is not counted for a namespace any more.
-    fn had(&mut self, namespace: &str) {
-        if let Some(tenant) = self.tenants.get_mut(namespace) {
-            tenant.has = tenant.has.saturating_sub(1);
-        }
+        self.places.take_retired()
     }
 
     /// What was given is not needed any more: its session ended, or there never was one.
     pub fn give_back(&mut self, number: u64, now: Timestamp) {
-        let Some(held) = self.held.remove(&number) else {
-            return;
-        };
-        match held.allocated {
-            Some((since, billed)) => {
-                let hours = hours_begun(since, now).saturating_sub(billed);
-                self.bill.add(&held.namespace, hours);
-                self.breaker.on_return();
-            }
-            None => self.pending -= 1,
-        }
-        match held.use_ {
-            Use::Taken | Use::Promised(_) => self.had(&held.namespace),
-            Use::Kept(_) => {
-                self.kept -= 1;
-                if held.is_exclusive() {
-                    self.had(&held.namespace);
-                }
-            }
-            Use::Retired => {}
+        if self.places.give_back(number, now, &mut self.bill) {
+            self.breaker.on_return();
         }
     }
 
     /// A job does not want a session any more; whether the ledger knew of it.
     pub fn withdraw(&mut self, uid: &str, now: Timestamp) -> bool {
-        let was_expected = self.expect_no_more(uid);
+        let was_expected = self.places.expect_no_more(uid);
         let rank = self.ranks.remove(uid);
         if let Some((namespace, rank)) = &rank
             && let Some(tenant) = self.tenants.get_mut(namespace)
@@ -312,23 +184,15 @@ impl Ledger {
             tenant.line.remove(rank);
         }
         let turn = self.turns.remove(uid);
-        if let Some(number) = turn {
-            match self.held.get_mut(&number).map(|it| (it.use_, it)) {
-                Some((Use::Promised(idle), held)) => {
-                    held.use_ = Use::Kept(idle);
-                    self.kept += 1;
-                    let namespace = (!held.is_exclusive()).then(|| held.namespace.clone());
-                    namespace.into_iter().for_each(|it| self.had(&it));
-                }
-                _ => self.give_back(number, now),
-            }
+        if let Some(number) = turn.filter(|it| !self.places.break_promise(*it)) {
+            self.give_back(number, now);
         }
         was_expected || rank.is_some() || turn.is_some()
     }
 
     /// Gives turns as long as there are sessions, and returns the jobs that have one now.
     pub fn advance(&mut self, now: Timestamp) -> Vec<Key> {
-        self.retire_overdue(now);
+        self.places.retire_overdue(now);
         let mut woken = Vec::new();
         while let Some(turn) = self.next_turn(now) {
             let Turn {
@@ -340,10 +204,13 @@ impl Ledger {
                 break;
             };
             let number = match number {
-                Some(number) => self.promise(number, &namespace),
+                Some(number) => {
+                    self.places.promise(number, &namespace);
+                    number
+                }
                 None => {
                     self.breaker.on_asked();
-                    self.hold(&namespace, waiting.wish.map(|it| it.tenancy))
+                    self.places.hold(&namespace, waiting.wish.map(|it| it.tenancy))
                 }
             };
             let uid = waiting.rank.uid().to_owned();
@@ -360,41 +227,10 @@ impl Ledger {
         woken
     }
 
-    fn hold(&mut self, namespace: &str, tenancy: Option<Tenancy>) -> u64 {
-        self.next += 1;
-        let held = Held {
-            namespace: namespace.to_owned(),
-            allocated: None,
-            tenancy,
-            use_: Use::Taken,
-        };
-        self.held.insert(self.next, held);
-        self.pending += 1;
-        self.tenants.entry(namespace.to_owned()).or_default().has += 1;
-        self.next
-    }
-
-    /// A session that was left is for a job of this namespace, which is the one that left it, or not known yet.
-    fn promise(&mut self, number: u64, namespace: &str) -> u64 {
-        if let Some(held) = self.held.get_mut(&number)
-            && let Use::Kept(idle) = held.use_
-        {
-            let is_counted = held.is_exclusive();
-            held.use_ = Use::Promised(idle);
-            let before = std::mem::replace(&mut held.namespace, namespace.to_owned());
-            self.kept -= 1;
-            if is_counted {
-                self.had(&before);
-            }
-            self.tenants.entry(namespace.to_owned()).or_default().has += 1;
-        }
-        number
-    }
-
     fn has_room(&self, now: Timestamp) -> bool {
-        let used = self.held.len() + self.expected.len() + self.foreign as usize;
+        let used = self.places.used() + self.foreign as usize;
         let is_free = self.capacity.is_none_or(|capacity| used < capacity as usize);
-        is_free && self.breaker.allows(self.pending, now)
+        is_free && self.breaker.allows(self.places.pending(), now)
     }
 
     /// Whose turn it is, and what it is given. Where there is no room for it, a session that is kept makes some; and whoever may
@@ -405,9 +241,9 @@ impl Ledger {
         loop {
             let (namespace, index) = self.whose_turn(after.as_ref())?;
             let tenant = self.tenants.get(&namespace)?;
-            let order = (tenant.has, tenant.served, namespace.clone());
+            let order = (self.places.has(&namespace), tenant.served, namespace.clone());
             let wish = tenant.line.get(index).and_then(|it| it.wish.as_ref());
-            let kept = wish.filter(|_| self.kept > 0).and_then(|it| self.kept_for(it));
+            let kept = wish.and_then(|it| self.places.kept_for(it));
             if kept.is_some() || (is_first && self.has_room(now)) {
                 return Some(Turn {
                     namespace,
@@ -415,11 +251,12 @@ impl Ledger {
                     number: kept,
                 });
             }
-            if is_first {
-                self.make_room();
-            }
-            if self.kept == 0 {
+            if self.places.kept() == 0 {
                 return None;
+            }
+            if is_first {
+                let most = self.waiting_for_room();
+                self.places.make_room(most);
             }
             is_first = false;
             after = Some(order);
@@ -429,137 +266,36 @@ impl Ledger {
     /// The namespace that is next, or next after another one; and which of its jobs.
     fn whose_turn(&self, after: Option<&Order>) -> Option<(String, usize)> {
         let waiting = self.tenants.iter().filter(|(_, it)| !it.line.is_empty());
-        let order = |name: &String, it: &Tenant| (it.has, it.served, name.clone());
+        let order = |name: &String, it: &Tenant| (self.places.has(name), it.served, name.clone());
         let later = waiting.filter(|(name, it)| after.is_none_or(|after| order(name, it) > *after));
-        let able = later.filter_map(|(name, it)| Some((name, it, self.first_able(it)?)));
-        let next = able.min_by_key(|(name, it, _)| (it.has, it.served, *name));
+        let able = later.filter_map(|(name, it)| Some((name, it, self.first_able(name, it)?)));
+        let next = able.min_by_key(|(name, it, _)| (self.places.has(name), it.served, *name));
         next.map(|(name, _, index)| (name.clone(), index))
     }
 
     /// The first job of a namespace that does not wait for another one to leave the session that both are to have. One that goes into
     /// a session that its namespace has needs no further one.
-    fn first_able(&self, tenant: &Tenant) -> Option<usize> {
-        let is_at_share = tenant.is_at_share();
+    fn first_able(&self, namespace: &str, tenant: &Tenant) -> Option<usize> {
+        let is_at_share = self.is_at_share(namespace, tenant);
         let mut waiting = tenant.line.iter();
         waiting.position(|it| match &it.wish {
-            Some(wish) if wish.is_exclusive() && is_at_share => self.kept > 0 && self.kept_for(wish).is_some(),
-            Some(wish) if wish.is_exclusive() => !self.is_busy(&wish.tenancy),
+            Some(wish) if wish.is_exclusive() && is_at_share => self.places.kept_for(wish).is_some(),
+            Some(wish) if wish.is_exclusive() => !self.places.is_busy(&wish.tenancy),
             Some(_) | None => !is_at_share,
         })
     }
 
-    fn is_busy(&self, tenancy: &Tenancy) -> bool {
-        let mut held = self.held.values().filter(|it| it.tenancy.as_ref() == Some(tenancy));
-        held.any(|it| !matches!(it.use_, Use::Kept(_)))
-    }
-
-    /// A session that was left and that a job with this wish may have: of several the one that was used the most, so that the others
-    /// can end.
-    fn kept_for(&self, wish: &Wish) -> Option<u64> {
-        let fitting = self.held.iter().filter_map(|(number, held)| match held.use_ {
-            Use::Kept(idle) if held.tenancy.as_ref() == Some(&wish.tenancy) => Some((*number, idle)),
-            _ => None,
-        });
-        let fitting = fitting.filter(|(_, it)| wish.most_jobs.is_none_or(|most| it.jobs < most));
-        fitting.max_by_key(|(number, it)| (it.jobs, *number)).map(|it| it.0)
-    }
-
-    /// Ends a session that is kept for any command, unless as many are being ended as there is somebody waiting for.
-    fn make_room(&mut self) {
-        let retired = self.held.values().filter(|it| it.use_ == Use::Retired).count();
-        if self.kept == 0 || retired >= self.waiting_for_room() {
-            return;
-        }
-        let kept = self.held.iter().filter_map(|(number, held)| match held.use_ {
-            Use::Kept(idle) if !held.is_exclusive() => Some((idle.until, *number)),
-            _ => None,
-        });
-        if let Some((_, number)) = kept.min() {
-            self.retire(number);
-        }
-    }
-
-    /// How many jobs wait that can have no session that is kept.
+    /// How many jobs wait that can have no session that is kept, as far as there are sessions.
     fn waiting_for_room(&self) -> usize {
-        let waiting = self.tenants.values().filter(|it| !it.is_at_share());
-        let waiting = waiting.flat_map(|it| it.line.iter());
-        let kept = |wish: &Wish| self.kept_for(wish).is_some();
-        waiting
-            .filter(|it| !it.wish.as_ref().is_some_and(kept))
-            .take(self.kept)
-            .count()
+        let tenants = self.tenants.iter().filter(|(name, it)| !self.is_at_share(name, it));
+        let waiting = tenants.flat_map(|(_, it)| it.line.iter());
+        let kept = |wish: &Wish| self.places.kept_for(wish).is_some();
+        let waiting = waiting.filter(|it| !it.wish.as_ref().is_some_and(kept));
+        waiting.take(self.places.used()).count()
     }
 
-    fn retire_overdue(&mut self, now: Timestamp) {
-        if self.kept == 0 {
-            return;
-        }
-        let overdue = self
-            .held
-            .iter()
-            .filter(|(_, it)| it.kept_until().is_some_and(|until| until <= now));
-        for number in overdue.map(|(number, _)| *number).collect::<Vec<_>>() {
-            self.retire(number);
-        }
-    }
-
-    /// What a job is told of where it waits; `None` as long as that is not worth a write.
-    pub fn told(&self, uid: &str) -> Option<QueuePosition> {
-        let (namespace, rank) = self.ranks.get(uid)?;
-        let line = &self.tenants.get(namespace)?.line;
-        line.get(line.index(rank))?.told.map(|(told, _)| told)
-    }
-
-    /// What there is to tell a job of its position, from 1: how many turns it is away if nobody else comes.
-    pub fn position(&self, namespace: &str, rank: &Rank, now: Timestamp) -> QueuePosition {
-        let own = self.tenants.get(namespace);
-        let index = own.map_or(0, |it| it.line.index(rank));
-        let has = own.map_or(0, |it| it.has);
-        let level = has as usize + index;
-        let order = own.map(|it| (it.served, namespace));
-        let others = self.tenants.iter().filter(|(name, _)| *name != namespace);
-        let before: usize = others
-            .map(|(name, other)| {
-                // As many of theirs come before as bring them to where this one then is; and one more where they came there
-                // first.
-                let is_first = match other.has.cmp(&has) {
-                    Ordering::Less => false,
-                    Ordering::Equal => Some((other.served, name.as_str())) < order,
-                    Ordering::Greater => true,
-                };
-                let room = (level + usize::from(is_first)).saturating_sub(other.has as usize);
-                other.line.len().min(room)
-            })
-            .sum();
-        let position = u32::try_from(index + before + 1).unwrap_or(u32::MAX);
-        let wish = own.and_then(|it| it.line.get(index)?.wish.as_ref());
-        let waits_for = if wish.is_some_and(|it| it.is_exclusive() && self.is_busy(&it.tenancy)) {
-            WaitsFor::Session
-        } else if own.is_some_and(Tenant::is_at_share) {
-            WaitsFor::Share
-        } else {
-            WaitsFor::Place
-        };
-        QueuePosition {
-            position,
-            of: u32::try_from(self.ranks.len()).unwrap_or(u32::MAX).max(position),
-            estimate: self.estimate(position, now),
-            waits_for,
-        }
-    }
-
-    /// When a position's turn comes if turns come as often as lately.
-    fn estimate(&self, position: u32, now: Timestamp) -> Option<Timestamp> {
-        let (first, last) = (self.recent.front()?, self.recent.back()?);
-        if self.recent.len() < TURNS_FOR_AN_ESTIMATE {
-            return None;
-        }
-        let turns = i32::try_from(self.recent.len() - 1).ok()?;
-        // That nothing has come for a while counts as well.
-        let each = (last.duration_since(*first) / turns).max(now.duration_since(*last) / 2);
-        let wait = each.checked_mul(i32::try_from(position).ok()?)?;
-        let expected = now.checked_add(wait.max(SignedDuration::ZERO)).ok()?;
-        Timestamp::from_second(expected.as_second()).ok()
+    pub(super) fn is_at_share(&self, namespace: &str, tenant: &Tenant) -> bool {
+        tenant.share.is_some_and(|share| self.places.has(namespace) >= share)
     }
 
     /// The jobs that wait, of all namespaces.
@@ -582,8 +318,7 @@ impl Ledger {
     pub fn opens_at(&self, now: Timestamp) -> Option<Timestamp> {
         let opens = self.breaker.opens_at();
         let opens = opens.filter(|until| *until > now && !self.ranks.is_empty());
-        let kept = self.held.values().filter(|_| self.kept > 0);
-        kept.filter_map(Held::kept_until).chain(opens).min()
+        self.places.next_overdue().into_iter().chain(opens).min()
     }
 
     /// Whether the pool refuses again and again.
@@ -593,12 +328,12 @@ impl Ledger {
 
     /// How many sessions jobs have, or are about to ask for, or are being ended.
     pub fn in_use(&self) -> usize {
-        self.held.len() - self.kept
+        self.places.in_use()
     }
 
     /// How many sessions wait for the next job that may have them.
     pub fn kept(&self) -> usize {
-        self.kept
+        self.places.kept()
     }
 
     /// How many jobs wait.
@@ -614,17 +349,13 @@ impl Ledger {
     /// The hours that were begun of every session so far.
     pub fn bill(&self, now: Timestamp) -> Bill {
         let mut bill = self.bill.clone();
-        for held in self.held.values() {
-            if let Some((since, billed)) = held.allocated {
-                bill.add(&held.namespace, hours_begun(since, now).saturating_sub(billed));
-            }
-        }
+        self.places.add_to(&mut bill, now);
         bill
     }
 
     /// Whether nothing is known of the pool that is worth keeping.
     pub fn is_idle(&self) -> bool {
-        self.held.is_empty() && self.ranks.is_empty()
+        self.places.is_empty() && self.ranks.is_empty()
     }
 }
 
@@ -638,25 +369,4 @@ struct Turn {
     index: usize,
     /// The session that was left for it, if it does not get one of its own.
     number: Option<u64>,
-}
-
-impl Held {
-    /// Whether there is to be one session of its tenancy. Then its files are wanted, so that it keeps its place.
-    fn is_exclusive(&self) -> bool {
-        let kept_for = self.tenancy.as_ref().map(|it| it.kept_for);
-        kept_for == Some(KeptFor::OneKey)
-    }
-
-    fn kept_until(&self) -> Option<Timestamp> {
-        match self.use_ {
-            Use::Kept(idle) => Some(idle.until),
-            Use::Taken | Use::Promised(_) | Use::Retired => None,
-        }
-    }
-}
-
-impl Tenant {
-    fn is_at_share(&self) -> bool {
-        self.share.is_some_and(|share| self.has >= share)
-    }
 }

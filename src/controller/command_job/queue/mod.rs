@@ -15,6 +15,8 @@ mod breaker;
 mod kept;
 mod ledger;
 mod line;
+mod places;
+mod position;
 mod queues;
 mod report;
 mod seat;

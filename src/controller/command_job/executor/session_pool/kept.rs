@@ -7,7 +7,7 @@ use kube::ResourceExt;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::RELEASE_PAUSES;
+use super::limits::RELEASE_PAUSES;
 use super::pools::UsablePool;
 use super::session::AttemptSession;
 use crate::api::command_job::{CommandJob, SessionMode};

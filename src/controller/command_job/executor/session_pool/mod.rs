@@ -2,7 +2,10 @@
 
 mod admission;
 mod answer;
+mod calls;
 mod kept;
+mod limits;
+mod looked_up;
 mod pools;
 mod reaper;
 mod runs_as;
@@ -12,88 +15,30 @@ mod tail;
 mod taken_up;
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use kube::ResourceExt;
 
+use self::calls::EMPTYING_WINDOW;
 use self::kept::SessionKeeper;
-use self::session::{AttemptSession, nonce};
+use self::session::AttemptSession;
 use self::streams::StreamFiles;
 use super::Executor;
 use crate::api::command_job::{CommandJob, CommandResult};
 use crate::azure::SessionError;
-use crate::azure::session::Dispatch;
 use crate::controller::command_job::attempt::{
-    AttemptClaim, AttemptIdentity, AttemptKey, Command, Event, Limits, Problem, SessionNames, Slot, Ticket,
+    AttemptIdentity, AttemptKey, Command, Event, Limits, Problem, Slot, Ticket,
 };
 use crate::controller::command_job::job::plan::last_claim;
 use crate::controller::command_job::job::{Inputs, Lodging};
-use crate::controller::command_job::output::{end_bytes, ending, window_bytes};
+use crate::controller::command_job::output::{end_bytes, ending};
 use crate::controller::command_job::queue::{KeptSession, Seat};
-use crate::controller::command_job::runner::{
-    Action, AttemptFiles, Baseline, Call, CleanWhen, Cleaning, MARK_FILE, Report, ReportedState, Streams, Upload,
-};
+use crate::controller::command_job::runner::{Action, Baseline, CleanWhen, MARK_FILE, Report, Upload};
 use crate::runtime::{Key, Snapshot};
 
+pub use limits::{GRACE_SECONDS, limits};
 pub use pools::{PoolUse, Pools, UsablePool};
 pub use reaper::Reaper;
-
-/// The longest cooldown that Azure allows: after it, no session is left that nobody asked for anything.
-const LONGEST_COOLDOWN: SignedDuration = SignedDuration::from_secs(3600);
-
-/// How long after its claim an attempt may be started.
-const START_WITHIN: SignedDuration = SignedDuration::from_secs(120);
-
-/// A third of that, so that one bad answer does not keep an attempt from being started. A session that lives for less is
-/// asked more often.
-const LONGEST_PAUSE: Duration = Duration::from_secs(40);
-
-/// Seconds between TERM and KILL when a command is killed.
-pub const GRACE_SECONDS: u32 = 10;
-
-/// How long a tail that does not come with the frame may take: the session is to be asked again in time.
-const TAIL_DEADLINE: Duration = Duration::from_secs(5);
-
-/// How long it may take to empty a session whose command has ended, at most.
-const EMPTYING_WINDOW: Duration = Duration::from_secs(30);
-
-/// Pauses between tries to release a session. After the last one it is left to its pool's cooldown.
-const RELEASE_PAUSES: [SignedDuration; 6] = [
-    SignedDuration::from_millis(500),
-    SignedDuration::from_secs(2),
-    SignedDuration::from_secs(5),
-    SignedDuration::from_secs(15),
-    SignedDuration::from_mins(1),
-    SignedDuration::from_mins(2),
-];
-
-/// What session pools allow: `poll_window` is the longest that a call may wait for a command, `cooldown` the time for which
-/// a session of the pool lives without a request, where it is known.
-pub fn limits(poll_window: Duration, cooldown: Option<Duration>) -> Limits {
-    // A session lives as long as it is asked often enough.
-    let longest_pause = cooldown.map_or(LONGEST_PAUSE, |it| LONGEST_PAUSE.min(it / 3));
-    let window = cooldown.map_or(poll_window, |it| poll_window.min(it / 3));
-    Limits {
-        start_within: START_WITHIN,
-        preparation_lasts: SignedDuration::from_secs(60),
-        window: window.max(Duration::from_secs(1)),
-        between_calls: SignedDuration::from_secs(1),
-        longest_pause: longest_pause.max(Duration::from_secs(1)),
-        overdue_after: SignedDuration::from_mins(1),
-        mute_after: SignedDuration::from_mins(10),
-        unheard_calls: 5,
-        session_outlives: LONGEST_COOLDOWN,
-        grace_seconds: GRACE_SECONDS,
-        unreadable_answers: 2,
-        looks_for_output: 8,
-        between_looks: SignedDuration::from_millis(500),
-        // "Troubleshoot Azure RBAC": up to ten minutes.
-        role_propagates: SignedDuration::from_mins(10),
-        between_checks: SignedDuration::from_secs(5),
-        release_pauses: &RELEASE_PAUSES,
-    }
-}
 
 /// Carries out the commands of one job's attempts in sessions of a pool.
 #[derive(Clone)]
@@ -253,110 +198,6 @@ impl SessionPoolExecutor {
         }
     }
 
-    async fn ask(&self, session: &AttemptSession, call: Call<'_>) -> Event {
-        let window = Duration::from_secs(call.window_seconds.into());
-        match session.execute(&call, window).await {
-            Ok(Ok(report)) => {
-                if let Some(remains) = report.cleaned.remains {
-                    tracing::debug!(?remains, "the session was emptied for another command");
-                }
-                Event::Frame(Box::new(report))
-            }
-            Ok(Err(_)) => Event::NoFrame,
-            Err(error) => {
-                let is_unknown = error.dispatch == Dispatch::Unknown;
-                match (self.gone(&error).await, answer::to_request(&self.pool, error)) {
-                    (Some(gone), _) => gone,
-                    // Only of an upload it does not matter whether it was done.
-                    (None, Event::Full(problem)) if is_unknown => Event::Unanswered(problem),
-                    (None, event) => event,
-                }
-            }
-        }
-    }
-
-    /// Waits for the command's end. A tail that cannot be had is left out: the next call brings it.
-    async fn watch(&self, session: &AttemptSession, call: Call<'_>, with_tail: bool) -> Event {
-        let bytes = window_bytes(&self.inputs.to_mask);
-        let streams = if with_tail {
-            Streams::FittingOrTail { bytes }
-        } else {
-            Streams::Fitting
-        };
-        let event = self.ask(session, Call { streams, ..call }).await;
-        let Event::Frame(report) = event else { return event };
-        if !with_tail || !matches!(report.state, ReportedState::Running { .. }) {
-            return Event::Frame(report);
-        }
-        let reading = tail::read(session, &report, self.pools.output(), &self.job, &self.inputs.to_mask);
-        match tokio::time::timeout(TAIL_DEADLINE, reading).await {
-            Ok(Some(tail)) => Event::Printed(report, Arc::new(tail)),
-            Ok(None) | Err(_) => Event::Frame(report),
-        }
-    }
-
-    /// Starts the command in a session that another one may have left.
-    async fn start(
-        &self,
-        claim: &AttemptClaim,
-        action: Action<'_>,
-        window: Duration,
-        with_tail: bool,
-        empties: bool,
-    ) -> Event {
-        let session = self.session(claim.key, &claim.ticket);
-        let kept = self.seat.as_ref().and_then(|it| it.kept());
-        let earlier = kept.as_ref().and_then(|it| it.earlier.clone()).map(AttemptFiles::new);
-        let baseline = kept.as_ref().and_then(|it| it.baseline.as_ref());
-        let mark = self.mark(baseline);
-        let cleaning = empties.then(|| Cleaning {
-            baseline,
-            mark: mark.as_deref(),
-            when: CleanWhen::AllIsTold,
-        });
-        let call = Call {
-            earlier: earlier.as_ref(),
-            cleaning,
-            ..call(&session.files, action, window)
-        };
-        let event = self.watch(&session, call, with_tail).await;
-        if let Event::Frame(report) | Event::Printed(report, _) = &event
-            && let (Some(seat), Some(known), Some(found)) = (&self.seat, baseline, &report.cleaned.baseline)
-            && !known.is_of_same(found)
-        {
-            seat.on_replaced();
-        }
-        event
-    }
-
-    /// Asks about the command, and empties its session where it has ended.
-    async fn look(
-        &self,
-        claim: &AttemptClaim,
-        window: Duration,
-        with_tail: bool,
-        empties: Option<(&Baseline, CleanWhen)>,
-    ) -> Event {
-        let session = self.session(claim.key, &claim.ticket);
-        let mark = self.mark(empties.map(|(baseline, _)| baseline));
-        let cleaning = empties.map(|(baseline, when)| Cleaning {
-            baseline: Some(baseline),
-            mark: mark.as_deref(),
-            when,
-        });
-        let call = Call {
-            cleaning,
-            ..call(&session.files, Action::Observe, window)
-        };
-        self.watch(&session, call, with_tail).await
-    }
-
-    fn mark(&self, baseline: Option<&Baseline>) -> Option<String> {
-        let slot = self.slot.as_ref()?;
-        let names = SessionNames::of_slot(self.pools.key(), self.pools.cluster(), slot);
-        Some(kept::mark(self.pools.key(), &names, baseline?))
-    }
-
     /// What is not found may be replicating, or full in words that are not known; Resource Manager tells whether the
     /// pool is gone, or it is not to be known. `None` where that is not so.
     async fn gone(&self, error: &SessionError) -> Option<Event> {
@@ -412,20 +253,6 @@ impl SessionPoolExecutor {
             stderr: streams.next().unwrap_or_default(),
             ..ending(report)
         })
-    }
-}
-
-/// A call about an attempt that does nothing but this.
-fn call<'a>(attempt: &'a AttemptFiles, action: Action<'a>, window: Duration) -> Call<'a> {
-    Call {
-        attempt,
-        nonce: nonce(),
-        window_seconds: u32::try_from(window.as_secs()).unwrap_or(1),
-        linger_milliseconds: 0,
-        streams: Streams::Fitting,
-        earlier: None,
-        cleaning: None,
-        action,
     }
 }
 

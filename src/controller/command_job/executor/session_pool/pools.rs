@@ -9,7 +9,7 @@ use kube::ResourceExt;
 use super::kept::wish;
 use super::runs_as::RunsAs;
 use crate::api::azure_account::AzureAccountSpec;
-use crate::api::command_job::{CommandJob, SessionPoolTarget};
+use crate::api::command_job::CommandJob;
 use crate::api::condition::{Reason, kind};
 use crate::api::reference::PoolReference;
 use crate::api::session_pool::{ContainerType, SessionPool};
@@ -26,11 +26,8 @@ use crate::controller::readiness::is_provisioned;
 use crate::runtime::conditions::find;
 use crate::runtime::{Key, Snapshot};
 
-/// How long the answer of Azure about a pool that no object manages is believed.
-const POOL_BELIEVED_FOR: Duration = Duration::from_mins(5);
-
 /// Azure's default, where the pool does not say.
-const DEFAULT_COOLDOWN: Duration = Duration::from_mins(5);
+pub(super) const DEFAULT_COOLDOWN: Duration = Duration::from_mins(5);
 
 /// A pool whose sessions can be used, for one account.
 #[derive(Clone)]
@@ -102,7 +99,7 @@ pub struct Pools {
     queues: Queues,
     poll_window: Duration,
     clients: Mutex<OfAccounts<PoolEndpoint, SessionClient>>,
-    looked_up: Mutex<OfAccounts<ResourceId, (Instant, DataPlane)>>,
+    pub(super) looked_up: Mutex<OfAccounts<ResourceId, (Instant, DataPlane)>>,
 }
 
 /// What is known for an account, told apart by [`account_key`].
@@ -110,10 +107,10 @@ type OfAccounts<K, V> = HashMap<(K, usize), (Weak<Account>, V)>;
 
 /// Where the sessions of a pool are asked, how long one lives without a request, and how many there may be.
 #[derive(Clone)]
-struct DataPlane {
-    endpoint: PoolEndpoint,
-    cooldown: Duration,
-    max_sessions: Option<u32>,
+pub(super) struct DataPlane {
+    pub endpoint: PoolEndpoint,
+    pub cooldown: Duration,
+    pub max_sessions: Option<u32>,
 }
 
 impl Pools {
@@ -274,62 +271,7 @@ impl Pools {
         })
     }
 
-    async fn of_resource_id(
-        &self,
-        job: &CommandJob,
-        pool: &SessionPoolTarget,
-        purpose: PoolUse,
-    ) -> Result<UsablePool, Unavailable> {
-        let runs_as = RunsAs::own(job, None);
-        let id: ResourceId = pool.resource_id.parse().map_err(|_| NotRunnable::NoTarget)?;
-        let account = self.account(&runs_as, purpose).await?;
-        let host = match purpose {
-            PoolUse::Start => self.admit(job, &id).await?,
-            PoolUse::Reach => None,
-        };
-        let share = host.as_ref().and_then(|it| it.share);
-        let guest_of = host.map(|it| it.pool);
-        let cache_key = (id.clone(), account_key(&account));
-        let known = lock(&self.looked_up).get(&cache_key).cloned();
-        if let Some((_, (_, known))) = known.filter(|(_, (at, _))| at.elapsed() < POOL_BELIEVED_FOR) {
-            let usable = self.usable(id, account, runs_as, &known);
-            return Ok(UsablePool {
-                guest_of,
-                share,
-                ..usable
-            });
-        }
-        let named = || NamedPool::Resource(Box::new(id.clone()));
-        let version = session_pool::PoolApiVersion::for_reading();
-        let found = session_pool::find(account.arm(), &id, version).await?;
-        let found = found.ok_or_else(|| NotRunnable::PoolNotFound(named()))?.body;
-        if !session_pool::container_type(&found).is_some_and(session_pool::runs_shell) {
-            return Err(NotRunnable::NoShell(named()).into());
-        }
-        let endpoint = session_pool::management_endpoint(&found).ok_or_else(|| NotRunnable::PoolNotReady {
-            pool: named(),
-            because: ": Azure tells no poolManagementEndpoint of it yet".to_owned(),
-        })?;
-        let endpoint = self.endpoint(endpoint)?;
-        let cooldown = session_pool::cooldown_seconds(&found).map_or(DEFAULT_COOLDOWN, Duration::from_secs);
-        let known = DataPlane {
-            endpoint,
-            cooldown,
-            max_sessions: session_pool::max_concurrent_sessions(&found),
-        };
-        let mut looked_up = lock(&self.looked_up);
-        looked_up.retain(|_, (account, ..)| account.strong_count() > 0);
-        looked_up.insert(cache_key, (Arc::downgrade(&account), (Instant::now(), known.clone())));
-        drop(looked_up);
-        let usable = self.usable(id, account, runs_as, &known);
-        Ok(UsablePool {
-            guest_of,
-            share,
-            ..usable
-        })
-    }
-
-    fn endpoint(&self, endpoint: &str) -> Result<PoolEndpoint, NotRunnable> {
+    pub(super) fn endpoint(&self, endpoint: &str) -> Result<PoolEndpoint, NotRunnable> {
         let endpoint = self.context.cloud().session_endpoint(endpoint);
         endpoint.map_err(|error| NotRunnable::UnsupportedCloud(error.to_string()))
     }
@@ -349,7 +291,7 @@ impl Pools {
         self.context.accounts().get(&Key::new(&pool.namespace, name))
     }
 
-    async fn account(&self, runs_as: &RunsAs, purpose: PoolUse) -> Result<Arc<Account>, Unavailable> {
+    pub(super) async fn account(&self, runs_as: &RunsAs, purpose: PoolUse) -> Result<Arc<Account>, Unavailable> {
         let opened = self.open(&runs_as.account, purpose).await;
         match &runs_as.lender {
             Some(pool) => opened.map_err(|_| NotRunnable::NotLent { pool: pool.clone() }.into()),
@@ -385,7 +327,13 @@ impl Pools {
         })
     }
 
-    fn usable(&self, id: ResourceId, account: Arc<Account>, runs_as: RunsAs, data_plane: &DataPlane) -> UsablePool {
+    pub(super) fn usable(
+        &self,
+        id: ResourceId,
+        account: Arc<Account>,
+        runs_as: RunsAs,
+        data_plane: &DataPlane,
+    ) -> UsablePool {
         let mut clients = lock(&self.clients);
         let key = (data_plane.endpoint.clone(), account_key(&account));
         let client = if let Some((_, client)) = clients.get(&key) {
@@ -429,10 +377,10 @@ fn why_unusable(pool: &SessionPool) -> String {
 
 /// Tells accounts apart. The entries that it is a key of hold a `Weak`, so that the address of a closed account is not given
 /// to another one as long as there is such an entry.
-fn account_key(account: &Arc<Account>) -> usize {
+pub(super) fn account_key(account: &Arc<Account>) -> usize {
     Arc::as_ptr(account).addr()
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

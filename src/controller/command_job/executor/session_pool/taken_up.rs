@@ -3,10 +3,10 @@
 use jiff::Timestamp;
 use uuid::Uuid;
 
+use super::calls::{EMPTYING_WINDOW, call};
 use super::kept::{SessionKeeper, idle_of, mark, marked};
 use super::pools::{Pools, UsablePool};
 use super::session::AttemptSession;
-use super::{EMPTYING_WINDOW, call};
 use crate::controller::command_job::attempt::{AttemptIdentity, KeptFor, SessionNames};
 use crate::controller::command_job::queue::KeptSession;
 use crate::controller::command_job::runner::{Action, Baseline, Call, CleanWhen, Cleaning, Remains};
