@@ -1,3 +1,5 @@
+mod reuse;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -10,12 +12,12 @@ use super::line::{QueuePosition, WaitsFor};
 use super::telling::{A_SECOND, Allowance, Pacer, round};
 use crate::runtime::Key;
 
-fn at(seconds: i64) -> Timestamp {
+pub fn at(seconds: i64) -> Timestamp {
     Timestamp::from_second(1_800_000_000 + seconds).expect("a time")
 }
 
 /// A job of a namespace, whose name is its uid.
-fn job(namespace: &str, uid: &str) -> Applicant {
+pub fn job(namespace: &str, uid: &str) -> Applicant {
     Applicant {
         key: Key::new(namespace, uid),
         uid: uid.to_owned(),
@@ -27,7 +29,7 @@ fn job(namespace: &str, uid: &str) -> Applicant {
     }
 }
 
-fn ledger(capacity: u32) -> Ledger {
+pub fn ledger(capacity: u32) -> Ledger {
     let mut ledger = Ledger::default();
     ledger.set_capacity(Some(capacity));
     ledger
