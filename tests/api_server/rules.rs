@@ -221,6 +221,7 @@ async fn of_a_started_job_everything_but_what_steers_it_is_immutable_and_of_a_wa
         ("activeDeadlineSeconds", &script, json!({"activeDeadlineSeconds": 5})),
         ("backoffLimit", &script, json!({"backoffLimit": 1})),
         ("failurePolicy", &script, json!({"failurePolicy": {"rules": [rule]}})),
+        ("session", &script, json!({"session": {"mode": "Reused"}})),
         ("output", &script, json!({"output": {"maxBytes": 5}})),
     ];
     for (property, before, after) in &changes {

@@ -83,6 +83,24 @@ pub fn cases() -> Vec<Case> {
             env(json!({"name": "A", "valueFrom": {"secretKeyRef": key, "configMapKeyRef": key}})),
         ),
         job(
+            "spec.session",
+            "key is required for mode Shared and not allowed for any other",
+            Create(json!({"session": {"mode": "Shared", "key": "k"}})),
+            Create(json!({"session": {"mode": "Reused", "key": "k"}})),
+        ),
+        job(
+            "spec.session",
+            "idleSeconds is for mode Shared only",
+            Create(json!({"session": {"mode": "Shared", "key": "k", "idleSeconds": 10}})),
+            Create(json!({"session": {"mode": "Reused", "idleSeconds": 10}})),
+        ),
+        job(
+            "spec.session.key",
+            "must be letters, digits, hyphens, dots and underscores, starting and ending with a letter or digit",
+            Create(json!({"session": {"mode": "Shared", "key": "a_b.c-D"}})),
+            Create(json!({"session": {"mode": "Shared", "key": "a/b"}})),
+        ),
+        job(
             "spec.target",
             "exactly one of sessionPoolRef and sessionPool must be set",
             Create(json!({})),

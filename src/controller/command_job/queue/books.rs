@@ -71,13 +71,13 @@ pub struct Pool {
     /// When they last were.
     pub looked_at: Option<Instant>,
     /// The sessions that nobody has, by the numbers of their places.
-    pub kept: HashMap<u64, Kept>,
+    pub kept: HashMap<u64, IdleSession>,
     /// The names of the sessions that are kept, or may be, by the numbers of their places.
     pub slots: HashMap<u64, Slot>,
 }
 
 /// A session that nobody has.
-pub struct Kept {
+pub struct IdleSession {
     /// Its place.
     pub seat: Arc<Seat>,
     keeper: Box<dyn Keeper>,
@@ -87,7 +87,7 @@ pub struct Kept {
 #[derive(Default)]
 pub struct Moves {
     woken: Vec<Key>,
-    retired: Vec<Kept>,
+    retired: Vec<IdleSession>,
 }
 
 /// A pool whose sessions are to be compared with what is known of them.
@@ -230,7 +230,7 @@ impl Books {
         self.change(pool, |pool, now| {
             let is_kept = pool.ledger.keep(number, session, now);
             if is_kept {
-                pool.kept.insert(number, Kept { seat, keeper });
+                pool.kept.insert(number, IdleSession { seat, keeper });
             }
             is_kept
         })
@@ -261,7 +261,7 @@ impl Books {
         for key in moves.woken {
             (self.wake)(key);
         }
-        for Kept { seat, keeper } in moves.retired {
+        for IdleSession { seat, keeper } in moves.retired {
             keeper.retire(seat);
         }
     }
