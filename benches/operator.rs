@@ -2,7 +2,7 @@
 //! are printed and never asserted on.
 //!
 //! Without arguments every group of figures is printed; `cargo bench --bench operator -- live large` prints those two of
-//! `rate`, `latency`, `finished`, `live`, `large`, `burst`, `queued` and `restart`.
+//! `rate`, `latency`, `finished`, `live`, `large`, `burst`, `queued`, `hours` and `restart`.
 //!
 //! The control plane is real. The emulator answers executions from a template after a fixed time, because what is measured
 //! is the operator and not the shell.
@@ -73,6 +73,9 @@ fn main() {
         if is_chosen("queued") {
             queue::queued().await;
         }
+        if is_chosen("hours") {
+            queue::hours().await;
+        }
         if is_chosen("restart") {
             queue::restart().await;
         }
@@ -134,7 +137,7 @@ async fn throughput(ceiling: f64) {
     world.forget_requests().await;
     let ended = watch_ends(&world);
     let started = Instant::now();
-    create_jobs(&world, JOBS).await;
+    create_jobs(&world, JOBS, &script("echo hello")).await;
     let ends = ended.await.expect("no panic");
     let rate = per_second(JOBS, *ends.values().max().expect("jobs ended") - started);
     figure("1000 short jobs, jobs/s", rate, "/s");
@@ -291,14 +294,14 @@ async fn simulated(name: &str, options: WorldOptions) -> World {
 }
 
 /// Creates so many jobs, and says when each was asked for.
-async fn create_jobs(world: &World, jobs: usize) -> HashMap<String, Instant> {
+async fn create_jobs(world: &World, jobs: usize, spec: &Value) -> HashMap<String, Instant> {
     let api: Api<CommandJob> = world.ours();
     futures::stream::iter(0..jobs)
         .map(|number| {
             let api = api.clone();
             async move {
                 let (name, asked) = (format!("job-{number}"), Instant::now());
-                let job = typed(&object("CommandJob", &name, &script("echo hello")));
+                let job = typed(&object("CommandJob", &name, spec));
                 api.create(&PostParams::default(), &job).await.expect("created");
                 (name, asked)
             }

@@ -25,6 +25,9 @@ const BURST_SESSIONS: u32 = 50;
 const QUEUED_JOBS: usize = 10_000;
 const FINISHED_JOBS: usize = 50_000;
 
+const HOURLY_JOBS: usize = 1000;
+const HOURLY_SESSIONS: u32 = 10;
+
 /// How long an operator at rest is watched.
 const REST: Duration = Duration::from_secs(30);
 
@@ -45,7 +48,7 @@ pub async fn burst() {
     world.forget_requests().await;
     let ended = watch_ends_of(&world, count);
     let (started, started_at) = (Instant::now(), Timestamp::now());
-    let created = create_jobs(&world, count).await;
+    let created = create_jobs(&world, count, &script("echo hello")).await;
     let ends = ended.await.expect("no panic");
     let took = *ends.values().max().expect("jobs ended") - started;
     let written = status_writes().await - before;
@@ -92,6 +95,41 @@ pub async fn burst() {
     figure("  resident memory, at most", peak_mebibytes(&world), "MiB");
 }
 
+/// What short jobs cost whose commands really run, each in a session of its own and in sessions that others have left.
+pub async fn hours() {
+    let count = jobs(HOURLY_JOBS);
+    for mode in ["Fresh", "Reused"] {
+        let quiet = WorldOptions {
+            log: Some("warn".to_owned()),
+            ..WorldOptions::default()
+        };
+        let world = World::with("hours", quiet).await;
+        world
+            .behave(&json!({"arm": {"throttling": false}, "sessions": {"lostWriteProbability": 0.0}}))
+            .await;
+        world.pool("shell", HOURLY_SESSIONS).await;
+        world.forget_requests().await;
+        let mut spec = script("echo hello");
+        spec["session"] = json!({"mode": mode});
+        let ended = watch_ends_of(&world, count);
+        let started = Instant::now();
+        create_jobs(&world, count, &spec).await;
+        let ends = ended.await.expect("no panic");
+        let took = *ends.values().max().expect("jobs ended") - started;
+        tokio::time::sleep(Duration::from_secs(3)).await;
+        let name = format!("{count} short jobs on {HOURLY_SESSIONS} sessions, {mode}: jobs/s");
+        figure(&name, per_second(count, took), "/s");
+        let sessions = journal(&world).await["sessions"]
+            .as_array()
+            .cloned()
+            .unwrap_or_default();
+        let hours = sessions.iter().filter_map(|it| it["billedHours"].as_f64());
+        figure("  billed session-hours", hours.sum(), "");
+        let requests = requests_to_sessions(&world).await;
+        figure("  Azure requests a job", requests.len() as f64 / count as f64, "");
+    }
+}
+
 /// Many jobs that wait behind a pool which stays full.
 pub async fn queued() {
     let count = jobs(QUEUED_JOBS);
@@ -108,7 +146,7 @@ pub async fn queued() {
     world.job("holder", &script("echo hello")).await;
     holder.await.expect("no panic");
     let told = watch_phases(&world, count, |phase| phase == Phase::Queued);
-    create_jobs(&world, count).await;
+    create_jobs(&world, count, &script("echo hello")).await;
     let created = Instant::now();
     told.await.expect("no panic");
     let what = format!("{count} jobs behind a full pool, told where they wait after");

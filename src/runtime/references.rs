@@ -160,24 +160,46 @@ impl References {
 
 #[derive(Debug, Default)]
 struct Graph {
-    entries: BTreeMap<ObjectId, Entry>,
-    referrers: BTreeMap<Target, BTreeMap<ObjectId, bool>>,
+    entries: BTreeMap<ObjectId, Known>,
+    referrers: BTreeMap<Arc<Target>, BTreeMap<ObjectId, bool>>,
     providers: BTreeMap<String, BTreeSet<ObjectId>>,
+}
+
+/// An entry as it is kept: thousands of objects refer to the same few.
+#[derive(Debug, Clone, Default)]
+struct Known {
+    refers: Box<[(Arc<Target>, bool)]>,
+    provides: Option<String>,
+}
+
+impl Known {
+    fn needs(&self, target: &Target) -> Option<bool> {
+        let (_, is_needed) = self.refers.iter().find(|(it, _)| **it == *target)?;
+        Some(*is_needed)
+    }
 }
 
 impl Graph {
     /// Replaces an entry, and returns the objects that are to be woken.
     fn replace(&mut self, id: &ObjectId, entry: Option<Entry>) -> BTreeSet<ObjectId> {
         let old = self.entries.remove(id).unwrap_or_default();
-        let new = entry.clone().unwrap_or_default();
+        let is_there = entry.is_some();
+        let Entry { refers, provides } = entry.unwrap_or_default();
+        let refers = refers
+            .into_iter()
+            .map(|(target, is_needed)| (self.interned(target), is_needed));
+        let new = Known {
+            refers: refers.collect(),
+            provides,
+        };
         let mut woken = BTreeSet::new();
-        for target in old.refers.keys().chain(new.refers.keys()) {
-            let (before, after) = (old.refers.get(target), new.refers.get(target));
+        for (target, _) in old.refers.iter().chain(&new.refers) {
+            let (before, after) = (old.needs(target), new.needs(target));
             if before != after {
-                self.link(target, id, after.copied());
+                self.link(target, id, after);
             }
-            if let Target::Object(other) = target
-                && before.is_some_and(|it| *it) != after.is_some_and(|it| *it)
+            if let Target::Object(other) = &**target
+                && before.is_some_and(|it| it) != after.is_some_and(|it| it)
             {
                 woken.insert(other.clone());
             }
@@ -192,12 +214,12 @@ impl Graph {
                     self.providers.remove(external);
                 }
             }
-            if let Some(external) = new.provides {
-                self.providers.entry(external).or_default().insert(id.clone());
+            if let Some(external) = &new.provides {
+                self.providers.entry(external.clone()).or_default().insert(id.clone());
             }
         }
-        if let Some(entry) = entry {
-            self.entries.insert(id.clone(), entry);
+        if is_there {
+            self.entries.insert(id.clone(), new);
         }
         woken.extend(self.referrers_of(id, None));
         woken.remove(id);
@@ -216,9 +238,15 @@ impl Graph {
             .collect()
     }
 
-    fn link(&mut self, target: &Target, from: &ObjectId, is_needed: Option<bool>) {
+    /// The target as whoever refers to it already has it.
+    fn interned(&self, target: Target) -> Arc<Target> {
+        let known = self.referrers.get_key_value(&target);
+        known.map_or_else(|| Arc::new(target), |(known, _)| Arc::clone(known))
+    }
+
+    fn link(&mut self, target: &Arc<Target>, from: &ObjectId, is_needed: Option<bool>) {
         if let Some(is_needed) = is_needed {
-            let referrers = self.referrers.entry(target.clone()).or_default();
+            let referrers = self.referrers.entry(Arc::clone(target)).or_default();
             referrers.insert(from.clone(), is_needed);
         } else if let Some(referrers) = self.referrers.get_mut(target) {
             referrers.remove(from);
@@ -336,16 +364,18 @@ mod tests {
         ) {
             const NAMES: [&str; 5] = ["a", "b", "c", "d", "/e"];
             let mut graph = Graph::default();
+            let mut latest = BTreeMap::new();
             for (who, refers) in changes {
                 let entry = refers.map(|refers| {
                     let refers: Vec<_> = refers.into_iter().map(|(name, is_needed)| (NAMES[name], is_needed)).collect();
                     entry(&refers, Some(NAMES[4]).filter(|_| who == 0))
                 });
+                latest.insert(id(NAMES[who]), entry.clone());
                 graph.replace(&id(NAMES[who]), entry);
             }
             let mut fresh = Graph::default();
-            for (id, entry) in graph.entries.clone() {
-                fresh.replace(&id, Some(entry));
+            for (id, entry) in latest {
+                fresh.replace(&id, entry);
             }
             prop_assert_eq!(graph.referrers, fresh.referrers);
             prop_assert_eq!(graph.providers, fresh.providers);

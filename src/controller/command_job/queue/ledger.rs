@@ -1,6 +1,7 @@
 //! The sessions of one pool: who has one, who waits, who is next. Pure.
 
 use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -51,9 +52,9 @@ pub struct Ledger {
     /// How many others have, as far as is known.
     foreign: u32,
     pub(super) places: Places,
-    pub(super) tenants: HashMap<String, Tenant>,
+    pub(super) tenants: HashMap<Arc<str>, Tenant>,
     /// The ranks of the jobs that wait, by uid.
-    pub(super) ranks: HashMap<String, (String, Rank)>,
+    pub(super) ranks: HashMap<Arc<str>, (Arc<str>, Rank)>,
     /// Jobs whose turn it is and that have not come for it: the number of what they are given.
     turns: HashMap<String, u64>,
     /// How many turns were given.
@@ -88,20 +89,22 @@ impl Ledger {
         let Applicant { key, uid, .. } = applicant;
         let rank = Rank::new(applicant.priority, applicant.created, &key.name, uid);
         let mut since = (now, applicant.told.map(|it| (it, now)));
-        if let Some((namespace, before)) = self.ranks.get(uid).cloned()
+        if let Some((namespace, before)) = self.ranks.get(uid.as_str()).cloned()
             && before != rank
         {
             // Its priority was changed.
             let was = self.tenants.get_mut(&namespace).and_then(|it| it.line.remove(&before));
             since = was.map_or(since, |it| (it.since, it.told));
         }
-        self.ranks.insert(uid.clone(), (key.namespace.clone(), rank.clone()));
-        let tenant = self.tenants.entry(key.namespace.clone()).or_default();
+        let namespace = self.tenants.get_key_value(key.namespace.as_str());
+        let namespace = namespace.map_or_else(|| key.namespace.as_str().into(), |(it, _)| Arc::clone(it));
+        self.ranks
+            .insert(Arc::clone(rank.uid()), (Arc::clone(&namespace), rank.clone()));
+        let tenant = self.tenants.entry(namespace).or_default();
         tenant.share = applicant.share;
         let (since, told) = since;
         tenant.line.add(QueuedJob {
             rank,
-            key: key.clone(),
             since,
             wish: applicant.wish.clone(),
             told,
@@ -213,16 +216,15 @@ impl Ledger {
                     self.places.hold(&namespace, waiting.wish.map(|it| it.tenancy))
                 }
             };
-            let uid = waiting.rank.uid().to_owned();
-            self.ranks.remove(&uid);
+            self.ranks.remove(waiting.rank.uid());
             self.served += 1;
             if let Some(tenant) = self.tenants.get_mut(&namespace) {
                 tenant.served = self.served;
             }
-            self.turns.insert(uid, number);
+            self.turns.insert(waiting.rank.uid().to_string(), number);
             self.recent.push_back(now);
             self.recent.drain(..self.recent.len().saturating_sub(REMEMBERED_TURNS));
-            woken.push(waiting.key);
+            woken.push(Key::new(&*namespace, waiting.rank.name()));
         }
         woken
     }
@@ -264,12 +266,12 @@ impl Ledger {
     }
 
     /// The namespace that is next, or next after another one; and which of its jobs.
-    fn whose_turn(&self, after: Option<&Order>) -> Option<(String, usize)> {
+    fn whose_turn(&self, after: Option<&Order>) -> Option<(Arc<str>, usize)> {
         let waiting = self.tenants.iter().filter(|(_, it)| !it.line.is_empty());
-        let order = |name: &String, it: &Tenant| (self.places.has(name), it.served, name.clone());
+        let order = |name: &Arc<str>, it: &Tenant| (self.places.has(name), it.served, name.clone());
         let later = waiting.filter(|(name, it)| after.is_none_or(|after| order(name, it) > *after));
         let able = later.filter_map(|(name, it)| Some((name, it, self.first_able(name, it)?)));
-        let next = able.min_by_key(|(name, it, _)| (self.places.has(name), it.served, *name));
+        let next = able.min_by_key(|(name, it, _)| (self.places.has(name), it.served, Arc::clone(name)));
         next.map(|(name, _, index)| (name.clone(), index))
     }
 
@@ -301,7 +303,7 @@ impl Ledger {
     /// The jobs that wait, of all namespaces.
     pub fn waiting(&self) -> impl Iterator<Item = (&str, &QueuedJob)> {
         let lines = self.tenants.iter();
-        lines.flat_map(|(namespace, it)| it.line.iter().map(move |waiting| (namespace.as_str(), waiting)))
+        lines.flat_map(|(namespace, it)| it.line.iter().map(move |waiting| (&**namespace, waiting)))
     }
 
     /// Notes what a job is told.
@@ -360,11 +362,11 @@ impl Ledger {
 }
 
 /// Where a namespace stands among the others.
-type Order = (u32, u64, String);
+type Order = (u32, u64, Arc<str>);
 
 /// What is given next, and to whom.
 struct Turn {
-    namespace: String,
+    namespace: Arc<str>,
     /// Which of the namespace's jobs.
     index: usize,
     /// The session that was left for it, if it does not get one of its own.

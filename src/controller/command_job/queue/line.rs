@@ -1,11 +1,11 @@
 //! The jobs of one namespace that wait for a session of a pool, in their order. Pure.
 
 use std::cmp::Reverse;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 
 use crate::controller::command_job::attempt::{KeptFor, Tenancy};
-use crate::runtime::Key;
 
 /// Where a job stands among those of its namespace: the higher priority first, then the older, and the name of the job decides
 /// between those that were made in the same second.
@@ -13,8 +13,8 @@ use crate::runtime::Key;
 pub struct Rank {
     priority: Reverse<i32>,
     created: Timestamp,
-    name: String,
-    uid: String,
+    name: Arc<str>,
+    uid: Arc<str>,
 }
 
 impl Rank {
@@ -23,13 +23,18 @@ impl Rank {
         Self {
             priority: Reverse(priority),
             created,
-            name: name.to_owned(),
-            uid: uid.to_owned(),
+            name: name.into(),
+            uid: uid.into(),
         }
     }
 
+    /// The job's name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
     /// The job's uid.
-    pub fn uid(&self) -> &str {
+    pub fn uid(&self) -> &Arc<str> {
         &self.uid
     }
 }
@@ -54,8 +59,6 @@ impl Wish {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct QueuedJob {
     pub rank: Rank,
-    /// Names the object.
-    pub key: Key,
     /// Since when it waits.
     pub since: Timestamp,
     /// Whose session it may have, if not only one of its own.

@@ -25,7 +25,7 @@ impl Ledger {
         let has = self.places.has(namespace);
         let level = has as usize + index;
         let order = own.map(|it| (it.served, namespace));
-        let others = self.tenants.iter().filter(|(name, _)| *name != namespace);
+        let others = self.tenants.iter().filter(|(name, _)| &***name != namespace);
         let before: usize = others
             .map(|(name, other)| {
                 let theirs = self.places.has(name);
@@ -33,7 +33,7 @@ impl Ledger {
                 // first.
                 let is_first = match theirs.cmp(&has) {
                     Ordering::Less => false,
-                    Ordering::Equal => Some((other.served, name.as_str())) < order,
+                    Ordering::Equal => Some((other.served, &**name)) < order,
                     Ordering::Greater => true,
                 };
                 let room = (level + usize::from(is_first)).saturating_sub(theirs as usize);

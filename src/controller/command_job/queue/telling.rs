@@ -59,7 +59,7 @@ pub struct Round {
 /// Whom of those that wait to tell what.
 pub fn round(ledger: &Ledger, allowance: &mut Allowance, now: Timestamp) -> Round {
     let mut round = Round::default();
-    let mut due: Vec<(bool, QueuePosition, &QueuedJob)> = Vec::new();
+    let mut due: Vec<(bool, QueuePosition, &str, &QueuedJob)> = Vec::new();
     for (namespace, waiting) in ledger.waiting() {
         let told = ledger.position(namespace, &waiting.rank, now);
         let since = match waiting.told {
@@ -70,12 +70,12 @@ pub fn round(ledger: &Ledger, allowance: &mut Allowance, now: Timestamp) -> Roun
         if now < since {
             round.is_more = true;
         } else {
-            due.push((waiting.told.is_none(), told, waiting));
+            due.push((waiting.told.is_none(), told, namespace, waiting));
         }
     }
     // Those who are served the soonest have the least time to be told in.
-    due.sort_unstable_by_key(|(_, told, _)| told.position);
-    for (is_first, told, waiting) in due {
+    due.sort_unstable_by_key(|(_, told, ..)| told.position);
+    for (is_first, told, namespace, waiting) in due {
         let left = if is_first {
             &mut allowance.first
         } else {
@@ -86,9 +86,11 @@ pub fn round(ledger: &Ledger, allowance: &mut Allowance, now: Timestamp) -> Roun
             continue;
         }
         *left -= 1;
-        round
-            .tell
-            .push((waiting.rank.uid().to_owned(), waiting.key.clone(), told));
+        round.tell.push((
+            waiting.rank.uid().to_string(),
+            Key::new(namespace, waiting.rank.name()),
+            told,
+        ));
     }
     round
 }
