@@ -33,6 +33,8 @@ const MAX_IN_FLIGHT: usize = 64;
 /// How alarming an event is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Severity {
+    /// A step that every object takes, and that its status tells: it is in the log, and no event.
+    Routine,
     /// As expected.
     Normal,
     /// Somebody may have to act.
@@ -151,7 +153,7 @@ impl Events {
             },
             event_time: Some(MicroTime(now)),
             type_: Some(match note.severity {
-                Severity::Normal => "Normal".to_owned(),
+                Severity::Routine | Severity::Normal => "Normal".to_owned(),
                 Severity::Warning => "Warning".to_owned(),
             }),
             reason: Some(shortened(&note.reason, MAX_WORD_BYTES).to_owned()),

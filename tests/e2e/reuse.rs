@@ -102,7 +102,7 @@ async fn a_job_in_a_reused_session_finds_nothing_of_the_one_before() {
     let world = World::new("left").await;
     world.pool("shell", 1).await;
     world.behave(&json!({"sessions": {"lostWriteProbability": 0}})).await;
-    let look = "exec 2>/dev/null; find / -xdev -name '*leftover*' 2>/dev/null; find /tmp /var/tmp /dev/shm /mnt/data -name '*leftover*' 2>/dev/null
+    let look = "exec 2>/dev/null; grep -rl residu[e] /mnt/data /tmp /var/tmp /dev/shm \"$HOME\"; find / -xdev -name '*leftover*' 2>/dev/null; find /tmp /var/tmp /dev/shm /mnt/data -name '*leftover*' 2>/dev/null
         for p in /proc/[0-9]*; do tr '\\0' ' ' <$p/cmdline 2>/dev/null | grep leftove[r]; done
         grep -l leftove[r] /proc/[0-9]*/environ 2>/dev/null; ls -A \"$HOME\" /mnt/data 2>/dev/null | grep leftove[r]; true";
     for (name, deed) in [
@@ -120,6 +120,10 @@ async fn a_job_in_a_reused_session_finds_nothing_of_the_one_before() {
         ),
         ("home", "touch \"$HOME/.leftover\" 2>/dev/null; true"),
         ("disk", "head -c 300000000 /dev/zero >/tmp/leftover 2>/dev/null; true"),
+        (
+            "content",
+            "echo residue >/mnt/data/a; echo residue >/tmp/b; (sleep 1000; echo residue) >/dev/null 2>&1 &",
+        ),
         ("much-output", "touch /tmp/leftover; seq 100000"),
     ] {
         world.run(name, &reused(deed)).await;

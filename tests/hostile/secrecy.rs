@@ -135,6 +135,18 @@ async fn a_secret_is_nowhere_but_where_it_belongs() {
         )
         .await;
 
+    // In sessions that jobs leave to each other, emptied or with their files.
+    for (name, session) in [
+        ("reused-1", json!({"mode": "Reused"})),
+        ("reused-2", json!({"mode": "Reused"})),
+        ("shared-1", json!({"mode": "Shared", "key": "k"})),
+        ("shared-2", json!({"mode": "Shared", "key": "k"})),
+    ] {
+        let text = "echo \"$PLAIN\"; find / -name 'lg-*.env' 2>/dev/null; true";
+        let ended = world.run(name, &job(text, json!({"session": session}))).await;
+        assert_eq!(result(&ended).1, b"***\n", "{name}");
+    }
+
     // While they run: of a value that is not whole yet nothing is seen, nor where what is shown begins or ends within one.
     let tail = json!({"output": {"tail": {"intervalSeconds": 1}}});
     world

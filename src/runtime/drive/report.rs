@@ -75,10 +75,12 @@ impl<R: Reconciler> Drive<R> {
     pub(super) fn announce(&self, before: &R::Object, status: &<R::Object as HasStatus>::Status) {
         for note in catch_unwind(AssertUnwindSafe(|| R::notes(before, status))).unwrap_or_default() {
             match note.severity {
-                Severity::Normal => tracing::info!(reason = %note.reason, "{}", note.message),
+                Severity::Routine | Severity::Normal => tracing::info!(reason = %note.reason, "{}", note.message),
                 Severity::Warning => tracing::warn!(reason = %note.reason, "{}", note.message),
             }
-            self.events.publish(before, &note);
+            if note.severity != Severity::Routine {
+                self.events.publish(before, &note);
+            }
         }
     }
 }

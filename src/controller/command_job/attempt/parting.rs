@@ -6,7 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::emptying::Parting;
 use super::next::later;
-use super::{AttemptClaim, AttemptKey, AttemptState, Command, Limits, Slot};
+use super::{AttemptClaim, AttemptKey, AttemptState, Command, KeptFor, Limits, Slot};
 use crate::controller::command_job::runner::{Baseline, KillReason};
 
 /// Why an attempt is left.
@@ -50,9 +50,13 @@ impl AttemptState {
         if self.is_released || self.failed_releases > limits.release_pauses.len() {
             return AfterEnd::Rest;
         }
+        let is_shared = slot.is_some_and(|it| it.tenancy.kept_for == KeptFor::OneKey);
         let parting = match farewell {
-            Farewell::Idle if self.failed_releases == 0 => self.parting(slot, claim.is_some()),
-            Farewell::Idle | Farewell::Abandoned => Parting::Release,
+            _ if self.failed_releases > 0 => Parting::Release,
+            Farewell::Idle => self.parting(slot, claim.is_some()),
+            // The files of others are in it.
+            Farewell::Abandoned if is_shared => self.parting(slot, claim.is_some()),
+            Farewell::Abandoned => Parting::Release,
         };
         match (parting, claim) {
             (Parting::Keep(baseline), _) => return AfterEnd::Keep(baseline),
@@ -62,38 +66,47 @@ impl AttemptState {
             }
             (Parting::Empty(_), None) | (Parting::Release, _) => {}
         }
-        if let Some(claim) = claim
-            && self.may_still_start()
-        {
+        if let Some(claim) = claim {
             let arrived = later(claim.at, limits.start_within + SignedDuration::from_secs(1));
-            let has_arrived = now >= arrived || (farewell == Farewell::Abandoned && self.finding.is_final());
+            let may_start = self.may_still_start() && now < arrived;
             match farewell {
-                _ if has_arrived => {}
-                Farewell::Idle => return AfterEnd::Wait(arrived),
-                Farewell::Abandoned if !self.is_cancelled => {
-                    return AfterEnd::Do(Command::Cancel {
-                        claim: claim.clone(),
-                        reason: KillReason::Delete,
-                        grace_seconds: limits.grace_seconds,
-                    });
+                Farewell::Idle if may_start => return AfterEnd::Wait(arrived),
+                Farewell::Abandoned if self.finding.is_final() => {}
+                Farewell::Abandoned if may_start || (is_shared && !self.is_past_ending(limits, now)) => {
+                    return self.end_abandoned(claim, limits, now);
                 }
-                Farewell::Abandoned => {
-                    if let Some(next) = self.after(limits.between_checks, now) {
-                        return AfterEnd::Wait(next);
-                    }
-                    let claim = claim.clone();
-                    let window = Duration::from_secs(u64::from(limits.grace_seconds) + 2);
-                    return AfterEnd::Do(Command::Poll {
-                        claim,
-                        window,
-                        with_tail: false,
-                        empties: None,
-                    });
-                }
+                Farewell::Idle | Farewell::Abandoned => {}
             }
         }
         self.after(self.pause_for_release(limits), now)
             .map_or(AfterEnd::Do(Command::Release { key }), AfterEnd::Wait)
+    }
+
+    /// Whether the command was told to end long ago.
+    fn is_past_ending(&self, limits: &Limits, now: Timestamp) -> bool {
+        let grace = SignedDuration::from_secs(i64::from(limits.grace_seconds));
+        self.told
+            .is_some_and(|it| now > later(it.first, grace + limits.overdue_after))
+    }
+
+    /// Has the command of a deleted job end, or never begin, and looks until it has.
+    fn end_abandoned(&self, claim: &AttemptClaim, limits: &Limits, now: Timestamp) -> AfterEnd {
+        if !self.is_cancelled {
+            return AfterEnd::Do(Command::Cancel {
+                claim: claim.clone(),
+                reason: KillReason::Delete,
+                grace_seconds: limits.grace_seconds,
+            });
+        }
+        if let Some(next) = self.after(limits.between_checks, now) {
+            return AfterEnd::Wait(next);
+        }
+        AfterEnd::Do(Command::Poll {
+            claim: claim.clone(),
+            window: Duration::from_secs(u64::from(limits.grace_seconds) + 2),
+            with_tail: false,
+            empties: None,
+        })
     }
 
     /// Nobody wants its session.

@@ -1,6 +1,7 @@
 //! What is done next for an attempt, as tables.
 
 mod overdue;
+mod parting;
 mod stopping;
 
 use std::time::Duration;

@@ -350,7 +350,17 @@ pub fn notes(before: &[Condition], after: &[Condition]) -> Vec<Note> {
         action: "Resume".into(),
         message: it.message.clone(),
     });
-    let ready = readiness::notes(before, after).into_iter();
+    let ready = readiness::notes(before, after).into_iter().map(|note| {
+        let routine = [Reason::Running, Reason::PoolExhausted].map(Reason::as_str);
+        // An event for each job that waits its turn would be as many writes as their statuses are.
+        match note.severity {
+            Severity::Normal if routine.contains(&&*note.reason) => Note {
+                severity: Severity::Routine,
+                ..note
+            },
+            _ => note,
+        }
+    });
     ready.chain(exposed).chain(resumed).collect()
 }
 
