@@ -44,6 +44,7 @@ mod repair;
 mod rest;
 mod retries;
 mod reuse;
+mod reuse_soak;
 mod roles;
 mod sessions;
 mod sharing;

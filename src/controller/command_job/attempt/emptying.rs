@@ -94,9 +94,8 @@ impl AttemptState {
         let has_ended = matches!(self.finding, Finding::Ended(_) | Finding::Collected(_));
         match slot.map(|it| it.tenancy.kept_for) {
             _ if self.is_unwanted => Parting::Release,
-            None => Parting::Release,
             Some(KeptFor::AnyCommand) if has_ended => self.emptying.parting(),
-            Some(KeptFor::AnyCommand) => Parting::Release,
+            Some(KeptFor::AnyCommand) | None => Parting::Release,
             // The files in it are wanted, whatever became of the command, as long as nothing of it can go on.
             Some(KeptFor::OneKey) => match self.finding {
                 Finding::Ended(_) | Finding::Collected(_) | Finding::Void | Finding::Unprepared | Finding::Died => {

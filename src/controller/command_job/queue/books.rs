@@ -13,6 +13,7 @@ use super::bill::Bill;
 use super::kept::{Keeper, KeptSession};
 use super::ledger::Ledger;
 use super::line::Wish;
+use super::places::Expected;
 use super::seat::Seat;
 use crate::api::session_pool::PoolSessions;
 use crate::api::{CommandJob, SessionPool};
@@ -54,8 +55,8 @@ pub struct Books {
 pub struct Ledgers {
     pub pools: HashMap<Arc<str>, Pool>,
     /// Jobs that had a session before this process began, by what they name as their pool, until it is known which that is:
-    /// their uids, with their namespaces.
-    pub unplaced: HashMap<Named, HashMap<String, String>>,
+    /// by their uids.
+    pub unplaced: HashMap<Named, HashMap<String, Expected>>,
 }
 
 /// One pool.
@@ -111,14 +112,19 @@ impl Ledgers {
             None => facts.id.as_str().into(),
         };
         let unplaced = job.and_then(name_of_pool).and_then(|it| self.unplaced.remove(&it));
-        let pool = self.pools.entry(Arc::clone(&id)).or_insert_with(|| Pool {
-            suspected: Some(Instant::now()),
-            ..Pool::default()
+        let pool = self.pools.entry(Arc::clone(&id)).or_insert_with(|| {
+            let mut pool = Pool {
+                suspected: Some(Instant::now()),
+                ..Pool::default()
+            };
+            // Until it was looked at: another process may have left some.
+            pool.ledger.hold_wishes(true);
+            pool
         });
         pool.job = job.map(Key::of).or(pool.job.take());
         pool.ledger.set_capacity(facts.capacity);
-        for (uid, namespace) in unplaced.into_iter().flatten() {
-            pool.ledger.expect(&namespace, &uid);
+        for (uid, expected) in unplaced.into_iter().flatten() {
+            pool.ledger.expect(&uid, expected);
         }
         if let Some(object) = &facts.object
             && pool.objects.insert(Key::of(&**object))

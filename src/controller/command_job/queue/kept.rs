@@ -77,14 +77,14 @@ mod tests {
             assert_eq!(kept.until(at(0), at(now)), until.map(at), "{now}");
         }
         let shared = KeptSession {
-            idle: Some(Duration::from_secs(300)),
+            idle: Some(Duration::from_mins(5)),
             ..kept.clone()
         };
         assert_eq!(shared.until(at(0), at(3590)), Some(at(3890)), "whatever it costs");
         for (most_jobs, jobs, is_kept) in [(Some(2), 1, true), (Some(2), 2, false), (None, 1000, true)] {
             let kept = KeptSession {
-                most_jobs,
                 jobs,
+                most_jobs,
                 ..kept.clone()
             };
             assert_eq!(kept.until(at(0), at(1)).is_some(), is_kept, "{most_jobs:?} {jobs}");

@@ -10,7 +10,7 @@ use super::bill::{Bill, hours_begun};
 use super::breaker::Breaker;
 use super::kept::KeptSession;
 use super::line::{Line, QueuePosition, QueuedJob, Rank, Wish};
-use super::places::Places;
+use super::places::{Expected, Places};
 use crate::controller::command_job::attempt::Tenancy;
 use crate::runtime::Key;
 
@@ -57,6 +57,7 @@ pub struct Ledger {
     pub(super) ranks: HashMap<Arc<str>, (Arc<str>, Rank)>,
     /// Jobs whose turn it is and that have not come for it: the number of what they are given.
     turns: HashMap<String, u64>,
+    are_wishes_held: bool,
     /// How many turns were given.
     served: u64,
     breaker: Breaker,
@@ -111,14 +112,21 @@ impl Ledger {
         });
         let mut woken = self.advance(now);
         let number = self.turns.remove(uid);
-        number.into_iter().for_each(|it| self.places.take(it));
+        if let Some(number) = number {
+            self.places.take(number);
+        }
         woken.retain(|it| number.is_none() || it != key);
         (number, woken)
     }
 
     /// A job is known to have a session, and will come to occupy it.
-    pub fn expect(&mut self, namespace: &str, uid: &str) {
-        self.places.expect(namespace, uid);
+    pub fn expect(&mut self, uid: &str, job: Expected) {
+        self.places.expect(uid, job);
+    }
+
+    /// Whether jobs that may have a session that was left have to wait, because it is not known yet which there are.
+    pub fn hold_wishes(&mut self, are_held: bool) {
+        self.are_wishes_held = are_held;
     }
 
     /// Somebody has a session, whatever there may be: one that was found, or that a job has had since before this process
@@ -281,6 +289,7 @@ impl Ledger {
         let is_at_share = self.is_at_share(namespace, tenant);
         let mut waiting = tenant.line.iter();
         waiting.position(|it| match &it.wish {
+            Some(_) if self.are_wishes_held => false,
             Some(wish) if wish.is_exclusive() && is_at_share => self.places.kept_for(wish).is_some(),
             Some(wish) if wish.is_exclusive() => !self.places.is_busy(&wish.tenancy),
             Some(_) | None => !is_at_share,

@@ -41,6 +41,15 @@ struct Idle {
     jobs: u32,
 }
 
+/// A job that has had a session since before this process began.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Expected {
+    /// Its namespace.
+    pub namespace: String,
+    /// For whose commands the session is kept, if it is.
+    pub tenancy: Option<Tenancy>,
+}
+
 /// Who has which session.
 #[derive(Debug, Default)]
 pub struct Places {
@@ -51,8 +60,8 @@ pub struct Places {
     kept: usize,
     /// Those whose sessions are to end, as far as nobody was told so.
     to_retire: Vec<u64>,
-    /// Jobs that have had a session since before this process began, and that it has not come to yet, with their namespaces.
-    expected: HashMap<String, String>,
+    /// Jobs that have had a session since before this process began, and that it has not come to yet.
+    expected: HashMap<String, Expected>,
     /// How many sessions the jobs of each namespace have, or are to get. One that is kept for any command is nobody's; one that is
     /// kept for its files is still that of those who want them.
     has: HashMap<String, u32>,
@@ -104,17 +113,20 @@ impl Places {
     }
 
     /// A job is known to have a session, and will come to hold it.
-    pub fn expect(&mut self, namespace: &str, uid: &str) {
-        if self.expected.insert(uid.to_owned(), namespace.to_owned()).is_none() {
-            self.gets(namespace);
+    pub fn expect(&mut self, uid: &str, job: Expected) {
+        let namespace = job.namespace.clone();
+        if self.expected.insert(uid.to_owned(), job).is_none() {
+            self.gets(&namespace);
         }
     }
 
     /// The job came, or never will; whether it was expected.
     pub fn expect_no_more(&mut self, uid: &str) -> bool {
-        let namespace = self.expected.remove(uid);
-        namespace.iter().for_each(|it| self.had(it));
-        namespace.is_some()
+        let job = self.expected.remove(uid);
+        if let Some(job) = &job {
+            self.had(&job.namespace);
+        }
+        job.is_some()
     }
 
     /// A place for a job of a namespace: its number.
@@ -170,7 +182,9 @@ impl Places {
         held.use_ = Use::Kept(Idle { until, jobs });
         self.kept += 1;
         let namespace = (!held.is_exclusive()).then(|| held.namespace.clone());
-        namespace.iter().for_each(|it| self.had(it));
+        if let Some(namespace) = namespace {
+            self.had(&namespace);
+        }
         true
     }
 
@@ -206,7 +220,9 @@ impl Places {
         held.use_ = Use::Kept(idle);
         self.kept += 1;
         let namespace = (!held.is_exclusive()).then(|| held.namespace.clone());
-        namespace.iter().for_each(|it| self.had(it));
+        if let Some(namespace) = namespace {
+            self.had(&namespace);
+        }
         true
     }
 
@@ -247,7 +263,9 @@ impl Places {
             let namespace = held.is_exclusive().then(|| held.namespace.clone());
             self.kept -= 1;
             self.to_retire.push(number);
-            namespace.iter().for_each(|it| self.had(it));
+            if let Some(namespace) = namespace {
+                self.had(&namespace);
+            }
         }
     }
 
@@ -300,8 +318,9 @@ impl Places {
 
     /// Whether somebody has the one session of this tenancy.
     pub fn is_busy(&self, tenancy: &Tenancy) -> bool {
+        let is_expected = self.expected.values().any(|it| it.tenancy.as_ref() == Some(tenancy));
         let mut held = self.held.values().filter(|it| it.tenancy.as_ref() == Some(tenancy));
-        held.any(|it| !matches!(it.use_, Use::Kept(_)))
+        is_expected || held.any(|it| !matches!(it.use_, Use::Kept(_)))
     }
 }
 

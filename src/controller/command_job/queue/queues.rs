@@ -15,6 +15,7 @@ use uuid::Uuid;
 use super::books::{BETWEEN_LOOKS, Books, Moves, Pool, PoolFacts, Suspect, name_of_pool};
 use super::ledger::Applicant;
 use super::line::{QueuePosition, WaitsFor};
+use super::places::Expected;
 use super::report::Counts;
 use super::seat::Seat;
 use super::telling;
@@ -81,10 +82,13 @@ impl Queues {
                 ledgers.place(&facts, None);
             }
             for job in jobs.list() {
-                if let (Some(named), Some(_)) = (name_of_pool(&job), last_claim(&job)) {
+                if let (Some(named), Some(claim)) = (name_of_pool(&job), last_claim(&job)) {
                     let uid = job.uid().unwrap_or_default();
-                    let namespace = job.namespace().unwrap_or_default();
-                    ledgers.unplaced.entry(named).or_default().insert(uid, namespace);
+                    let expected = Expected {
+                        namespace: job.namespace().unwrap_or_default(),
+                        tenancy: claim.slot.map(|it| it.tenancy),
+                    };
+                    ledgers.unplaced.entry(named).or_default().insert(uid, expected);
                 }
             }
         };
@@ -243,6 +247,7 @@ impl Queues {
     pub fn looked_at(&self, pool: &str, foreign: Option<u32>, is_done: bool) {
         let again = Instant::now() + self.between_looks();
         self.books.change(pool, |pool, _| {
+            pool.ledger.hold_wishes(false);
             if let Some(foreign) = foreign {
                 pool.ledger.set_foreign(foreign);
             }

@@ -9,6 +9,7 @@ use proptest::prelude::*;
 use super::bill::hours_begun;
 use super::ledger::{Applicant, Ledger};
 use super::line::{QueuePosition, WaitsFor};
+use super::places::Expected;
 use super::telling::{A_SECOND, Allowance, Pacer, round};
 use crate::runtime::Key;
 
@@ -26,6 +27,13 @@ pub fn job(namespace: &str, uid: &str) -> Applicant {
         share: None,
         wish: None,
         told: None,
+    }
+}
+
+fn expected(namespace: &str) -> Expected {
+    Expected {
+        namespace: namespace.to_owned(),
+        tenancy: None,
     }
 }
 
@@ -141,7 +149,7 @@ fn a_namespace_has_no_more_than_its_share_and_delays_nobody_by_waiting_for_it() 
 fn sessions_of_others_and_of_jobs_that_are_not_come_to_yet_are_taken() {
     let mut ledger = ledger(3);
     ledger.set_foreign(1);
-    ledger.expect("a", "a0");
+    ledger.expect("a0", expected("a"));
     assert!(ledger.ask(&job("a", "a1"), at(0)).0.is_some());
     assert!(ledger.ask(&job("a", "a2"), at(0)).0.is_none());
     // It counts for the share of its namespace.
@@ -150,7 +158,7 @@ fn sessions_of_others_and_of_jobs_that_are_not_come_to_yet_are_taken() {
         ..job("guest", "g1")
     };
     let mut shared = self::ledger(3);
-    shared.expect("guest", "g0");
+    shared.expect("g0", expected("guest"));
     assert!(shared.ask(&guest, at(0)).0.is_none());
     assert!(shared.withdraw("g0", at(0)), "its job went before it was come to");
     assert!(!shared.withdraw("nobody", at(0)));

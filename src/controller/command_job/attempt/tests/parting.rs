@@ -14,9 +14,9 @@ fn baseline() -> Baseline {
     Baseline::new("1_1_0123456789abcdef_-").expect("a baseline")
 }
 
-fn telling(report: Box<Report>, baseline: Option<Baseline>, remains: Option<Remains>) -> Event {
-    let cleaned = Cleaned { baseline, remains };
-    Event::Frame(Box::new(Report { cleaned, ..*report }))
+fn telling(mut report: Box<Report>, baseline: Option<Baseline>, remains: Option<Remains>) -> Event {
+    report.cleaned = Cleaned { baseline, remains };
+    Event::Frame(report)
 }
 
 /// An attempt in a session that may be another command's, which its start found like this.

@@ -89,14 +89,14 @@ impl SessionPoolExecutor {
         let earlier = kept.as_ref().and_then(|it| it.earlier.clone()).map(AttemptFiles::new);
         let baseline = kept.as_ref().and_then(|it| it.baseline.as_ref());
         let mark = self.mark(baseline);
-        let cleaning = empties.then(|| Cleaning {
+        let cleaning = Cleaning {
             baseline,
             mark: mark.as_deref(),
             when: CleanWhen::AllIsTold,
-        });
+        };
         let call = Call {
             earlier: earlier.as_ref(),
-            cleaning,
+            cleaning: empties.then_some(cleaning),
             ..call(&session.files, action, window)
         };
         let event = self.watch(&session, call, with_tail).await;

@@ -8,6 +8,7 @@ use proptest::prelude::*;
 use super::super::kept::KeptSession;
 use super::super::ledger::{Applicant, Ledger};
 use super::super::line::{WaitsFor, Wish};
+use super::super::places::Expected;
 use super::super::telling::{A_SECOND, round};
 use super::{at, job, ledger};
 use crate::controller::command_job::attempt::{KeptFor, Tenancy};
@@ -190,6 +191,32 @@ fn a_job_that_does_not_come_for_the_session_that_was_left_leaves_it_to_the_next(
     assert!(ledger.withdraw("a2", at(1)));
     assert_eq!(ledger.advance(at(1)), [job("a", "a3").key]);
     assert_eq!(ledger.ask(&reusing("a", "a3"), at(1)).0, Some(number));
+}
+
+#[test]
+fn until_it_is_known_which_sessions_were_left_only_jobs_that_may_have_none_of_them_get_one() {
+    let mut ledger = ledger(3);
+    ledger.hold_wishes(true);
+    assert!(ledger.ask(&reusing("a", "a1"), at(0)).0.is_none());
+    assert!(ledger.ask(&job("a", "a2"), at(0)).0.is_some());
+    ledger.hold_wishes(false);
+    assert_eq!(ledger.advance(at(0)), [job("a", "a1").key]);
+}
+
+#[test]
+fn a_key_is_busy_while_a_job_has_its_session_that_is_not_come_to_yet() {
+    let mut ledger = ledger(3);
+    let tenancy = tenancy("a", KeptFor::OneKey, "k");
+    let expected = Expected {
+        namespace: "a".to_owned(),
+        tenancy: Some(tenancy.clone()),
+    };
+    ledger.expect("a1", expected);
+    assert!(ledger.ask(&sharing("a", "a2", "k"), at(0)).0.is_none());
+    let number = ledger.occupy("a", "a1", Some(tenancy), at(0), at(0));
+    assert!(ledger.advance(at(0)).is_empty());
+    assert!(ledger.keep(number, &left(1, Some(300)), at(1)));
+    assert_eq!(ledger.advance(at(1)), [job("a", "a2").key]);
 }
 
 #[test]
