@@ -112,10 +112,13 @@ fn a_job_that_is_suspended_cancelled_and_deleted_in_any_order_leaves_nothing_beh
 fn a_session_is_for_another_job_only_if_it_is_clean_and_nothing_is_on_its_way_to_it_any_more() {
     let visited = explore(World::new(troubles()).reusing());
     assert!(visited > 1000, "only {visited} worlds");
-    let wishes = [Wish::Cancel, Wish::Delete];
+    for wish in [Wish::Cancel, Wish::Delete] {
+        let visited = explore(World::new(troubles() - 1).reusing().with(&[wish]));
+        assert!(visited > 500, "only {visited} worlds");
+    }
     let spec = json!({"backoffLimit": 1});
-    let visited = explore(World::of(troubles() - 1, &spec).failing(1).reusing().with(&wishes));
-    assert!(visited > 1000, "only {visited} worlds");
+    let visited = explore(World::of(troubles() - 1, &spec).failing(1).reusing());
+    assert!(visited > 500, "only {visited} worlds");
 }
 
 #[test]
