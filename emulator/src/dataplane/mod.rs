@@ -4,14 +4,15 @@
 //! same time, as nothing says that the service would queue or refuse them. What was started goes on when the client hangs
 //! up or the service's time for an answer is over.
 //!
-//! Python and Node pools have sessions and files; running code in them, custom containers and the MCP servers of pools are
-//! answered with 501 and the code `NotEmulated`.
+//! Python and Node pools really run code too, with the interpreters of this machine. Custom containers are answered with
+//! 501 and the code `NotEmulated`.
 
 mod allocations;
 mod control;
 mod error;
 mod executions;
 mod files;
+mod mcp;
 mod registry;
 mod session;
 mod sessions;
@@ -114,26 +115,19 @@ async fn answer(state: AppState, request: Request) -> Result<Response, ServiceEr
             ServiceError::bad_request("InvalidPath", "The path is not one of a session pool.")
         }
     })?;
-    // It takes a key in the place of a token, so it is told apart before tokens are looked at.
-    if target.rest.first().is_some_and(|it| it.eq_ignore_ascii_case("mcp")) {
-        let what = "The emulator has no MCP servers, though it gives out their endpoints and keys.";
-        return Err(ServiceError::not_emulated(what));
+    let pool = || {
+        state
+            .find_pool(&target.subscription, &target.resource_group, &target.pool)
+            .filter(|pool| pool.region.eq_ignore_ascii_case(&target.region))
+            .ok_or_else(|| ServiceError::not_found(format!("Session pool '{}' was not found.", target.pool)))
+    };
+    let is_mcp = matches!(target.rest.as_slice(), [one] if one.eq_ignore_ascii_case("mcp"));
+    let has_key = is_mcp && mcp::authenticate(&state, &pool()?, &parts)?.is_some();
+    if !has_key {
+        let principal = authenticate(&state, &parts)?;
+        authorize(&state, &principal, &pool()?)?;
     }
-    let principal = state
-        .tokens()
-        .verify(&parts.headers, Audience::Sessions)
-        .map_err(|error| {
-            ServiceError::new(
-                StatusCode::UNAUTHORIZED,
-                "Unauthorized",
-                format!("Unauthorized: {error}."),
-            )
-        })?;
-    let pool = state
-        .find_pool(&target.subscription, &target.resource_group, &target.pool)
-        .filter(|pool| pool.region.eq_ignore_ascii_case(&target.region))
-        .ok_or_else(|| ServiceError::not_found(format!("Session pool '{}' was not found.", target.pool)))?;
-    authorize(&state, &principal, &pool)?;
+    let pool = pool()?;
     if pool.container_type.eq_ignore_ascii_case("CustomContainer") {
         return Err(ServiceError::bad_request(
             "DynamicApisNotAllowed",
@@ -143,7 +137,11 @@ async fn answer(state: AppState, request: Request) -> Result<Response, ServiceEr
             ),
         ));
     }
-    let version = target.api_version()?;
+    let version = if is_mcp {
+        ApiVersion::of_mcp()
+    } else {
+        target.api_version()?
+    };
     let body = body.collect().await;
     let body = body
         .map_err(|_| ServiceError::bad_request("InvalidRequestBody", "The body could not be read."))?
@@ -156,10 +154,21 @@ async fn answer(state: AppState, request: Request) -> Result<Response, ServiceEr
         parts,
         body,
     };
+    if is_mcp {
+        return Ok(mcp::answer(&call).await);
+    }
     let mut response = route(call).await?;
     let headers = response.headers_mut();
     headers.insert("api-supported-versions", HeaderValue::from_static(version.as_str()));
     Ok(response)
+}
+
+fn authenticate(state: &AppState, parts: &Parts) -> Result<Principal, ServiceError> {
+    let verified = state.tokens().verify(&parts.headers, Audience::Sessions);
+    verified.map_err(|error| {
+        let message = format!("Unauthorized: {error}.");
+        ServiceError::new(StatusCode::UNAUTHORIZED, "Unauthorized", message)
+    })
 }
 
 fn authorize(state: &AppState, principal: &Principal, pool: &Pool) -> Result<(), ServiceError> {
@@ -191,7 +200,7 @@ async fn route(call: Call) -> Result<Response, ServiceError> {
     match (call.version.family(), method, word(0).as_str(), rest.len()) {
         (Family::Newer, &Method::POST, "executions", 1) => executions::execute(&call).await,
         (Family::Newer, &Method::GET, "executions", 2) => executions::get(&call, rest[1]).await,
-        (Family::Older, &Method::POST, "code", 2) if word(1) == "execute" => executions::execute_older(&call),
+        (Family::Older, &Method::POST, "code", 2) if word(1) == "execute" => executions::execute_older(&call).await,
 
         (Family::Newer, &Method::POST, "files", 1) => files::upload(&call, Family::Newer).await,
         (Family::Older, &Method::POST, "files", 2) if word(1) == "upload" => files::upload(&call, Family::Older).await,
@@ -215,7 +224,11 @@ async fn route(call: Call) -> Result<Response, ServiceError> {
 impl Call {
     /// The session of the request's identifier, allocated if there is none any more.
     async fn session(&self) -> Result<Lease, ServiceError> {
-        let identifier = self.target.identifier()?;
+        self.session_of(self.target.identifier()?).await
+    }
+
+    /// The session of an identifier, allocated if there is none any more.
+    async fn session_of(&self, identifier: &str) -> Result<Lease, ServiceError> {
         let behaviour = self.state.behaviour();
         let switches = &behaviour.sessions;
         let occupancy = Occupancy {

@@ -6,9 +6,11 @@
 mod access;
 mod allocations;
 mod capacity;
+mod code;
 mod endpoint;
 mod executions;
 mod files;
+mod mcp;
 mod process;
 mod sessions;
 mod simulation;

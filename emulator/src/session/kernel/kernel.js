@@ -63,9 +63,10 @@
     };
 
     let interrupt = null;
-    const run = async (code, timeout) => {
+    const run = async (code, milliseconds) => {
         const interrupted = new Promise((resolve) => { interrupt = () => resolve(null); });
-        // The limit ends what does not come back to the event loop, and the interrupt what does.
+        // The interrupt, which comes at the limit, ends what comes back to the event loop, and this what does not.
+        const timeout = milliseconds + 500;
         const evaluated = post('Runtime.evaluate', { expression: code, replMode: true, awaitPromise: true, timeout });
         const answer = await Promise.race([evaluated.catch(() => null), interrupted]);
         if (answer === null) {
