@@ -4,11 +4,12 @@
 //! same time, as nothing says that the service would queue or refuse them. What was started goes on when the client hangs
 //! up or the service's time for an answer is over.
 //!
-//! Python and Node pools really run code too, with the interpreters of this machine. Custom containers are answered with
-//! 501 and the code `NotEmulated`.
+//! Python and Node pools really run code too, with the interpreters of this machine, and a local process is the container of
+//! a pool of custom ones. What cannot be run is answered with 501 and the code `NotEmulated`.
 
 mod allocations;
 mod control;
+mod custom;
 mod error;
 mod executions;
 mod files;
@@ -107,14 +108,13 @@ pub async fn handle(state: AppState, request: Request) -> Response {
 }
 
 async fn answer(state: AppState, request: Request) -> Result<Response, ServiceError> {
+    let host = request.uri().path().trim_start_matches('/').split('/').next();
+    if host.is_some_and(|host| host.to_ascii_lowercase().ends_with(".azurecontainerapps.io")) {
+        return custom::answer(state, request).await;
+    }
     let (parts, body) = request.into_parts();
-    let target = Target::of(&parts).ok_or_else(|| {
-        if parts.uri.path().to_ascii_lowercase().contains(".azurecontainerapps.io") {
-            ServiceError::not_emulated("The emulator does not run custom containers.")
-        } else {
-            ServiceError::bad_request("InvalidPath", "The path is not one of a session pool.")
-        }
-    })?;
+    let target = Target::of(&parts)
+        .ok_or_else(|| ServiceError::bad_request("InvalidPath", "The path is not one of a session pool."))?;
     let pool = || {
         state
             .find_pool(&target.subscription, &target.resource_group, &target.pool)
@@ -128,7 +128,7 @@ async fn answer(state: AppState, request: Request) -> Result<Response, ServiceEr
         authorize(&state, &principal, &pool()?)?;
     }
     let pool = pool()?;
-    if pool.container_type.eq_ignore_ascii_case("CustomContainer") {
+    if pool.is_custom() {
         return Err(ServiceError::bad_request(
             "DynamicApisNotAllowed",
             format!(
@@ -229,40 +229,7 @@ impl Call {
 
     /// The session of an identifier, allocated if there is none any more.
     async fn session_of(&self, identifier: &str) -> Result<Lease, ServiceError> {
-        let behaviour = self.state.behaviour();
-        let switches = &behaviour.sessions;
-        let occupancy = Occupancy {
-            unlisted: switches.unlisted_sessions,
-            release: seconds(switches.release_seconds),
-        };
-        let dataplane = self.state.dataplane();
-        let clock = self.state.clock();
-        let mut gone = Vec::new();
-        let acquired = dataplane.registry.acquire(
-            &self.pool,
-            identifier,
-            clock,
-            Manner::of(switches),
-            occupancy,
-            &mut gone,
-        );
-        if !gone.is_empty() {
-            tokio::spawn(close_all(gone));
-        }
-        let lease = match acquired {
-            Acquired::Known(session) => Lease::new(session, false, self.state.clone()),
-            Acquired::New(session) => {
-                tokio::spawn(expire(self.state.clone(), self.pool.instance, Arc::clone(&session)));
-                Lease::new(session, true, self.state.clone())
-            }
-            Acquired::Full => return Err(self.exhausted(switches)),
-        };
-        if let Err(error) = lease.backend(&dataplane.host, clock).await {
-            dataplane.registry.end_unopened(self.pool.instance, &lease, clock);
-            lease.close().await;
-            return Err(error.into());
-        }
-        Ok(lease)
+        allocate(&self.state, &self.pool, identifier).await
     }
 
     /// What a path that is none is answered. Clients report 400, not 404.
@@ -274,22 +241,55 @@ impl Call {
             format!("The api-version '{version}' has no '{method} /{path}'."),
         )
     }
+}
 
-    /// What a full pool answers. Its message is the same in every form.
-    fn exhausted(&self, switches: &SessionsBehaviour) -> ServiceError {
-        let message = format!(
-            "No more sessions can be allocated in session pool '{}': it has reached its maximum of {} concurrent sessions.",
-            self.pool.name, self.pool.max_concurrent_sessions
-        );
-        match switches.exhaustion {
-            Exhaustion::NotFound => ServiceError::not_found(message),
-            Exhaustion::TooManyRequests => {
-                let pause = Some(switches.exhaustion_retry_after_seconds).filter(|seconds| *seconds > 0);
-                ServiceError::new(StatusCode::TOO_MANY_REQUESTS, "TooManyRequests", message).retry_after(pause)
-            }
-            Exhaustion::InternalServerError => {
-                ServiceError::new(StatusCode::INTERNAL_SERVER_ERROR, "InternalServerError", message)
-            }
+/// The session of an identifier in a pool, allocated if there is none any more.
+async fn allocate(state: &AppState, pool: &Pool, identifier: &str) -> Result<Lease, ServiceError> {
+    let behaviour = state.behaviour();
+    let switches = &behaviour.sessions;
+    let occupancy = Occupancy {
+        unlisted: switches.unlisted_sessions,
+        release: seconds(switches.release_seconds),
+    };
+    let dataplane = state.dataplane();
+    let clock = state.clock();
+    let mut gone = Vec::new();
+    let acquired = dataplane
+        .registry
+        .acquire(pool, identifier, clock, Manner::of(switches), occupancy, &mut gone);
+    if !gone.is_empty() {
+        tokio::spawn(close_all(gone));
+    }
+    let lease = match acquired {
+        Acquired::Known(session) => Lease::new(session, false, state.clone()),
+        Acquired::New(session) => {
+            tokio::spawn(expire(state.clone(), pool.instance, Arc::clone(&session)));
+            Lease::new(session, true, state.clone())
+        }
+        Acquired::Full => return Err(exhausted(pool, switches)),
+    };
+    if let Err(error) = lease.backend(&dataplane.host, clock).await {
+        dataplane.registry.end_unopened(pool.instance, &lease, clock);
+        lease.close().await;
+        return Err(error.into());
+    }
+    Ok(lease)
+}
+
+/// What a full pool answers. Its message is the same in every form.
+fn exhausted(pool: &Pool, switches: &SessionsBehaviour) -> ServiceError {
+    let message = format!(
+        "No more sessions can be allocated in session pool '{}': it has reached its maximum of {} concurrent sessions.",
+        pool.name, pool.max_concurrent_sessions
+    );
+    match switches.exhaustion {
+        Exhaustion::NotFound => ServiceError::not_found(message),
+        Exhaustion::TooManyRequests => {
+            let pause = Some(switches.exhaustion_retry_after_seconds).filter(|seconds| *seconds > 0);
+            ServiceError::new(StatusCode::TOO_MANY_REQUESTS, "TooManyRequests", message).retry_after(pause)
+        }
+        Exhaustion::InternalServerError => {
+            ServiceError::new(StatusCode::INTERNAL_SERVER_ERROR, "InternalServerError", message)
         }
     }
 }

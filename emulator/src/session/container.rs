@@ -13,6 +13,7 @@ use super::execution::{Command, ExecuteError, Execution, run};
 use super::kernel::{Code, CodeExecution, KernelError, Kernels};
 use super::mount_free::PlainProcesses;
 use super::sandbox::{CLOSE_LIMIT, SessionProcesses};
+use super::service::{Connection, Service, ServiceFailure, ServiceSlot};
 use super::volume::Volume;
 use super::volume_directory::{DirectoryVolume, remove_tree};
 
@@ -35,6 +36,7 @@ pub struct Container {
     volume: Volume,
     processes: Processes,
     kernels: Kernels,
+    service: ServiceSlot,
     directory: PathBuf,
     /// Set before anything is killed, so that a command that is killed with its container knows why.
     closing: AtomicBool,
@@ -52,6 +54,7 @@ impl Container {
             volume: Volume::Directory(Arc::new(volume)),
             processes,
             kernels: Kernels::default(),
+            service: ServiceSlot::default(),
             directory,
             closing: AtomicBool::new(false),
         }
@@ -111,6 +114,26 @@ impl Container {
             return Err(KernelError::SessionEnded);
         }
         execution
+    }
+
+    /// Connects to the program that serves a port of the session, which is started if it does not run.
+    pub async fn connect(&self, service: &Service) -> Result<Connection, ServiceFailure> {
+        if self.has_ended() {
+            return Err(ServiceFailure::SessionEnded);
+        }
+        let connected = self
+            .service
+            .connect(service, |program| self.processes.command(program))
+            .await;
+        if self.has_ended() {
+            return Err(ServiceFailure::SessionEnded);
+        }
+        connected
+    }
+
+    /// Whether the program that serves its port was started and has ended since.
+    pub fn service_has_ended(&self) -> bool {
+        self.service.has_ended()
     }
 
     fn kill(&self) {

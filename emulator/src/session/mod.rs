@@ -29,6 +29,7 @@ mod mount_free;
 mod path;
 mod responder;
 mod sandbox;
+mod service;
 mod streams;
 mod volume;
 mod volume_directory;
@@ -42,4 +43,5 @@ pub use kernel::{Code, CodeExecution, KernelError, KernelUse, Language, Outcome}
 pub use memory::MemoryVolume;
 pub use path::{DOCUMENTED_CHARACTERS, DirectoryPath, FileName, PathError};
 pub use responder::{Pattern, Responder, SimulatedExecution};
+pub use service::{Connection, ConnectionGuard, Service, ServiceFailure};
 pub use volume::{Content, EntryKind, FileEntry, Volume};

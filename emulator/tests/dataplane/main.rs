@@ -7,6 +7,7 @@ mod access;
 mod allocations;
 mod capacity;
 mod code;
+mod custom;
 mod endpoint;
 mod executions;
 mod files;
