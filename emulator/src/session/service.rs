@@ -13,8 +13,9 @@ use super::host::START_LIMIT;
 use super::streams::{Captured, Streams};
 
 /// Joins its standard input and output to a port of the session, whose network only its own processes reach. It says so by
-/// one byte, once it is connected.
-const CONNECT: &str = r#"exec 3<>"/dev/tcp/127.0.0.1/$0" || exit 1; printf +; cat <&3 & exec cat >&3"#;
+/// one byte, once it is connected. It ends with the connection: what starts a process in a session keeps its output open
+/// for as long as the process lives.
+const CONNECT: &str = r#"exec 3<>"/dev/tcp/127.0.0.1/$0" || exit 1; printf +; { cat <&3; kill $$; } & exec cat >&3"#;
 
 /// The only shell that knows `/dev/tcp`.
 const BASH: &str = "/bin/bash";
