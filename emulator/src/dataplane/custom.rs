@@ -76,13 +76,10 @@ fn service(pool: &Pool, behaviour: &SessionsBehaviour) -> Result<Service, Servic
         .and_then(|port| u16::try_from(port).ok())
         .ok_or_else(|| ServiceError::not_found(format!("Session pool '{}' has no target port.", pool.name)))?;
     let containers = get(template, "containers").and_then(Value::as_array);
-    let container = match containers.map(Vec::as_slice) {
-        Some([container]) => container,
-        _ => {
-            return Err(ServiceError::not_emulated(
-                "The emulator runs session pools with exactly one container.",
-            ));
-        }
+    let Some([container]) = containers.map(Vec::as_slice) else {
+        return Err(ServiceError::not_emulated(
+            "The emulator runs session pools with exactly one container.",
+        ));
     };
     let image = get_str(container, "image").unwrap_or_default();
     let own = words(container, "command");

@@ -122,7 +122,7 @@ async fn answer(state: AppState, request: Request) -> Result<Response, ServiceEr
             .ok_or_else(|| ServiceError::not_found(format!("Session pool '{}' was not found.", target.pool)))
     };
     let is_mcp = matches!(target.rest.as_slice(), [one] if one.eq_ignore_ascii_case("mcp"));
-    let has_key = is_mcp && mcp::authenticate(&state, &pool()?, &parts)?.is_some();
+    let has_key = is_mcp && mcp::is_let_in_by_key(&state, &pool()?, &parts)?;
     if !has_key {
         let principal = authenticate(&state, &parts)?;
         authorize(&state, &principal, &pool()?)?;

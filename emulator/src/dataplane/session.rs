@@ -54,7 +54,7 @@ struct Usage {
 /// What a session runs in.
 #[derive(Debug)]
 pub(super) enum Backend {
-    Container(Container),
+    Container(Box<Container>),
     /// No processes, files in memory: executions are answered from templates.
     Simulated {
         files: Arc<MemoryVolume>,
@@ -127,7 +127,8 @@ impl Session {
                 files,
             });
         }
-        host.open(self.etag, self.network).await.map(Backend::Container)
+        let container = host.open(self.etag, self.network).await?;
+        Ok(Backend::Container(Box::new(container)))
     }
 
     /// How long its allocation took; zero until it is over.

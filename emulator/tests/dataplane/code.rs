@@ -209,10 +209,7 @@ async fn a_kernel_that_dies_fails_its_execution_and_the_next_one_begins_anew() {
     let pool = azure.pool("python", "PythonLTS", json!({})).await;
     pool.code("x = 1\nopen('kept.txt', 'w').write('a')").await;
     let answer = pool
-        .execute(
-            NEWER,
-            json!({ "code": "print('last', flush=True)\nimport os\nos._exit(3)" }),
-        )
+        .execute(NEWER, json!({ "code": "print('last')\nimport os\nos._exit(3)" }))
         .await;
     assert_eq!(
         (answer.status, &answer.body["status"]),

@@ -10,7 +10,7 @@ use crate::endpoint::{Azure, GROUP, Pool, send};
 const VERSION: &str = "2025-02-02-preview";
 
 /// Answers GET with its own variables, the path and the session's directory, POST with the body that it was sent; ends at /exit.
-const SERVER: &str = r#"
+const SERVER: &str = r"
 import http.server, json, os
 class Handler(http.server.BaseHTTPRequestHandler):
     def reply(self, status, body):
@@ -31,10 +31,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
         open('/mnt/data/last', 'wb').write(body)
         self.reply(201, body)
 http.server.ThreadingHTTPServer(('0.0.0.0', 80), Handler).serve_forever()
-"#;
+";
 
 /// A pool with this template; `lifecycle` is its configuration.
-async fn custom_pool<'a>(azure: &'a Azure, template: Value, lifecycle: Value) -> Pool<'a> {
+async fn custom_pool(azure: &Azure, template: Value, lifecycle: Value) -> Pool<'_> {
     azure.shell_pool().await;
     let subscription = &azure.emulator.ready().subscription_id;
     let environment =

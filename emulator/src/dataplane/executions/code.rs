@@ -19,6 +19,9 @@ const DEFAULT_TIMEOUT_SECONDS: u64 = 120;
 /// The longest character in UTF-8. Streams are limited in characters, and read in bytes.
 const MAX_CHARACTER_BYTES: usize = 4;
 
+/// As many characters are answered of a stream, whatever a body asks for: they are in memory several times.
+const MAX_STREAM_CHARACTERS: u64 = 16 * 1024 * 1024;
+
 /// What a body asks for.
 #[derive(Debug)]
 pub(super) struct CodeRequest {
@@ -85,9 +88,8 @@ impl CodeRequest {
         let option = |name: &str| if has_options { flag(body, name) } else { Ok(false) };
         let stream_characters = whole(body, "outputStreamsMaxLength")?
             .filter(|_| has_options)
-            .map_or(behaviour.stream_limit_bytes, |length| {
-                usize::try_from(length).unwrap_or(usize::MAX)
-            });
+            .and_then(|length| usize::try_from(length.min(MAX_STREAM_CHARACTERS)).ok())
+            .unwrap_or(behaviour.stream_limit_bytes);
         let kernel = match (option("useEmptyKernel")?, is_asynchronous) {
             (true, _) => KernelUse::Empty,
             (false, true) => KernelUse::Asynchronous,
@@ -114,10 +116,7 @@ impl CodeRequest {
         let failure = failure(&execution.outcome);
         let succeeded = matches!(execution.outcome, Outcome::Succeeded(_));
         let stdout = cut(&execution.stdout, self.stream_characters);
-        let mut stderr = cut(&execution.stderr, self.stream_characters);
-        if let Some((name, message)) = failure {
-            stderr.push_str(&format!("{name}: {message}\n"));
-        }
+        let stderr = with_failure(cut(&execution.stderr, self.stream_characters), &execution.outcome);
         let milliseconds = u64::try_from(execution.duration.as_millis()).unwrap_or(u64::MAX);
         let result = match execution.outcome {
             Outcome::Succeeded(result) => shown(result, self.jupyter_result),
@@ -181,8 +180,16 @@ pub(in crate::dataplane) fn shown(result: Option<Map<String, Value>>, as_jupyter
     }
 }
 
+/// Standard error, with a line of what ended the code if it did not end by itself.
+pub(in crate::dataplane) fn with_failure(stderr: String, outcome: &Outcome) -> String {
+    match failure(outcome) {
+        Some((name, message)) => format!("{stderr}{name}: {message}\n"),
+        None => stderr,
+    }
+}
+
 /// The name and message of what ended code that did not end by itself, as the specification of the image names them.
-pub(in crate::dataplane) fn failure(outcome: &Outcome) -> Option<(&'static str, &'static str)> {
+fn failure(outcome: &Outcome) -> Option<(&'static str, &'static str)> {
     match outcome {
         Outcome::Succeeded(_) | Outcome::Raised => None,
         Outcome::TimedOut => Some(("Timeout", "Request timed out waiting for execution to complete.")),

@@ -9,7 +9,7 @@ use axum::Json;
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use code::CodeRequest;
-pub(super) use code::{failure, shown};
+pub(super) use code::{shown, with_failure};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use shell::ShellRequest;
@@ -64,7 +64,7 @@ pub(super) async fn execute_older(call: &Call) -> Result<Response, ServiceError>
                 call.pool.name
             ),
         )),
-        request => {
+        request @ Request::Code(_) => {
             let mut response = start(call, request).await?;
             if response.status() == StatusCode::ACCEPTED {
                 *response.status_mut() = StatusCode::OK;

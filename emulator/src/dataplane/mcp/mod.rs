@@ -33,8 +33,9 @@ impl RpcError {
     }
 }
 
-/// Whether the key of the request is the pool's, so that no token is needed. `None` where the pool wants a token.
-pub(super) fn authenticate(state: &AppState, pool: &Pool, parts: &Parts) -> Result<Option<()>, ServiceError> {
+/// Whether the request is let in by the pool's key; `false` where the pool wants a token instead. Fails where there is no
+/// server, or the key is wrong.
+pub(super) fn is_let_in_by_key(state: &AppState, pool: &Pool, parts: &Parts) -> Result<bool, ServiceError> {
     let settings = get(&pool.properties, "mcpServerSettings");
     let on = |name: &str| {
         settings
@@ -49,7 +50,7 @@ pub(super) fn authenticate(state: &AppState, pool: &Pool, parts: &Parts) -> Resu
         ));
     }
     if on("isMcpServerApiKeyDisabled") {
-        return Ok(None);
+        return Ok(false);
     }
     let key = state
         .store()
@@ -57,7 +58,7 @@ pub(super) fn authenticate(state: &AppState, pool: &Pool, parts: &Parts) -> Resu
         .and_then(|pool| pool.mcp_api_key.clone());
     let given = parts.headers.get(KEY_HEADER).map(HeaderValue::as_bytes);
     if given.is_some() && given == key.as_deref().map(str::as_bytes) {
-        return Ok(Some(()));
+        return Ok(true);
     }
     Err(ServiceError::new(
         StatusCode::UNAUTHORIZED,

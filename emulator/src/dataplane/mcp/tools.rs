@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::RpcError;
 use crate::dataplane::Call;
 use crate::dataplane::error::ServiceError;
-use crate::dataplane::executions::{Run, exit_code, failure, shown};
+use crate::dataplane::executions::{Run, exit_code, shown, with_failure};
 use crate::dataplane::target::check_identifier;
 use crate::session::{Code, Command, KernelUse, Language, Outcome};
 
@@ -121,10 +121,8 @@ async fn run_code(call: &Call, environment: &str, text: &str) -> Result<Output, 
         stream_bytes: run.behaviour.sessions.stream_limit_bytes,
     };
     let execution = run.code(&code).await?;
-    let mut stderr = String::from_utf8_lossy(&execution.stderr).into_owned();
-    if let Some((name, message)) = failure(&execution.outcome) {
-        stderr.push_str(&format!("{name}: {message}\n"));
-    }
+    let stderr = String::from_utf8_lossy(&execution.stderr).into_owned();
+    let stderr = with_failure(stderr, &execution.outcome);
     let (result, is_error) = match execution.outcome {
         Outcome::Succeeded(result) => (shown(result, false), false),
         Outcome::Raised | Outcome::TimedOut | Outcome::Died => (Value::from(""), true),

@@ -25,6 +25,8 @@ channel = open(3, "r+b", buffering=0)
 os.set_inheritable(3, False)
 os.environ.setdefault("MPLBACKEND", "Agg")
 os.environ.setdefault("PYTHONUNBUFFERED", "1")
+# What code printed before it hung or died is not lost.
+sys.stdout.reconfigure(line_buffering=True)
 sys.argv = [""]
 sys.path.insert(0, "")
 
