@@ -1,5 +1,7 @@
 //! Switches of the data plane of session pools.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::session::{DOCUMENTED_CHARACTERS, SimulatedExecution};
@@ -46,6 +48,9 @@ pub struct SessionsBehaviour {
     pub page_size: usize,
     /// How a caller is answered whose role is missing or not in effect yet.
     pub missing_role: MissingRole,
+    /// What is run in the place of an image of a custom container: its name as the pool gives it, and a program of this
+    /// machine with its arguments. A container that has a `command` needs none.
+    pub container_programs: BTreeMap<String, Vec<String>>,
     /// Executions are answered from templates instead of being run; `null` to run them. It holds for sessions that are
     /// allocated while it is set.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -112,6 +117,7 @@ impl Default for SessionsBehaviour {
             allocation_headers: false,
             page_size: 100,
             missing_role: MissingRole::Forbidden,
+            container_programs: BTreeMap::new(),
             simulated_execution: None,
         }
     }

@@ -18,6 +18,8 @@ pub(super) enum Ending {
     CooledDown,
     /// It was as old as its pool lets sessions become.
     MaximumAge,
+    /// What runs in its container exited, in a pool whose sessions live until then.
+    ContainerExited,
     /// Its container ended by itself, or the control API ended it.
     Crashed,
     /// The control API put another one in its place.

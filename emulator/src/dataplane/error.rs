@@ -6,7 +6,7 @@ use axum::response::{IntoResponse, Response};
 use serde_json::json;
 use uuid::Uuid;
 
-use crate::session::{ExecuteError, FileError, HostError, PathError};
+use crate::session::{ExecuteError, FileError, HostError, KernelError, PathError};
 
 /// An error as the data plane answers it: `{"error":{"code","message","traceId"}}` and `x-ms-error-code`.
 #[derive(Debug)]
@@ -43,6 +43,12 @@ impl ServiceError {
     /// What the emulator does not do, as opposed to what the service would refuse.
     pub(super) fn not_emulated(what: impl Into<String>) -> Self {
         Self::new(StatusCode::NOT_IMPLEMENTED, "NotEmulated", what)
+    }
+}
+
+impl std::fmt::Display for ServiceError {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "{}: {}", self.code, self.message)
     }
 }
 
@@ -95,6 +101,16 @@ impl From<ExecuteError> for ServiceError {
                     "The command could not be run.",
                 )
             }
+        }
+    }
+}
+
+impl From<KernelError> for ServiceError {
+    fn from(error: KernelError) -> Self {
+        match error {
+            KernelError::NoInterpreter(_) => Self::not_emulated(format!("The emulator cannot run the code: {error}.")),
+            KernelError::SessionEnded => ExecuteError::SessionEnded.into(),
+            KernelError::Io(error) => ExecuteError::Io(error).into(),
         }
     }
 }

@@ -4,14 +4,16 @@
 //! same time, as nothing says that the service would queue or refuse them. What was started goes on when the client hangs
 //! up or the service's time for an answer is over.
 //!
-//! Python and Node pools have sessions and files; running code in them, custom containers and the MCP servers of pools are
-//! answered with 501 and the code `NotEmulated`.
+//! Python and Node pools really run code too, with the interpreters of this machine, and a local process is the container of
+//! a pool of custom ones. What cannot be run is answered with 501 and the code `NotEmulated`.
 
 mod allocations;
 mod control;
+mod custom;
 mod error;
 mod executions;
 mod files;
+mod mcp;
 mod registry;
 mod session;
 mod sessions;
@@ -106,35 +108,27 @@ pub async fn handle(state: AppState, request: Request) -> Response {
 }
 
 async fn answer(state: AppState, request: Request) -> Result<Response, ServiceError> {
-    let (parts, body) = request.into_parts();
-    let target = Target::of(&parts).ok_or_else(|| {
-        if parts.uri.path().to_ascii_lowercase().contains(".azurecontainerapps.io") {
-            ServiceError::not_emulated("The emulator does not run custom containers.")
-        } else {
-            ServiceError::bad_request("InvalidPath", "The path is not one of a session pool.")
-        }
-    })?;
-    // It takes a key in the place of a token, so it is told apart before tokens are looked at.
-    if target.rest.first().is_some_and(|it| it.eq_ignore_ascii_case("mcp")) {
-        let what = "The emulator has no MCP servers, though it gives out their endpoints and keys.";
-        return Err(ServiceError::not_emulated(what));
+    let host = request.uri().path().trim_start_matches('/').split('/').next();
+    if host.is_some_and(|host| host.to_ascii_lowercase().ends_with(".azurecontainerapps.io")) {
+        return custom::answer(state, request).await;
     }
-    let principal = state
-        .tokens()
-        .verify(&parts.headers, Audience::Sessions)
-        .map_err(|error| {
-            ServiceError::new(
-                StatusCode::UNAUTHORIZED,
-                "Unauthorized",
-                format!("Unauthorized: {error}."),
-            )
-        })?;
-    let pool = state
-        .find_pool(&target.subscription, &target.resource_group, &target.pool)
-        .filter(|pool| pool.region.eq_ignore_ascii_case(&target.region))
-        .ok_or_else(|| ServiceError::not_found(format!("Session pool '{}' was not found.", target.pool)))?;
-    authorize(&state, &principal, &pool)?;
-    if pool.container_type.eq_ignore_ascii_case("CustomContainer") {
+    let (parts, body) = request.into_parts();
+    let target = Target::of(&parts)
+        .ok_or_else(|| ServiceError::bad_request("InvalidPath", "The path is not one of a session pool."))?;
+    let pool = || {
+        state
+            .find_pool(&target.subscription, &target.resource_group, &target.pool)
+            .filter(|pool| pool.region.eq_ignore_ascii_case(&target.region))
+            .ok_or_else(|| ServiceError::not_found(format!("Session pool '{}' was not found.", target.pool)))
+    };
+    let is_mcp = matches!(target.rest.as_slice(), [one] if one.eq_ignore_ascii_case("mcp"));
+    let has_key = is_mcp && mcp::is_let_in_by_key(&state, &pool()?, &parts)?;
+    if !has_key {
+        let principal = authenticate(&state, &parts)?;
+        authorize(&state, &principal, &pool()?)?;
+    }
+    let pool = pool()?;
+    if pool.is_custom() {
         return Err(ServiceError::bad_request(
             "DynamicApisNotAllowed",
             format!(
@@ -143,7 +137,11 @@ async fn answer(state: AppState, request: Request) -> Result<Response, ServiceEr
             ),
         ));
     }
-    let version = target.api_version()?;
+    let version = if is_mcp {
+        ApiVersion::of_mcp()
+    } else {
+        target.api_version()?
+    };
     let body = body.collect().await;
     let body = body
         .map_err(|_| ServiceError::bad_request("InvalidRequestBody", "The body could not be read."))?
@@ -156,10 +154,21 @@ async fn answer(state: AppState, request: Request) -> Result<Response, ServiceEr
         parts,
         body,
     };
+    if is_mcp {
+        return Ok(mcp::answer(&call).await);
+    }
     let mut response = route(call).await?;
     let headers = response.headers_mut();
     headers.insert("api-supported-versions", HeaderValue::from_static(version.as_str()));
     Ok(response)
+}
+
+fn authenticate(state: &AppState, parts: &Parts) -> Result<Principal, ServiceError> {
+    let verified = state.tokens().verify(&parts.headers, Audience::Sessions);
+    verified.map_err(|error| {
+        let message = format!("Unauthorized: {error}.");
+        ServiceError::new(StatusCode::UNAUTHORIZED, "Unauthorized", message)
+    })
 }
 
 fn authorize(state: &AppState, principal: &Principal, pool: &Pool) -> Result<(), ServiceError> {
@@ -191,7 +200,7 @@ async fn route(call: Call) -> Result<Response, ServiceError> {
     match (call.version.family(), method, word(0).as_str(), rest.len()) {
         (Family::Newer, &Method::POST, "executions", 1) => executions::execute(&call).await,
         (Family::Newer, &Method::GET, "executions", 2) => executions::get(&call, rest[1]).await,
-        (Family::Older, &Method::POST, "code", 2) if word(1) == "execute" => executions::execute_older(&call),
+        (Family::Older, &Method::POST, "code", 2) if word(1) == "execute" => executions::execute_older(&call).await,
 
         (Family::Newer, &Method::POST, "files", 1) => files::upload(&call, Family::Newer).await,
         (Family::Older, &Method::POST, "files", 2) if word(1) == "upload" => files::upload(&call, Family::Older).await,
@@ -215,41 +224,12 @@ async fn route(call: Call) -> Result<Response, ServiceError> {
 impl Call {
     /// The session of the request's identifier, allocated if there is none any more.
     async fn session(&self) -> Result<Lease, ServiceError> {
-        let identifier = self.target.identifier()?;
-        let behaviour = self.state.behaviour();
-        let switches = &behaviour.sessions;
-        let occupancy = Occupancy {
-            unlisted: switches.unlisted_sessions,
-            release: seconds(switches.release_seconds),
-        };
-        let dataplane = self.state.dataplane();
-        let clock = self.state.clock();
-        let mut gone = Vec::new();
-        let acquired = dataplane.registry.acquire(
-            &self.pool,
-            identifier,
-            clock,
-            Manner::of(switches),
-            occupancy,
-            &mut gone,
-        );
-        if !gone.is_empty() {
-            tokio::spawn(close_all(gone));
-        }
-        let lease = match acquired {
-            Acquired::Known(session) => Lease::new(session, false, self.state.clone()),
-            Acquired::New(session) => {
-                tokio::spawn(expire(self.state.clone(), self.pool.instance, Arc::clone(&session)));
-                Lease::new(session, true, self.state.clone())
-            }
-            Acquired::Full => return Err(self.exhausted(switches)),
-        };
-        if let Err(error) = lease.backend(&dataplane.host, clock).await {
-            dataplane.registry.end_unopened(self.pool.instance, &lease, clock);
-            lease.close().await;
-            return Err(error.into());
-        }
-        Ok(lease)
+        self.session_of(self.target.identifier()?).await
+    }
+
+    /// The session of an identifier, allocated if there is none any more.
+    async fn session_of(&self, identifier: &str) -> Result<Lease, ServiceError> {
+        allocate(&self.state, &self.pool, identifier).await
     }
 
     /// What a path that is none is answered. Clients report 400, not 404.
@@ -261,22 +241,55 @@ impl Call {
             format!("The api-version '{version}' has no '{method} /{path}'."),
         )
     }
+}
 
-    /// What a full pool answers. Its message is the same in every form.
-    fn exhausted(&self, switches: &SessionsBehaviour) -> ServiceError {
-        let message = format!(
-            "No more sessions can be allocated in session pool '{}': it has reached its maximum of {} concurrent sessions.",
-            self.pool.name, self.pool.max_concurrent_sessions
-        );
-        match switches.exhaustion {
-            Exhaustion::NotFound => ServiceError::not_found(message),
-            Exhaustion::TooManyRequests => {
-                let pause = Some(switches.exhaustion_retry_after_seconds).filter(|seconds| *seconds > 0);
-                ServiceError::new(StatusCode::TOO_MANY_REQUESTS, "TooManyRequests", message).retry_after(pause)
-            }
-            Exhaustion::InternalServerError => {
-                ServiceError::new(StatusCode::INTERNAL_SERVER_ERROR, "InternalServerError", message)
-            }
+/// The session of an identifier in a pool, allocated if there is none any more.
+async fn allocate(state: &AppState, pool: &Pool, identifier: &str) -> Result<Lease, ServiceError> {
+    let behaviour = state.behaviour();
+    let switches = &behaviour.sessions;
+    let occupancy = Occupancy {
+        unlisted: switches.unlisted_sessions,
+        release: seconds(switches.release_seconds),
+    };
+    let dataplane = state.dataplane();
+    let clock = state.clock();
+    let mut gone = Vec::new();
+    let acquired = dataplane
+        .registry
+        .acquire(pool, identifier, clock, Manner::of(switches), occupancy, &mut gone);
+    if !gone.is_empty() {
+        tokio::spawn(close_all(gone));
+    }
+    let lease = match acquired {
+        Acquired::Known(session) => Lease::new(session, false, state.clone()),
+        Acquired::New(session) => {
+            tokio::spawn(expire(state.clone(), pool.instance, Arc::clone(&session)));
+            Lease::new(session, true, state.clone())
+        }
+        Acquired::Full => return Err(exhausted(pool, switches)),
+    };
+    if let Err(error) = lease.backend(&dataplane.host, clock).await {
+        dataplane.registry.end_unopened(pool.instance, &lease, clock);
+        lease.close().await;
+        return Err(error.into());
+    }
+    Ok(lease)
+}
+
+/// What a full pool answers. Its message is the same in every form.
+fn exhausted(pool: &Pool, switches: &SessionsBehaviour) -> ServiceError {
+    let message = format!(
+        "No more sessions can be allocated in session pool '{}': it has reached its maximum of {} concurrent sessions.",
+        pool.name, pool.max_concurrent_sessions
+    );
+    match switches.exhaustion {
+        Exhaustion::NotFound => ServiceError::not_found(message),
+        Exhaustion::TooManyRequests => {
+            let pause = Some(switches.exhaustion_retry_after_seconds).filter(|seconds| *seconds > 0);
+            ServiceError::new(StatusCode::TOO_MANY_REQUESTS, "TooManyRequests", message).retry_after(pause)
+        }
+        Exhaustion::InternalServerError => {
+            ServiceError::new(StatusCode::INTERNAL_SERVER_ERROR, "InternalServerError", message)
         }
     }
 }

@@ -54,7 +54,7 @@ struct Usage {
 /// What a session runs in.
 #[derive(Debug)]
 pub(super) enum Backend {
-    Container(Container),
+    Container(Box<Container>),
     /// No processes, files in memory: executions are answered from templates.
     Simulated {
         files: Arc<MemoryVolume>,
@@ -68,6 +68,15 @@ pub(super) struct Lease {
     session: Arc<Session>,
     is_new: bool,
     state: crate::AppState,
+}
+
+/// Custom containers have networks of their own, whatever the pool says: all of a pool listen on the same port.
+fn network(pool: &Pool) -> Network {
+    if pool.egress_enabled && !pool.is_custom() {
+        Network::Egress
+    } else {
+        Network::Isolated
+    }
 }
 
 impl Session {
@@ -84,11 +93,7 @@ impl Session {
             }),
             active: AtomicUsize::new(0),
             backend: OnceCell::new(),
-            network: if pool.egress_enabled {
-                Network::Egress
-            } else {
-                Network::Isolated
-            },
+            network: network(pool),
             manner,
             removed: CancellationToken::new(),
             started_executions: AtomicU64::new(0),
@@ -122,7 +127,8 @@ impl Session {
                 files,
             });
         }
-        host.open(self.etag, self.network).await.map(Backend::Container)
+        let container = host.open(self.etag, self.network).await?;
+        Ok(Backend::Container(Box::new(container)))
     }
 
     /// How long its allocation took; zero until it is over.
@@ -167,6 +173,11 @@ impl Session {
             return Some((Ending::Crashed, now));
         }
         let expires = self.expires();
+        if self.lives_until_exit()
+            && matches!(self.backend.get(), Some((Backend::Container(container), _)) if container.service_has_ended())
+        {
+            return Some((Ending::ContainerExited, now.min(expires)));
+        }
         if expires > now {
             return None;
         }
@@ -233,6 +244,10 @@ impl Session {
     /// Notes that one more request uses it; a [`Lease`] takes that back.
     pub(super) fn enter(&self) {
         self.active.fetch_add(1, Ordering::SeqCst);
+    }
+
+    fn lives_until_exit(&self) -> bool {
+        matches!(self.usage().lifecycle, Lifecycle::OnContainerExit { .. })
     }
 
     fn usage(&self) -> Usage {

@@ -21,6 +21,9 @@ const LAST_OLDER: &str = "2024-08-02-preview";
 /// The first version that manages sessions.
 const FIRST_WITH_SESSIONS: &str = "2025-02-02-preview";
 
+/// The first version with `outputStreamsMaxLength`, `useEmptyKernel` and `returnJupyterFormatExecutionResult`.
+const FIRST_WITH_EXECUTION_OPTIONS: &str = "2025-10-02-preview";
+
 /// Where a request goes.
 #[derive(Debug)]
 pub(super) struct Target {
@@ -108,8 +111,7 @@ impl Target {
         })
     }
 
-    /// `identifier`, which every request to a session must have: 4 to 128 printable ASCII characters without spaces
-    /// (the specification's pattern; the documentation lists fewer).
+    /// `identifier`, which every request to a session must have.
     pub(super) fn identifier(&self) -> Result<&str, ServiceError> {
         let Some(identifier) = self.parameter("identifier") else {
             return Err(ServiceError::bad_request(
@@ -117,19 +119,30 @@ impl Target {
                 "The identifier query parameter is required.",
             ));
         };
-        let valid = (4..=128).contains(&identifier.len()) && identifier.bytes().all(|byte| byte.is_ascii_graphic());
-        if valid {
-            Ok(identifier)
-        } else {
-            Err(ServiceError::bad_request(
-                "InvalidIdentifier",
-                "The identifier must be 4 to 128 letters, digits and punctuation characters.",
-            ))
-        }
+        check_identifier(identifier)
+    }
+}
+
+/// The identifier of a session, if it can be one: 4 to 128 printable ASCII characters without spaces (the specification's
+/// pattern; the documentation lists fewer).
+pub(super) fn check_identifier(identifier: &str) -> Result<&str, ServiceError> {
+    let valid = (4..=128).contains(&identifier.len()) && identifier.bytes().all(|byte| byte.is_ascii_graphic());
+    if valid {
+        Ok(identifier)
+    } else {
+        Err(ServiceError::bad_request(
+            "InvalidIdentifier",
+            "The identifier must be 4 to 128 letters, digits and punctuation characters.",
+        ))
     }
 }
 
 impl ApiVersion {
+    /// The version of the MCP server, whose requests name none.
+    pub(super) fn of_mcp() -> Self {
+        Self(FIRST_WITH_SESSIONS)
+    }
+
     pub(super) fn as_str(self) -> &'static str {
         self.0
     }
@@ -141,6 +154,10 @@ impl ApiVersion {
         } else {
             Family::Newer
         }
+    }
+
+    pub(super) fn has_execution_options(self) -> bool {
+        self.0 >= FIRST_WITH_EXECUTION_OPTIONS
     }
 
     pub(super) fn manages_sessions(self) -> bool {

@@ -10,8 +10,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::capture::StreamRules;
 use super::execution::{Command, ExecuteError, Execution, run};
+use super::kernel::{Code, CodeExecution, KernelError, Kernels};
 use super::mount_free::PlainProcesses;
 use super::sandbox::{CLOSE_LIMIT, SessionProcesses};
+use super::service::{Connection, Service, ServiceFailure, ServiceSlot};
 use super::volume::Volume;
 use super::volume_directory::{DirectoryVolume, remove_tree};
 
@@ -33,6 +35,8 @@ pub enum ContainerError {
 pub struct Container {
     volume: Volume,
     processes: Processes,
+    kernels: Kernels,
+    service: ServiceSlot,
     directory: PathBuf,
     /// Set before anything is killed, so that a command that is killed with its container knows why.
     closing: AtomicBool,
@@ -49,6 +53,8 @@ impl Container {
         Self {
             volume: Volume::Directory(Arc::new(volume)),
             processes,
+            kernels: Kernels::default(),
+            service: ServiceSlot::default(),
             directory,
             closing: AtomicBool::new(false),
         }
@@ -84,16 +90,50 @@ impl Container {
         if self.has_ended() {
             return Err(ExecuteError::SessionEnded);
         }
-        let process = match &self.processes {
-            Processes::Namespaces(processes) => processes.command(&program),
-            Processes::MountFree(processes) => processes.command(&program),
-        };
-        let execution = run(process, rules, limit).await?;
+        let execution = run(self.processes.command(&program), rules, limit).await?;
         if self.has_ended() {
             Err(ExecuteError::SessionEnded)
         } else {
             Ok(execution)
         }
+    }
+
+    /// Runs code in one of the session's kernels, which keeps what the code defined.
+    ///
+    /// The limit of the code counts from the moment at which the kernel has done with what came before.
+    pub async fn run_code(&self, code: &Code) -> Result<CodeExecution, KernelError> {
+        if self.has_ended() {
+            return Err(KernelError::SessionEnded);
+        }
+        let code = Code {
+            text: self.processes.localise(&code.text),
+            ..code.clone()
+        };
+        let execution = self.kernels.run(&code, |program| self.processes.command(program)).await;
+        if self.has_ended() {
+            return Err(KernelError::SessionEnded);
+        }
+        execution
+    }
+
+    /// Connects to the program that serves a port of the session, which is started if it does not run.
+    pub async fn connect(&self, service: &Service) -> Result<Connection, ServiceFailure> {
+        if self.has_ended() {
+            return Err(ServiceFailure::SessionEnded);
+        }
+        let connected = self
+            .service
+            .connect(service, |program| self.processes.command(program))
+            .await;
+        if self.has_ended() {
+            return Err(ServiceFailure::SessionEnded);
+        }
+        connected
+    }
+
+    /// Whether the program that serves its port was started and has ended since.
+    pub fn service_has_ended(&self) -> bool {
+        self.service.has_ended()
     }
 
     fn kill(&self) {
@@ -121,6 +161,22 @@ impl Drop for Container {
 }
 
 impl Processes {
+    /// A process that will run `program` in the session.
+    fn command(&self, program: &[&str]) -> tokio::process::Command {
+        match self {
+            Self::Namespaces(processes) => processes.command(program),
+            Self::MountFree(processes) => processes.command(program),
+        }
+    }
+
+    /// A text that names files, as it is understood in the session.
+    fn localise(&self, text: &str) -> String {
+        match self {
+            Self::Namespaces(_) => text.to_owned(),
+            Self::MountFree(processes) => processes.localise(text),
+        }
+    }
+
     fn ended(&self) -> &CancellationToken {
         match self {
             Self::Namespaces(processes) => processes.ended(),

@@ -6,16 +6,11 @@ use std::process::{ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
-use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{Pid, Signal, kill_process_group};
-use tokio::net::unix::pipe::Receiver;
 use tokio::process::Child;
 
-use super::capture::{Capture, PACKET_BYTES, StreamRules};
-
-/// Reads from a pipe after the process has ended, at most: what it left there is never more (16 packets), while a
-/// process that it left behind may go on writing.
-const MAX_DRAINED_WRITES: usize = 64;
+use super::capture::StreamRules;
+use super::streams::{Captured, Streams};
 
 /// What to run.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -78,47 +73,33 @@ pub enum ExecuteError {
 /// Runs a prepared process until it ends, or until `limit`.
 ///
 /// Only the process itself is awaited: processes that it leaves behind may keep its streams open without holding up the
-/// answer. Both streams are packet-mode pipes, which keep the borders between writes.
+/// answer.
 pub(super) async fn run(
     mut process: tokio::process::Command,
     rules: StreamRules,
     limit: Option<Duration>,
 ) -> Result<Execution, ExecuteError> {
     let started = Instant::now();
-    let (stdout, stdout_end) = packet_pipe()?;
-    let (stderr, stderr_end) = packet_pipe()?;
+    let (streams, ends) = Streams::open()?;
     process
         .stdin(Stdio::null())
-        .stdout(stdout_end)
-        .stderr(stderr_end)
+        .stdout(ends.stdout)
+        .stderr(ends.stderr)
         .process_group(0)
         .kill_on_drop(true);
     let mut child = spawn(process).await?;
-
-    let mut captured_stdout = Capture::new(rules.max_bytes);
-    let mut captured_stderr = Capture::new(rules.max_bytes);
-    let ended = {
-        let pump = async {
-            tokio::join!(pump(&stdout, &mut captured_stdout), pump(&stderr, &mut captured_stderr));
-            std::future::pending::<()>().await;
-        };
-        tokio::select! {
-            ended = wait(&mut child, limit) => ended?,
-            () = pump => unreachable!("it pends for ever"),
-        }
-    };
-    drain(&stdout, &mut captured_stdout);
-    drain(&stderr, &mut captured_stderr);
+    let mut captured = Captured::new(rules.max_bytes);
+    let ended = streams.capture_until(&mut captured, wait(&mut child, limit)).await?;
     Ok(Execution {
-        stdout: captured_stdout.finish(rules.lose_last_write),
-        stderr: captured_stderr.finish(false),
+        stdout: captured.stdout.finish(rules.lose_last_write),
+        stderr: captured.stderr.finish(false),
         completion: ended,
         duration: started.elapsed(),
     })
 }
 
 /// Spawns apart from the threads that serve requests, as a fork takes long enough to be felt by others.
-async fn spawn(mut process: tokio::process::Command) -> Result<Child, ExecuteError> {
+pub(super) async fn spawn(mut process: tokio::process::Command) -> Result<Child, ExecuteError> {
     // The closure owns `process`, and with it our copies of the pipes' writing ends, so that they close here.
     let spawned = tokio::task::spawn_blocking(move || process.spawn()).await;
     spawned
@@ -137,46 +118,21 @@ async fn wait(child: &mut Child, limit: Option<Duration>) -> io::Result<Completi
     if let Ok(status) = tokio::time::timeout(limit, child.wait()).await {
         return status.map(exited);
     }
-    let group = child.id().and_then(|id| Pid::from_raw(id.cast_signed()));
-    if let Some(group) = group {
-        // It may have ended just now: then the child is waited for below without having been killed.
-        let _ = kill_process_group(group, Signal::KILL);
-    }
+    kill_group(child);
     child.wait().await?;
     Ok(Completion::TimedOut)
+}
+
+/// Kills a child that leads a process group, with the group.
+pub(super) fn kill_group(child: &Child) {
+    let group = child.id().and_then(|id| Pid::from_raw(id.cast_signed()));
+    if let Some(group) = group {
+        // It may have ended just now, which whoever waits for it sees as well.
+        let _ = kill_process_group(group, Signal::KILL);
+    }
 }
 
 fn exited(status: ExitStatus) -> Completion {
     let by_signal = || 128 + status.signal().unwrap_or_default();
     Completion::Exited(status.code().unwrap_or_else(by_signal))
-}
-
-fn packet_pipe() -> io::Result<(Receiver, std::os::fd::OwnedFd)> {
-    let (read, write) = pipe_with(PipeFlags::DIRECT | PipeFlags::CLOEXEC)?;
-    Ok((Receiver::from_owned_fd(read)?, write))
-}
-
-async fn pump(pipe: &Receiver, capture: &mut Capture) {
-    let mut packet = [0; PACKET_BYTES];
-    loop {
-        if pipe.readable().await.is_err() {
-            return;
-        }
-        match pipe.try_read(&mut packet) {
-            Ok(0) => return,
-            Ok(length) => capture.push(&packet[..length]),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            Err(_) => return,
-        }
-    }
-}
-
-fn drain(pipe: &Receiver, capture: &mut Capture) {
-    let mut packet = [0; PACKET_BYTES];
-    for _ in 0..MAX_DRAINED_WRITES {
-        match pipe.try_read(&mut packet) {
-            Ok(length) if length > 0 => capture.push(&packet[..length]),
-            _ => return,
-        }
-    }
 }

@@ -55,8 +55,7 @@ impl PlainProcesses {
 
     /// A command that will run `program`, in which `/mnt/data` stands for the session's directory.
     pub(super) fn command(&self, program: &[&str]) -> tokio::process::Command {
-        let data = self.data.to_string_lossy();
-        let mut words = program.iter().map(|word| word.replace(DATA_ROOT, &data));
+        let mut words = program.iter().map(|word| self.localise(word));
         let mut command = tokio::process::Command::new(words.next().unwrap_or_default());
         command
             .args(words)
@@ -68,6 +67,11 @@ impl PlainProcesses {
             .env(SESSION_VARIABLE, self.id.to_string())
             .env(HOST_VARIABLE, &self.sessions);
         command
+    }
+
+    /// A text in which the session's directory stands for `/mnt/data`.
+    pub(super) fn localise(&self, text: &str) -> String {
+        text.replace(DATA_ROOT, &self.data.to_string_lossy())
     }
 
     pub(super) fn kill(&self) {

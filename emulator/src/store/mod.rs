@@ -14,6 +14,7 @@ pub use groups::ResourceGroup;
 pub use hosts::HostEndpoint;
 use jiff::{SignedDuration, Timestamp};
 pub use operations::{Operation, OperationOutcome};
+pub(crate) use pools::container_host;
 pub use pools::{Lifecycle, Pool};
 pub use resources::{Pending, PendingKind, Resource, Workload};
 use serde::{Deserialize, Serialize};

@@ -89,9 +89,45 @@ impl Pool {
             instance: resource.instance,
         })
     }
+
+    /// Whether its sessions are containers of the user's own images.
+    pub fn is_custom(&self) -> bool {
+        self.container_type.eq_ignore_ascii_case("CustomContainer")
+    }
+}
+
+/// The host of a pool of custom containers: `{pool}.{domain of its environment}.{region}.azurecontainerapps.io`.
+pub(crate) fn container_host(resource: &Resource) -> String {
+    let environment = get_str(&resource.properties, "environmentId")
+        .unwrap_or_default()
+        .to_ascii_lowercase();
+    let domain = Uuid::new_v5(&Uuid::NAMESPACE_URL, environment.as_bytes())
+        .simple()
+        .to_string();
+    format!(
+        "{}.env-{}.{}.azurecontainerapps.io",
+        resource.name,
+        &domain[..8],
+        resource.location
+    )
 }
 
 impl Store {
+    /// The pool of custom containers whose host this is; `None` unless it exists and is not being created or deleted.
+    pub fn find_pool_by_host(&self, host: &str) -> Option<Pool> {
+        let is_meant = |resource: &&Resource| {
+            resource.resource_type.eq_ignore_ascii_case(SESSION_POOLS)
+                && get_str(&resource.properties, "containerType") == Some("CustomContainer")
+                && container_host(resource).eq_ignore_ascii_case(host)
+        };
+        let resource = self.resources.values().find(is_meant)?;
+        let serves = resource
+            .pending
+            .as_ref()
+            .is_none_or(|pending| pending.kind == PendingKind::Update);
+        if serves { Pool::of(resource) } else { None }
+    }
+
     /// The session pool of these names, whatever their case; `None` unless it exists and is not being deleted.
     pub fn find_pool(&self, subscription: &str, resource_group: &str, name: &str) -> Option<Pool> {
         let id =

@@ -201,27 +201,3 @@ async fn the_regional_host_does_not_serve_custom_containers() {
         (StatusCode::BAD_REQUEST, "DynamicApisNotAllowed")
     );
 }
-
-#[tokio::test]
-async fn the_mcp_server_of_a_pool_is_not_there_and_says_so() {
-    let azure = Azure::start(json!({})).await;
-    let pool = azure
-        .pool(
-            "mcp",
-            "Shell",
-            json!({ "mcpServerSettings": { "isMcpServerEnabled": true } }),
-        )
-        .await;
-    let shown = azure.arm(Method::GET, &pool.id, "2025-10-02-preview", None).await;
-    let endpoint = shown.body["properties"]["mcpServerSettings"]["mcpServerEndpoint"].clone();
-    let action = format!("{}/fetchMcpServerCredentials", pool.id);
-    let key = azure.arm(Method::POST, &action, "2025-10-02-preview", None).await;
-    let initialize = json!({ "jsonrpc": "2.0", "id": 1, "method": "initialize", "params": {} });
-    // As its clients call it: with the key, without a token and without an API version.
-    let request = azure.client.post(endpoint.as_str().unwrap()).json(&initialize);
-    let answer = send(request.header("x-ms-apikey", key.body["apiKey"].as_str().unwrap())).await;
-    assert_eq!(
-        (answer.status, answer.code()),
-        (StatusCode::NOT_IMPLEMENTED, "NotEmulated")
-    );
-}

@@ -278,37 +278,12 @@ async fn a_dropped_response_leaves_the_command_done() {
 }
 
 #[tokio::test]
-async fn what_the_emulator_does_not_run_it_says_so() {
+async fn shell_pools_never_had_the_older_path() {
     let azure = Azure::start(json!({})).await;
-    let python = azure.pool("python", "PythonLTS", json!({})).await;
-    let answer = python
-        .post(
-            "session-1",
-            json!({ "codeInputType": "inline", "executionType": "synchronous", "code": "1" }),
-        )
-        .await;
-    assert_eq!(
-        (answer.status, answer.code()),
-        (StatusCode::NOT_IMPLEMENTED, "NotEmulated")
-    );
-    let older = send(
-        python
-            .request(Method::POST, "code/execute", "session-1", "2024-02-02-preview")
-            .json(&json!({})),
-    )
-    .await;
-    assert_eq!(
-        (older.status, older.code()),
-        (StatusCode::NOT_IMPLEMENTED, "NotEmulated")
-    );
     let shell = azure.shell_pool().await;
-    let older = send(
-        shell
-            .request(Method::POST, "code/execute", "session-1", "2024-02-02-preview")
-            .json(&json!({})),
-    )
-    .await;
-    assert_eq!(older.status, StatusCode::BAD_REQUEST);
+    let body = json!({ "shellCommand": "true" });
+    let older = shell.request(Method::POST, "code/execute", "session-1", "2024-02-02-preview");
+    assert_eq!(send(older.json(&body)).await.status, StatusCode::BAD_REQUEST);
 }
 
 /// The journal's entry of the execution whose text starts so, once it has ended.

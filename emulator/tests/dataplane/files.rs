@@ -292,3 +292,58 @@ async fn a_plus_is_in_a_name_where_the_switch_says_so_and_never_a_space() {
         assert_eq!(content.text().await.unwrap(), "content", "{path}");
     }
 }
+
+#[tokio::test]
+async fn every_type_of_pool_keeps_any_bytes_under_any_name_in_both_families() {
+    let azure = Azure::start(json!({})).await;
+    let binary: Vec<u8> = (0..=255).cycle().take(70_000).collect();
+    let names = [
+        "empty",
+        "binary file.bin",
+        "\u{e9}t\u{e9} (1)@$&=;,#%^.txt",
+        "\u{65e5}\u{672c}",
+    ];
+    for (pool, kind) in [("shell", "Shell"), ("python", "PythonLTS"), ("node", "NodeLTS")] {
+        let pool = azure.pool(pool, kind, json!({})).await;
+        for (name, content) in names.into_iter().zip([vec![], binary.clone(), binary.clone(), vec![0]]) {
+            let encoded = azure_emulator::query::encode(name);
+            for (version, upload, read, removed) in [
+                (
+                    VERSION,
+                    "files",
+                    format!("files/{encoded}/content"),
+                    StatusCode::NO_CONTENT,
+                ),
+                (
+                    OLDER,
+                    "files/upload",
+                    format!("files/content/{encoded}"),
+                    StatusCode::OK,
+                ),
+            ] {
+                let form = Form::new().part("file", Part::bytes(content.clone()).file_name(name));
+                let up = send(pool.request(Method::POST, upload, "session-1", version).multipart(form)).await;
+                assert_eq!(up.status, StatusCode::OK, "{kind} {name}: {up:?}");
+                let listed = pool.get("files", "session-1").await.body["value"][0].clone();
+                assert_eq!(
+                    (&listed["name"], &listed["sizeInBytes"]),
+                    (&json!(name), &json!(content.len()))
+                );
+                let got = pool
+                    .request(Method::GET, &read, "session-1", version)
+                    .send()
+                    .await
+                    .unwrap();
+                assert_eq!(got.bytes().await.unwrap(), content, "{kind} {name}");
+                let path = format!("files/{encoded}");
+                let gone = send(pool.request(Method::DELETE, &path, "session-1", version)).await;
+                assert_eq!(gone.status, removed, "{kind} {name}");
+                let missing = send(pool.request(Method::GET, &read, "session-1", version)).await;
+                assert_eq!(
+                    (missing.status, missing.code()),
+                    (StatusCode::NOT_FOUND, "FileNotFound")
+                );
+            }
+        }
+    }
+}

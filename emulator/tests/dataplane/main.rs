@@ -6,9 +6,12 @@
 mod access;
 mod allocations;
 mod capacity;
+mod code;
+mod custom;
 mod endpoint;
 mod executions;
 mod files;
+mod mcp;
 mod process;
 mod sessions;
 mod simulation;

@@ -124,7 +124,8 @@ async fn an_ordinary_user_s_sessions_are_confined_as_those_of_root() {
     let text = format!(
         "touch /var/tmp/intruder && echo wrote; mount -o remount,bind,rw / && echo remounted
          unshare -Urm mount -o remount,bind,rw / && echo remounted; ls -A {} 2>/dev/null
-         setsid -f sleep 100; touch f /tmp/f && echo $(id -u) $(pgrep -xc sleep)",
+         setsid -f sleep 100; for _ in $(seq 1000); do [ $(pgrep -xc sleep) = 2 ] && break; done
+         touch f /tmp/f && echo $(id -u) $(pgrep -xc sleep)",
         data_dir.display()
     );
     let body = run(&ready, &text).await;

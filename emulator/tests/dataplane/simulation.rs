@@ -42,6 +42,24 @@ async fn a_simulated_session_answers_from_templates_and_keeps_its_files() {
 }
 
 #[tokio::test]
+async fn code_is_answered_from_templates_too() {
+    let responders =
+        json!([{ "pattern": "wrong", "stderr": "Error\n", "exitCode": 1 }, { "pattern": "", "stdout": "fine\n" }]);
+    let azure = Azure::start(json!({ "simulatedExecution": { "responders": responders } })).await;
+    let pool = azure.pool("python", "PythonLTS", json!({})).await;
+    let ran = pool.post("session-1", json!({ "code": "right" })).await.body;
+    assert_eq!(
+        (&ran["status"], &ran["result"]["stdout"]),
+        (&json!("Succeeded"), &json!("fine\n"))
+    );
+    let ran = pool.post("session-1", json!({ "code": "wrong" })).await.body;
+    assert_eq!(
+        (&ran["status"], &ran["result"]["stderr"]),
+        (&json!("Failed"), &json!("Error\n"))
+    );
+}
+
+#[tokio::test]
 async fn a_session_stays_what_it_was_when_it_was_allocated() {
     let azure = Azure::start(json!({})).await;
     let pool = azure.shell_pool().await;

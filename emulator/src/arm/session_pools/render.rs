@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 use super::{ArmRequest, schema};
 use crate::arm::{regions, system_data};
 use crate::json::{get, get_str};
-use crate::store::Resource;
+use crate::store::{Resource, container_host};
 
 /// Which answer a pool is shown in; the service shows some members differently in each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -89,17 +89,7 @@ fn endpoint(request: &ArmRequest<'_>, resource: &Resource, custom: bool) -> Stri
     let root = request.state.root();
     let region = &resource.location;
     if custom {
-        let environment = get_str(&resource.properties, "environmentId")
-            .unwrap_or_default()
-            .to_ascii_lowercase();
-        let domain = uuid::Uuid::new_v5(&uuid::Uuid::NAMESPACE_URL, environment.as_bytes())
-            .simple()
-            .to_string();
-        return format!(
-            "{root}/{}.env-{}.{region}.azurecontainerapps.io",
-            resource.name,
-            &domain[..8]
-        );
+        return format!("{root}/{}", container_host(resource));
     }
     let segments: Vec<&str> = resource.id.split('/').collect();
     format!(

@@ -9,9 +9,11 @@ egress)
         --fork --kill-child --mount-proc /bin/sh -c "$3"
     ;;
 isolated)
-    # Only while the loopback device is brought up does PID 1 keep its power over the new network namespace.
+    # Only while the loopback device is brought up, and low ports are opened to what serves them in a container, does PID 1
+    # keep its power over the new network namespace.
     exec unshare --user --map-user=1000 --map-group=1000 --mount --pid --ipc --uts --net --keep-caps \
         --fork --kill-child --mount-proc /bin/sh -c \
-        'ip link set lo up 2>/dev/null; exec setpriv --ambient-caps=-all --inh-caps=-all /bin/sh -c "$0"' "$3"
+        'ip link set lo up 2>/dev/null; { echo 0 >/proc/sys/net/ipv4/ip_unprivileged_port_start; } 2>/dev/null
+        exec setpriv --ambient-caps=-all --inh-caps=-all /bin/sh -c "$0"' "$3"
     ;;
 esac
