@@ -1,6 +1,7 @@
 //! Environment variables of a command.
 
 use kube::KubeSchema;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::form;
@@ -33,8 +34,8 @@ pub struct EnvironmentVariable {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = (
-    "has(self.secretKeyRef) != has(self.configMapKeyRef)",
-    "exactly one of secretKeyRef and configMapKeyRef must be set"
+    "(has(self.secretKeyRef) ? 1 : 0) + (has(self.configMapKeyRef) ? 1 : 0) + (has(self.fieldRef) ? 1 : 0) == 1",
+    "exactly one of secretKeyRef, configMapKeyRef and fieldRef must be set"
 ))]
 pub struct EnvironmentSource {
     /// A key of a Secret of this namespace. The value is replaced by `***` in what is kept of the command's output, and is
@@ -44,4 +45,19 @@ pub struct EnvironmentSource {
     /// A key of a ConfigMap of this namespace.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub config_map_key_ref: Option<ConfigMapKeySelector>,
+    /// A field of this CommandJob.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub field_ref: Option<ObjectFieldSelector>,
+}
+
+/// Selects a field of the object that has it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(extend("x-kubernetes-map-type" = "atomic"))]
+pub struct ObjectFieldSelector {
+    /// `metadata.name`, `metadata.namespace`, `metadata.uid`, `metadata.labels['KEY']` or `metadata.annotations['KEY']` of
+    /// the CommandJob, as it is when an attempt is prepared. As in Pods, a label or annotation that it does not have is an
+    /// empty text.
+    #[schemars(length(min = 1, max = 341), regex(pattern = form::FIELD_PATH))]
+    pub field_path: String,
 }

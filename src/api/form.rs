@@ -31,6 +31,9 @@ pub(super) const POOL_SECRET_NAME: &str = "^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$";
 /// The name of an environment variable.
 pub(super) const VARIABLE_NAME: &str = "^[A-Za-z_][A-Za-z0-9_]*$";
 
+/// A field of an object that a variable may have as its value, as Pods write it.
+pub(super) const FIELD_PATH: &str = "^metadata\\.(name|namespace|uid|(labels|annotations)\\['([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-._A-Za-z0-9]*[A-Za-z0-9])?'\\])$";
+
 /// The name of an object in Kubernetes: a DNS subdomain (RFC 1123).
 pub(super) const OBJECT_NAME: &str = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$";
 /// The name of a namespace: a DNS label (RFC 1123).
@@ -40,7 +43,7 @@ pub(super) const SESSION_KEY: &str = "^[A-Za-z0-9]([-._A-Za-z0-9]*[A-Za-z0-9])?$
 /// A key of a Secret or ConfigMap.
 pub(super) const DATA_KEY: &str = "^[-._a-zA-Z0-9]+$";
 
-const IN_WORDS: [(&str, &str); 18] = [
+const IN_WORDS: [(&str, &str); 19] = [
     (
         OBJECT_NAME,
         "must be the name of an object: lower-case letters, digits, hyphens and dots, with a letter or digit at its start, its end and beside each dot",
@@ -106,6 +109,10 @@ const IN_WORDS: [(&str, &str); 18] = [
     (
         VARIABLE_NAME,
         "must be letters, digits and underscores, not starting with a digit",
+    ),
+    (
+        FIELD_PATH,
+        "must be metadata.name, metadata.namespace or metadata.uid, or metadata.labels or metadata.annotations with a key in quotes and brackets",
     ),
 ];
 

@@ -237,3 +237,64 @@ async fn keys_of_secrets_and_config_maps_are_read_when_the_job_starts_and_waited
         assert_eq!(witness.count(name), 1, "{name}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_variable_may_have_what_the_jobs_metadata_says_and_no_more_of_it_than_a_command_can_get() {
+    let world = World::new("fields").await;
+    world.pool("shell", 20).await;
+    let field = |variable: &str, path: &str| json!({"name": variable, "valueFrom": {"fieldRef": {"fieldPath": path}}});
+    let job = |name: &str, spec: Value| {
+        json!({
+            "apiVersion": "lifeguard.dev/v1alpha1", "kind": "CommandJob", "spec": spec,
+            "metadata": {
+                "name": name, "labels": {"example.com/team": "Blue"},
+                "annotations": {"note": "it's\n$(NAME)", "long": "x".repeat(100_000), "longer": "x".repeat(131_072)},
+            },
+        })
+    };
+    let env = json!([
+        field("NAME", "metadata.name"),
+        field("NAMESPACE", "metadata.namespace"),
+        field("IDENTIFIER", "metadata.uid"),
+        field("TEAM", "metadata.labels['example.com/team']"),
+        field("NOTE", "metadata.annotations['note']"),
+        field("LACKING", "metadata.labels['lacking']"),
+        {"name": "BOTH", "value": "$(NAMESPACE)/$(NAME)"},
+    ]);
+    let print =
+        "printf '%s|' \"$NAME\" \"$NAMESPACE\" \"$IDENTIFIER\" \"$TEAM\" \"$NOTE\" \"${LACKING-unset}\" \"$BOTH\"";
+    world
+        .apply(&job("told", also(script(print), &json!({"env": env}))))
+        .await;
+    let long: Vec<_> = (0..30)
+        .map(|n| field(&format!("V{n}"), "metadata.annotations['long']"))
+        .collect();
+    let refused = [
+        (
+            "one-too-long",
+            json!([field("LONGER", "metadata.annotations['longer']")]),
+        ),
+        ("too-many", json!(long)),
+    ];
+    for (name, env) in &refused {
+        let spec = also(script("echo never"), &json!({"env": env}));
+        world.apply(&job(name, spec)).await;
+    }
+
+    let told = world.ended("told").await;
+    let (_, stdout, _) = result(&told);
+    let uid = told.metadata.uid.expect("a UID");
+    let namespace = told.metadata.namespace.expect("a namespace");
+    assert_eq!(
+        String::from_utf8_lossy(&stdout),
+        format!("told|{namespace}|{uid}|Blue|it's\n$(NAME)||{namespace}/told|")
+    );
+    for (name, _) in refused {
+        world
+            .until(&format!("{name} is refused"), || async {
+                let job: lifeguard::api::CommandJob = world.ours().get(name).await.ok()?;
+                (reason(&job, "Stalled").as_deref() == Some("InvalidSpec")).then_some(())
+            })
+            .await;
+    }
+}

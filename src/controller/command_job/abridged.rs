@@ -36,10 +36,13 @@ fn length(spec: &CommandJobSpec) -> usize {
         let config_map = source.and_then(|it| it.config_map_key_ref.as_ref());
         let secret = secret.map_or(0, |it| it.name.len() + it.key.len());
         let config_map = config_map.map_or(0, |it| it.name.len() + it.key.len());
+        let field = source.and_then(|it| it.field_ref.as_ref());
+        let field = field.map_or(0, |it| it.field_path.len());
         it.name.len()
             + it.value.as_ref().map_or(0, String::len)
             + secret
             + config_map
+            + field
             + size_of::<EnvironmentVariable>()
     };
     let env: usize = spec.env.iter().flatten().map(variable).sum();
@@ -99,6 +102,7 @@ mod tests {
             json!({"command": ["run"], "args": vec![""; 1000]}),
             json!({"script": "true", "env": [{"name": "A", "value": text}]}),
             json!({"script": "true", "env": (0..100).map(reference).collect::<Vec<_>>()}),
+            json!({"script": "true", "env": [{"name": "A", "valueFrom": {"fieldRef": {"fieldPath": text}}}]}),
         ] {
             let mut long = job(&spec);
             abridge(&mut long);

@@ -78,9 +78,21 @@ pub fn cases() -> Vec<Case> {
         ),
         job(
             "spec.env[].valueFrom",
-            "exactly one of secretKeyRef and configMapKeyRef must be set",
+            "exactly one of secretKeyRef, configMapKeyRef and fieldRef must be set",
             env(json!({"name": "A", "valueFrom": {"secretKeyRef": key}})),
             env(json!({"name": "A", "valueFrom": {"secretKeyRef": key, "configMapKeyRef": key}})),
+        ),
+        job(
+            "spec.env[].valueFrom",
+            "exactly one of secretKeyRef, configMapKeyRef and fieldRef must be set",
+            env(json!({"name": "A", "valueFrom": {"fieldRef": {"fieldPath": "metadata.uid"}}})),
+            env(json!({"name": "A", "valueFrom": {"configMapKeyRef": key, "fieldRef": {"fieldPath": "metadata.uid"}}})),
+        ),
+        job(
+            "spec.env[].valueFrom.fieldRef.fieldPath",
+            "must be metadata.name, metadata.namespace or metadata.uid, or metadata.labels or metadata.annotations with a key in quotes and brackets",
+            env(json!({"name": "A", "valueFrom": {"fieldRef": {"fieldPath": "metadata.labels['a.b/c']"}}})),
+            env(json!({"name": "A", "valueFrom": {"fieldRef": {"fieldPath": "metadata.labels"}}})),
         ),
         job(
             "spec.session",

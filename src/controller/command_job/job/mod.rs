@@ -1,9 +1,11 @@
 //! A job as a whole: what it does next, what its status says, what its command gets. Pure, but for the reading of Secrets and
 //! ConfigMaps.
 
+mod environment;
 mod expansion;
 mod explanation;
 mod facts;
+mod fields;
 pub mod inputs;
 mod not_runnable;
 pub mod plan;

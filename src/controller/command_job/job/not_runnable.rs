@@ -119,6 +119,17 @@ pub enum NotRunnable {
         /// The key.
         key: String,
     },
+    /// A variable names a field that no variable can have.
+    #[error(
+        "env {variable}: valueFrom.fieldRef.fieldPath {path} is none of metadata.name, metadata.namespace, metadata.uid, \
+         metadata.labels['KEY'] and metadata.annotations['KEY']"
+    )]
+    UnknownField {
+        /// The variable.
+        variable: String,
+        /// The path.
+        path: String,
+    },
     /// The job asks for its long output in ConfigMaps, and none may be written. A command that ran could not be run again.
     #[error("spec.output.overflow: {NOT_ALLOWED}")]
     NotStored,
@@ -160,13 +171,15 @@ impl fmt::Display for NamedPool {
 impl NotRunnable {
     /// Whether what the command is given is such that it cannot be run.
     pub fn is_of_the_spec(&self) -> bool {
-        matches!(self, Self::Work(_) | Self::OverBudget(_))
+        matches!(self, Self::UnknownField { .. } | Self::Work(_) | Self::OverBudget(_))
     }
 
     /// What the job says.
     pub fn verdict(&self) -> Verdict {
         let (is_stalled, reason) = match self {
-            Self::NoTarget | Self::Work(_) | Self::OverBudget(_) => (true, Reason::InvalidSpec),
+            Self::NoTarget | Self::UnknownField { .. } | Self::Work(_) | Self::OverBudget(_) => {
+                (true, Reason::InvalidSpec)
+            }
             Self::NotStored => (true, Reason::ConfigMapsNotAllowed),
             Self::NotLetIn { .. } | Self::NotShared { .. } => (true, Reason::NamespaceNotAllowed),
             Self::PoolNotFound(_) => (false, Reason::ReferenceNotFound),

@@ -1,4 +1,4 @@
-//! The values that a job's variables have from Secrets and ConfigMaps.
+//! The values that a job's variables have from Secrets, ConfigMaps and the job's own metadata.
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
@@ -7,6 +7,7 @@ use bytes::Bytes;
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::{Api, Client};
 
+use super::fields::field;
 use super::not_runnable::{NotRunnable, Unavailable};
 use crate::api::command_job::CommandJob;
 use crate::api::environment::EnvironmentVariable;
@@ -21,7 +22,7 @@ pub type Values = BTreeMap<String, (Bytes, ValueOrigin)>;
 /// Whether a value is one to be masked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum ValueOrigin {
-    /// From a ConfigMap.
+    /// From a ConfigMap, or from the job itself.
     Public,
     /// From a Secret.
     Secret,
@@ -75,6 +76,16 @@ pub async fn read(client: &Client, job: &CommandJob) -> Result<Values, Unavailab
     let mut sources: BTreeMap<(ValueOrigin, &str), Keys<'_>> = BTreeMap::new();
     let (mut values, mut kept) = (Values::new(), 0);
     for variable in variables {
+        if let Some(value) = own(job, variable)? {
+            // One annotation may be named many times.
+            kept += value.len();
+            if kept > EXEC_BYTES {
+                return Err(NotRunnable::from(OverBudget::Environment(variable.name.clone())).into());
+            }
+            let value = Bytes::copy_from_slice(value.as_bytes());
+            values.insert(variable.name.clone(), (value, ValueOrigin::Public));
+            continue;
+        }
         let Some(selected) = Selected::of(variable) else {
             continue;
         };
@@ -99,6 +110,22 @@ pub async fn read(client: &Client, job: &CommandJob) -> Result<Values, Unavailab
         }
     }
     Ok(values)
+}
+
+/// What the variable has from the job itself, if it names a field of it.
+fn own<'a>(job: &'a CommandJob, variable: &EnvironmentVariable) -> Result<Option<&'a str>, NotRunnable> {
+    let selector = variable.value_from.as_ref().and_then(|it| it.field_ref.as_ref());
+    let Some(selector) = selector else {
+        return Ok(None);
+    };
+    let value = field(&job.metadata, &selector.field_path).ok_or_else(|| NotRunnable::UnknownField {
+        variable: variable.name.clone(),
+        path: selector.field_path.clone(),
+    })?;
+    if value.len() > STRING_BYTES {
+        return Err(OverBudget::Variable(variable.name.clone()).into());
+    }
+    Ok(Some(value))
 }
 
 async fn keys<'a>(
