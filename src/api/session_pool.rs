@@ -354,7 +354,7 @@ pub struct PoolSessions {
     /// How many sessions CommandJobs have, or are about to get, and that are being released.
     pub in_use: i32,
     /// How many sessions no CommandJob has for now, and are kept for the next one that may have them, with `session.mode` `Reused`
-    /// or `Shared`. A job that waits for a place gets that of a `Reused` one.
+    /// or `Shared`. A job that waits for a place gets that of a `Reused` one. Default 0.
     #[serde(default)]
     pub kept: i32,
     /// How many CommandJobs wait for one.
