@@ -1,5 +1,7 @@
 //! Environment variables of a command.
 
+#![allow(clippy::struct_field_names, reason = "these are the names that Pods have")]
+
 use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

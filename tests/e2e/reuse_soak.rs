@@ -19,7 +19,10 @@ use crate::witness::Witness;
 use crate::world::{PATIENCE, World, WorldOptions, object, sample_or_soak, shell_pool, typed};
 
 /// Sessions of the pool.
-const CAPACITY: u32 = 4;
+const CAPACITY: u32 = 6;
+
+/// How many requests fail for each job, about.
+const FAULTS_PER_JOB: usize = 1;
 
 /// One kill of the operator for so many jobs.
 const JOBS_PER_KILL: usize = 6;
@@ -41,7 +44,7 @@ impl Sample {
         let mode = *random
             .choice(&["Fresh", "Reused", "Reused", "Shared"])
             .expect("not empty");
-        let key = (mode == "Shared").then(|| *random.choice(&["k", "l"]).expect("not empty"));
+        let key = (mode == "Shared").then_some("k");
         let residue = key.map_or_else(|| format!("{name}.residue"), |key| format!("{namespace}.{key}.residue"));
         let filling = *random.choice(&[0, 10, 5000]).expect("not empty");
         let script = format!(
@@ -53,6 +56,7 @@ impl Sample {
         let mut session = json!({"mode": mode});
         if let Some(key) = key {
             session["key"] = json!(key);
+            session["idleSeconds"] = json!(10);
         }
         let tenancy = (mode != "Fresh").then(|| format!("{namespace} {mode} {key:?}"));
         let target = json!({"sessionPoolRef": {"name": "shell", "namespace": namespaces[0]}});
@@ -129,7 +133,7 @@ async fn jobs_in_sessions_that_others_left_run_once_and_find_what_they_may_whate
         .await
         .expect("the jobs are accepted");
 
-    let (mut kills, mut last_end) = (0, (0, Instant::now()));
+    let (mut kills, mut armed, mut last_end) = (0, 0, (0, Instant::now()));
     let jobs = loop {
         let jobs = jobs_now(&world, &namespaces).await;
         let ended = jobs.values().filter(|it| has_ended(it)).count();
@@ -144,15 +148,16 @@ async fn jobs_in_sessions_that_others_left_run_once_and_find_what_they_may_whate
             "{ended} of {total} jobs ended and no more; {}",
             world.operator_log()
         );
-        if total - ended > CAPACITY as usize {
+        if total - ended <= CAPACITY as usize {
+            world.control(Method::DELETE, "faults", None).await;
+        } else if armed < ended * FAULTS_PER_JOB + CAPACITY as usize {
+            armed += 1;
             let (method, path) = random.choice(session_endpoints("shell")).expect("not empty");
             let (name, action) = random.choice(faults()).expect("not empty");
             // Whoever is told that a session was ended believes it, and its place is somebody else's.
             if name != "page" || method != "DELETE" {
                 arm(&world, method, &path, 1, &action).await;
             }
-        } else {
-            world.control(Method::DELETE, "faults", None).await;
         }
         tokio::time::sleep(Duration::from_millis(random.u64(50..400))).await;
         if kills < total / JOBS_PER_KILL && kills * JOBS_PER_KILL <= ended {

@@ -50,10 +50,18 @@ fn length(spec: &CommandJobSpec) -> usize {
     texts.sum::<usize>() + words + env
 }
 
-/// The job with its command, from the API server if it was taken away. An error if it was changed or replaced meanwhile.
+/// Whether a variable has a label or an annotation of the job, of which only the operator's own are in memory.
+fn wants_metadata(job: &CommandJob) -> bool {
+    let mut sources = job.spec.env.iter().flatten().filter_map(|it| it.value_from.as_ref());
+    sources.any(|it| it.field_ref.as_ref().is_some_and(|it| it.field_path.contains('[')))
+}
+
+/// The job with its command, and with all of its metadata if it uses that, from the API server if either is not in memory. An error if
+/// it was changed or replaced meanwhile.
 pub async fn whole(client: &Client, job: &Snapshot<CommandJob>) -> Result<Snapshot<CommandJob>, JobError> {
     let meta = &job.metadata;
-    if !meta.annotations.iter().flatten().any(|(name, _)| name == ABRIDGED) {
+    let is_abridged = meta.annotations.iter().flatten().any(|(name, _)| name == ABRIDGED);
+    if !is_abridged && !wants_metadata(job) {
         return Ok(job.clone());
     }
     let request = Request::new(CommandJob::url_path(&(), meta.namespace.as_deref()))

@@ -191,7 +191,7 @@ mod tests {
     fn a_session_that_is_kept_tells_its_slot_to_whoever_has_the_key_and_cannot_be_made_up() {
         let key = OperatorKey::new([1; 32]);
         let tenancy = Tenancy::derive(&key, "pool", "namespace", ("a", "b"), KeptFor::AnyCommand, "");
-        let slot = Slot::new(tenancy, &"0123456789abcdef".repeat(2));
+        let slot = Slot::new(tenancy, None, &"0123456789abcdef".repeat(2));
         let names = SessionNames::of_slot(&key, "c", &slot);
         let safe = |it: char| it.is_ascii_alphanumeric() || it == '-';
         assert!(names.identifier.chars().all(safe) && (4..=128).contains(&names.identifier.len()));

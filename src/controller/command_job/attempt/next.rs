@@ -103,6 +103,7 @@ pub enum BeforeClaim {
 
 /// What is done next for an attempt that is claimed.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(clippy::large_enum_variant, reason = "there is one for a moment, and nowhere many")]
 pub enum AfterClaim {
     /// Have the executor do this.
     Do(Command),

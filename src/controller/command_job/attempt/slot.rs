@@ -58,23 +58,33 @@ impl KeptFor {
 pub struct Slot {
     /// Whose commands it is for.
     pub tenancy: Tenancy,
+    /// For how many seconds the session is kept for the next command, if not for as long as it is paid for: what the job said that
+    /// had it first.
+    pub idle_seconds: Option<u32>,
     /// 16 random hexadecimal digits.
     serial: String,
 }
 
 impl Slot {
     /// Takes the first 16 digits of `random`, which must be as many hexadecimal ones.
-    pub fn new(tenancy: Tenancy, random: &str) -> Self {
-        let serial = random.get(..16).unwrap_or(random).to_owned();
-        Self { tenancy, serial }
+    pub fn new(tenancy: Tenancy, idle_seconds: Option<u32>, random: &str) -> Self {
+        Self {
+            tenancy,
+            idle_seconds,
+            serial: random.get(..16).unwrap_or(random).to_owned(),
+        }
     }
 }
 
-/// `r-TENANCY-SERIAL`.
+/// `r-TENANCY-SERIAL`, or `sSECONDS-TENANCY-SERIAL`.
 impl fmt::Display for Slot {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Tenancy { kept_for, digest } = &self.tenancy;
-        write!(f, "{}-{digest}-{}", kept_for.word(), self.serial)
+        f.write_str(kept_for.word())?;
+        if let Some(seconds) = self.idle_seconds {
+            write!(f, "{seconds}")?;
+        }
+        write!(f, "-{digest}-{}", self.serial)
     }
 }
 
@@ -88,10 +98,16 @@ impl FromStr for Slot {
 
     fn from_str(text: &str) -> Result<Self, InvalidSlot> {
         let mut parts = text.split('-');
-        let kept_for = match parts.next() {
-            Some("r") => KeptFor::AnyCommand,
-            Some("s") => KeptFor::OneKey,
-            _ => return Err(InvalidSlot),
+        let kind = parts.next().unwrap_or_default();
+        let (kept_for, idle) = match (kind.strip_prefix('r'), kind.strip_prefix('s')) {
+            (Some(rest), _) => (KeptFor::AnyCommand, rest),
+            (None, Some(rest)) => (KeptFor::OneKey, rest),
+            (None, None) => return Err(InvalidSlot),
+        };
+        let idle_seconds = match idle {
+            "" => None,
+            digits if digits.starts_with(['0', '+']) => return Err(InvalidSlot),
+            digits => Some(digits.parse().map_err(|_| InvalidSlot)?),
         };
         let is_digits = |it: &&str| it.len() == 16 && it.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
         let mut digits = || parts.next().filter(is_digits).ok_or(InvalidSlot);
@@ -100,7 +116,11 @@ impl FromStr for Slot {
             return Err(InvalidSlot);
         }
         let tenancy = Tenancy { kept_for, digest };
-        Ok(Self { tenancy, serial })
+        Ok(Self {
+            tenancy,
+            idle_seconds,
+            serial,
+        })
     }
 }
 
@@ -134,6 +154,7 @@ mod tests {
         for kept_for in [KeptFor::AnyCommand, KeptFor::OneKey] {
             let slot = Slot::new(
                 tenancy("p", "n", ("a", "b"), kept_for, "k"),
+                (kept_for == KeptFor::OneKey).then_some(86_400),
                 &"0123456789abcdef".repeat(2),
             );
             assert_eq!(slot.to_string().parse(), Ok(slot));
@@ -144,6 +165,9 @@ mod tests {
             "r",
             &format!("r-{digits}"),
             &format!("x-{digits}-{digits}"),
+            &format!("s01-{digits}-{digits}"),
+            &format!("s+1-{digits}-{digits}"),
+            &format!("s99999999999-{digits}-{digits}"),
             &format!("r-{digits}-{digits}-"),
             &format!("r-{digits}-{}", digits.to_uppercase()),
             &format!("r-{digits}-{digits}0"),

@@ -138,7 +138,7 @@ impl World {
             Tenancy::derive(&key, "pool", "n", ("a", "b"), KeptFor::AnyCommand, "")
         };
         self.is_reused
-            .then(|| Slot::new(tenancy(), &format!("{:016x}", key.number)))
+            .then(|| Slot::new(tenancy(), None, &format!("{:016x}", key.number)))
     }
 
     /// Of which so many commands fail.

@@ -44,6 +44,8 @@ impl Rank {
 pub struct Wish {
     /// Of whose sessions.
     pub tenancy: Tenancy,
+    /// For how many seconds its session is kept for the next job, if not for as long as it is paid for.
+    pub idle_seconds: Option<u32>,
     /// How many jobs a session may have, this one among them, if somebody says.
     pub most_jobs: Option<u32>,
 }

@@ -127,7 +127,7 @@ impl Queues {
             (Some(_), Some(kept)) => Turn::Granted(Arc::clone(&kept.seat)),
             (Some(number), None) => {
                 let random = Uuid::new_v4().simple().to_string();
-                let slot = applicant.wish.map(|it| Slot::new(it.tenancy, &random));
+                let slot = applicant.wish.map(|it| Slot::new(it.tenancy, it.idle_seconds, &random));
                 Turn::Granted(self.seat_of(pool, id, number, slot))
             }
         };

@@ -7,7 +7,7 @@ use crate::controller::operator_key::OperatorKey;
 
 fn slot(kept_for: KeptFor) -> Slot {
     let tenancy = Tenancy::derive(&OperatorKey::new([1; 32]), "p", "n", ("a", "b"), kept_for, "k");
-    Slot::new(tenancy, "0123456789abcdef")
+    Slot::new(tenancy, None, "0123456789abcdef")
 }
 
 fn baseline() -> Baseline {

@@ -41,6 +41,7 @@ pub fn wish(pool: &UsablePool, operator: &OperatorKey, job: &CommandJob) -> Opti
     let most = most.filter(|_| kept_for == KeptFor::AnyCommand);
     Some(Wish {
         tenancy: Tenancy::derive(operator, &pool.id.key(), &namespace, account, kept_for, key),
+        idle_seconds: idle(job).and_then(|it| u32::try_from(it.as_secs()).ok()),
         most_jobs: most.map(|it| u32::try_from(it).unwrap_or(0).saturating_add(1)),
     })
 }
@@ -49,11 +50,6 @@ pub fn wish(pool: &UsablePool, operator: &OperatorKey, job: &CommandJob) -> Opti
 pub fn idle(job: &CommandJob) -> Option<Duration> {
     let seconds = job.spec.session.idle_seconds.and_then(|it| u64::try_from(it).ok());
     (job.spec.session.mode == Some(SessionMode::Shared)).then(|| seconds.map_or(DEFAULT_IDLE, Duration::from_secs))
-}
-
-/// How long a session is kept whose job is not known.
-pub fn idle_of(tenancy: &Tenancy) -> Option<Duration> {
-    (tenancy.kept_for == KeptFor::OneKey).then_some(DEFAULT_IDLE)
 }
 
 /// What is written into a session, so that it is known again: what it was before its first command, and a proof that the operator
@@ -133,7 +129,7 @@ mod tests {
         let key = OperatorKey::new([1; 32]);
         let tenancy = Tenancy::derive(&key, "p", "n", ("a", "b"), KeptFor::AnyCommand, "");
         let names = |random: char| {
-            let slot = Slot::new(tenancy.clone(), &String::from(random).repeat(32));
+            let slot = Slot::new(tenancy.clone(), None, &String::from(random).repeat(32));
             SessionNames::of_slot(&key, "c", &slot)
         };
         let baseline = Baseline::new("12_17.5_0123456789abcdef_-").expect("a baseline");

@@ -1,10 +1,12 @@
 //! Sessions that another process of this operator has kept for other commands.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 use uuid::Uuid;
 
 use super::calls::{EMPTYING_WINDOW, call};
-use super::kept::{SessionKeeper, idle_of, mark, marked};
+use super::kept::{SessionKeeper, mark, marked};
 use super::pools::{Pools, UsablePool};
 use super::session::AttemptSession;
 use crate::controller::command_job::attempt::{AttemptIdentity, KeptFor, SessionNames};
@@ -38,7 +40,7 @@ impl Pools {
             earlier,
             jobs: 0,
             most_jobs: None,
-            idle: idle_of(&slot.tenancy),
+            idle: slot.idle_seconds.map(|it| Duration::from_secs(it.into())),
         };
         let keeper = SessionKeeper::new(session, pool.cooldown, self.context.stop().clone());
         let seat = self.queues().found(id, &slot, since);

@@ -20,7 +20,11 @@ fn tenancy(namespace: &str, kept_for: KeptFor, key: &str) -> Tenancy {
 
 fn wishing(namespace: &str, uid: &str, tenancy: Tenancy, most_jobs: Option<u32>) -> Applicant {
     Applicant {
-        wish: Some(Wish { tenancy, most_jobs }),
+        wish: Some(Wish {
+            tenancy,
+            idle_seconds: None,
+            most_jobs,
+        }),
         ..job(namespace, uid)
     }
 }
