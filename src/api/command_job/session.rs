@@ -80,7 +80,7 @@ pub struct JobSession {
     /// How it was chosen.
     pub mode: SessionMode,
     /// How many jobs had it before: 0 for a new one. Of a session that was found again when the operator was started anew, those
-    /// since then.
+    /// since then. Where Azure has replaced it by an empty one since, they count all the same.
     pub reuse: i32,
     /// When it was allocated: each hour from then on is billed.
     pub allocated_time: Time,
