@@ -382,7 +382,7 @@ async fn random_faults_and_lost_sessions_start_nothing_twice_and_falsify_nothing
 
     let digests: HashSet<_> = dropped.iter().map(|it| digest(it)).collect();
     let jobs: HashMap<_, _> = all_jobs(&world).await;
-    let mut lost = 0;
+    let (mut lost, mut withheld) = (0, 0);
     for Sample { name, outcome, .. } in &samples {
         let status = jobs[name].status.as_ref().expect("a status");
         let was_dropped = status.attempts.iter().any(|it| digests.contains(&it.session));
@@ -391,11 +391,17 @@ async fn random_faults_and_lost_sessions_start_nothing_twice_and_falsify_nothing
         if was_dropped && status.result.as_ref().is_none_or(is_gone) {
             assert!(witness.count(name) <= 1, "{name} ran more than once");
             lost += 1;
+        } else if let Some(result) = status.result.as_ref().filter(|it| it.withheld) {
+            // Each of the looks for its output met a fault.
+            assert_eq!(result.exit_code, Some(outcome.0), "{name}");
+            assert_eq!(witness.count(name), 1, "{name} ran so often");
+            withheld += 1;
         } else {
             assert_eq!(&result(&jobs[name]), outcome, "{name}");
             assert_eq!(witness.count(name), 1, "{name} ran so often");
         }
     }
+    assert!(withheld <= total / 20, "the output of {withheld} jobs was not read");
     let struck = world.requests().await.iter().filter(|it| it["fault"].is_u64()).count();
     eprintln!(
         "{total} jobs ended although {struck} requests failed; {} sessions were dropped, {lost} jobs lost",
